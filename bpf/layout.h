@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/* Every type that the kernel programs and the agent share, once. Types and constants only. */
+#ifndef UPSTAT_LAYOUT_H
+#define UPSTAT_LAYOUT_H
+
+#include <linux/types.h>
+
+/* Changes whenever a pinned map would be misread by code of another version. */
+#define UPSTAT_LAYOUT_VERSION 1
+
+/* What happened. The meaning of total_key.detail stands behind each. */
+enum upstat_event {
+    UPSTAT_REQUEST = 1,         /* 0 */
+    UPSTAT_ANSWER = 2,          /* status code, 101 to 599; method is set */
+    UPSTAT_UNANSWERED = 3,      /* enum upstat_unanswered */
+    UPSTAT_UNREAD = 4,          /* enum upstat_unread; counts connections */
+    UPSTAT_CONNECT = 5,         /* 0 */
+    UPSTAT_CONNECT_FAILURE = 6, /* enum upstat_connect_failure */
+};
+
+/* As Traefik labels them: whatever is not named here is EXTENSION_METHOD. */
+enum upstat_method {
+    UPSTAT_METHOD_EXTENSION = 0,
+    UPSTAT_METHOD_GET,
+    UPSTAT_METHOD_HEAD,
+    UPSTAT_METHOD_POST,
+    UPSTAT_METHOD_PUT,
+    UPSTAT_METHOD_DELETE,
+    UPSTAT_METHOD_CONNECT,
+    UPSTAT_METHOD_OPTIONS,
+    UPSTAT_METHOD_TRACE,
+    UPSTAT_METHOD_PATCH,
+    UPSTAT_METHODS,
+};
+
+/* Why a request will never have an answer. */
+enum upstat_unanswered {
+    UPSTAT_UNANSWERED_RESET,     /* the server reset the connection */
+    UPSTAT_UNANSWERED_CLOSED,    /* the server closed it */
+    UPSTAT_UNANSWERED_ABORTED,   /* this host gave the connection up: cancelled, timed out */
+    UPSTAT_UNANSWERED_MALFORMED, /* what came back is not an HTTP/1 status line */
+    UPSTAT_UNANSWERED_UNPARSED,  /* an interim head too long or too scattered to be followed */
+    UPSTAT_UNANSWERED_MISSED,    /* the next request was sent although no answer was seen: our error */
+    UPSTAT_UNANSWERED_REASONS,
+};
+
+/* Why a connection to a server cannot be read. */
+enum upstat_unread {
+    UPSTAT_UNREAD_TLS,
+    UPSTAT_UNREAD_HTTP2,    /* cleartext HTTP/2 by prior knowledge */
+    UPSTAT_UNREAD_UPGRADED, /* after a 101 or an answered CONNECT: a tunnel */
+    UPSTAT_UNREAD_OTHER,    /* the first bytes are neither HTTP/1, HTTP/2 nor TLS */
+    UPSTAT_UNREAD_REASONS,
+};
+
+enum upstat_connect_failure {
+    UPSTAT_CONNECT_REFUSED, /* the SYN was answered by a reset */
+    UPSTAT_CONNECT_TIMEOUT, /* given up after at least one retransmitted SYN */
+    UPSTAT_CONNECT_FAILURES,
+};
+
+/* Places where a kernel program had to skip or failed; each has a counter. */
+enum upstat_place {
+    UPSTAT_PLACE_NOT_TCP,            /* skip: not TCP over IP */
+    UPSTAT_PLACE_SHORT_HEADER,       /* a header that cannot be read */
+    UPSTAT_PLACE_NO_SOCKET,          /* skip: a packet without a full socket */
+    UPSTAT_PLACE_LOAD_FAILED,        /* payload that cannot be read */
+    UPSTAT_PLACE_STORAGE_FAILED,     /* no memory for a socket's state: net.core.optmem_max */
+    UPSTAT_PLACE_TOTALS_FULL,        /* an event that found no room in the totals map */
+    UPSTAT_PLACE_CALLBACK_REFUSED,   /* a socket whose end will not be reported */
+    UPSTAT_PLACE_RACE_LOST,          /* a segment given up after too many races for the socket's state */
+    UPSTAT_PLACE_REQUEST_GAP,        /* skip: a segment beyond the request that is awaited; its head will come again */
+    UPSTAT_PLACE_UNKNOWN_STREAM,     /* skip: an old connection, seen in the middle of something */
+    UPSTAT_PLACE_FRAMING_UNKNOWN,    /* a request whose end could not be told from its head */
+    UPSTAT_PLACES,
+};
+
+/* A key of the totals map. IPv4 stands as an IPv4-mapped IPv6 address, so each server has one key. */
+struct upstat_total_key {
+    __u8 address[16]; /* network order */
+    __u16 port;       /* host order */
+    __u16 detail;     /* see enum upstat_event */
+    __u8 event;       /* enum upstat_event */
+    __u8 method;      /* enum upstat_method */
+    __u8 unused[2];   /* zero */
+};
+
+_Static_assert(sizeof(struct upstat_total_key) == 24, "no hidden padding in a map key");
+
+#endif

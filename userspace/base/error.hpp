@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <expected>
+#include <string>
+
+namespace upstat {
+
+/// What a failed step says to the person who reads it. The kinds are the exit codes of interface.md.
+struct Error {
+    enum class Kind : int { runtime = 1, usage = 2, host = 3 };
+
+    Kind kind = Kind::runtime;
+    std::string message;  ///< what is wrong and where, without a final full stop
+    std::string hint;     ///< what to do about it; may be empty
+
+    /// "message" or "message\nHINT: hint".
+    [[nodiscard]] std::string text() const { return hint.empty() ? message : message + "\nHINT: " + hint; }
+};
+
+template <typename T>
+using Result = std::expected<T, Error>;
+
+/// A failed Result, for `return fail(Error::Kind::host, "...", "...")`.
+inline std::unexpected<Error> fail(Error::Kind kind, std::string message, std::string hint = {}) {
+    return std::unexpected(Error{kind, std::move(message), std::move(hint)});
+}
+
+}  // namespace upstat

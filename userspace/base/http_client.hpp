@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <poll.h>
+
+#include <chrono>
+#include <cstdint>
+#include <expected>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/time.hpp"
+
+namespace upstat {
+
+/// One HTTP exchange with the outside.
+struct HttpRequest {
+    std::string method = "GET";
+    std::string url;
+    std::vector<std::string> headers;  ///< "Name: value"
+    std::string body;
+    std::string username;  ///< basic auth when not empty
+    std::string password;
+    std::string ca_file;            ///< PEM; empty: the system's
+    std::string network_namespace;  ///< a /proc/PID/ns/net to connect from; empty: our own
+    Millis timeout = std::chrono::seconds(10);
+    std::size_t max_bytes = std::size_t{16} << 20;  ///< a longer body is an error
+};
+
+struct HttpResponse {
+    long status = 0;
+    std::string body;
+};
+
+/// What became of one request: a response of any status, or one sentence saying why there is none.
+struct HttpDone {
+    std::uint64_t ticket = 0;
+    std::expected<HttpResponse, std::string> result;
+};
+
+/// Runs many exchanges on the caller's thread without ever blocking it (libcurl's multi interface).
+class HttpClient {
+  public:
+    HttpClient();
+    HttpClient(const HttpClient&) = delete;
+    HttpClient& operator=(const HttpClient&) = delete;
+    ~HttpClient();
+
+    /// Starts an exchange and returns the ticket that its HttpDone will carry.
+    std::uint64_t start(const HttpRequest& request);
+
+    /// Waits until an exchange makes progress, one of `others` is ready (its revents are set) or `longest` has
+    /// passed, whichever is first; returns the exchanges that ended.
+    std::vector<HttpDone> wait(std::span<pollfd> others, Millis longest);
+
+    /// How many exchanges are under way.
+    [[nodiscard]] std::size_t under_way() const;
+
+  private:
+    class Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace upstat

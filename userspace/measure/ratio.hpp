@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+
+#include "base/time.hpp"
+
+namespace upstat {
+
+/// One backend under one rule at one evaluation; rates are per second over the rule's window.
+struct Ratio {
+    std::optional<double> matching;  ///< rate of the answers whose code the rule names; absent where PromQL has no sample
+    std::optional<double> all;       ///< rate of all answers; absent likewise
+
+    /// matching / all as PromQL would give it: absent when either side is, NaN for 0/0.
+    [[nodiscard]] std::optional<double> value() const {
+        return matching && all ? std::optional(*matching / *all) : std::nullopt;
+    }
+};
+
+/// What measure gives, by backend.
+struct Ratios {
+    Time at{};
+    std::map<std::string, Ratio> backends;
+};
+
+}  // namespace upstat

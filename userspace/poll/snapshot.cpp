@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "poll/snapshot.hpp"
+
+#include <arpa/inet.h>
+
+#include <algorithm>
+#include <charconv>
+#include <numeric>
+#include <span>
+
+#include "layout.h"
+
+namespace upstat {
+
+namespace {
+
+constexpr std::array<std::string_view, UPSTAT_METHODS> method_names{
+    "EXTENSION_METHOD", "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"};
+static_assert(static_cast<int>(Method::patch) == UPSTAT_METHOD_PATCH);
+
+constexpr std::array<std::uint8_t, 12> mapped_prefix{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+
+std::uint64_t sum(const auto& counts) {
+    return std::accumulate(counts.begin(), counts.end(), std::uint64_t{0},
+                           [](std::uint64_t total, const auto& entry) { return total + entry.second; });
+}
+
+}  // namespace
+
+std::string to_string(const Server& server) {
+    std::array<char, INET6_ADDRSTRLEN> text{};
+    const auto port = ":" + std::to_string(server.port);
+    if (std::ranges::equal(mapped_prefix, std::span(server.address).first<12>())) {
+        inet_ntop(AF_INET, server.address.data() + mapped_prefix.size(), text.data(), text.size());
+        return text.data() + port;
+    }
+    inet_ntop(AF_INET6, server.address.data(), text.data(), text.size());
+    return "[" + std::string(text.data()) + "]" + port;
+}
+
+std::optional<Server> parse_server(std::string_view address, std::uint16_t port) {
+    const std::string text(address);
+    Server server{.address = {}, .port = port};
+    std::ranges::copy(mapped_prefix, server.address.begin());
+    if (inet_pton(AF_INET, text.c_str(), server.address.data() + mapped_prefix.size()) == 1 ||
+        inet_pton(AF_INET6, text.c_str(), server.address.data()) == 1) {
+        return server;
+    }
+    return std::nullopt;
+}
+
+std::optional<Server> parse_server(std::string_view text) {
+    const auto colon = text.rfind(':');
+    if (colon == std::string_view::npos) {
+        return std::nullopt;
+    }
+    auto address = text.substr(0, colon);
+    const auto digits = text.substr(colon + 1);
+    std::uint16_t port = 0;
+    const auto parsed = std::from_chars(digits.data(), digits.data() + digits.size(), port);
+    if (parsed.ec != std::errc{} || parsed.ptr != digits.data() + digits.size()) {
+        return std::nullopt;
+    }
+    if (address.starts_with('[') && address.ends_with(']')) {
+        address = address.substr(1, address.size() - 2);
+    } else if (address.contains(':')) {
+        return std::nullopt;  // an IPv6 address needs its brackets to be told from its port
+    }
+    return parse_server(address, port);
+}
+
+std::string_view to_string(Method method) { return method_names.at(static_cast<std::size_t>(method)); }
+
+std::optional<Method> parse_method(std::string_view text) {
+    const auto* const found = std::ranges::find(method_names, text);
+    if (found == method_names.end()) {
+        return std::nullopt;
+    }
+    return static_cast<Method>(found - method_names.begin());
+}
+
+std::uint64_t ServerTotals::answered() const { return sum(answers); }
+
+std::uint64_t ServerTotals::unanswered_sum() const { return sum(unanswered); }
+
+std::int64_t ServerTotals::outstanding() const {
+    return static_cast<std::int64_t>(requests - answered() - unanswered_sum());
+}
+
+const std::vector<std::string>& unanswered_reasons() {
+    static const std::vector<std::string> reasons{"reset", "closed", "aborted", "malformed", "unparsed", "missed"};
+    return reasons;
+}
+
+const std::vector<std::string>& unread_reasons() {
+    static const std::vector<std::string> reasons{"tls", "http2", "upgraded", "other"};
+    return reasons;
+}
+
+const std::vector<std::string>& connect_failure_reasons() {
+    static const std::vector<std::string> reasons{"refused", "timeout"};
+    return reasons;
+}
+
+}  // namespace upstat

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <compare>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/time.hpp"
+
+namespace upstat {
+
+/// One upstream server as the kernel sees it. IPv4 stands as an IPv4-mapped IPv6 address.
+struct Server {
+    std::array<std::uint8_t, 16> address{};  ///< network order
+    std::uint16_t port = 0;                  ///< host order
+
+    auto operator<=>(const Server&) const = default;
+};
+
+/// "10.0.0.1:80" or "[fd00::1]:80": the `server` label.
+std::string to_string(const Server& server);
+
+/// The inverse of to_string: a numeric address and a port; nothing for anything else.
+std::optional<Server> parse_server(std::string_view text);
+
+/// The same, from an address without brackets and a port.
+std::optional<Server> parse_server(std::string_view address, std::uint16_t port);
+
+/// As Traefik labels them. The values are those of enum upstat_method.
+enum class Method : std::uint8_t { extension, get, head, post, put, delete_, connect, options, trace, patch };
+
+/// "GET", ..., "EXTENSION_METHOD": the `method` label.
+std::string_view to_string(Method method);
+std::optional<Method> parse_method(std::string_view text);
+
+/// What an answer is counted by.
+struct Answer {
+    std::uint16_t code = 0;  ///< 101 to 599
+    Method method = Method::extension;
+
+    auto operator<=>(const Answer&) const = default;
+};
+
+/// Totals of one server since the maps were made; they only grow. The reasons are the `reason` labels.
+struct ServerTotals {
+    std::uint64_t requests = 0;
+    std::uint64_t connects = 0;
+    std::map<Answer, std::uint64_t> answers;
+    std::map<std::string, std::uint64_t> unanswered;
+    std::map<std::string, std::uint64_t> unread;
+    std::map<std::string, std::uint64_t> connect_failures;
+
+    bool operator==(const ServerTotals&) const = default;
+
+    [[nodiscard]] std::uint64_t answered() const;
+    [[nodiscard]] std::uint64_t unanswered_sum() const;
+    /// requests - answers - unanswered. Below zero only when the reads of one poll straddle an answer.
+    [[nodiscard]] std::int64_t outstanding() const;
+};
+
+/// How full one kernel map is.
+struct MapFill {
+    std::string map;
+    std::uint64_t entries = 0;
+    std::uint64_t capacity = 0;
+};
+
+/// Run time of one kernel program; zero unless the sysctl kernel.bpf_stats_enabled is on.
+struct ProgramRuns {
+    std::string program;
+    std::uint64_t runs = 0;
+    std::uint64_t nanoseconds = 0;
+};
+
+/// One poll of the kernel's maps.
+struct Snapshot {
+    Time at{};  ///< taken just before the first read
+    std::map<Server, ServerTotals> servers;
+    std::map<std::string, std::uint64_t> kernel_errors;  ///< by place, every place present
+    std::vector<MapFill> maps;
+    std::vector<ProgramRuns> programs;
+};
+
+/// Every reason that can appear, so that each series can be exported at 0 first.
+const std::vector<std::string>& unanswered_reasons();
+const std::vector<std::string>& unread_reasons();
+const std::vector<std::string>& connect_failure_reasons();
+
+}  // namespace upstat
