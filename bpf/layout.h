@@ -5,17 +5,20 @@
 
 #include <linux/types.h>
 
+#ifdef __cplusplus
+#define _Static_assert static_assert
+#endif
+
 /* Changes whenever a pinned map would be misread by code of another version. */
 #define UPSTAT_LAYOUT_VERSION 1
 
 /* What happened. The meaning of total_key.detail stands behind each. */
 enum upstat_event {
-    UPSTAT_REQUEST = 1,         /* 0 */
-    UPSTAT_ANSWER = 2,          /* status code, 101 to 599; method is set */
-    UPSTAT_UNANSWERED = 3,      /* enum upstat_unanswered */
-    UPSTAT_UNREAD = 4,          /* enum upstat_unread; counts connections */
-    UPSTAT_CONNECT = 5,         /* 0 */
-    UPSTAT_CONNECT_FAILURE = 6, /* enum upstat_connect_failure */
+    UPSTAT_ANSWER = 1,          /* status code, 101 to 599; method is set */
+    UPSTAT_UNANSWERED = 2,      /* enum upstat_unanswered */
+    UPSTAT_UNREAD = 3,          /* enum upstat_unread; counts connections */
+    UPSTAT_CONNECT = 4,         /* 0 */
+    UPSTAT_CONNECT_FAILURE = 5, /* enum upstat_connect_failure */
 };
 
 /* As Traefik labels them: whatever is not named here is EXTENSION_METHOD. */
@@ -63,28 +66,33 @@ enum upstat_connect_failure {
 enum upstat_place {
     UPSTAT_PLACE_NOT_TCP,            /* skip: not TCP over IP */
     UPSTAT_PLACE_SHORT_HEADER,       /* a header that cannot be read */
-    UPSTAT_PLACE_NO_SOCKET,          /* skip: a packet without a full socket */
     UPSTAT_PLACE_LOAD_FAILED,        /* payload that cannot be read */
     UPSTAT_PLACE_STORAGE_FAILED,     /* no memory for a socket's state: net.core.optmem_max */
     UPSTAT_PLACE_TOTALS_FULL,        /* an event that found no room in the totals map */
     UPSTAT_PLACE_CALLBACK_REFUSED,   /* a socket whose end will not be reported */
-    UPSTAT_PLACE_RACE_LOST,          /* a segment given up after too many races for the socket's state */
+    UPSTAT_PLACE_STEPS_OUT,          /* an interim head too long for one segment's steps */
     UPSTAT_PLACE_REQUEST_GAP,        /* skip: a segment beyond the request that is awaited; its head will come again */
     UPSTAT_PLACE_UNKNOWN_STREAM,     /* skip: an old connection, seen in the middle of something */
     UPSTAT_PLACE_FRAMING_UNKNOWN,    /* a request whose end could not be told from its head */
     UPSTAT_PLACES,
 };
 
-/* A key of the totals map. IPv4 stands as an IPv4-mapped IPv6 address, so each server has one key. */
-struct upstat_total_key {
-    __u8 address[16]; /* network order */
-    __u16 port;       /* host order */
-    __u16 detail;     /* see enum upstat_event */
-    __u8 event;       /* enum upstat_event */
-    __u8 method;      /* enum upstat_method */
-    __u8 unused[2];   /* zero */
+/* A server; the key of the requests map. IPv4 stands as an IPv4-mapped IPv6 address, so each server has one key. */
+struct upstat_server_key {
+    __u8 address[16] __attribute__((aligned(4))); /* network order */
+    __u16 port;                                   /* host order */
+    __u16 unused;                                 /* zero */
 };
 
+/* The key of the totals map. */
+struct upstat_total_key {
+    struct upstat_server_key server;
+    __u16 detail; /* see enum upstat_event */
+    __u8 event;   /* enum upstat_event */
+    __u8 method;  /* enum upstat_method; zero where the event has none */
+};
+
+_Static_assert(sizeof(struct upstat_server_key) == 20, "no hidden padding in a map key");
 _Static_assert(sizeof(struct upstat_total_key) == 24, "no hidden padding in a map key");
 
 #endif

@@ -18,13 +18,13 @@ namespace upstat {
 /// One HTTP exchange with the outside.
 struct HttpRequest {
     std::string method = "GET";
-    std::string url;
-    std::vector<std::string> headers;  ///< "Name: value"
-    std::string body;
-    std::string username;  ///< basic auth when not empty
-    std::string password;
-    std::string ca_file;            ///< PEM; empty: the system's
-    std::string network_namespace;  ///< a /proc/PID/ns/net to connect from; empty: our own
+    std::string url{};
+    std::vector<std::string> headers{};  ///< "Name: value"
+    std::string body{};
+    std::string username{};  ///< basic auth when not empty
+    std::string password{};
+    std::string ca_file{};            ///< PEM; empty: the system's
+    std::string network_namespace{};  ///< a /proc/PID/ns/net to connect from; empty: our own
     Millis timeout = std::chrono::seconds(10);
     std::size_t max_bytes = std::size_t{16} << 20;  ///< a longer body is an error
 };
@@ -39,6 +39,9 @@ struct HttpDone {
     std::uint64_t ticket = 0;
     std::expected<HttpResponse, std::string> result;
 };
+
+/// A URL as it may stand in a log or a message: without the name and password that it may hold.
+std::string without_password(const std::string& url);
 
 /// Runs many exchanges on the caller's thread without ever blocking it (libcurl's multi interface).
 class HttpClient {

@@ -69,7 +69,9 @@ std::optional<Server> parse_server(std::string_view text) {
     return parse_server(address, port);
 }
 
-std::string_view to_string(Method method) { return method_names.at(static_cast<std::size_t>(method)); }
+std::string_view to_string(Method method) {
+    return method_names.at(static_cast<std::size_t>(method));
+}
 
 std::optional<Method> parse_method(std::string_view text) {
     const auto* const found = std::ranges::find(method_names, text);
@@ -79,9 +81,13 @@ std::optional<Method> parse_method(std::string_view text) {
     return static_cast<Method>(found - method_names.begin());
 }
 
-std::uint64_t ServerTotals::answered() const { return sum(answers); }
+std::uint64_t ServerTotals::answered() const {
+    return sum(answers);
+}
 
-std::uint64_t ServerTotals::unanswered_sum() const { return sum(unanswered); }
+std::uint64_t ServerTotals::unanswered_sum() const {
+    return sum(unanswered);
+}
 
 std::int64_t ServerTotals::outstanding() const {
     return static_cast<std::int64_t>(requests - answered() - unanswered_sum());

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Ingress: the bytes at the anchor, whatever the segments that bring them. */
+#ifndef UPSTAT_ANSWER_H
+#define UPSTAT_ANSWER_H
+
+#include "socket.h"
+
+/* Steps that one segment may take: each reads up to WINDOW_BYTES of interim heads. */
+#define ANSWER_STEPS 48
+
+enum step {
+    STEP_WAIT,      /* no more to be read now */
+    STEP_AGAIN,     /* an interim head was read on */
+    STEP_FINAL,     /* the request is answered; the code is known */
+    STEP_MALFORMED, /* the request is unanswered: no status line */
+    STEP_UNPARSED,  /* the request is unanswered: bytes of an interim head went by unread */
+};
+
+/* Bytes of one segment that fall into the window of its socket. */
+struct slice {
+    __u32 answer; /* socket_state.answer when they were cut out */
+    __u32 seq;    /* of the first one */
+    __u32 size;   /* 0: none */
+    __u8 bytes[WINDOW_BYTES];
+};
+
+static __always_inline __u64 rotate(__u64 bits, __u32 by)
+{
+    by &= 63;
+    return by ? bits << by | bits >> (64 - by) : bits;
+}
+
+/* The first `count` sequence numbers from `seq`, as bits of socket_state.have. */
+static __always_inline __u64 bits_at(__u32 seq, __u32 count)
+{
+    return rotate(count >= 64 ? ~0ULL : (1ULL << count) - 1, seq);
+}
+
+/* Puts a slice into the window. The lock is held. */
+static __always_inline void keep(struct socket_state *state, const struct slice *slice)
+{
+    for (__u32 i = 0; i < WINDOW_BYTES; i++) {
+        if (i >= slice->size)
+            break;
+        state->window[(slice->seq + i) % WINDOW_BYTES] = slice->bytes[i];
+    }
+    if (slice->size)
+        state->have |= bits_at(slice->seq, slice->size);
+}
+
+/* After a 101, or when a CONNECT was accepted, what follows is no HTTP. */
+static __always_inline int is_tunnel(int code, __u8 method)
+{
+    return code == 101 || (method == UPSTAT_METHOD_CONNECT && code >= 200 && code < 300);
+}
+
+/* Takes the status line that stands at the anchor; `code` is what http_status says of it. The lock is held. */
+static __always_inline enum step take_status(struct socket_state *state, const __u8 *line, int code)
+{
+    if (!code) {
+        state->stage = STAGE_IDLE;
+        return STEP_MALFORMED;
+    }
+    if (http_is_interim(code)) {
+        state->stage = STAGE_INTERIM;
+        state->have &= ~bits_at(state->answer, HTTP_STATUS_BYTES);
+        state->answer += HTTP_STATUS_BYTES;
+        state->tail = line[HTTP_STATUS_BYTES - 1];
+        return STEP_AGAIN;
+    }
+    state->stage = is_tunnel(code, state->method) ? STAGE_UNREAD : STAGE_IDLE;
+    return STEP_FINAL;
+}
+
+/* Reads the status line if all of it is in the window. The lock is held. */
+static __always_inline enum step read_status(struct socket_state *state, int *code)
+{
+    __u8 line[HTTP_STATUS_BYTES];
+    __u64 wanted = bits_at(state->answer, HTTP_STATUS_BYTES);
+
+    if ((state->have & wanted) != wanted)
+        return STEP_WAIT;
+    for (__u32 i = 0; i < HTTP_STATUS_BYTES; i++)
+        line[i] = state->window[(state->answer + i) % WINDOW_BYTES];
+    *code = http_status(line);
+    return take_status(state, line, *code);
+}
+
+/* Reads on in an interim head, as far as its bytes are there without a gap. The lock is held. */
+static __always_inline enum step read_interim(struct socket_state *state)
+{
+    __u32 answer = state->answer;
+    __u32 begin = answer;
+
+    for (__u32 i = 0; i < WINDOW_BYTES; i++) {
+        __u64 bit = 1ULL << (answer % WINDOW_BYTES);
+        if (!(state->have & bit))
+            break;
+        state->have &= ~bit;
+        state->tail = state->tail << 8 | state->window[answer % WINDOW_BYTES];
+        answer++;
+        if (http_ends_head(state->tail)) {
+            state->stage = STAGE_STATUS;
+            break;
+        }
+    }
+    state->answer = answer;
+    if (answer != begin)
+        return STEP_AGAIN;
+    if (state->flags & ANSWER_SKIPPED && (__s32)(answer - state->skipped) >= 0) {
+        state->stage = STAGE_IDLE;
+        return STEP_UNPARSED;
+    }
+    return STEP_WAIT;
+}
+
+/* What one step brought is counted. */
+static __always_inline void count_step(const struct bpf_sock *sk, enum step step, int code, __u8 method)
+{
+    if (step == STEP_MALFORMED)
+        count_event(sk, UPSTAT_UNANSWERED, UPSTAT_UNANSWERED_MALFORMED, 0);
+    if (step == STEP_UNPARSED)
+        count_event(sk, UPSTAT_UNANSWERED, UPSTAT_UNANSWERED_UNPARSED, 0);
+    if (step != STEP_FINAL)
+        return;
+    count_event(sk, UPSTAT_ANSWER, code, method);
+    if (is_tunnel(code, method))
+        count_event(sk, UPSTAT_UNREAD, UPSTAT_UNREAD_UPGRADED, 0);
+}
+
+/* Cuts out of the segment what falls into the window; 0 where nothing does or it cannot be read. */
+static __always_inline int cut(struct __sk_buff *skb, __u32 payload, __u32 length, __u32 seq, struct slice *slice)
+{
+    __s32 ahead = (__s32)(slice->answer - seq); /* bytes of the payload before the anchor */
+    __u32 from = ahead > 0 ? ahead : 0;
+    __u32 gap = ahead > 0 ? 0 : -ahead; /* bytes between the anchor and the payload */
+
+    slice->seq = seq + from;
+    slice->size = 0;
+    if (from >= length || gap >= WINDOW_BYTES)
+        return 1;
+    __u32 size = length - from;
+    if (size > WINDOW_BYTES - gap)
+        size = WINDOW_BYTES - gap;
+    if (!load_bytes(skb, payload + from, slice->bytes, size, WINDOW_BYTES))
+        return 0;
+    slice->size = size;
+    return 1;
+}
+
+/* The segment's bytes behind the window cannot be kept: from where on, in case that they turn out to be needed. Only
+ * bytes behind a gap are lost; the others are read in the steps to come. The lock is held. */
+static __always_inline void note_skipped(struct socket_state *state, __u32 seq, __u32 length)
+{
+    __u32 window_end = state->answer + WINDOW_BYTES;
+
+    if ((__s32)(seq - state->answer) <= 0 || (__s32)(seq + length - window_end) <= 0)
+        return;
+    __u32 lost = (__s32)(seq - window_end) > 0 ? seq : window_end;
+    if (!(state->flags & ANSWER_SKIPPED) || (__s32)(lost - state->skipped) < 0)
+        state->skipped = lost;
+    state->flags |= ANSWER_SKIPPED;
+}
+
+/* One step on the way that takes everything: the segment's part of the window is kept there, and what can be read is
+ * read; 1 when there may be more. A function of its own, which is verified once for all its calls. */
+__noinline int read_piece(struct __sk_buff *skb, __u32 payload, __u32 length, __u32 seq)
+{
+    struct slice slice = {};
+    struct socket_state *state;
+    struct bpf_sock *sk = skb->sk;
+    enum step step = STEP_AGAIN;
+    int code = 0;
+
+    if (!sk || !(sk = bpf_sk_fullsock(sk)) || !(state = bpf_sk_storage_get(&sockets, sk, 0, 0)))
+        return 0;
+    slice.answer = *(volatile __u32 *)&state->answer;
+    if (!in_flight(*(volatile __u8 *)&state->stage) || !cut(skb, payload, length, seq, &slice))
+        return 0;
+    bpf_spin_lock(&state->lock);
+    __u8 method = state->method;
+    if (state->answer == slice.answer && in_flight(state->stage)) {
+        keep(state, &slice);
+        step = state->stage == STAGE_STATUS ? read_status(state, &code) : read_interim(state);
+        if (step == STEP_WAIT)
+            note_skipped(state, seq, length);
+    }
+    bpf_spin_unlock(&state->lock);
+    count_step(sk, step, code, method);
+    return step == STEP_AGAIN;
+}
+
+/* The common way: the whole status line stands in this segment. STEP_WAIT where it does not. */
+static __always_inline enum step read_whole(struct __sk_buff *skb, const struct bpf_sock *sk,
+                                            struct socket_state *state, const struct packet *packet, __u32 answer)
+{
+    __u32 ahead = answer - packet->seq;
+    __u8 line[HTTP_STATUS_BYTES];
+    enum step step = STEP_WAIT;
+
+    if (ahead >= packet->length || packet->length - ahead < sizeof(line) ||
+        bpf_skb_load_bytes(skb, packet->payload + ahead, line, sizeof(line)))
+        return STEP_WAIT;
+    int code = http_status(line);
+    bpf_spin_lock(&state->lock);
+    __u8 method = state->method;
+    if (state->answer == answer && state->stage == STAGE_STATUS)
+        step = take_status(state, line, code);
+    bpf_spin_unlock(&state->lock);
+    count_step(sk, step, code, method);
+    return step;
+}
+
+/* Payload from a server with a request in flight. */
+static __always_inline void receive_payload(struct __sk_buff *skb, const struct bpf_sock *sk,
+                                            struct socket_state *state, const struct packet *packet)
+{
+    __u32 answer = *(volatile __u32 *)&state->answer;
+
+    if ((__s32)(answer - packet->seq) >= (__s32)packet->length)
+        return; /* bytes from before the answer */
+    enum step step = read_whole(skb, sk, state, packet, answer);
+    if (step != STEP_WAIT && step != STEP_AGAIN)
+        return;
+    for (int i = 0; i < ANSWER_STEPS; i++)
+        if (!read_piece(skb, packet->payload, packet->length, packet->seq))
+            return;
+    count_place(UPSTAT_PLACE_STEPS_OUT);
+    end_unanswered(sk, state, UPSTAT_UNANSWERED_UNPARSED);
+}
+
+#endif

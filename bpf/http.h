@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/* HTTP/1 as far as counting needs it: pure functions over bytes, compiled for the kernel and for the host's tests. */
+#ifndef UPSTAT_HTTP_H
+#define UPSTAT_HTTP_H
+
+#include "layout.h"
+
+#define HTTP_INLINE static inline __attribute__((always_inline))
+
+/* "HTTP/1.1 200 ": a status line is told by its first 13 bytes. */
+#define HTTP_STATUS_BYTES 13
+/* What the first bytes that a connection sends are told by: the longest is HTTP/2's preface, "PRI * HTTP/2.0\r\n". */
+#define HTTP_OPENING_BYTES 16
+
+enum http_opening {
+    HTTP_OPENING_REQUEST,
+    HTTP_OPENING_TLS,
+    HTTP_OPENING_HTTP2,
+    HTTP_OPENING_OTHER,
+};
+
+/* Eight bytes as the number whose most significant byte is the first: comparable in one step. */
+HTTP_INLINE __u64 http_word(const __u8 *bytes)
+{
+    __u64 word = 0;
+    for (int i = 0; i < 8; i++)
+        word = word << 8 | bytes[i];
+    return word;
+}
+
+#define HTTP_WORD(a, b, c, d, e, f, g, h)                                                                   \
+    ((__u64)(a) << 56 | (__u64)(b) << 48 | (__u64)(c) << 40 | (__u64)(d) << 32 | (__u64)(e) << 24 |        \
+     (__u64)(f) << 16 | (__u64)(g) << 8 | (__u64)(h))
+
+HTTP_INLINE int http_is_capital(__u8 byte)
+{
+    return byte >= 'A' && byte <= 'Z';
+}
+
+/* A byte of an RFC 9110 token, as far as methods use them. */
+HTTP_INLINE int http_is_token(__u8 byte)
+{
+    return http_is_capital(byte) || (byte >= 'a' && byte <= 'z') || (byte >= '0' && byte <= '9') || byte == '-' ||
+           byte == '_' || byte == '.' || byte == '!' || byte == '+' || byte == '~' || byte == '*';
+}
+
+/* The method that HTTP_OPENING_BYTES bytes begin with, as enum upstat_method; -1 where they begin with none.
+ * A method of more than 15 letters is none. */
+HTTP_INLINE int http_method(const __u8 *bytes)
+{
+    __u64 word = http_word(bytes);
+
+    if (word >> 32 == HTTP_WORD(0, 0, 0, 0, 'G', 'E', 'T', ' '))
+        return UPSTAT_METHOD_GET;
+    if (word >> 24 == HTTP_WORD(0, 0, 0, 'H', 'E', 'A', 'D', ' '))
+        return UPSTAT_METHOD_HEAD;
+    if (word >> 24 == HTTP_WORD(0, 0, 0, 'P', 'O', 'S', 'T', ' '))
+        return UPSTAT_METHOD_POST;
+    if (word >> 32 == HTTP_WORD(0, 0, 0, 0, 'P', 'U', 'T', ' '))
+        return UPSTAT_METHOD_PUT;
+    if (word >> 8 == HTTP_WORD(0, 'D', 'E', 'L', 'E', 'T', 'E', ' '))
+        return UPSTAT_METHOD_DELETE;
+    if (word == HTTP_WORD('C', 'O', 'N', 'N', 'E', 'C', 'T', ' '))
+        return UPSTAT_METHOD_CONNECT;
+    if (word == HTTP_WORD('O', 'P', 'T', 'I', 'O', 'N', 'S', ' '))
+        return UPSTAT_METHOD_OPTIONS;
+    if (word >> 16 == HTTP_WORD(0, 0, 'T', 'R', 'A', 'C', 'E', ' '))
+        return UPSTAT_METHOD_TRACE;
+    if (word >> 16 == HTTP_WORD(0, 0, 'P', 'A', 'T', 'C', 'H', ' '))
+        return UPSTAT_METHOD_PATCH;
+    for (int i = 0; i < HTTP_OPENING_BYTES; i++) {
+        if (bytes[i] == ' ')
+            return i > 0 ? UPSTAT_METHOD_EXTENSION : -1;
+        if (!http_is_token(bytes[i]))
+            return -1;
+    }
+    return -1;
+}
+
+/* What a connection speaks, from the first HTTP_OPENING_BYTES that it sends (zeros where it sent fewer). */
+HTTP_INLINE enum http_opening http_opening(const __u8 *bytes)
+{
+    if (bytes[0] == 0x16 && bytes[1] == 0x03)
+        return HTTP_OPENING_TLS;
+    if (http_word(bytes) == HTTP_WORD('P', 'R', 'I', ' ', '*', ' ', 'H', 'T') &&
+        http_word(bytes + 8) == HTTP_WORD('T', 'P', '/', '2', '.', '0', '\r', '\n'))
+        return HTTP_OPENING_HTTP2;
+    return http_method(bytes) >= 0 ? HTTP_OPENING_REQUEST : HTTP_OPENING_OTHER;
+}
+
+/* The code of the status line that HTTP_STATUS_BYTES bytes begin, 100 to 599; 0 where they begin none. */
+HTTP_INLINE int http_status(const __u8 *line)
+{
+    if (http_word(line) != HTTP_WORD('H', 'T', 'T', 'P', '/', '1', '.', '1') &&
+        http_word(line) != HTTP_WORD('H', 'T', 'T', 'P', '/', '1', '.', '0'))
+        return 0;
+    if (line[8] != ' ' || (line[12] != ' ' && line[12] != '\r'))
+        return 0;
+    for (int i = 9; i < 12; i++)
+        if (line[i] < '0' || line[i] > '9')
+            return 0;
+    int code = (line[9] - '0') * 100 + (line[10] - '0') * 10 + (line[11] - '0');
+    return code >= 100 && code <= 599 ? code : 0;
+}
+
+/* An answer that another one follows on the same request. 101 is final: what follows is no HTTP. */
+HTTP_INLINE int http_is_interim(int code)
+{
+    return code < 200 && code != 101;
+}
+
+/* Whether the last bytes of a stream, the newest lowest, end a head. As Go reads heads, a bare LF ends a line too. */
+HTTP_INLINE int http_ends_head(__u64 last)
+{
+    return (last & 0xffffff) == 0x0a0d0a || (last & 0xffff) == 0x0a0a;
+}
+
+/* A header line is told by its first 16 bytes. */
+#define HTTP_HEADER_BYTES 16
+/* The offset of Content-Length's value in its line. */
+#define HTTP_LENGTH_VALUE 15
+
+enum http_header {
+    HTTP_HEADER_OTHER,
+    HTTP_HEADER_NONE,     /* an empty line: the head ends here */
+    HTTP_HEADER_LENGTH,   /* Content-Length: */
+    HTTP_HEADER_ENCODING, /* Transfer-Encoding:, of which only chunked is in use */
+};
+
+/* What the HTTP_HEADER_BYTES behind a line's end begin; zeros where there are fewer. */
+HTTP_INLINE enum http_header http_header(const __u8 *line)
+{
+    const __u64 lower = 0x2020202020202020;
+    __u64 first = http_word(line) | lower, second = http_word(line + 8) | lower;
+
+    if (line[0] == '\n' || (line[0] == '\r' && line[1] == '\n'))
+        return HTTP_HEADER_NONE;
+    if (first == HTTP_WORD('c', 'o', 'n', 't', 'e', 'n', 't', '-') &&
+        second >> 8 == HTTP_WORD(0, 'l', 'e', 'n', 'g', 't', 'h', ':'))
+        return HTTP_HEADER_LENGTH;
+    if (first == HTTP_WORD('t', 'r', 'a', 'n', 's', 'f', 'e', 'r') &&
+        second == HTTP_WORD('-', 'e', 'n', 'c', 'o', 'd', 'i', 'n'))
+        return HTTP_HEADER_ENCODING;
+    return HTTP_HEADER_OTHER;
+}
+
+#define HTTP_LENGTH_BYTES 16
+
+/* The number that the value of a Content-Length begins with. At most 15 digits are read. */
+HTTP_INLINE __u64 http_length(const __u8 *value)
+{
+    __u64 length = 0;
+    int digits = 0;
+    for (int i = 0; i < HTTP_LENGTH_BYTES; i++) {
+        if (value[i] >= '0' && value[i] <= '9') {
+            length = length * 10 + (value[i] - '0');
+            digits++;
+        } else if (digits || value[i] != ' ') {
+            break;
+        }
+    }
+    return length;
+}
+
+/* Whether a segment's last five bytes are those of a chunked body's end. */
+HTTP_INLINE int http_ends_chunks(const __u8 *last_five)
+{
+    return last_five[0] == '0' && last_five[1] == '\r' && last_five[2] == '\n' && last_five[3] == '\r' &&
+           last_five[4] == '\n';
+}
+
+#endif

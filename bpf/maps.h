@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The maps, and the one way to count in each. All are pinned and outlive the agent. */
+#ifndef UPSTAT_MAPS_H
+#define UPSTAT_MAPS_H
+
+#include <linux/bpf.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "layout.h"
+
+/* Everything that is counted but requests. */
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+    __uint(max_entries, 65536);
+    __type(key, struct upstat_total_key);
+    __type(value, __u64);
+    __uint(pinning, LIBBPF_PIN_BY_NAME);
+} totals SEC(".maps");
+
+/* Requests, by server. A map of its own, which the agent reads after the totals: so it never sees an answer
+ * without its request, and what is outstanding is never below zero. */
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+    __uint(max_entries, 16384);
+    __type(key, struct upstat_server_key);
+    __type(value, __u64);
+    __uint(pinning, LIBBPF_PIN_BY_NAME);
+} requests SEC(".maps");
+
+/* Skips and failures, by enum upstat_place. */
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, UPSTAT_PLACES);
+    __type(key, __u32);
+    __type(value, __u64);
+    __uint(pinning, LIBBPF_PIN_BY_NAME);
+} places SEC(".maps");
+
+/* Local ports on which Traefik accepted connections before the programs were there: those connections are its
+ * clients'. Ports that a listener holds are never given to outgoing connections. Filled once, by the agent. */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 4096);
+    __type(key, __u16);
+    __type(value, __u8);
+    __uint(pinning, LIBBPF_PIN_BY_NAME);
+} listening SEC(".maps");
+
+/* Counters are per CPU, and still the additions are atomic: a program that runs for a sender can be interrupted by
+ * one that runs for a receiver on the same CPU. */
+static __always_inline void count_place(enum upstat_place place)
+{
+    __u32 key = place;
+    __u64 *counter = bpf_map_lookup_elem(&places, &key);
+    if (counter)
+        __sync_fetch_and_add(counter, 1);
+}
+
+static __always_inline void count_in(void *map, const void *key)
+{
+    __u64 *counter = bpf_map_lookup_elem(map, key);
+    if (!counter) {
+        const __u64 zero = 0;
+        bpf_map_update_elem(map, key, &zero, BPF_NOEXIST); /* another CPU may have been faster: as good */
+        counter = bpf_map_lookup_elem(map, key);
+    }
+    if (counter)
+        __sync_fetch_and_add(counter, 1);
+    else
+        count_place(UPSTAT_PLACE_TOTALS_FULL);
+}
+
+/* The server that a connected socket talks to. */
+static __always_inline void server_of(const struct bpf_sock *sk, struct upstat_server_key *server)
+{
+    __u32 *words = (__u32 *)server->address;
+    if (sk->family == 2 /* AF_INET */) {
+        words[0] = 0;
+        words[1] = 0;
+        words[2] = bpf_htonl(0xffff);
+        words[3] = sk->dst_ip4;
+        asm volatile("" ::: "memory"); /* keeps the two loads apart: the verifier takes no computed offset here */
+    } else {
+        words[0] = sk->dst_ip6[0];
+        words[1] = sk->dst_ip6[1];
+        words[2] = sk->dst_ip6[2];
+        words[3] = sk->dst_ip6[3];
+    }
+    server->port = bpf_ntohs(sk->dst_port);
+    server->unused = 0;
+}
+
+static __always_inline void count_request(const struct bpf_sock *sk)
+{
+    struct upstat_server_key server;
+    server_of(sk, &server);
+    count_in(&requests, &server);
+}
+
+static __always_inline void count_event(const struct bpf_sock *sk, __u8 event, __u16 detail, __u8 method)
+{
+    struct upstat_total_key key = {.detail = detail, .event = event, .method = method};
+    server_of(sk, &key.server);
+    count_in(&totals, &key);
+}
+
+#endif

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The anchor: the request carries the number at which its answer begins (kernel.md). One state per socket, guarded
+ * by its lock, since two CPUs can deliver to one socket at once; only who takes a request out of flight counts it. */
+#ifndef UPSTAT_SOCKET_H
+#define UPSTAT_SOCKET_H
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include "http.h"
+#include "layout.h"
+#include "maps.h"
+#include "packet.h"
+
+enum stage {
+    STAGE_FRESH,   /* connected by this host, nothing sent yet */
+    STAGE_IDLE,    /* speaks HTTP/1, no request in flight */
+    STAGE_STATUS,  /* a request in flight, its status line awaited */
+    STAGE_INTERIM, /* a request in flight, inside the head of an interim answer */
+    STAGE_CLIENT,  /* accepted by this host: not a server's */
+    STAGE_UNREAD,  /* never looked at again */
+};
+
+enum socket_flag {
+    SOCKET_WATCHED = 1,  /* sockops will tell of its end */
+    SOCKET_RESET = 2,    /* the peer sent a RST */
+    SOCKET_FINISHED = 4, /* the peer sent a FIN */
+    REQUEST_CHUNKED = 8, /* the request's body ends with its last chunk */
+    REQUEST_OPEN = 16,   /* where the request ends could not be told */
+    ANSWER_SKIPPED = 32, /* bytes from `skipped` on went by before those at `answer` */
+};
+
+/* Bytes of an answer that came before the ones awaited are kept up to here. */
+#define WINDOW_BYTES 64
+
+struct socket_state {
+    struct bpf_spin_lock lock;
+    __u32 answer;  /* in flight: sequence number of the next byte of the answer to be read */
+    __u32 next;    /* sequence number at which the next request begins; with REQUEST_CHUNKED or _OPEN: at least */
+    __u32 skipped; /* see ANSWER_SKIPPED */
+    __u64 have;    /* which bytes of the window are there; bit and byte of sequence number s stand at s % 64 */
+    __u8 stage;
+    __u8 flags;
+    __u8 method;
+    __u32 tail; /* the last bytes of an interim head, the newest lowest */
+    __u8 window[WINDOW_BYTES];
+};
+
+struct {
+    __uint(type, BPF_MAP_TYPE_SK_STORAGE);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __type(key, int);
+    __type(value, struct socket_state);
+    __uint(pinning, LIBBPF_PIN_BY_NAME);
+} sockets SEC(".maps");
+
+static __always_inline int in_flight(__u8 stage)
+{
+    return stage == STAGE_STATUS || stage == STAGE_INTERIM;
+}
+
+/* The state of a socket that has none yet. */
+static __always_inline struct socket_state *make_state(struct bpf_sock *sk, enum stage stage, __u8 flags)
+{
+    struct socket_state *state = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+    if (!state) {
+        count_place(UPSTAT_PLACE_STORAGE_FAILED);
+        return 0;
+    }
+    bpf_spin_lock(&state->lock);
+    state->stage = stage;
+    state->flags = flags;
+    bpf_spin_unlock(&state->lock);
+    return state;
+}
+
+/* A connection that will never be read again. */
+static __always_inline void give_up(const struct bpf_sock *sk, struct socket_state *state, enum upstat_unread reason)
+{
+    bpf_spin_lock(&state->lock);
+    int already = state->stage == STAGE_UNREAD;
+    state->stage = STAGE_UNREAD;
+    bpf_spin_unlock(&state->lock);
+    if (!already)
+        count_event(sk, UPSTAT_UNREAD, reason, 0);
+}
+
+/* The request in flight, if there is one, will have no answer. */
+static __always_inline void end_unanswered(const struct bpf_sock *sk, struct socket_state *state,
+                                           enum upstat_unanswered reason)
+{
+    bpf_spin_lock(&state->lock);
+    int ended = in_flight(state->stage);
+    if (ended)
+        state->stage = STAGE_IDLE;
+    bpf_spin_unlock(&state->lock);
+    if (ended)
+        count_event(sk, UPSTAT_UNANSWERED, reason, 0);
+}
+
+/* Notes a flag that a later end of the connection is explained by. */
+static __always_inline void note(struct socket_state *state, enum socket_flag flag)
+{
+    bpf_spin_lock(&state->lock);
+    state->flags |= flag;
+    bpf_spin_unlock(&state->lock);
+}
+
+#endif

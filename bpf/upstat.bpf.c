@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The three programs, attached to the cgroup that Traefik runs in. Every path returns 1: anything else would drop
+ * traffic. */
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include "answer.h"
+#include "request.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+SEC("cgroup_skb/egress")
+int upstat_egress(struct __sk_buff *skb)
+{
+    struct packet packet;
+    struct bpf_sock *sk = skb->sk;
+    struct socket_state *state;
+
+    if (!sk || !(sk = bpf_sk_fullsock(sk)))
+        return 1; /* no socket of Traefik's: a reset that the kernel sends by itself, a SYN-ACK */
+    if (!read_packet(skb, &packet))
+        return 1;
+    if (!packet.length && !packet.fin && !packet.rst)
+        return 1;
+    int sends = packet.length && packet.ack && !packet.syn;
+    state = bpf_sk_storage_get(&sockets, sk, 0, 0);
+    if (!state && sends)
+        state = recognise(skb, sk, &packet);
+    if (!state || state->stage == STAGE_CLIENT || state->stage == STAGE_UNREAD)
+        return 1;
+    if (sends)
+        send_payload(skb, sk, state, &packet);
+    if ((packet.fin || packet.rst) && !(state->flags & SOCKET_WATCHED))
+        send_end(sk, state);
+    return 1;
+}
+
+SEC("cgroup_skb/ingress")
+int upstat_ingress(struct __sk_buff *skb)
+{
+    struct packet packet;
+    struct bpf_sock *sk = skb->sk;
+    struct socket_state *state;
+
+    if (!sk || !(sk = bpf_sk_fullsock(sk)))
+        return 1;
+    if (!read_packet(skb, &packet))
+        return 1;
+    if (!packet.length && !packet.fin && !packet.rst)
+        return 1;
+    state = bpf_sk_storage_get(&sockets, sk, 0, 0);
+    if (!state || state->stage == STAGE_CLIENT || state->stage == STAGE_UNREAD)
+        return 1;
+    if (packet.length && in_flight(state->stage))
+        receive_payload(skb, sk, state, &packet);
+    if (packet.fin)
+        note(state, SOCKET_FINISHED);
+    if (packet.rst) {
+        note(state, SOCKET_RESET);
+        if (!(state->flags & SOCKET_WATCHED))
+            send_end(sk, state);
+    }
+    return 1;
+}
+
+/* A connection that this host opens; asks to be told of its end. */
+static __always_inline void opened(struct bpf_sock_ops *ops, struct bpf_sock *sk)
+{
+    int refused = bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
+
+    if (refused)
+        count_place(UPSTAT_PLACE_CALLBACK_REFUSED);
+    make_state(sk, STAGE_FRESH, refused ? 0 : SOCKET_WATCHED);
+    count_event(sk, UPSTAT_CONNECT, 0, 0);
+}
+
+/* An attempt that ended in SYN_SENT. One that was closed before it had to repeat its SYN lost a race
+ * (Happy Eyeballs) or was called off: no failure of the server's. */
+static __always_inline void not_connected(struct bpf_sock_ops *ops, struct bpf_sock *sk, struct socket_state *state)
+{
+    if (state->flags & SOCKET_RESET)
+        count_event(sk, UPSTAT_CONNECT_FAILURE, UPSTAT_CONNECT_REFUSED, 0);
+    else if (ops->total_retrans)
+        count_event(sk, UPSTAT_CONNECT_FAILURE, UPSTAT_CONNECT_TIMEOUT, 0);
+}
+
+static __always_inline void state_changed(struct bpf_sock_ops *ops, struct bpf_sock *sk, struct socket_state *state)
+{
+    __u32 from = ops->args[0], to = ops->args[1];
+
+    if (from == BPF_TCP_SYN_SENT && to == BPF_TCP_CLOSE)
+        not_connected(ops, sk, state);
+    else if (to == BPF_TCP_CLOSE_WAIT)
+        end_unanswered(sk, state, UPSTAT_UNANSWERED_CLOSED);
+    else if (to == BPF_TCP_FIN_WAIT1)
+        end_unanswered(sk, state, UPSTAT_UNANSWERED_ABORTED);
+    else if (to == BPF_TCP_CLOSE)
+        end_unanswered(sk, state,
+                       state->flags & SOCKET_RESET ? UPSTAT_UNANSWERED_RESET : UPSTAT_UNANSWERED_ABORTED);
+}
+
+SEC("sockops")
+int upstat_sockops(struct bpf_sock_ops *ops)
+{
+    struct bpf_sock *sk = ops->sk;
+    struct socket_state *state;
+
+    if (!sk)
+        return 1;
+    switch (ops->op) {
+    case BPF_SOCK_OPS_TCP_CONNECT_CB:
+        opened(ops, sk);
+        break;
+    case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
+        /* Has its state already, unless its SYN left before the programs came. */
+        if (!bpf_sk_storage_get(&sockets, sk, 0, 0))
+            opened(ops, sk);
+        break;
+    case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
+        make_state(sk, STAGE_CLIENT, 0);
+        break;
+    case BPF_SOCK_OPS_STATE_CB:
+        state = bpf_sk_storage_get(&sockets, sk, 0, 0);
+        if (state)
+            state_changed(ops, sk, state);
+        break;
+    }
+    return 1;
+}

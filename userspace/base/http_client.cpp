@@ -1,0 +1,375 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/http_client.hpp"
+
+#include <curl/curl.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sched.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <cerrno>
+#include <cstring>
+#include <limits>
+#include <map>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+#include "base/fd.hpp"
+
+namespace upstat {
+
+namespace {
+
+constexpr Millis longest_connect = std::chrono::seconds(5);
+
+struct FreeEasy {
+    void operator()(CURL* easy) const { curl_easy_cleanup(easy); }
+};
+struct FreeMulti {
+    void operator()(CURLM* multi) const { curl_multi_cleanup(multi); }
+};
+struct FreeUrl {
+    void operator()(CURLU* url) const { curl_url_cleanup(url); }
+};
+struct FreeList {
+    void operator()(curl_slist* list) const { curl_slist_free_all(list); }
+};
+
+/// One exchange under way. libcurl holds pointers into it, so it must not move.
+struct Exchange {
+    HttpRequest request;
+    std::string body;
+    std::string problem;  ///< what a callback of ours found wrong; it goes before libcurl's own words
+    std::array<char, CURL_ERROR_SIZE> words{};
+    std::unique_ptr<curl_slist, FreeList> headers;
+    std::unique_ptr<CURL, FreeEasy> easy;
+};
+
+std::string reason(int error) {
+    auto text = std::generic_category().message(error);
+    if (!text.empty()) {
+        text.front() = static_cast<char>(std::tolower(static_cast<unsigned char>(text.front())));
+    }
+    return text;
+}
+
+std::size_t take_body(const char* data, std::size_t size, std::size_t count, void* user) {
+    auto& exchange = *static_cast<Exchange*>(user);
+    if (exchange.body.size() + (size * count) > exchange.request.max_bytes) {
+        exchange.problem = fmt::format("the answer is longer than {} bytes", exchange.request.max_bytes);
+        return 0;
+    }
+    exchange.body.append(data, size * count);
+    return size * count;
+}
+
+/// A socket lives in the namespace where it was made. A thread of its own makes it: it enters the namespace and
+/// ends, so that no failure can leave the caller in a foreign one.
+int socket_inside(const Fd& network_namespace, const curl_sockaddr& address, int& error) {
+    int made = -1;
+    std::thread([&] {
+        if (setns(network_namespace.get(), CLONE_NEWNET) == 0) {
+            made = socket(address.family, address.socktype | SOCK_CLOEXEC, address.protocol);
+        }
+        error = errno;
+    }).join();
+    return made;
+}
+
+curl_socket_t open_inside(void* user, curlsocktype /*purpose*/, curl_sockaddr* address) {
+    auto& exchange = *static_cast<Exchange*>(user);
+    const auto& name = exchange.request.network_namespace;
+    const Fd there(open(name.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!there) {
+        exchange.problem = fmt::format("cannot open the network namespace {}: {}", name, reason(errno));
+        return CURL_SOCKET_BAD;
+    }
+    int error = 0;
+    int made = -1;
+    try {
+        made = socket_inside(there, *address, error);
+    } catch (const std::system_error& failure) {
+        error = failure.code().value();
+    }
+    if (made < 0) {
+        exchange.problem = fmt::format("cannot make a socket in the network namespace {}: {}", name, reason(error));
+        return CURL_SOCKET_BAD;
+    }
+    return made;
+}
+
+/// curl_easy_setopt, remembering the first refusal.
+template <typename Value>
+void set(Exchange& exchange, CURLoption option, Value value) {
+    const auto code = curl_easy_setopt(exchange.easy.get(), option, value);
+    if (code != CURLE_OK && exchange.problem.empty()) {
+        exchange.problem = fmt::format("cannot set up the request: {}", curl_easy_strerror(code));
+    }
+}
+
+void set_method(Exchange& exchange) {
+    const auto& request = exchange.request;
+    if (request.method == "HEAD") {
+        set(exchange, CURLOPT_NOBODY, 1L);
+        return;
+    }
+    if (request.method == "GET" && request.body.empty()) {
+        return;
+    }
+    if (request.method != "DELETE" || !request.body.empty()) {
+        set(exchange, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.body.size()));
+        set(exchange, CURLOPT_POSTFIELDS, request.body.c_str());
+    }
+    set(exchange, CURLOPT_CUSTOMREQUEST, request.method.c_str());
+}
+
+void set_headers(Exchange& exchange) {
+    // No "Expect: 100-continue": it only adds a wait where the receiver does not know it.
+    auto* list = curl_slist_append(nullptr, "Expect:");
+    for (const auto& header : exchange.request.headers) {
+        list = curl_slist_append(list, header.c_str());
+    }
+    exchange.headers.reset(list);
+    set(exchange, CURLOPT_HTTPHEADER, list);
+}
+
+void set_limits(Exchange& exchange) {
+    const auto timeout = std::max(exchange.request.timeout, Millis(1));
+    set(exchange, CURLOPT_TIMEOUT_MS, static_cast<long>(timeout.count()));
+    set(exchange, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(std::min(timeout, longest_connect).count()));
+    set(exchange, CURLOPT_NOSIGNAL, 1L);
+    // A name server that hangs must not hold us up: do not join libcurl's resolver thread after a timeout.
+    set(exchange, CURLOPT_QUICK_EXIT, 1L);
+    set(exchange, CURLOPT_PROTOCOLS_STR, "http,https");
+    set(exchange, CURLOPT_FOLLOWLOCATION, 0L);
+    // Exchanges are seconds apart. A kept connection would gain little, and one namespace's must not serve another's.
+    set(exchange, CURLOPT_FRESH_CONNECT, 1L);
+    set(exchange, CURLOPT_FORBID_REUSE, 1L);
+}
+
+void set_identity(Exchange& exchange) {
+    const auto& request = exchange.request;
+    set(exchange, CURLOPT_USERAGENT, "upstat");
+    if (!request.username.empty()) {
+        set(exchange, CURLOPT_HTTPAUTH, static_cast<long>(CURLAUTH_BASIC));
+        set(exchange, CURLOPT_USERNAME, request.username.c_str());
+        set(exchange, CURLOPT_PASSWORD, request.password.c_str());
+    }
+    if (!request.ca_file.empty()) {
+        set(exchange, CURLOPT_CAINFO, request.ca_file.c_str());
+    }
+    if (!request.network_namespace.empty()) {
+        set(exchange, CURLOPT_OPENSOCKETFUNCTION, &open_inside);
+        set(exchange, CURLOPT_OPENSOCKETDATA, static_cast<void*>(&exchange));
+        set(exchange, CURLOPT_NOPROXY, "*");  // our proxy is not in that namespace
+    }
+}
+
+void set_up(Exchange& exchange) {
+    exchange.easy.reset(curl_easy_init());
+    set(exchange, CURLOPT_URL, exchange.request.url.c_str());
+    set(exchange, CURLOPT_ERRORBUFFER, exchange.words.data());
+    set(exchange, CURLOPT_WRITEFUNCTION, &take_body);
+    set(exchange, CURLOPT_WRITEDATA, static_cast<void*>(&exchange));
+    set_method(exchange);
+    set_headers(exchange);
+    set_limits(exchange);
+    set_identity(exchange);
+}
+
+std::string seconds(Millis time) {
+    return fmt::format("{} s", static_cast<double>(time.count()) / 1000);
+}
+
+std::string timeout_words(Exchange& exchange) {
+    curl_off_t connected = 0;
+    curl_easy_getinfo(exchange.easy.get(), CURLINFO_CONNECT_TIME_T, &connected);
+    if (connected == 0) {
+        return "no connection within " + seconds(std::min(exchange.request.timeout, longest_connect));
+    }
+    return "no complete answer within " + seconds(exchange.request.timeout);
+}
+
+std::string connect_words(Exchange& exchange) {
+    long error = 0;
+    curl_easy_getinfo(exchange.easy.get(), CURLINFO_OS_ERRNO, &error);
+    return error != 0 ? reason(static_cast<int>(error)) : "no connection";
+}
+
+/// libcurl's code as words for a person.
+std::string words(Exchange& exchange, CURLcode code) {
+    switch (code) {
+        case CURLE_OPERATION_TIMEDOUT:
+            return timeout_words(exchange);
+        case CURLE_COULDNT_CONNECT:
+            return connect_words(exchange);
+        case CURLE_COULDNT_RESOLVE_HOST:
+            return "the host name cannot be resolved";
+        case CURLE_COULDNT_RESOLVE_PROXY:
+            return "the host name of the proxy (see http_proxy) cannot be resolved";
+        case CURLE_GOT_NOTHING:
+            return "the connection was closed without an answer";
+        case CURLE_PARTIAL_FILE:
+            return "the answer ended before its announced length";
+        case CURLE_UNSUPPORTED_PROTOCOL:
+            // A server that answers HTTP/0.9 (anything but a status line) gives this code too.
+            return exchange.request.url.starts_with("http") ? "the answer is not HTTP"
+                                                            : "only http and https are spoken";
+        case CURLE_WEIRD_SERVER_REPLY:
+            return "the answer is not HTTP";
+        case CURLE_URL_MALFORMAT:
+            return "this is not a URL";
+        case CURLE_SSL_CACERT_BADFILE:
+            return "the CA file " + exchange.request.ca_file + " cannot be used";
+        default:
+            return exchange.words.front() != '\0' ? exchange.words.data() : curl_easy_strerror(code);
+    }
+}
+
+std::expected<HttpResponse, std::string> outcome(Exchange& exchange, CURLcode code) {
+    if (code != CURLE_OK || !exchange.problem.empty()) {
+        const auto& why = exchange.problem.empty() ? words(exchange, code) : exchange.problem;
+        return std::unexpected(
+            fmt::format("{} {}: {}", exchange.request.method, without_password(exchange.request.url), why));
+    }
+    HttpResponse response;
+    curl_easy_getinfo(exchange.easy.get(), CURLINFO_RESPONSE_CODE, &response.status);
+    response.body = std::move(exchange.body);
+    return response;
+}
+
+void init_curl_once() {
+    static const auto code = curl_global_init(CURL_GLOBAL_DEFAULT);
+    static_cast<void>(code);
+}
+
+int poll_timeout(Millis longest) {
+    return static_cast<int>(std::clamp<Millis::rep>(longest.count(), 0, std::numeric_limits<int>::max()));
+}
+
+}  // namespace
+
+class HttpClient::Impl {
+  public:
+    Impl() {
+        init_curl_once();
+        multi_.reset(curl_multi_init());
+    }
+    Impl(const Impl&) = delete;
+    Impl& operator=(const Impl&) = delete;
+    ~Impl() {
+        for (const auto& [ticket, exchange] : exchanges_) {
+            curl_multi_remove_handle(multi_.get(), exchange->easy.get());
+        }
+    }
+
+    std::uint64_t start(const HttpRequest& request) {
+        const auto ticket = ++last_ticket_;
+        auto exchange = std::make_unique<Exchange>();
+        exchange->request = request;
+        set_up(*exchange);
+        if (exchange->problem.empty()) {
+            const auto code = curl_multi_add_handle(multi_.get(), exchange->easy.get());
+            if (code != CURLM_OK) {
+                exchange->problem = curl_multi_strerror(code);
+            }
+        }
+        if (!exchange->problem.empty()) {
+            done_.push_back({.ticket = ticket, .result = outcome(*exchange, CURLE_FAILED_INIT)});
+            return ticket;
+        }
+        tickets_[exchange->easy.get()] = ticket;
+        exchanges_[ticket] = std::move(exchange);
+        return ticket;
+    }
+
+    std::vector<HttpDone> wait(std::span<pollfd> others, Millis longest) {
+        perform();
+        std::vector<curl_waitfd> extra;
+        extra.reserve(others.size());
+        for (const auto& other : others) {
+            extra.push_back({.fd = other.fd, .events = wait_events(other.events), .revents = 0});
+        }
+        curl_multi_poll(multi_.get(), extra.data(), static_cast<unsigned>(extra.size()),
+                        done_.empty() ? poll_timeout(longest) : 0, nullptr);
+        perform();
+        // libcurl does not hand on POLLERR and POLLHUP, so the descriptors are asked directly.
+        ::poll(others.data(), others.size(), 0);
+        return std::exchange(done_, {});
+    }
+
+    [[nodiscard]] std::size_t under_way() const { return exchanges_.size() + done_.size(); }
+
+  private:
+    static short wait_events(short events) {
+        const auto in = (events & POLLIN) != 0 ? CURL_WAIT_POLLIN : 0;
+        const auto urgent = (events & POLLPRI) != 0 ? CURL_WAIT_POLLPRI : 0;
+        const auto out = (events & POLLOUT) != 0 ? CURL_WAIT_POLLOUT : 0;
+        return static_cast<short>(in | urgent | out);
+    }
+
+    void perform() {
+        int running = 0;
+        curl_multi_perform(multi_.get(), &running);
+        int queued = 0;
+        while (const auto* message = curl_multi_info_read(multi_.get(), &queued)) {
+            if (message->msg == CURLMSG_DONE) {
+                finish(message->easy_handle, message->data.result);
+            }
+        }
+    }
+
+    void finish(CURL* easy, CURLcode code) {
+        const auto ticket = tickets_.at(easy);
+        const auto found = exchanges_.find(ticket);
+        done_.push_back({.ticket = ticket, .result = outcome(*found->second, code)});
+        curl_multi_remove_handle(multi_.get(), easy);
+        tickets_.erase(easy);
+        exchanges_.erase(found);
+    }
+
+    std::unique_ptr<CURLM, FreeMulti> multi_;
+    std::uint64_t last_ticket_ = 0;
+    std::map<CURL*, std::uint64_t> tickets_;
+    std::map<std::uint64_t, std::unique_ptr<Exchange>> exchanges_;
+    std::vector<HttpDone> done_;
+};
+
+std::string without_password(const std::string& url) {
+    const std::unique_ptr<CURLU, FreeUrl> parts(curl_url());
+    if (curl_url_set(parts.get(), CURLUPART_URL, url.c_str(), CURLU_NON_SUPPORT_SCHEME) != CURLUE_OK) {
+        const auto at = url.rfind('@');
+        return at == std::string::npos ? url : url.substr(at + 1);
+    }
+    curl_url_set(parts.get(), CURLUPART_USER, nullptr, 0);
+    curl_url_set(parts.get(), CURLUPART_PASSWORD, nullptr, 0);
+    char* text = nullptr;
+    if (curl_url_get(parts.get(), CURLUPART_URL, &text, 0) != CURLUE_OK) {
+        return url.substr(url.rfind('@') + 1);
+    }
+    std::string shown(text);
+    curl_free(text);
+    return shown;
+}
+
+HttpClient::HttpClient() : impl_(std::make_unique<Impl>()) {}
+
+HttpClient::~HttpClient() = default;
+
+std::uint64_t HttpClient::start(const HttpRequest& request) {
+    return impl_->start(request);
+}
+
+std::vector<HttpDone> HttpClient::wait(std::span<pollfd> others, Millis longest) {
+    return impl_->wait(others, longest);
+}
+
+std::size_t HttpClient::under_way() const {
+    return impl_->under_way();
+}
+
+}  // namespace upstat

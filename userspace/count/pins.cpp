@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "count/pins.hpp"
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <spdlog/fmt/fmt.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+
+#include "layout.h"
+
+namespace upstat {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr auto needs = "run as root, or with CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN and CAP_SYS_ADMIN";
+
+/// The nearest directory of a path that exists.
+fs::path existing(fs::path path) {
+    std::error_code ignored;
+    while (!path.empty() && path != path.root_path() && !fs::exists(path, ignored)) {
+        path = path.parent_path();
+    }
+    return path;
+}
+
+/// The process that /proc/locks names as the holder of a flock on this inode; empty where it names none.
+std::string holder(const struct stat& file) {
+    const auto wanted = ":" + std::to_string(file.st_ino);
+    std::ifstream locks("/proc/locks");
+    for (std::string line; std::getline(locks, line);) {
+        std::istringstream words(line);
+        std::string number;
+        std::string type;
+        std::string mode;
+        std::string access;
+        std::string pid;
+        std::string inode;
+        words >> number >> type >> mode >> access >> pid >> inode;
+        if (type == "FLOCK" && inode.ends_with(wanted)) {
+            return pid;
+        }
+    }
+    return {};
+}
+
+}  // namespace
+
+fs::path Pins::layout() const {
+    return root / fmt::format("layout-{}", UPSTAT_LAYOUT_VERSION);
+}
+
+fs::path Pins::link(std::uint64_t cgroup, const std::string& program) const {
+    return links() / fmt::format("{}-{}", cgroup, program);
+}
+
+std::uint64_t Pins::cgroup_of(const fs::path& link) {
+    const auto name = link.filename().string();
+    std::uint64_t cgroup = 0;
+    std::from_chars(name.data(), name.data() + name.size(), cgroup);
+    return cgroup;
+}
+
+Error bpf_error(int error, const std::string& what) {
+    const auto message = fmt::format("{}: {}", what, std::strerror(error));
+    if (error == EPERM || error == EACCES) {
+        return {.kind = Error::Kind::host, .message = message, .hint = needs};
+    }
+    if (error == ENOSYS || error == EINVAL || error == EOPNOTSUPP || error == ENOTSUP) {
+        return {.kind = Error::Kind::host,
+                .message = message,
+                .hint =
+                    "upstat needs Linux 5.10 or newer with cgroup v2, BPF, BPF_JIT and SK_STORAGE; "
+                    "--log.level=debug shows what the kernel says"};
+    }
+    return {.kind = Error::Kind::runtime, .message = message, .hint = {}};
+}
+
+Result<void> make_directories(const Pins& pins) {
+    struct statfs system{};
+    const auto base = existing(pins.root);
+    if (statfs(base.c_str(), &system) != 0) {
+        return std::unexpected(bpf_error(errno, fmt::format("cannot look at {}", base.string())));
+    }
+    if (static_cast<unsigned long>(system.f_type) != BPF_FS_MAGIC) {
+        return fail(Error::Kind::host, fmt::format("--bpf.pin-path {} is not on a bpffs", pins.root.string()),
+                    "mount one: mount -t bpf bpf /sys/fs/bpf");
+    }
+    std::error_code error;
+    fs::create_directories(pins.links(), error);
+    if (error) {
+        return std::unexpected(
+            bpf_error(error.value(), fmt::format("cannot make the directory {}", pins.links().string())));
+    }
+    return {};
+}
+
+Result<Fd> lock(const fs::path& root) {
+    Fd directory(::open(root.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    struct stat file{};
+    if (!directory || fstat(directory.get(), &file) != 0) {
+        return std::unexpected(bpf_error(errno, fmt::format("cannot open {}", root.string())));
+    }
+    if (flock(directory.get(), LOCK_EX | LOCK_NB) != 0) {
+        const auto pid = holder(file);
+        return fail(
+            Error::Kind::runtime,
+            fmt::format("another upstat{} is at work on {}", pid.empty() ? "" : " (pid " + pid + ")", root.string()),
+            "stop it first, or give this one a --bpf.pin-path of its own");
+    }
+    return directory;
+}
+
+}  // namespace upstat
