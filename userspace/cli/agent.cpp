@@ -1,0 +1,462 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/agent.hpp"
+
+#include <spdlog/spdlog.h>
+#include <sys/signalfd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <filesystem>
+
+#include "attribute/ledger.hpp"
+#include "attribute/state.hpp"
+#include "base/http_client.hpp"
+#include "cli/catalogues.hpp"
+#include "cli/saved.hpp"
+#include "cli/traefiks.hpp"
+#include "count/counter.hpp"
+#include "judge/judge.hpp"
+#include "judge/sentence.hpp"
+#include "measure/codes.hpp"
+#include "measure/window.hpp"
+#include "measure/worst.hpp"
+#include "poll/reader.hpp"
+#include "publish/alertmanager.hpp"
+#include "publish/exposition.hpp"
+#include "publish/process.hpp"
+#include "publish/push.hpp"
+#include "publish/report.hpp"
+#include "publish/web.hpp"
+
+namespace upstat {
+
+namespace {
+
+using std::chrono::steady_clock;
+
+/// How long a poll waits for Traefik's API before it goes on with the catalogue at hand.
+constexpr auto api_patience = std::chrono::seconds(1);
+/// How often new cgroups are looked into.
+constexpr auto eager_interval = Millis(50);
+/// How long a clean exit may take to say goodbye to the Pushgateway.
+constexpr auto exit_patience = std::chrono::seconds(3);
+
+Time now() {
+    return std::chrono::time_point_cast<Millis>(std::chrono::system_clock::now());
+}
+
+/// The signals that end the agent, as a descriptor.
+Fd watch_signals() {
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+    return Fd(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
+}
+
+/// A rule with its codes compiled.
+struct CompiledRule {
+    Rule rule;
+    CodeSet codes;
+};
+
+Result<std::vector<CompiledRule>> compile(const std::vector<Rule>& rules) {
+    std::vector<CompiledRule> compiled;
+    for (const auto& rule : rules) {
+        auto codes = CodeSet::compile(rule.codes);
+        if (!codes) {
+            return std::unexpected(codes.error());
+        }
+        compiled.push_back({.rule = rule, .codes = *codes});
+    }
+    return compiled;
+}
+
+Millis longest_window(const std::vector<Rule>& rules) {
+    return std::ranges::max(rules, {}, &Rule::window).window;
+}
+
+/// Two snapshots of the past, the older at least one window old once there was time for it: enough to tell which
+/// server's answers a rule is about.
+class Past {
+  public:
+    explicit Past(Millis window) : window_(window) {}
+
+    void add(const Snapshot& snapshot) {
+        if (!newer_ || snapshot.at - newer_->at >= window_) {
+            older_ = newer_ ? std::move(newer_) : snapshot;
+            newer_ = snapshot;
+        }
+    }
+    [[nodiscard]] const Snapshot& begin() const { return *older_; }
+
+  private:
+    Millis window_;
+    std::optional<Snapshot> older_;
+    std::optional<Snapshot> newer_;
+};
+
+std::set<Server> servers_of(const Catalogue& catalogue, const std::string& backend) {
+    std::set<Server> servers;
+    if (const auto found = catalogue.backends.find(backend); found != catalogue.backends.end()) {
+        for (const auto& listed : found->second.listed) {
+            servers.insert(listed.servers.begin(), listed.servers.end());
+        }
+    }
+    return servers;
+}
+
+/// The rooms, and the values on their way from one to the next.
+class Agent {
+  public:
+    static Result<std::unique_ptr<Agent>> start(const Settings& settings);
+
+    void run();
+
+  private:
+    Agent(const Settings& settings, Counter counter, Catalogues catalogues, std::vector<CompiledRule> rules)
+        : settings_(settings),
+          counter_(std::move(counter)),
+          catalogues_(std::move(catalogues)),
+          rules_(std::move(rules)),
+          window_(longest_window(settings.all_rules())),
+          past_(longest_window(settings.all_rules())),
+          judge_(settings.all_rules()),
+          pusher_(settings.push_interval) {}
+
+    Result<void> open_outside();
+    void restore();
+
+    void poll();
+    void absorb(const Snapshot& snapshot);
+    void judge(const Snapshot& snapshot);
+    void save();
+    void publish(const Snapshot& snapshot);
+    [[nodiscard]] Report report(const Snapshot& snapshot) const;
+    [[nodiscard]] std::vector<TraefikReport> traefik_reports() const;
+
+    void send();
+    void take(const HttpDone& done);
+    bool wait();
+    void say_goodbye();
+
+    Settings settings_;
+    Counter counter_;
+    std::optional<Traefiks> traefiks_;
+    Catalogues catalogues_;
+    std::vector<CompiledRule> rules_;
+    Ledger ledger_;
+    Window window_;
+    Past past_;
+    Judge judge_;
+    Births births_;
+    Pusher pusher_;
+    std::string push_group_;
+    std::optional<Notifier> notifier_;
+    std::unique_ptr<Web> web_;
+    HttpClient http_;
+    Fd signals_;
+
+    steady_clock::time_point next_poll_ = steady_clock::now();
+    std::optional<Snapshot> waiting_;  ///< polled, and waiting for Traefik's API until `patience_`
+    steady_clock::time_point patience_;
+    Counts counts_;
+    std::map<std::string, Ratios> ratios_;
+    Alerts alerts_;
+    std::shared_ptr<const Page> page_;
+    Results polls_;
+    std::optional<Time> last_poll_;
+    std::chrono::microseconds poll_duration_{};
+    std::string state_error_;
+};
+
+Result<std::unique_ptr<Agent>> Agent::start(const Settings& settings) {
+    auto rules = compile(settings.all_rules());
+    if (!rules) {
+        return std::unexpected(rules.error());
+    }
+    auto catalogues = Catalogues::open(settings);
+    if (!catalogues) {
+        return std::unexpected(catalogues.error());
+    }
+    auto counter = Counter::open(settings.bpf_pin_path,
+                                 {.totals = settings.bpf_totals_size, .requests = settings.bpf_requests_size});
+    if (!counter) {
+        return std::unexpected(counter.error());
+    }
+    std::unique_ptr<Agent> agent(new Agent(settings, std::move(*counter), std::move(*catalogues), std::move(*rules)));
+    auto traefiks = Traefiks::open(
+        agent->counter_, {.pid = settings.traefik_pid == 0 ? std::nullopt : std::optional(settings.traefik_pid),
+                          .cgroup = settings.traefik_cgroup});
+    if (!traefiks) {
+        return std::unexpected(traefiks.error());
+    }
+    agent->traefiks_ = std::move(*traefiks);
+    agent->restore();
+    if (auto opened = agent->open_outside(); !opened) {
+        return std::unexpected(opened.error());
+    }
+    return agent;
+}
+
+Result<void> Agent::open_outside() {
+    const auto bound = std::max<Millis>(std::chrono::seconds(30), settings_.poll_interval * 4);
+    auto web = Web::start({.listen = settings_.web_listen_address, .now = now, .heartbeat_bound = bound});
+    if (!web) {
+        return std::unexpected(web.error());
+    }
+    web_ = std::move(*web);
+    for (const auto& address : web_->addresses()) {
+        spdlog::info("metrics at http://{}/metrics", address);
+    }
+    if (!settings_.push_url.empty()) {
+        auto group =
+            group_url({.url = settings_.push_url, .job = settings_.push_job, .instance = settings_.push_instance});
+        if (!group) {
+            return std::unexpected(group.error());
+        }
+        push_group_ = *group;
+    }
+    auto notifier = Notifier::make({.urls = settings_.alertmanager_url,
+                                    .rules = settings_.all_rules(),
+                                    .instance = settings_.push_instance,
+                                    .generator_url = "http://" + web_->addresses().front(),
+                                    .evaluation = settings_.poll_interval});
+    if (!notifier) {
+        return std::unexpected(notifier.error());
+    }
+    notifier_ = std::move(*notifier);
+    signals_ = watch_signals();
+    return {};
+}
+
+void Agent::restore() {
+    auto restored = restore_state(settings_.state_path, counter_.epoch());
+    if (!restored.note.empty()) {
+        spdlog::warn("{}", restored.note);
+    }
+    ledger_ = std::move(restored.saved.ledger);
+    try {
+        if (const auto& saved = restored.saved.window; !saved.is_null()) {
+            if (auto window = Window::restore(longest_window(settings_.all_rules()), history_from(saved)); window) {
+                window_ = std::move(*window);
+            } else {
+                spdlog::warn("{}: the window of the rates begins anew", window.error().message);
+            }
+        }
+        if (const auto& saved = restored.saved.alerts; !saved.is_null()) {
+            judge_.restore(alerts_from(saved));
+        }
+    } catch (const nlohmann::json::exception& error) {
+        spdlog::warn("the saved window or alerts are damaged and begin anew: {}", error.what());
+    }
+    births_.restore({.at = {}, .backends = ledger_.counters()});
+}
+
+void Agent::poll() {
+    const auto began = steady_clock::now();
+    next_poll_ = std::max(next_poll_ + settings_.poll_interval, began);
+    traefiks_->look();
+    const auto maps = counter_.maps();
+    Sources sources{.totals = maps.totals, .requests = maps.requests, .places = maps.places, .programs = {}};
+    for (const auto& program : counter_.programs()) {
+        sources.programs.emplace_back(program.name, program.fd);
+    }
+    auto snapshot = read_snapshot(sources, now());
+    poll_duration_ = std::chrono::duration_cast<std::chrono::microseconds>(steady_clock::now() - began);
+    if (!snapshot) {
+        spdlog::error("{}: nothing is judged until a poll succeeds", snapshot.error().text());
+        polls_.count(snapshot.error().message);
+        return;
+    }
+    polls_.count({});
+    last_poll_ = snapshot->at;
+    // Asked after the maps were read: whatever was counted was sent to servers that Traefik knew by then.
+    catalogues_.ask(http_, traefiks_->watched());
+    waiting_ = std::move(*snapshot);
+    patience_ = began + std::min<steady_clock::duration>(api_patience, settings_.poll_interval);
+}
+
+void Agent::absorb(const Snapshot& snapshot) {
+    counts_ = ledger_.absorb(snapshot, catalogues_.catalogue(snapshot.at));
+    window_.add(counts_);
+    past_.add(snapshot);
+    judge(snapshot);
+    save();
+    publish(snapshot);
+}
+
+void Agent::judge(const Snapshot& snapshot) {
+    ratios_.clear();
+    for (const auto& [rule, codes] : rules_) {
+        ratios_[rule.name] = measure(window_, snapshot.at, codes, rule.window);
+    }
+    alerts_ = judge_.evaluate(ratios_, snapshot.at);
+    for (const auto& transition : alerts_.transitions) {
+        const auto rule = std::ranges::find_if(
+            rules_, [&](const CompiledRule& compiled) { return compiled.rule.name == transition.now.rule; });
+        const auto where =
+            worst(past_.begin(), snapshot, servers_of(ledger_.catalogue(), transition.now.backend), rule->codes);
+        const auto text = sentence(transition, rule->rule, where);
+        spdlog::log(transition.now.state == State::firing ? spdlog::level::warn : spdlog::level::info, "{}", text);
+    }
+}
+
+void Agent::save() {
+    const auto saved = save_state(settings_.state_path, counter_.epoch(), ledger_, to_json(window_.history()),
+                                  to_json(alerts_.alerts));
+    const auto error = saved ? std::string() : saved.error().text();
+    if (error != state_error_ && !error.empty()) {
+        spdlog::error("{}: a restart would begin the backends' counters anew", error);
+    }
+    state_error_ = error;
+}
+
+std::vector<TraefikReport> Agent::traefik_reports() const {
+    std::vector<TraefikReport> reports;
+    for (const auto& [traefik, problem] : traefiks_->watched()) {
+        TraefikReport report{.pid = traefik.pid,
+                             .cgroup = traefik.cgroup,
+                             .api = {},
+                             .version = {},
+                             .attached = problem.empty(),
+                             .problem = problem};
+        const auto& sources = catalogues_.sources();
+        auto source = sources.find(traefik.pid);
+        source = source == sources.end() ? sources.find(-1) : source;
+        if (source != sources.end()) {
+            report.api = source->second.url;
+            report.version = source->second.version;
+            report.problem = report.problem.empty() ? source->second.problem : report.problem;
+        }
+        reports.push_back(std::move(report));
+    }
+    return reports;
+}
+
+Report Agent::report(const Snapshot& snapshot) const {
+    Report report{.at = snapshot.at,
+                  .not_ready = {},
+                  .build = {{"version", UPSTAT_VERSION}},
+                  .traefik = settings_.push_instance,
+                  .traefiks = traefik_reports(),
+                  .counts = counts_,
+                  .servers = {},
+                  .catalogue = ledger_.catalogue(),
+                  .ratios = ratios_.at(settings_.rule.name),
+                  .alerts = alerts_,
+                  .rules = settings_.all_rules(),
+                  .kernel_errors = snapshot.kernel_errors,
+                  .maps = snapshot.maps,
+                  .programs = snapshot.programs,
+                  .last_poll = last_poll_,
+                  .poll_duration = poll_duration_,
+                  .polls = polls_,
+                  .push = pusher_.results(),
+                  .alertmanager = notifier_->results(),
+                  .traefik_api = catalogues_.results(),
+                  .process = read_process("/")};
+    auto view = ledger_.view(snapshot);
+    for (auto& [server, totals] : view.servers) {
+        report.servers.emplace(to_string(server), std::move(totals));
+    }
+    report.servers.emplace("unmapped", std::move(view.unmapped));
+    return report;
+}
+
+void Agent::publish(const Snapshot& snapshot) {
+    const auto report = std::make_shared<const Report>(this->report(snapshot));
+    births_.served(web_->served_generation());
+    page_ = std::make_shared<const Page>(render(*report, births_));
+    web_->publish(report, page_);
+    send();
+}
+
+void Agent::send() {
+    for (auto& notification : notifier_->due(alerts_, now())) {
+        notifier_->started(notification.receiver, http_.start(notification.request));
+    }
+    if (!push_group_.empty() && page_ && pusher_.due(now())) {
+        const PushTarget target{.url = settings_.push_url,
+                                .job = settings_.push_job,
+                                .instance = settings_.push_instance,
+                                .interval = settings_.push_interval};
+        pusher_.started(now(), http_.start(push_request(target, push_group_, page_->pushed())), page_->number);
+    }
+}
+
+void Agent::take(const HttpDone& done) {
+    if (catalogues_.take(done)) {
+        return;
+    }
+    if (const auto pushed = pusher_.done(done)) {
+        births_.served(pushed->page);
+        if (!pushed->problem.empty()) {
+            spdlog::warn("Pushgateway: {}", pushed->problem);
+        }
+    } else if (const auto problem = notifier_->done(done); problem && !problem->empty()) {
+        spdlog::warn("Alertmanager: {}", *problem);
+    }
+}
+
+/// One turn: waits for whatever is next and takes what came; false when the agent is to end.
+bool Agent::wait() {
+    auto until = waiting_ ? std::min(patience_, next_poll_) : next_poll_;
+    if (traefiks_->eager()) {
+        until = std::min(until, steady_clock::now() + eager_interval);
+    }
+    auto fds = traefiks_->fds();
+    fds.push_back({.fd = signals_.get(), .events = POLLIN, .revents = 0});
+    const auto longest = std::chrono::ceil<Millis>(until - steady_clock::now());
+    for (const auto& done : http_.wait(fds, std::clamp(longest, Millis(0), Millis(60000)))) {
+        take(done);
+    }
+    if (fds.back().revents != 0) {
+        return false;
+    }
+    traefiks_->react(steady_clock::now());
+    return true;
+}
+
+void Agent::run() {
+    do {
+        web_->heartbeat(now());
+        if (steady_clock::now() >= next_poll_) {
+            poll();
+        }
+        if (waiting_ && (!catalogues_.awaited() || steady_clock::now() >= patience_)) {
+            absorb(*std::exchange(waiting_, std::nullopt));
+        }
+    } while (wait());
+    say_goodbye();
+}
+
+void Agent::say_goodbye() {
+    spdlog::info("ending; the programs go on counting until `upstat detach`");
+    if (push_group_.empty()) {
+        return;
+    }
+    const auto ticket = http_.start(delete_request(push_group_, exit_patience));
+    const auto until = steady_clock::now() + exit_patience;
+    while (steady_clock::now() < until) {
+        for (const auto& done : http_.wait({}, Millis(100))) {
+            if (done.ticket == ticket) {
+                return;
+            }
+        }
+    }
+}
+
+}  // namespace
+
+Result<void> run_agent(const Settings& settings) {
+    auto agent = Agent::start(settings);
+    if (!agent) {
+        return std::unexpected(agent.error());
+    }
+    (*agent)->run();
+    return {};
+}
+
+}  // namespace upstat

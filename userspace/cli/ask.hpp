@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "base/error.hpp"
+#include "cli/settings.hpp"
+
+namespace upstat {
+
+/// What the running agent answers under a path of its web address, such as "/api/v1/status". An Error of kind runtime
+/// when no agent answers there.
+Result<nlohmann::json> ask_agent(const Settings& settings, const std::string& path);
+
+}  // namespace upstat

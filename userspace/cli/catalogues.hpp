@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "attribute/counts.hpp"
+#include "attribute/resolve.hpp"
+#include "base/http_client.hpp"
+#include "cli/settings.hpp"
+#include "cli/traefiks.hpp"
+#include "publish/report.hpp"
+
+namespace upstat {
+
+/// The last good catalogue of every Traefik's API and of the static map, and the requests that renew them. An API that
+/// is down or answers nonsense leaves its catalogue as it was.
+class Catalogues {
+  public:
+    /// Reads the password file and the static map; each mistake is an Error of kind usage.
+    static Result<Catalogues> open(const Settings& settings);
+
+    /// Asks every API again that has no answer under way.
+    void ask(HttpClient& http, const std::vector<Watched>& traefiks);
+
+    /// Takes the end of an exchange; false when it is not one of these.
+    bool take(const HttpDone& done);
+
+    /// Whether an answer is awaited that will likely come: of an API that answered the last time or was never asked.
+    [[nodiscard]] bool awaited() const;
+
+    /// Everything that is known now, with the addresses of host names filled in.
+    Catalogue catalogue(Time now);
+
+    /// What is known of one Traefik's API: its URL and version, and what is wrong with it.
+    struct Source {
+        std::string url;
+        std::string network_namespace;  ///< empty: our own
+        bool v1 = false;                ///< speaks /api/providers
+        std::optional<std::uint64_t> ticket;
+        std::optional<std::uint64_t> version_ticket;
+        std::string version;
+        std::string problem;  ///< of the last answer; empty when it was good
+        Catalogue catalogue;
+    };
+    [[nodiscard]] const std::map<int, Source>& sources() const { return sources_; }
+    [[nodiscard]] const Results& results() const { return results_; }
+
+  private:
+    explicit Catalogues(const Settings& settings) : settings_(&settings) {}
+
+    void update_sources(const std::vector<Watched>& traefiks);
+    [[nodiscard]] HttpRequest request(const Source& source, const std::string& path) const;
+    void take_catalogue(Source& source, const HttpDone& done);
+
+    const Settings* settings_;
+    std::string password_;
+    Catalogue static_;
+    std::map<int, Source> sources_;  ///< by Traefik's pid; of --traefik.api: by -1, -2, ...
+    std::unique_ptr<Resolver> resolver_ = std::make_unique<Resolver>();
+    Results results_;
+};
+
+}  // namespace upstat

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <spdlog/fmt/fmt.h>
+
+#include <iostream>
+
+#include "attribute/static_map.hpp"
+#include "cli/commands.hpp"
+
+namespace upstat {
+
+Result<void> check_config(const std::string& path) {
+    auto file = read_settings_file(path);
+    if (const auto given = file.given.find("backends.file"); given != file.given.end()) {
+        const auto map = load_static_map(given->second.back());
+        file.errors.insert(file.errors.end(), map.mistakes.begin(), map.mistakes.end());
+    }
+    for (const auto& error : file.errors) {
+        std::cout << error.text() << '\n';
+    }
+    if (!file.errors.empty()) {
+        return fail(Error::Kind::usage, fmt::format("{}: {} mistakes", path, file.errors.size()));
+    }
+    return {};
+}
+
+}  // namespace upstat

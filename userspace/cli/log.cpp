@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/log.hpp"
+
+#include <spdlog/pattern_formatter.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <memory>
+#include <nlohmann/json.hpp>
+
+namespace upstat {
+
+namespace {
+
+/// The message as a quoted string: JSON's quoting is logfmt's too.
+class QuotedMessage : public spdlog::custom_flag_formatter {
+  public:
+    void format(const spdlog::details::log_msg& message, const std::tm&, spdlog::memory_buf_t& into) override {
+        const auto text = nlohmann::json(std::string(message.payload.data(), message.payload.size()))
+                              .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+        into.append(text.data(), text.data() + text.size());
+    }
+    [[nodiscard]] std::unique_ptr<custom_flag_formatter> clone() const override {
+        return std::make_unique<QuotedMessage>();
+    }
+};
+
+}  // namespace
+
+void set_up_log(const std::string& level, const std::string& format) {
+    auto formatter = std::make_unique<spdlog::pattern_formatter>(spdlog::pattern_time_type::utc);
+    formatter->add_flag<QuotedMessage>('Q').set_pattern(
+        format == "json" ? R"({"time":"%Y-%m-%dT%H:%M:%S.%eZ","level":"%l","msg":%Q})"
+                         : "time=%Y-%m-%dT%H:%M:%S.%eZ level=%l msg=%Q");
+    auto logger = std::make_shared<spdlog::logger>("upstat", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+    logger->set_formatter(std::move(formatter));
+    logger->set_level(spdlog::level::from_str(level));
+    spdlog::set_default_logger(std::move(logger));
+}
+
+}  // namespace upstat

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <spdlog/fmt/fmt.h>
+#include <unistd.h>
+
+#include <iostream>
+#include <thread>
+
+#include "cli/ask.hpp"
+#include "cli/commands.hpp"
+
+namespace upstat {
+
+namespace {
+
+using nlohmann::json;
+
+/// "404:12 500:1": the codes with their counts.
+std::string codes_text(const json& codes) {
+    std::string text;
+    for (const auto& [code, count] : codes.items()) {
+        if (count != 0) {
+            text += fmt::format("{}{}:{}", text.empty() ? "" : " ", code, count.get<std::uint64_t>());
+        }
+    }
+    return text;
+}
+
+std::string worst_state(const json& alerts) {
+    std::string worst = "inactive";
+    for (const auto& [alert, state] : alerts.items()) {
+        if (state == "firing" || (state == "pending" && worst == "inactive")) {
+            worst = state.get<std::string>();
+        }
+    }
+    return worst;
+}
+
+std::string ratio_text(const json& ratio) {
+    return ratio.is_null() ? "-" : fmt::format("{:.1f} %", ratio.get<double>() * 100);
+}
+
+std::string rate_text(const json& rate) {
+    return rate.is_null() ? "-" : fmt::format("{:.1f}", rate.get<double>());
+}
+
+std::string table(const json& answer) {
+    auto text =
+        fmt::format("{:<32} {:>9} {:>9} {:>9}  {}\n", "BACKEND / SERVER", "ANSWERS", "PER SEC", "BAD", "STATE / CODES");
+    const auto& servers = answer["servers"];
+    for (const auto& [name, backend] : answer["backends"].items()) {
+        text += fmt::format("{:<32} {:>9} {:>9} {:>9}  {}\n", name, backend["requests"].get<std::uint64_t>(),
+                            rate_text(backend["rate"]), ratio_text(backend["ratio"]), worst_state(backend["alerts"]));
+        for (const auto& listed : backend["listed"]) {
+            for (const auto& label : listed["servers"]) {
+                const auto server = servers.find(label.get<std::string>());
+                if (server != servers.end()) {
+                    text += fmt::format("  {:<30} {:>9} {:>9} {:>9}  {}{}\n", label.get<std::string>(),
+                                        (*server)["requests"].get<std::uint64_t>(), "", "",
+                                        codes_text((*server)["codes"]), listed["up"].get<bool>() ? "" : " DOWN");
+                }
+            }
+        }
+    }
+    return text;
+}
+
+}  // namespace
+
+Result<void> show_top(const Settings& settings, Output output) {
+    const bool live = output == Output::text && isatty(STDOUT_FILENO) != 0;
+    for (;;) {
+        const auto answer = ask_agent(settings, "/api/v1/backends");
+        if (!answer) {
+            return std::unexpected(answer.error());
+        }
+        if (output == Output::json) {
+            std::cout << answer->dump(2) << '\n';
+            return {};
+        }
+        std::cout << (live ? "\x1b[H\x1b[2J" : "") << table(*answer) << std::flush;
+        if (!live) {
+            return {};
+        }
+        std::this_thread::sleep_for(std::min<Millis>(settings.poll_interval, std::chrono::seconds(1)));
+    }
+}
+
+}  // namespace upstat

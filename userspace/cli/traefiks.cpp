@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/traefiks.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <fstream>
+
+namespace upstat {
+
+namespace fs = std::filesystem;
+using std::chrono::steady_clock;
+
+namespace {
+
+const fs::path root = "/";
+
+/// A container's cgroup is made well before its process becomes Traefik: as long as that may take.
+constexpr auto candidacy = std::chrono::seconds(10);
+
+}  // namespace
+
+Result<Traefiks> Traefiks::open(Counter& counter, const FindOptions& options) {
+    Traefiks traefiks(counter, options);
+    if (!options.cgroup.empty()) {
+        const auto cgroup = explicit_cgroup(root, options.cgroup);
+        if (!cgroup) {
+            return std::unexpected(cgroup.error());
+        }
+        if (auto attached = counter.attach(*cgroup, {}); !attached) {
+            return std::unexpected(attached.error());
+        }
+        traefiks.homes_.insert(*cgroup);
+    }
+    const auto mount = cgroup2_mount(root);
+    if (!mount) {
+        return fail(Error::Kind::host, "no cgroup v2 is mounted on this host",
+                    "boot with systemd.unified_cgroup_hierarchy=1, or mount -t cgroup2 none /sys/fs/cgroup/unified");
+    }
+    if (auto watch = CgroupWatch::open(*mount); watch) {
+        traefiks.cgroups_ = std::move(*watch);
+    } else {
+        spdlog::warn("{}: a Traefik that restarts is found at the next poll only", watch.error().text());
+    }
+    if (auto found = find_traefiks(root, options); !found) {
+        return std::unexpected(found.error());
+    } else if (!found->empty() &&
+               std::ranges::all_of(*found, [](const Traefik& traefik) { return traefik.refused.has_value(); })) {
+        return std::unexpected(*found->front().refused);
+    }
+    traefiks.look();
+    if (traefiks.watched_.empty() && options.cgroup.empty()) {
+        spdlog::warn(
+            "no Traefik runs on this host: waiting for one; --traefik.pid or --traefik.cgroup name one that is called "
+            "otherwise");
+    }
+    return traefiks;
+}
+
+Result<std::vector<Traefik>> Traefiks::find() const {
+    auto found = find_traefiks(root, options_);
+    if (!found && options_.pid) {  // it has ended: whoever lives where it lived is its successor
+        found = find_traefiks(root, FindOptions{.pid = {}, .cgroup = options_.cgroup});
+        if (found) {
+            std::erase_if(*found, [&](const Traefik& traefik) { return !homes_.contains(traefik.cgroup); });
+        }
+    }
+    return found;
+}
+
+void Traefiks::look() {
+    counter_->drop_dead();
+    auto found = find();
+    if (!found) {
+        spdlog::error("{}", found.error().text());
+        return;
+    }
+    std::vector<Watched> now;
+    for (auto& traefik : *found) {
+        const auto known = std::ranges::find_if(watched_, [&](const Watched& watched) {
+            return watched.traefik.pid == traefik.pid && watched.traefik.start_time == traefik.start_time &&
+                   watched.traefik.cgroup == traefik.cgroup;
+        });
+        if (known != watched_.end()) {
+            now.push_back(std::move(*known));
+            continue;
+        }
+        now.push_back({.traefik = std::move(traefik), .problem = {}});
+        attach(now.back());
+    }
+    watched_ = std::move(now);
+    watch_processes();
+}
+
+void Traefiks::attach(Watched& watched) {
+    const auto& traefik = watched.traefik;
+    if (traefik.refused) {
+        watched.problem = traefik.refused->message;
+        spdlog::error("{}", traefik.refused->text());
+        return;
+    }
+    if (auto attached = counter_->attach(traefik.cgroup, traefik.listening); !attached) {
+        watched.problem = attached.error().message;
+        spdlog::error("Traefik (pid {}): {}", traefik.pid, attached.error().text());
+        return;
+    }
+    spdlog::info("counting Traefik (pid {}) in {}", traefik.pid, traefik.cgroup);
+    homes_.insert(traefik.cgroup);
+}
+
+void Traefiks::watch_processes() {
+    std::erase_if(processes_, [](const ProcessWatch& watch) { return watch.ended(); });
+    for (const auto& watched : watched_) {
+        const auto same = [&](const ProcessWatch& watch) { return watch.pid() == watched.traefik.pid; };
+        if (std::ranges::any_of(processes_, same)) {
+            continue;
+        }
+        if (auto watch = ProcessWatch::open(root, watched.traefik.pid, watched.traefik.start_time); watch) {
+            processes_.push_back(std::move(*watch));
+        }
+    }
+}
+
+std::vector<pollfd> Traefiks::fds() const {
+    std::vector<pollfd> fds;
+    if (cgroups_) {
+        fds.push_back({.fd = cgroups_->fd(), .events = POLLIN, .revents = 0});
+    }
+    for (const auto& process : processes_) {
+        fds.push_back({.fd = process.fd(), .events = POLLIN, .revents = 0});
+    }
+    return fds;
+}
+
+void Traefiks::react(steady_clock::time_point now) {
+    bool changed = false;
+    for (const auto& process : processes_) {
+        if (process.ended()) {
+            spdlog::info("Traefik (pid {}) has ended", process.pid());
+            changed = true;
+        }
+    }
+    for (const auto& event : cgroups_ ? cgroups_->take() : std::vector<CgroupEvent>{}) {
+        if (event.kind == CgroupEvent::Kind::created) {
+            meet(event.directory, now);
+        } else {
+            candidates_.erase(event.directory);
+        }
+    }
+    for (auto candidate = candidates_.begin(); candidate != candidates_.end();) {
+        const bool found = holds_traefik(candidate->first);
+        changed = changed || found;
+        candidate = found || now > candidate->second ? candidates_.erase(candidate) : std::next(candidate);
+    }
+    if (changed) {
+        look();
+    }
+}
+
+void Traefiks::meet(const std::string& cgroup, steady_clock::time_point now) {
+    if (homes_.contains(cgroup)) {
+        if (auto attached = counter_->attach(cgroup, {}); !attached) {
+            spdlog::error("{}", attached.error().text());
+        }
+    }
+    candidates_[cgroup] = now + candidacy;
+}
+
+bool Traefiks::holds_traefik(const std::string& cgroup) const {
+    std::ifstream pids(fs::path(cgroup) / "cgroup.procs");
+    for (std::string pid; std::getline(pids, pid);) {
+        std::error_code error;
+        const auto executable = fs::read_symlink(root / "proc" / pid / "exe", error);
+        if (!error && executable.filename().string().starts_with("traefik")) {
+            return true;
+        }
+    }
+    return false;
+}
+
+}  // namespace upstat
