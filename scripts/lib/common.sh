@@ -6,11 +6,27 @@ TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 # shellcheck disable=SC2034 # used by the scripts that source this file
 BUILD=${UPSTAT_BUILD_DIR:-$TOP/build}
 
+# Options that a script adds to the build's configuration.
+CMAKE_OPTIONS=()
+[[ -z ${UPSTAT_SANITIZE:-} ]] || CMAKE_OPTIONS+=(-DUPSTAT_SANITIZE=ON)
+
 say() { printf '%s %s\n' "$(date +%H:%M:%S)" "$*" >&2; }
 
 die() {
   printf '%s: %s\n' "$(basename "$0")" "$1" >&2
   exit "${2:-1}"
+}
+
+# Keeps a command's output in a file and shows one line of it, the newest, where somebody watches.
+progress() {
+  local line width
+  width=$(($(tput cols 2>/dev/null || echo 80) - 1))
+  : >"$1"
+  while IFS= read -r line; do
+    printf '%s\n' "$line" >>"$1"
+    [[ ! -t 2 ]] || printf '\r\033[K%s' "${line:0:width}" >&2
+  done
+  [[ ! -t 2 ]] || printf '\r\033[K' >&2
 }
 
 # Installs what is missing of the named Debian packages. A package's service is not started:
