@@ -290,7 +290,11 @@ void Agent::absorb(const Snapshot& snapshot) {
 void Agent::judge(const Snapshot& snapshot) {
     ratios_.clear();
     for (const auto& [rule, codes] : rules_) {
-        ratios_[rule.name] = measure(window_, snapshot.at, codes, rule.window);
+        auto& ratios = ratios_[rule.name] = measure(window_, snapshot.at, codes, rule.window);
+        // A backend without one such answer has the series all the same: /metrics shows every code at 0 from the start.
+        for (auto& [backend, ratio] : ratios.backends) {
+            ratio.matching = ratio.matching.value_or(0);
+        }
     }
     alerts_ = judge_.evaluate(ratios_, snapshot.at);
     for (const auto& transition : alerts_.transitions) {

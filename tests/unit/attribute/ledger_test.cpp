@@ -1,0 +1,372 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "attribute/ledger.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <numeric>
+#include <random>
+
+#include "attribute/fake_host.hpp"
+#include "attribute/state.hpp"
+
+namespace upstat {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+using testing::Key;
+using testing::Pair;
+using testing::UnorderedElementsAre;
+
+constexpr Answer ok{.code = 200, .method = Method::get};
+constexpr Answer missing{.code = 404, .method = Method::get};
+constexpr Series ok_series{.code = 200, .method = Method::get, .protocol = Protocol::http};
+
+Time at(std::int64_t seconds) {
+    return Time(std::chrono::seconds(seconds));
+}
+
+Server server(std::uint16_t number) {
+    return parse_server("10.0.0.1", number).value();
+}
+
+ServerTotals answered(std::map<Answer, std::uint64_t> answers) {
+    ServerTotals totals{.requests = 0,
+                        .connects = 0,
+                        .answers = std::move(answers),
+                        .unanswered = {},
+                        .unread = {},
+                        .connect_failures = {}};
+    totals.requests = totals.answered();
+    return totals;
+}
+
+ServerTotals answered(std::uint64_t count) {
+    return answered({{ok, count}});
+}
+
+Snapshot poll(std::int64_t seconds, std::map<Server, ServerTotals> servers) {
+    Snapshot snapshot;
+    snapshot.at = at(seconds);
+    snapshot.servers = std::move(servers);
+    return snapshot;
+}
+
+/// backend -> its servers
+Catalogue listing(const std::map<std::string, std::set<std::uint16_t>>& backends) {
+    Catalogue catalogue;
+    for (const auto& [name, servers] : backends) {
+        auto& backend = catalogue.backends[name];
+        for (const auto number : servers) {
+            const auto text = to_string(server(number));
+            backend.listed.push_back({.url = "http://" + text, .up = true, .servers = {server(number)}});
+        }
+    }
+    return catalogue;
+}
+
+std::uint64_t sum(const SeriesCounts& counts) {
+    return std::accumulate(counts.begin(), counts.end(), std::uint64_t{0},
+                           [](std::uint64_t total, const auto& entry) { return total + entry.second; });
+}
+
+std::map<std::string, std::uint64_t> sums(const Counts& counts) {
+    std::map<std::string, std::uint64_t> all;
+    for (const auto& [name, series] : counts.backends) {
+        all[name] = sum(series);
+    }
+    return all;
+}
+
+TEST(Ledger, CountsByCodeMethodAndProtocol) {
+    Ledger ledger;
+    const Answer upgrade{.code = 101, .method = Method::get};
+    const auto counts =
+        ledger.absorb(poll(1, {{server(1), answered({{ok, 3}, {missing, 2}, {upgrade, 1}})}}), listing({{"a", {1}}}));
+    EXPECT_EQ(counts.at, at(1));
+    EXPECT_THAT(
+        counts.backends.at("a"),
+        UnorderedElementsAre(Pair(ok_series, 3), Pair(Series{.code = 404, .method = Method::get}, 2),
+                             Pair(Series{.code = 101, .method = Method::get, .protocol = Protocol::websocket}, 1)));
+    EXPECT_EQ(to_string(Protocol::websocket), "websocket");
+    EXPECT_EQ(to_string(Protocol::http), "http");
+}
+
+TEST(Ledger, ABackendWithoutAnAnswerIsThereEmpty) {
+    Ledger ledger;
+    EXPECT_THAT(ledger.absorb(poll(1, {}), listing({{"a", {1}}, {"b", {}}})).backends,
+                UnorderedElementsAre(Pair("a", IsEmpty()), Pair("b", IsEmpty())));
+}
+
+TEST(Ledger, AServersAnswersAreThoseOfEveryBackendThatListsIt) {
+    Ledger ledger;
+    EXPECT_THAT(sums(ledger.absorb(poll(1, {{server(1), answered(5)}}), listing({{"a", {1}}, {"b", {1, 2}}}))),
+                ElementsAre(Pair("a", 5), Pair("b", 5)));
+}
+
+TEST(Ledger, AMovedServerTakesNothingAlong) {
+    Ledger ledger;
+    ledger.absorb(poll(1, {{server(1), answered(5)}}), listing({{"a", {1}}, {"b", {}}}));
+    EXPECT_THAT(sums(ledger.absorb(poll(2, {{server(1), answered(7)}}), listing({{"a", {}}, {"b", {1}}}))),
+                ElementsAre(Pair("a", 5), Pair("b", 2)));
+}
+
+TEST(Ledger, ARemovedServerTakesNothingAwayAndItsLateAnswersStay) {
+    Ledger ledger;
+    ledger.absorb(poll(1, {{server(1), answered(5)}}), listing({{"a", {1}}}));
+    EXPECT_THAT(sums(ledger.absorb(poll(2, {{server(1), answered(6)}}), listing({{"a", {}}}))),
+                ElementsAre(Pair("a", 6)));
+    EXPECT_THAT(sums(ledger.absorb(poll(3, {{server(1), answered(9)}}), listing({{"a", {}}}))),
+                ElementsAre(Pair("a", 9)));
+}
+
+TEST(Ledger, TrafficBeforeTheFirstListingIsTheFirstOwners) {
+    Ledger ledger;
+    ledger.absorb(poll(1, {{server(1), answered(5)}}), listing({{"a", {}}}));
+    ledger.absorb(poll(2, {{server(1), answered(6)}}), listing({{"a", {}}}));
+    EXPECT_THAT(sums(ledger.absorb(poll(3, {{server(1), answered(8)}}), listing({{"a", {1}}}))),
+                ElementsAre(Pair("a", 8)));
+    EXPECT_THAT(sums(ledger.absorb(poll(4, {{server(1), answered(8)}}), listing({{"a", {}}, {"b", {1}}}))),
+                ElementsAre(Pair("a", 8), Pair("b", 0)));
+}
+
+TEST(Ledger, ABackendLeavesAndComesBackWithItsCounters) {
+    Ledger ledger;
+    ledger.absorb(poll(1, {{server(1), answered(5)}}), listing({{"a", {1}}}));
+    EXPECT_THAT(ledger.absorb(poll(2, {{server(1), answered(6)}}), {}).backends, IsEmpty());
+    EXPECT_THAT(sums(ledger.absorb(poll(3, {{server(1), answered(7)}}), listing({{"a", {1}}}))),
+                ElementsAre(Pair("a", 7)));
+}
+
+TEST(Ledger, TotalsThatWentBackAreWholeIncrements) {
+    Ledger ledger;
+    const auto catalogue = listing({{"a", {1}}});
+    ledger.absorb(poll(1, {{server(1), answered({{ok, 10}, {missing, 1}})}}), catalogue);
+    // the 404s are more than before, but they are of new maps too
+    const auto counts = ledger.absorb(poll(2, {{server(1), answered({{ok, 4}, {missing, 3}})}}), catalogue);
+    EXPECT_THAT(sums(counts), ElementsAre(Pair("a", 18)));
+    // only the requests show it
+    EXPECT_THAT(sums(ledger.absorb(poll(3, {{server(1), answered({{missing, 3}})}}), catalogue)),
+                ElementsAre(Pair("a", 21)));
+}
+
+TEST(Ledger, NewMapsAreWholeIncrementsEvenWhenTheyGrew) {
+    Ledger ledger;
+    const auto catalogue = listing({{"a", {1}}});
+    ledger.absorb(poll(1, {{server(1), answered(10)}}), catalogue);
+    ledger.maps_made_anew();
+    EXPECT_THAT(sums(ledger.absorb(poll(2, {{server(1), answered(12)}}), catalogue)), ElementsAre(Pair("a", 22)));
+}
+
+TEST(Ledger, ASeriesThatOnePollMissesIsNotCountedTwice) {
+    Ledger ledger;
+    const auto catalogue = listing({{"a", {1}}});
+    ledger.absorb(poll(1, {{server(1), answered(10)}}), catalogue);
+    ledger.absorb(poll(2, {}), catalogue);
+    EXPECT_THAT(sums(ledger.absorb(poll(3, {{server(1), answered(11)}}), catalogue)), ElementsAre(Pair("a", 11)));
+}
+
+// --- the server-level series ---
+
+TEST(Ledger, ListedServersAreShownAsThemselvesAlsoWithoutTraffic) {
+    Ledger ledger;
+    const auto snapshot = poll(1, {{server(1), answered(5)}});
+    ledger.absorb(snapshot, listing({{"a", {1, 2}}}));
+    EXPECT_THAT(ledger.view(snapshot).servers,
+                ElementsAre(Pair(server(1), answered(5)), Pair(server(2), ServerTotals{})));
+    ledger.absorb(snapshot, {});
+    EXPECT_THAT(ledger.view(snapshot).servers, ElementsAre(Key(server(1))));  // once listed is enough
+}
+
+TEST(Ledger, AnUnknownServerIsHeldBackForAMinuteAndThenUnmapped) {
+    Ledger ledger;
+    const auto show = [&](std::int64_t seconds, std::uint64_t count, const Catalogue& catalogue = {}) {
+        const auto snapshot = poll(seconds, {{server(1), answered(count)}});
+        ledger.absorb(snapshot, catalogue);
+        return ledger.view(snapshot);
+    };
+    EXPECT_EQ(show(0, 5), ServerView{});
+    EXPECT_EQ(show(59, 6), ServerView{});
+    EXPECT_EQ(show(60, 7).unmapped, answered(7));
+    EXPECT_EQ(show(65, 9).unmapped, answered(9));
+    // what was folded stays there; the server shows the rest
+    const auto listed = show(70, 12, listing({{"a", {1}}}));
+    EXPECT_EQ(listed.unmapped, answered(9));
+    EXPECT_THAT(listed.servers, ElementsAre(Pair(server(1), answered(3))));
+    EXPECT_THAT(show(200, 20).servers, ElementsAre(Pair(server(1), answered(11))));
+}
+
+TEST(Ledger, AnOrdinaryNewServerIsWhole) {
+    Ledger ledger;
+    ledger.absorb(poll(0, {{server(1), answered(5)}}), {});
+    const auto snapshot = poll(55, {{server(1), answered(8)}});
+    ledger.absorb(snapshot, listing({{"a", {1}}}));
+    EXPECT_THAT(ledger.view(snapshot).servers, ElementsAre(Pair(server(1), answered(8))));
+    EXPECT_EQ(ledger.view(snapshot).unmapped, ServerTotals{});
+}
+
+TEST(Ledger, ARequestThatWaitsWhileItsServerIsFirstListedIsOutstandingOnce) {
+    Ledger ledger;
+    auto totals = answered(5);
+    totals.requests = 6;
+    ledger.absorb(poll(0, {{server(1), totals}}), {});
+    ledger.absorb(poll(60, {{server(1), totals}}), {});
+    auto snapshot = poll(65, {{server(1), totals}});
+    ledger.absorb(snapshot, listing({{"a", {1}}}));
+    EXPECT_EQ(ledger.view(snapshot).unmapped.outstanding(), 0);
+    EXPECT_EQ(ledger.view(snapshot).servers.at(server(1)).outstanding(), 1);
+    snapshot = poll(70, {{server(1), answered(6)}});
+    ledger.absorb(snapshot, listing({{"a", {1}}}));
+    EXPECT_EQ(ledger.view(snapshot).servers.at(server(1)), answered(1));
+}
+
+TEST(Ledger, UnmappedNeverGoesBackWithTheMaps) {
+    Ledger ledger;
+    ledger.absorb(poll(0, {{server(1), answered(5)}}), {});
+    ledger.absorb(poll(60, {{server(1), answered(5)}}), {});
+    const auto snapshot = poll(65, {{server(1), answered(2)}});
+    ledger.absorb(snapshot, {});
+    EXPECT_EQ(ledger.view(snapshot).unmapped, answered(7));
+}
+
+// --- a property, on random lives ---
+
+/// Random totals that grow, of servers that come, move between backends and go.
+class Life {
+  public:
+    explicit Life(std::uint32_t seed) : random_(seed) {}
+
+    void step() {
+        seconds_ += pick(1, 30);
+        for (int events = pick(0, 12); events > 0; --events) {
+            auto& totals = totals_[server(static_cast<std::uint16_t>(pick(1, 12)))];
+            const Answer answer{.code = static_cast<std::uint16_t>(pick(0, 1) == 0 ? 200 : pick(400, 404)),
+                                .method = static_cast<Method>(pick(0, 9))};
+            const auto count = static_cast<std::uint64_t>(pick(1, 50));
+            totals.answers[answer] += count;
+            totals.requests += count + (pick(0, 3) == 0 ? 1 : 0);
+            totals.connects += 1;
+            if (totals.outstanding() > 0 && pick(0, 1) == 0) {
+                ++totals.unanswered["reset"];
+            }
+        }
+        if (pick(0, 2) == 0) {
+            relist();
+        }
+    }
+
+    [[nodiscard]] Snapshot snapshot() const { return poll(seconds_, totals_); }
+    [[nodiscard]] const Catalogue& catalogue() const { return catalogue_; }
+    [[nodiscard]] const std::set<Server>& ever_listed() const { return ever_listed_; }
+
+    int pick(int low, int high) { return std::uniform_int_distribution(low, high)(random_); }
+
+  private:
+    /// A partition: each server has at most one backend.
+    void relist() {
+        std::map<std::string, std::set<std::uint16_t>> backends{{"a", {}}, {"b", {}}, {"c", {}}};
+        for (std::uint16_t number = 1; number <= 12; ++number) {
+            const auto owner = std::string(1, static_cast<char>('a' + pick(0, 5)));
+            if (backends.contains(owner)) {
+                backends[owner].insert(number);
+                ever_listed_.insert(server(number));
+            }
+        }
+        catalogue_ = listing(backends);
+    }
+
+    std::mt19937 random_;
+    std::int64_t seconds_ = 1000;
+    std::map<Server, ServerTotals> totals_;
+    Catalogue catalogue_ = listing({{"a", {}}, {"b", {}}, {"c", {}}});
+    std::set<Server> ever_listed_;
+};
+
+SeriesCounts series_of_ever_listed(const Life& life, const Snapshot& snapshot) {
+    SeriesCounts counts;
+    for (const auto& one : life.ever_listed()) {
+        const auto totals = snapshot.servers.find(one);
+        if (totals == snapshot.servers.end()) {
+            continue;
+        }
+        for (const auto& [answer, count] : totals->second.answers) {
+            counts[{.code = answer.code, .method = answer.method, .protocol = Protocol::http}] += count;
+        }
+    }
+    return counts;
+}
+
+SeriesCounts all_backends(const Counts& counts) {
+    SeriesCounts all;
+    for (const auto& [name, series] : counts.backends) {
+        for (const auto& [key, count] : series) {
+            all[key] += count;
+        }
+    }
+    std::erase_if(all, [](const auto& entry) { return entry.second == 0; });
+    return all;
+}
+
+void expect_grown(const ServerTotals& before, const ServerTotals& after) {
+    EXPECT_LE(before.requests, after.requests);
+    for (const auto& [answer, count] : before.answers) {
+        EXPECT_LE(count, after.answers.at(answer));
+    }
+}
+
+TEST(LedgerProperty, NothingIsLostOrCountedTwiceAndARestartChangesNothing) {
+    const TemporaryDirectory directory;
+    for (std::uint32_t seed = 0; seed < 60; ++seed) {
+        SCOPED_TRACE(seed);
+        Life life(seed);
+        Ledger ledger;
+        Ledger restarted;
+        ServerView before;
+        for (int step = 0; step < 40; ++step) {
+            life.step();
+            const auto snapshot = life.snapshot();
+            const auto counts = ledger.absorb(snapshot, life.catalogue());
+            ASSERT_EQ(all_backends(counts), series_of_ever_listed(life, snapshot)) << "step " << step;
+
+            ASSERT_EQ(restarted.absorb(snapshot, life.catalogue()).backends, counts.backends);
+            ASSERT_EQ(restarted, ledger);
+            if (life.pick(0, 5) == 0) {
+                ASSERT_TRUE(save_state(directory.path(), "e", restarted, {}, {}));
+                restarted = restore_state(directory.path(), "e").saved.ledger;
+            }
+
+            const auto view = ledger.view(snapshot);
+            expect_grown(before.unmapped, view.unmapped);
+            for (const auto& [one, totals] : before.servers) {
+                if (const auto now = view.servers.find(one); now != view.servers.end()) {
+                    expect_grown(totals, now->second);
+                }
+            }
+            for (const auto& [one, totals] : view.servers) {
+                EXPECT_TRUE(life.ever_listed().contains(one));
+                EXPECT_GE(totals.outstanding(), 0);
+            }
+            EXPECT_EQ(view.unmapped.outstanding(), 0);
+            before = view;
+        }
+    }
+}
+
+TEST(LedgerProperty, APollMoreOrLessChangesNothing) {
+    for (std::uint32_t seed = 0; seed < 30; ++seed) {
+        Life life(seed);
+        Ledger often;
+        Ledger seldom;
+        Catalogue catalogue = listing({{"a", {1, 2, 3, 4, 5, 6}}, {"b", {7, 8, 9, 10, 11, 12}}});
+        Counts last;
+        for (int step = 0; step < 30; ++step) {
+            life.step();
+            last = often.absorb(life.snapshot(), catalogue);
+        }
+        EXPECT_EQ(seldom.absorb(life.snapshot(), catalogue).backends, last.backends);
+    }
+}
+
+}  // namespace
+}  // namespace upstat

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "attribute/state.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "attribute/fake_host.hpp"
+#include "attribute/url.hpp"
+
+namespace upstat {
+namespace {
+
+using testing::HasSubstr;
+
+Time at(std::int64_t seconds) {
+    return Time(std::chrono::seconds(seconds));
+}
+
+Catalogue catalogue() {
+    Catalogue one;
+    one.backends["shop@file"] = {.provider = "file",
+                                 .listed = {listed_at("http://10.0.0.1:80"), listed_at("http://[::1]:80", false)}};
+    return one;
+}
+
+Snapshot snapshot(std::uint64_t count) {
+    Snapshot one;
+    one.at = at(100);
+    ServerTotals totals{.requests = count,
+                        .connects = 1,
+                        .answers = {{{.code = 200, .method = Method::get}, count}},
+                        .unanswered = {{"reset", 0}},
+                        .unread = {{"tls", 2}},
+                        .connect_failures = {{"refused", 3}}};
+    one.servers = {{parse_server("10.0.0.1:80").value(), totals}, {parse_server("10.0.0.9:80").value(), totals}};
+    return one;
+}
+
+/// With something in every member: known and unknown servers, folded and unclaimed counts.
+Ledger used() {
+    Ledger ledger;
+    auto early = snapshot(5);
+    ledger.absorb(early, catalogue());
+    early.at += std::chrono::minutes(2);
+    ledger.absorb(early, catalogue());
+    return ledger;
+}
+
+class State : public testing::Test {
+  protected:
+    void save(const std::string& epoch = "boot-1") {
+        const auto saved = save_state(directory_.path() / "state", epoch, used(), {{"samples", {1, 2}}}, {"firing"});
+        ASSERT_TRUE(saved) << saved.error().text();
+    }
+    [[nodiscard]] Restored restored(const std::string& epoch = "boot-1") const {
+        return restore_state(directory_.path() / "state", epoch);
+    }
+    [[nodiscard]] std::filesystem::path file() const { return directory_.path() / "state/state.json"; }
+    [[nodiscard]] std::string text() const {
+        std::ifstream in(file(), std::ios::binary);
+        return {std::istreambuf_iterator<char>(in), {}};
+    }
+    void write(const std::string& text) const { std::ofstream(file(), std::ios::binary) << text; }
+
+    TemporaryDirectory directory_;
+};
+
+TEST_F(State, ComesBackAsItWas) {
+    save();
+    const auto now = restored();
+    EXPECT_EQ(now.note, "");
+    EXPECT_EQ(now.saved.ledger, used());
+    EXPECT_EQ(now.saved.ledger.catalogue(), catalogue());
+    EXPECT_EQ(now.saved.window, nlohmann::json({{"samples", {1, 2}}}));
+    EXPECT_EQ(now.saved.alerts, nlohmann::json({"firing"}));
+    EXPECT_FALSE(std::filesystem::exists(directory_.path() / "state/state.json.new"));
+}
+
+TEST_F(State, IncrementsGoOnFromTheSavedTotals) {
+    save();
+    auto ledger = restored().saved.ledger;
+    const auto counts = ledger.absorb(snapshot(8), catalogue());
+    EXPECT_EQ(counts.backends.at("shop@file").at({.code = 200, .method = Method::get, .protocol = Protocol::http}), 8U);
+}
+
+TEST_F(State, OfAnotherEpochKeepsCountersAndTakesTheNewMapsWhole) {
+    save();
+    auto now = restored("boot-2");
+    EXPECT_THAT(now.note, HasSubstr("made anew"));
+    EXPECT_EQ(now.saved.window, nlohmann::json({{"samples", {1, 2}}}));
+    const auto counts = now.saved.ledger.absorb(snapshot(8), catalogue());
+    EXPECT_EQ(counts.backends.at("shop@file").at({.code = 200, .method = Method::get, .protocol = Protocol::http}),
+              13U);
+}
+
+TEST_F(State, LostIsAResetAndSaid) {
+    EXPECT_EQ(restored().note, "counters start anew: " + file().string() + " does not exist");
+    EXPECT_EQ(restored().saved.ledger, Ledger{});
+}
+
+TEST_F(State, AnyTruncationIsAResetAndSaid) {
+    save();
+    const auto whole = text();
+    for (std::size_t length = 0; length < whole.size(); ++length) {
+        write(whole.substr(0, length));
+        const auto now = restored();
+        ASSERT_THAT(now.note, HasSubstr("is broken: it is not whole JSON")) << length;
+        ASSERT_EQ(now.saved.ledger, Ledger{});
+    }
+}
+
+TEST_F(State, AnyWrongTypeIsAResetOrHarmless) {
+    save();
+    const auto whole = nlohmann::json::parse(text());
+    const auto flat = whole.flatten();
+    for (const auto& [pointer, value] : flat.items()) {
+        for (const auto& wrong :
+             {nlohmann::json(-1), nlohmann::json("x"), nlohmann::json(1e9), nlohmann::json::object()}) {
+            auto broken = whole;
+            broken[nlohmann::json::json_pointer(pointer)] = wrong;
+            write(broken.dump());
+            const auto now = restored();  // the sanitizers watch
+            if (!now.note.contains("counters start anew")) {
+                EXPECT_FALSE(pointer.starts_with("/version")) << pointer << wrong;
+            }
+        }
+    }
+}
+
+TEST_F(State, WhatIsWrongInTheLedgerIsNamed) {
+    save();
+    auto broken = nlohmann::json::parse(text());
+    broken["ledger"]["owners"]["nonsense"] = {"a"};
+    write(broken.dump());
+    EXPECT_THAT(restored().note, HasSubstr("is broken: 'nonsense' is no server"));
+    write(R"({"version":1,"epoch":"boot-1"})");
+    EXPECT_THAT(restored().note, HasSubstr("is broken"));
+    write(R"({"version":99})");
+    EXPECT_THAT(restored().note, HasSubstr("another version"));
+    write("[]");
+    EXPECT_THAT(restored().note, HasSubstr("broken"));
+}
+
+TEST_F(State, ADirectoryInItsPlaceIsAReset) {
+    std::filesystem::create_directories(file());
+    EXPECT_THAT(restored().note, HasSubstr("cannot be read"));
+    const auto saved = save_state(directory_.path() / "state", "e", used(), {}, {});
+    ASSERT_FALSE(saved);
+    EXPECT_THAT(saved.error().message, HasSubstr("cannot replace"));
+}
+
+TEST_F(State, APlaceThatCannotBeWrittenIsAnError) {
+    std::ofstream(directory_.path() / "plain") << "x";
+    const auto saved = save_state(directory_.path() / "plain/state", "e", used(), {}, {});
+    ASSERT_FALSE(saved);
+    EXPECT_THAT(saved.error().message, HasSubstr("the state is not saved"));
+    EXPECT_THAT(saved.error().hint, HasSubstr("--state.path"));
+}
+
+TEST_F(State, AHalfWrittenSaveLeavesTheOldOne) {
+    save();
+    std::ofstream(directory_.path() / "state/state.json.new") << "{\"version\":1,";  // the power failed here
+    EXPECT_EQ(restored().note, "");
+    save();
+    EXPECT_EQ(restored().saved.ledger, used());
+}
+
+TEST_F(State, ANameThatIsNoUtf8IsNoReasonToLoseTheOthers) {
+    Ledger ledger;
+    auto odd = catalogue();
+    odd.backends["\xff"] = {};
+    ledger.absorb(snapshot(3), odd);
+    ASSERT_TRUE(save_state(directory_.path() / "state", "e", ledger, {}, {}));
+    EXPECT_EQ(restored("e").note, "");
+    EXPECT_TRUE(restored("e").saved.ledger.catalogue().backends.contains("shop@file"));
+}
+
+}  // namespace
+}  // namespace upstat

@@ -1,0 +1,430 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/http_client.hpp"
+
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <httplib.h>
+#include <sched.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <future>
+#include <mutex>
+#include <thread>
+
+#include "base/fd.hpp"
+
+// A request here names only the fields that matter.
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
+
+namespace {
+
+/// A name server that does not answer: getaddrinfo for "hang.test" waits here.
+struct Hang {
+    std::mutex mutex;
+    std::condition_variable changed;
+    bool released = false;
+    bool gave_up = false;
+    int inside = 0;
+
+    void stay() {
+        std::unique_lock lock(mutex);
+        ++inside;
+        gave_up = !changed.wait_for(lock, std::chrono::seconds(20), [this] { return released; });
+        --inside;
+        changed.notify_all();
+    }
+    void release_and_wait() {
+        std::unique_lock lock(mutex);
+        released = true;
+        changed.notify_all();
+        changed.wait(lock, [this] { return inside == 0; });
+    }
+};
+
+Hang& hang() {
+    static Hang one;
+    return one;
+}
+
+}  // namespace
+
+// libcurl calls this one, because the program's symbols go before the C library's.
+extern "C" int getaddrinfo(const char* node, const char* service, const addrinfo* hints, addrinfo** result) {
+    if (node != nullptr && std::string_view(node) == "hang.test") {
+        hang().stay();
+        return EAI_NONAME;
+    }
+    static const auto real = reinterpret_cast<decltype(&getaddrinfo)>(dlsym(RTLD_NEXT, "getaddrinfo"));
+    return real(node, service, hints, result);
+}
+
+namespace upstat {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// cpp-httplib's server on a free loopback port.
+class Receiver {
+  public:
+    httplib::Server server;
+
+    std::string start() {
+        const auto port = server.bind_to_any_port("127.0.0.1");
+        thread_ = std::thread([this] { server.listen_after_bind(); });
+        while (!server.is_running()) {
+            std::this_thread::yield();
+        }
+        return "http://127.0.0.1:" + std::to_string(port);
+    }
+    Receiver() = default;
+    Receiver(const Receiver&) = delete;
+    Receiver& operator=(const Receiver&) = delete;
+    ~Receiver() {
+        server.stop();
+        if (thread_.joinable()) {
+            thread_.join();
+        }
+    }
+
+  private:
+    std::thread thread_;
+};
+
+/// A bound TCP socket on a free loopback port; it listens when told so.
+class Plain {
+  public:
+    Plain() : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+        sockaddr_in address{};
+        address.sin_family = AF_INET;
+        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        socklen_t size = sizeof address;
+        auto* generic = reinterpret_cast<sockaddr*>(&address);
+        EXPECT_EQ(bind(fd_.get(), generic, size), 0);
+        EXPECT_EQ(getsockname(fd_.get(), generic, &size), 0);
+        port_ = ntohs(address.sin_port);
+    }
+    void listen() const { EXPECT_EQ(::listen(fd_.get(), 8), 0); }
+    [[nodiscard]] Fd accept() const { return Fd(::accept(fd_.get(), nullptr, nullptr)); }
+    [[nodiscard]] std::string url() const { return "http://127.0.0.1:" + std::to_string(port_); }
+
+  private:
+    Fd fd_;
+    int port_ = 0;
+};
+
+/// Reads the request's head and answers with these bytes, then closes.
+std::jthread answer_once(const Plain& plain, std::string bytes) {
+    return std::jthread([&plain, bytes = std::move(bytes)] {
+        const auto peer = plain.accept();
+        std::string head;
+        std::array<char, 4096> some{};
+        while (!head.contains("\r\n\r\n")) {
+            const auto got = recv(peer.get(), some.data(), some.size(), 0);
+            if (got <= 0) {
+                return;
+            }
+            head.append(some.data(), static_cast<std::size_t>(got));
+        }
+        send(peer.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    });
+}
+
+std::expected<HttpResponse, std::string> fetch(HttpClient& client, const HttpRequest& request) {
+    const auto ticket = client.start(request);
+    while (true) {
+        for (auto& done : client.wait({}, 1s)) {
+            if (done.ticket == ticket) {
+                return std::move(done.result);
+            }
+        }
+    }
+}
+
+std::string sentence(const HttpRequest& request) {
+    HttpClient client;
+    const auto result = fetch(client, request);
+    return result ? "status " + std::to_string(result->status) : result.error();
+}
+
+TEST(HttpClient, GetsABody) {
+    Receiver receiver;
+    receiver.server.Get("/a", [](const httplib::Request& request, httplib::Response& response) {
+        response.set_content("hello " + request.get_header_value("X-Name"), "text/plain");
+    });
+    HttpClient client;
+    const auto result = fetch(client, {.url = receiver.start() + "/a", .headers = {"X-Name: upstat"}});
+    ASSERT_TRUE(result) << result.error();
+    EXPECT_EQ(result->status, 200);
+    EXPECT_EQ(result->body, "hello upstat");
+    EXPECT_EQ(client.under_way(), 0U);
+}
+
+TEST(HttpClient, AnErrorStatusIsAResponse) {
+    Receiver receiver;
+    const auto url = receiver.start();
+    HttpClient client;
+    const auto result = fetch(client, {.url = url + "/missing"});
+    ASSERT_TRUE(result) << result.error();
+    EXPECT_EQ(result->status, 404);
+}
+
+TEST(HttpClient, PutsPostsAndDeletes) {
+    Receiver receiver;
+    const auto echo = [](const httplib::Request& request, httplib::Response& response) {
+        response.set_content(request.method + " " + std::to_string(request.body.size()) +
+                                 (request.has_header("Expect") ? " expects" : ""),
+                             "text/plain");
+    };
+    receiver.server.Put("/x", echo);
+    receiver.server.Post("/x", echo);
+    receiver.server.Delete("/x", echo);
+    const auto url = receiver.start() + "/x";
+    HttpClient client;
+    const std::string large(3'000'000, 'x');
+    EXPECT_EQ(
+        fetch(client, {.method = "PUT", .url = url, .headers = {"Content-Type: text/plain"}, .body = large})->body,
+        "PUT 3000000");
+    EXPECT_EQ(
+        fetch(client, {.method = "POST", .url = url, .headers = {"Content-Type: text/plain"}, .body = "abc"})->body,
+        "POST 3");
+    EXPECT_EQ(fetch(client, {.method = "DELETE", .url = url})->body, "DELETE 0");
+}
+
+TEST(HttpClient, SendsBasicAuth) {
+    Receiver receiver;
+    receiver.server.Get("/", [](const httplib::Request& request, httplib::Response& response) {
+        response.set_content(request.get_header_value("Authorization"), "text/plain");
+    });
+    const auto url = receiver.start();
+    HttpClient client;
+    EXPECT_EQ(fetch(client, {.url = url, .username = "me", .password = "secret"})->body, "Basic bWU6c2VjcmV0");
+}
+
+TEST(HttpClient, FollowsNoRedirect) {
+    Receiver receiver;
+    receiver.server.Get("/from",
+                        [](const httplib::Request&, httplib::Response& response) { response.set_redirect("/to"); });
+    receiver.server.Get("/to", [](const httplib::Request&, httplib::Response& response) {
+        response.set_content("followed", "text/plain");
+    });
+    HttpClient client;
+    EXPECT_EQ(fetch(client, {.url = receiver.start() + "/from"})->status, 302);
+}
+
+TEST(HttpClient, ARefusedConnectionIsOneSentence) {
+    const Plain closed;
+    EXPECT_EQ(sentence({.url = closed.url() + "/metrics"}), "GET " + closed.url() + "/metrics: connection refused");
+}
+
+TEST(HttpClient, ATooLongBodyIsAnError) {
+    Receiver receiver;
+    receiver.server.Get("/", [](const httplib::Request&, httplib::Response& response) {
+        response.set_content(std::string(1'000'000, 'x'), "text/plain");
+    });
+    const auto url = receiver.start();
+    EXPECT_EQ(sentence({.url = url + "/", .max_bytes = 1000}),
+              "GET " + url + "/: the answer is longer than 1000 bytes");
+    EXPECT_EQ(sentence({.url = url + "/", .max_bytes = 1'000'000}), "status 200");
+}
+
+TEST(HttpClient, AHangingServerEndsInATimeout) {
+    const Plain silent;
+    silent.listen();
+    EXPECT_EQ(sentence({.url = silent.url() + "/", .timeout = 50ms}),
+              "GET " + silent.url() + "/: no complete answer within 0.05 s");
+}
+
+TEST(HttpClient, ASlowBodyEndsInATimeout) {
+    std::promise<void> release;
+    auto released = release.get_future().share();
+    Receiver receiver;
+    receiver.server.Get("/", [released](const httplib::Request&, httplib::Response& response) {
+        response.set_content_provider(10, "text/plain",
+                                      [released](std::size_t at, std::size_t, httplib::DataSink& sink) {
+                                          if (at > 0) {
+                                              released.wait();
+                                              return false;
+                                          }
+                                          return sink.write("x", 1);
+                                      });
+    });
+    const auto url = receiver.start();
+    EXPECT_EQ(sentence({.url = url + "/", .timeout = 50ms}), "GET " + url + "/: no complete answer within 0.05 s");
+    release.set_value();
+}
+
+TEST(HttpClient, GarbageIsNotHttp) {
+    const Plain plain;
+    plain.listen();
+    const auto thread = answer_once(plain, "SSH-2.0-OpenSSH_9.2\r\n");
+    EXPECT_EQ(sentence({.url = plain.url() + "/"}), "GET " + plain.url() + "/: the answer is not HTTP");
+}
+
+TEST(HttpClient, ClosingWithoutAnAnswerIsSaid) {
+    const Plain plain;
+    plain.listen();
+    const auto thread = answer_once(plain, "");
+    EXPECT_EQ(sentence({.url = plain.url() + "/"}),
+              "GET " + plain.url() + "/: the connection was closed without an answer");
+}
+
+TEST(HttpClient, ATruncatedBodyIsSaid) {
+    const Plain plain;
+    plain.listen();
+    const auto thread = answer_once(plain, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc");
+    EXPECT_EQ(sentence({.url = plain.url() + "/"}),
+              "GET " + plain.url() + "/: the answer ended before its announced length");
+}
+
+TEST(HttpClient, OtherProtocolsAndBadUrlsAreRefused) {
+    EXPECT_EQ(sentence({.url = "file:///etc/passwd"}), "GET file:///etc/passwd: only http and https are spoken");
+    EXPECT_EQ(sentence({.url = "http://[::1"}), "GET http://[::1: this is not a URL");
+    EXPECT_EQ(sentence({.url = ""}), "GET : this is not a URL");
+}
+
+TEST(HttpClient, AMissingCaFileIsSaid) {
+    const Plain plain;
+    plain.listen();
+    const auto url = "https" + plain.url().substr(4) + "/";
+    EXPECT_EQ(sentence({.url = url, .ca_file = "/nonexistent/ca.pem"}),
+              "GET " + url + ": the CA file /nonexistent/ca.pem cannot be used");
+}
+
+TEST(HttpClient, ThePasswordInAUrlIsNotShown) {
+    const Plain closed;
+    const auto address = closed.url().substr(7);
+    EXPECT_EQ(sentence({.url = "http://me:secret@" + address + "/"}),
+              "GET http://" + address + "/: connection refused");
+    EXPECT_EQ(sentence({.url = "http://me:secret@[::1/"}), "GET [::1/: this is not a URL");
+}
+
+TEST(HttpClient, AHangingNameServerDoesNotHoldTheCallerUp) {
+    {
+        HttpClient client;
+        const auto result = fetch(client, {.url = "http://hang.test/", .timeout = 50ms});
+        ASSERT_FALSE(result);
+        EXPECT_EQ(result.error(), "GET http://hang.test/: no connection within 0.05 s");
+        const std::lock_guard lock(hang().mutex);
+        EXPECT_FALSE(hang().gave_up) << "the client waited for the resolver";
+        EXPECT_EQ(hang().inside, 1);
+    }
+    hang().release_and_wait();
+}
+
+TEST(HttpClient, ManyExchangesRunAtOnce) {
+    const Plain silent;
+    silent.listen();
+    Receiver receiver;
+    receiver.server.Get(
+        "/", [](const httplib::Request&, httplib::Response& response) { response.set_content("here", "text/plain"); });
+    const auto url = receiver.start();
+    HttpClient client;
+    const auto hanging = client.start({.url = silent.url(), .timeout = 1h});
+    std::set<std::uint64_t> wanted;
+    for (int i = 0; i < 20; ++i) {
+        wanted.insert(client.start({.url = url}));
+    }
+    EXPECT_EQ(client.under_way(), 21U);
+    while (!wanted.empty()) {
+        for (const auto& done : client.wait({}, 1s)) {
+            EXPECT_NE(done.ticket, hanging);
+            EXPECT_TRUE(done.result) << done.result.error();
+            wanted.erase(done.ticket);
+        }
+    }
+    EXPECT_EQ(client.under_way(), 1U);
+}
+
+TEST(HttpClient, AReadyDescriptorEndsTheWait) {
+    const Fd event(eventfd(1, EFD_CLOEXEC));
+    std::array<int, 2> ends{};
+    ASSERT_EQ(pipe2(ends.data(), O_CLOEXEC), 0);
+    const Fd reader(ends[0]);
+    close(ends[1]);  // the reader sees POLLHUP
+    HttpClient client;
+    std::array<pollfd, 2> others{pollfd{.fd = event.get(), .events = POLLIN, .revents = 0},
+                                 pollfd{.fd = reader.get(), .events = POLLIN, .revents = 0}};
+    EXPECT_TRUE(client.wait(others, 1h).empty());
+    EXPECT_EQ(others[0].revents, POLLIN);
+    EXPECT_EQ(others[1].revents, POLLHUP);
+}
+
+TEST(HttpClient, AMissingNamespaceIsSaid) {
+    EXPECT_EQ(sentence({.url = "http://127.0.0.1:1/", .network_namespace = "/proc/0/ns/net"}),
+              "GET http://127.0.0.1:1/: cannot open the network namespace /proc/0/ns/net: no such file or directory");
+    const auto words = sentence({.url = "http://127.0.0.1:1/", .network_namespace = "/proc/self/ns/mnt"});
+    EXPECT_TRUE(
+        words.starts_with("GET http://127.0.0.1:1/: cannot make a socket in the network namespace /proc/self/ns/mnt: "))
+        << words;
+}
+
+/// A thread that has a network namespace of its own, with loopback up.
+class Elsewhere {
+  public:
+    Elsewhere() {
+        std::promise<std::string> path;
+        auto known = path.get_future();
+        thread_ = std::thread([this, &path] {
+            if (unshare(CLONE_NEWNET) != 0 || system("ip link set lo up") != 0) {  // NOLINT(cert-env33-c)
+                path.set_value("");
+                return;
+            }
+            path.set_value("/proc/self/task/" + std::to_string(gettid()) + "/ns/net");
+            leave_.get_future().wait();
+        });
+        path_ = known.get();
+    }
+    Elsewhere(const Elsewhere&) = delete;
+    Elsewhere& operator=(const Elsewhere&) = delete;
+    ~Elsewhere() {
+        leave_.set_value();
+        thread_.join();
+    }
+    [[nodiscard]] const std::string& path() const { return path_; }
+
+  private:
+    std::promise<void> leave_;
+    std::thread thread_;
+    std::string path_;
+};
+
+TEST(HttpClient, ConnectsFromInsideANamespace) {
+    const Elsewhere elsewhere;
+    if (elsewhere.path().empty()) {
+        GTEST_SKIP() << "this user may not make a network namespace (CAP_SYS_ADMIN)";
+    }
+    Receiver here;
+    here.server.Get(
+        "/", [](const httplib::Request&, httplib::Response& response) { response.set_content("here", "text/plain"); });
+    const auto url = here.start() + "/";
+    HttpClient client;
+    EXPECT_EQ(fetch(client, {.url = url})->body, "here");
+    const auto there = fetch(client, {.url = url, .network_namespace = elsewhere.path()});
+    ASSERT_FALSE(there);
+    EXPECT_EQ(there.error(), "GET " + url + ": connection refused");
+    EXPECT_EQ(fetch(client, {.url = url})->body, "here") << "our own namespace was lost";
+}
+
+TEST(HttpClient, AProxyOfTheEnvironmentIsNotAskedFromANamespace) {
+    Receiver receiver;
+    receiver.server.Get("/", [](const httplib::Request&, httplib::Response& response) {
+        response.set_content("direct", "text/plain");
+    });
+    const auto url = receiver.start() + "/";
+    const Plain closed;
+    setenv("http_proxy", closed.url().c_str(), 1);  // NOLINT(concurrency-mt-unsafe)
+    EXPECT_EQ(sentence({.url = url}), "GET " + url + ": connection refused");
+    const auto words = sentence({.url = url, .network_namespace = "/proc/self/ns/net"});
+    unsetenv("http_proxy");  // NOLINT(concurrency-mt-unsafe)
+    EXPECT_EQ(words, geteuid() == 0 ? "status 200"
+                                    : "GET " + url +
+                                          ": cannot make a socket in the network namespace "
+                                          "/proc/self/ns/net: operation not permitted");
+}
+
+}  // namespace
+}  // namespace upstat

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "judge/judge.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+namespace upstat {
+namespace {
+
+using std::chrono::minutes;
+using std::chrono::seconds;
+
+Time at(int second) {
+    return Time(seconds(second));
+}
+
+/// Ratios whose `all` is 100, so that the matching rate reads as percent.
+std::map<std::string, Ratios> percents(int second, const std::map<std::string, std::optional<double>>& backends) {
+    Ratios ratios{.at = at(second), .backends = {}};
+    for (const auto& [backend, percent] : backends) {
+        ratios.backends[backend] = {.matching = percent, .all = 100};
+    }
+    return {{Rule{}.name, ratios}};
+}
+
+/// One evaluation of the backend "b" alone.
+Alerts evaluate(Judge& judge, int second, std::optional<double> percent) {
+    return judge.evaluate(percents(second, {{"b", percent}}), at(second));
+}
+
+State state_after(Judge& judge, int second, std::optional<double> percent) {
+    return evaluate(judge, second, percent).alerts.at(0).state;
+}
+
+const double nan = std::numeric_limits<double>::quiet_NaN();
+
+TEST(Judge, GoesFromInactiveOverPendingToFiringAndBack) {
+    Judge judge({Rule{}});
+    EXPECT_EQ(state_after(judge, 0, 5), State::inactive);
+    EXPECT_EQ(state_after(judge, 10, 6), State::pending);
+    EXPECT_EQ(state_after(judge, 69, 6), State::pending);
+
+    const auto fires = evaluate(judge, 70, 8);
+    ASSERT_EQ(fires.transitions.size(), 1);
+    EXPECT_EQ(fires.transitions[0].from, State::pending);
+    const auto& firing = fires.transitions[0].now;
+    EXPECT_EQ(firing.state, State::firing);
+    EXPECT_EQ(firing.percent, 8);
+    EXPECT_EQ(firing.active_since, at(10));
+    EXPECT_EQ(firing.firing_since, at(70));
+    EXPECT_EQ(fires.alerts, std::vector{firing});
+    EXPECT_EQ(fires.at, at(70));
+
+    EXPECT_TRUE(evaluate(judge, 80, 8).transitions.empty());
+    const auto ends = evaluate(judge, 90, 5);
+    ASSERT_EQ(ends.transitions.size(), 1);
+    EXPECT_EQ(ends.transitions[0].from, State::firing);
+    EXPECT_EQ(ends.alerts[0].state, State::inactive);
+    EXPECT_EQ(ends.alerts[0].resolved_at, at(90));
+    EXPECT_EQ(ends.alerts[0].active_since, std::nullopt);
+    EXPECT_EQ(ends.alerts[0].firing_since, std::nullopt);
+}
+
+TEST(Judge, FiresAtTheVeryEndOfHold) {
+    Judge judge({Rule{}});
+    evaluate(judge, 0, 6);
+    EXPECT_EQ(judge.evaluate(percents(60, {{"b", 6}}), at(60) - Millis(1)).alerts[0].state, State::pending);
+    EXPECT_EQ(state_after(judge, 60, 6), State::firing);
+}
+
+TEST(Judge, FiresAtOnceWithoutHold) {
+    Rule rule;
+    rule.hold = Millis(0);
+    Judge judge({rule});
+    const auto alerts = evaluate(judge, 0, 6);
+    EXPECT_EQ(alerts.alerts[0].state, State::firing);
+    EXPECT_EQ(alerts.alerts[0].active_since, at(0));
+    EXPECT_EQ(alerts.alerts[0].firing_since, at(0));
+    ASSERT_EQ(alerts.transitions.size(), 1);
+    EXPECT_EQ(alerts.transitions[0].from, State::inactive);
+}
+
+TEST(Judge, WantsMoreThanTheThreshold) {
+    Judge judge({Rule{}});
+    EXPECT_EQ(state_after(judge, 0, 5.0), State::inactive);
+    EXPECT_EQ(state_after(judge, 1, std::nextafter(5.0, 6.0)), State::pending);
+}
+
+TEST(Judge, DividesBeforeItMultiplies) {
+    // As PromQL does: 0.07 * 100 is 7.000000000000001, where 7 * 100 / 100 is 7.
+    Rule rule;
+    rule.threshold_percent = 7;
+    Judge judge({rule});
+    const auto alerts = evaluate(judge, 0, 7);
+    EXPECT_EQ(alerts.alerts[0].percent, 7.0 / 100 * 100);
+    EXPECT_EQ(alerts.alerts[0].state, State::pending);
+}
+
+class Ending : public testing::TestWithParam<std::optional<double>> {};
+
+TEST_P(Ending, DeletesPending) {
+    Judge judge({Rule{}});
+    evaluate(judge, 0, 6);
+    const auto ends = evaluate(judge, 30, GetParam());
+    EXPECT_EQ(ends.alerts[0].state, State::inactive);
+    EXPECT_EQ(ends.alerts[0].resolved_at, std::nullopt);
+    EXPECT_EQ(ends.alerts[0].active_since, std::nullopt);
+    ASSERT_EQ(ends.transitions.size(), 1);
+    EXPECT_EQ(ends.transitions[0].from, State::pending);
+    // The hold begins again.
+    EXPECT_EQ(state_after(judge, 40, 6), State::pending);
+    EXPECT_EQ(state_after(judge, 99, 6), State::pending);
+    EXPECT_EQ(state_after(judge, 100, 6), State::firing);
+}
+
+TEST_P(Ending, ResolvesFiring) {
+    Judge judge({Rule{}});
+    evaluate(judge, 0, 6);
+    evaluate(judge, 60, 6);
+    const auto ends = evaluate(judge, 70, GetParam());
+    EXPECT_EQ(ends.alerts[0].state, State::inactive);
+    EXPECT_EQ(ends.alerts[0].resolved_at, at(70));
+}
+
+INSTANTIATE_TEST_SUITE_P(FalseMissingNaN, Ending, testing::Values(1.0, std::nullopt, nan));
+
+TEST(Judge, ShowsNoPercentWithoutASampleOrForNaN) {
+    Judge judge({Rule{}});
+    EXPECT_EQ(evaluate(judge, 0, 3).alerts[0].percent, 3);
+    EXPECT_EQ(evaluate(judge, 1, std::nullopt).alerts[0].percent, std::nullopt);
+    EXPECT_EQ(evaluate(judge, 2, nan).alerts[0].percent, std::nullopt);
+}
+
+TEST(Judge, KeepsItsStateOverPollsThatFailed) {
+    Judge judge({Rule{}});
+    evaluate(judge, 0, 6);
+    // Nothing at 10 to 290.
+    EXPECT_EQ(state_after(judge, 300, 6), State::firing);
+}
+
+TEST(Judge, KeepsTheStateOfARuleThatWasNotEvaluated) {
+    Judge judge({Rule{}});
+    evaluate(judge, 0, 6);
+    const auto alerts = judge.evaluate({}, at(10));
+    ASSERT_EQ(alerts.alerts.size(), 1);
+    EXPECT_EQ(alerts.alerts[0].state, State::pending);
+    EXPECT_EQ(state_after(judge, 60, 6), State::firing);
+}
+
+TEST(Judge, RemembersAnEndFor15Minutes) {
+    Judge judge({Rule{}});
+    evaluate(judge, 0, 6);
+    evaluate(judge, 60, 6);
+    evaluate(judge, 100, 1);
+    EXPECT_EQ(evaluate(judge, 100 + 900, 1).alerts[0].resolved_at, at(100));
+    EXPECT_EQ(evaluate(judge, 100 + 901, 1).alerts[0].resolved_at, std::nullopt);
+}
+
+TEST(Judge, RemembersAnEndUntilItFiresAgain) {
+    Judge judge({Rule{}});
+    evaluate(judge, 0, 6);
+    evaluate(judge, 60, 6);
+    evaluate(judge, 100, 1);
+    const auto pending = evaluate(judge, 110, 6);
+    EXPECT_EQ(pending.alerts[0].state, State::pending);
+    EXPECT_EQ(pending.alerts[0].resolved_at, at(100));
+    const auto firing = evaluate(judge, 170, 6);
+    EXPECT_EQ(firing.alerts[0].state, State::firing);
+    EXPECT_EQ(firing.alerts[0].active_since, at(110));
+    EXPECT_EQ(firing.alerts[0].resolved_at, std::nullopt);
+}
+
+TEST(Judge, TakesAVanishedBackendAsAMissingSample) {
+    Judge judge({Rule{}});
+    judge.evaluate(percents(0, {{"fires", 6}, {"quiet", 1}}), at(0));
+    judge.evaluate(percents(60, {{"fires", 6}, {"quiet", 1}, {"waits", 6}}), at(60));
+
+    const auto gone = judge.evaluate(percents(70, {}), at(70));
+    ASSERT_EQ(gone.transitions.size(), 2);
+    EXPECT_EQ(gone.transitions[0].now.backend, "fires");
+    EXPECT_EQ(gone.transitions[0].from, State::firing);
+    EXPECT_EQ(gone.transitions[1].now.backend, "waits");
+    EXPECT_EQ(gone.transitions[1].from, State::pending);
+    ASSERT_EQ(gone.alerts.size(), 1);  // only the one whose end has to be told
+    EXPECT_EQ(gone.alerts[0].backend, "fires");
+    EXPECT_EQ(gone.alerts[0].resolved_at, at(70));
+
+    EXPECT_EQ(judge.evaluate(percents(970, {}), at(970)).alerts.size(), 1);
+    EXPECT_TRUE(judge.evaluate(percents(971, {}), at(971)).alerts.empty());
+}
+
+TEST(Judge, KeepsRulesApart) {
+    Rule strict{.name = "strict", .codes = "429", .threshold_percent = 1};
+    Judge judge({Rule{}, strict});
+    auto ratios = percents(0, {{"b", 3}});
+    ratios["strict"] = ratios.at(Rule{}.name);
+    const auto alerts = judge.evaluate(ratios, at(0)).alerts;
+    ASSERT_EQ(alerts.size(), 2);
+    EXPECT_EQ(alerts[0].rule, Rule{}.name);
+    EXPECT_EQ(alerts[0].state, State::inactive);
+    EXPECT_EQ(alerts[1].rule, "strict");
+    EXPECT_EQ(alerts[1].state, State::pending);
+}
+
+TEST(Judge, GoesOnAfterARestart) {
+    Judge before({Rule{}});
+    const auto saved = evaluate(before, 0, 6).alerts;
+    Judge after({Rule{}});
+    after.restore(saved);
+    const auto fires = evaluate(after, 60, 6);
+    EXPECT_EQ(fires.alerts[0].state, State::firing);
+    EXPECT_EQ(fires.alerts[0].active_since, at(0));
+
+    Judge later({Rule{}});
+    later.restore(fires.alerts);
+    EXPECT_TRUE(evaluate(later, 70, 6).transitions.empty());
+    const auto ends = evaluate(later, 80, 1);
+    EXPECT_EQ(ends.transitions.size(), 1);
+
+    Judge last({Rule{}});
+    last.restore(ends.alerts);
+    EXPECT_EQ(evaluate(last, 90, 1).alerts[0].resolved_at, at(80));
+}
+
+TEST(Judge, ResolvesARestoredFiringOfABackendThatIsGone) {
+    Judge before({Rule{}});
+    evaluate(before, 0, 6);
+    Judge after({Rule{}});
+    after.restore(evaluate(before, 60, 6).alerts);
+    const auto gone = after.evaluate(percents(70, {}), at(70));
+    ASSERT_EQ(gone.transitions.size(), 1);
+    EXPECT_EQ(gone.transitions[0].now.resolved_at, at(70));
+}
+
+TEST(Judge, PassesOverWhatCannotBeRestored) {
+    Alert unknown_rule;
+    unknown_rule.rule = "gone";
+    unknown_rule.backend = "b";
+    Alert never_active;
+    never_active.rule = Rule{}.name;
+    never_active.backend = "b";
+    never_active.state = State::pending;
+    auto half = never_active;
+    half.backend = "c";
+    half.state = State::firing;
+    half.active_since = at(0);
+    Judge judge({Rule{}});
+    judge.restore({unknown_rule, never_active, half});
+    EXPECT_TRUE(judge.evaluate({}, at(1)).alerts.empty());
+}
+
+TEST(State, HasANameForEachValue) {
+    EXPECT_EQ(to_string(State::inactive), "inactive");
+    EXPECT_EQ(to_string(State::pending), "pending");
+    EXPECT_EQ(to_string(State::firing), "firing");
+}
+
+}  // namespace
+}  // namespace upstat

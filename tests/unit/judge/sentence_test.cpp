@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "judge/sentence.hpp"
+
+#include <gtest/gtest.h>
+
+namespace upstat {
+namespace {
+
+Transition transition(State from, State to, std::optional<double> percent) {
+    Transition result{.from = from, .now = {}};
+    result.now.rule = Rule{}.name;
+    result.now.backend = "shop@file";
+    result.now.state = to;
+    result.now.percent = percent;
+    return result;
+}
+
+const Worst bad{.server = "10.0.0.1:80", .code = 404, .count = 412};
+
+TEST(Sentence, TellsAFiringWhole) {
+    EXPECT_EQ(
+        sentence(transition(State::pending, State::firing, 12.3456), Rule{}, bad),
+        "TraefikHighHttp4xxErrorRateBackend is firing for backend shop@file: 12.35 % of its answers in the last 3m "
+        "were 4.. (threshold 5 % for 1m or longer); most come from server 10.0.0.1:80: 412 answers with 404");
+}
+
+TEST(Sentence, TellsAPendingOne) {
+    EXPECT_EQ(
+        sentence(transition(State::inactive, State::pending, 100), Rule{}, std::nullopt),
+        "TraefikHighHttp4xxErrorRateBackend is pending for backend shop@file: 100 % of its answers in the last 3m "
+        "were 4.. (threshold 5 %, fires after 1m)");
+}
+
+TEST(Sentence, TellsTheTwoEndsApart) {
+    EXPECT_NE(sentence(transition(State::firing, State::inactive, 1), Rule{}, {}).find(" is resolved for "),
+              std::string::npos);
+    EXPECT_NE(sentence(transition(State::pending, State::inactive, 1), Rule{}, {}).find(" is no longer pending for "),
+              std::string::npos);
+}
+
+TEST(Sentence, SaysWhenThereIsNoValue) {
+    EXPECT_EQ(sentence(transition(State::firing, State::inactive, std::nullopt), Rule{}, std::nullopt),
+              "TraefikHighHttp4xxErrorRateBackend is resolved for backend shop@file: its share of 4.. in the last 3m "
+              "cannot be told for want of answers (threshold 5 %)");
+}
+
+TEST(Sentence, ShowsAValueJustAboveTheThresholdAsAbove) {
+    EXPECT_NE(sentence(transition(State::inactive, State::pending, 5.001), Rule{}, {}).find(" 5.001 % "),
+              std::string::npos);
+}
+
+TEST(DurationText, IsShort) {
+    using std::chrono::seconds;
+    EXPECT_EQ(duration_text(seconds(180)), "3m");
+    EXPECT_EQ(duration_text(seconds(5400)), "1h30m");
+    EXPECT_EQ(duration_text(seconds(3605)), "1h5s");
+    EXPECT_EQ(duration_text(Millis(60500)), "1m0.5s");
+    EXPECT_EQ(duration_text(Millis(0)), "0s");
+    EXPECT_EQ(duration_text(seconds(15)), "15s");
+}
+
+}  // namespace
+}  // namespace upstat

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "publish/alertmanager.hpp"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "publish/sample.hpp"
+#include "publish/text.hpp"
+
+namespace upstat {
+namespace {
+
+using namespace std::chrono_literals;
+using nlohmann::json;
+
+constexpr const char* rule_name = "TraefikHighHttp4xxErrorRateBackend";
+
+Notifier notifier(std::vector<std::string> urls = {"http://one:9093"}) {
+    NotifierOptions options;
+    options.urls = std::move(urls);
+    options.rules = {Rule{}};
+    options.instance = "host";
+    options.generator_url = "http://host:9479/";
+    return *Notifier::make(std::move(options));
+}
+
+Alerts firing(Time since, double percent = 12.345) {
+    Alert alert;
+    alert.rule = rule_name;
+    alert.backend = "app@file";
+    alert.state = State::firing;
+    alert.percent = percent;
+    alert.active_since = since - 1min;
+    alert.firing_since = since;
+    Alerts alerts;
+    alerts.alerts = {alert};
+    return alerts;
+}
+
+Alerts resolved(Time when, State state = State::inactive) {
+    Alerts alerts = firing(when);
+    auto& alert = alerts.alerts.front();
+    alert.state = state;
+    alert.percent = 0;
+    alert.active_since.reset();
+    alert.firing_since.reset();
+    alert.resolved_at = when;
+    return alerts;
+}
+
+HttpDone taken(std::uint64_t ticket) {
+    return {.ticket = ticket, .result = HttpResponse{.status = 200, .body = ""}};
+}
+
+/// Asks at `now`, and lets what is due be taken; how many there were.
+std::size_t run(Notifier& notifier, const Alerts& alerts, Time now, bool well = true) {
+    static std::uint64_t ticket = 0;
+    const auto due = notifier.due(alerts, now);
+    for (const auto& one : due) {
+        notifier.started(one.receiver, ++ticket);
+        EXPECT_TRUE(notifier.done(well ? taken(ticket) : HttpDone{ticket, std::unexpected("refused")}));
+    }
+    return due.size();
+}
+
+TEST(Notifier, AFiringAlertIsToldInFull) {
+    auto one = notifier({"http://me:pw@one:9093/am/"});
+    const auto due = one.due(firing(at(1'700'000'000)), at(1'700'000'005));
+    ASSERT_EQ(due.size(), 1U);
+    const auto& request = due[0].request;
+    EXPECT_EQ(request.method, "POST");
+    EXPECT_EQ(request.url, "http://me:pw@one:9093/am/api/v2/alerts");
+    EXPECT_EQ(request.headers, std::vector<std::string>{"Content-Type: application/json"});
+    const auto body = json::parse(request.body);
+    ASSERT_EQ(body.size(), 1U);
+    EXPECT_EQ(
+        body[0]["labels"],
+        json({{"alertname", rule_name}, {"backend", "app@file"}, {"severity", "critical"}, {"instance", "host"}}));
+    EXPECT_EQ(body[0]["startsAt"], "2023-11-14T22:13:20.000Z");
+    EXPECT_EQ(body[0]["endsAt"], "2023-11-14T22:17:25.000Z");  // 4 x 1 minute from now
+    EXPECT_EQ(body[0]["generatorURL"], "http://host:9479/");
+    const auto& annotations = body[0]["annotations"];
+    EXPECT_EQ(annotations["summary"], "Traefik high HTTP 4xx error rate backend app@file (instance host)");
+    EXPECT_EQ(annotations["description"],
+              "Traefik backend 4xx error rate is above 5%\n  VALUE = 12.35%\n  BACKEND = app@file\n  WINDOW = 3m");
+    EXPECT_EQ(annotations["runbook"],
+              "https://github.com/srerun/prometheus-alerts/blob/main/content/runbooks/embedded-exporter-v1/"
+              "TraefikHighHttp4xxErrorRateBackend.md");
+}
+
+TEST(Notifier, QuietAndPendingAlertsAreNotTold) {
+    auto one = notifier();
+    auto alerts = firing(at(100));
+    alerts.alerts[0].state = State::pending;
+    alerts.alerts[0].firing_since.reset();
+    EXPECT_EQ(run(one, alerts, at(100)), 0U);
+    alerts.alerts[0].state = State::inactive;
+    EXPECT_EQ(run(one, alerts, at(105)), 0U);
+}
+
+TEST(Notifier, FiringIsToldAgainEveryMinute) {
+    auto one = notifier();
+    EXPECT_EQ(run(one, firing(at(100)), at(100)), 1U);
+    EXPECT_EQ(run(one, firing(at(100)), at(105)), 0U);
+    EXPECT_EQ(run(one, firing(at(100)), at(159)), 0U);
+    EXPECT_EQ(run(one, firing(at(100)), at(160)), 1U);
+    EXPECT_EQ(run(one, firing(at(100)), at(165)), 0U);
+    EXPECT_EQ(one.results().success, 2U);
+}
+
+TEST(Notifier, AResolveIsToldAtOnceAndForFifteenMinutes) {
+    auto one = notifier();
+    run(one, firing(at(100)), at(100));
+    auto due = one.due(resolved(at(110)), at(110));
+    ASSERT_EQ(due.size(), 1U);
+    const auto body = json::parse(due[0].request.body);
+    EXPECT_EQ(body[0]["startsAt"], rfc3339(at(100)));
+    EXPECT_EQ(body[0]["endsAt"], rfc3339(at(110)));
+    one.started(due[0].receiver, 1);
+    one.done(taken(1));
+    EXPECT_EQ(run(one, resolved(at(110)), at(115)), 0U);
+    EXPECT_EQ(run(one, resolved(at(110), State::pending), at(170)), 1U);
+    EXPECT_EQ(run(one, resolved(at(110)), at(110) + 15min - 1s), 1U);
+    EXPECT_EQ(run(one, resolved(at(110)), at(110) + 15min), 0U);
+    EXPECT_EQ(run(one, firing(at(2000)), at(2000)), 1U) << "a new firing";
+}
+
+TEST(Notifier, AFailedChangeIsTriedAtTheNextEvaluation) {
+    auto one = notifier();
+    EXPECT_EQ(run(one, firing(at(100)), at(100), false), 1U);
+    EXPECT_EQ(run(one, firing(at(100)), at(105), false), 1U);
+    EXPECT_EQ(run(one, firing(at(100)), at(110)), 1U);
+    EXPECT_EQ(run(one, firing(at(100)), at(115)), 0U);
+    EXPECT_EQ(run(one, firing(at(100)), at(170), false), 1U) << "a repetition";
+    EXPECT_EQ(run(one, firing(at(100)), at(175)), 0U) << "which can wait for its turn";
+    EXPECT_EQ(run(one, firing(at(100)), at(230)), 1U);
+    EXPECT_EQ(one.results().failure, 3U);
+    EXPECT_EQ(one.results().last_error, "");
+}
+
+TEST(Notifier, OneIsUnderWayToEachReceiver) {
+    auto two = notifier({"http://one:9093", "http://two:9093"});
+    const auto due = two.due(firing(at(100)), at(100));
+    ASSERT_EQ(due.size(), 2U);
+    EXPECT_EQ(due[1].request.url, "http://two:9093/api/v2/alerts");
+    two.started(due[0].receiver, 1);
+    two.started(due[1].receiver, 2);
+    EXPECT_EQ(two.done(taken(3)), std::nullopt);
+    EXPECT_EQ(two.done(taken(1)), "");
+    EXPECT_TRUE(two.under_way());
+    const auto next = two.due(resolved(at(110)), at(110));  // the second one hangs: only the first hears of it
+    ASSERT_EQ(next.size(), 1U);
+    EXPECT_EQ(next[0].receiver, 0U);
+    two.started(next[0].receiver, 4);
+    EXPECT_EQ(two.done({.ticket = 2, .result = HttpResponse{.status = 500, .body = "no"}}),
+              "http://two:9093/api/v2/alerts answered with status 500: no");
+    const auto late = two.due(resolved(at(110)), at(115));
+    ASSERT_EQ(late.size(), 1U);
+    EXPECT_EQ(late[0].receiver, 1U);
+}
+
+TEST(Notifier, AnAlertThatIsGoneIsForgotten) {
+    auto one = notifier();
+    EXPECT_EQ(run(one, firing(at(100)), at(100)), 1U);
+    EXPECT_EQ(run(one, Alerts(), at(105)), 0U);
+    EXPECT_EQ(run(one, firing(at(100)), at(110)), 1U);
+}
+
+TEST(Notifier, AfterARestartAResolvedAlertHasAStart) {
+    auto one = notifier();
+    const auto due = one.due(resolved(at(110)), at(115));
+    ASSERT_EQ(due.size(), 1U);
+    EXPECT_EQ(json::parse(due[0].request.body)[0]["startsAt"], rfc3339(at(110)));
+}
+
+TEST(Notifier, AClockSetBackDoesNotStopIt) {
+    auto one = notifier();
+    EXPECT_EQ(run(one, firing(at(100'000)), at(100'000)), 1U);
+    EXPECT_EQ(run(one, firing(at(100'000)), at(10)), 1U);
+}
+
+TEST(Notifier, ABadUrlIsAUsageError) {
+    NotifierOptions options;
+    options.urls = {"http://fine", "alertmanager:9093"};
+    const auto result = Notifier::make(options);
+    ASSERT_FALSE(result);
+    EXPECT_EQ(result.error().kind, Error::Kind::usage);
+    EXPECT_EQ(result.error().message, "\"alertmanager:9093\" is not an http or https URL");
+}
+
+}  // namespace
+}  // namespace upstat

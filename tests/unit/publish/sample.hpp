@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+
+#include "publish/report.hpp"
+
+namespace upstat {
+
+inline Time at(std::int64_t seconds) {
+    return Time(std::chrono::seconds(seconds));
+}
+
+/// A report with something of everything.
+inline Report sample_report() {
+    Report report;
+    report.at = at(1'700'000'000) + Millis(123);
+    report.not_ready.clear();
+    report.build = {{"version", "0.1.0"}, {"revision", "abc"}};
+    report.traefik = "http://127.0.0.1:8080";
+    report.traefiks.push_back({.pid = 42,
+                               .cgroup = "/system.slice/traefik.service",
+                               .api = "http://127.0.0.1:8080",
+                               .version = "3.7.15",
+                               .attached = true,
+                               .problem = ""});
+    report.counts.at = report.at;
+    report.counts.backends["app@file"] = {{{404, Method::get, Protocol::http}, 7},
+                                          {{200, Method::post, Protocol::http}, 90},
+                                          {{299, Method::get, Protocol::http}, 18446744073709551615ULL},
+                                          {{101, Method::get, Protocol::websocket}, 1}};
+    report.counts.backends["quiet@file"] = {};
+
+    ServerTotals totals;
+    totals.requests = 100;
+    totals.connects = 3;
+    totals.answers = {{{200, Method::get}, 80}, {{404, Method::get}, 15}};
+    totals.unanswered = {{"reset", 2}, {"novel", 1}};
+    totals.unread = {{"tls", 4}};
+    totals.connect_failures = {{"refused", 5}};
+    report.servers["10.0.0.1:80"] = totals;
+    report.servers["unmapped"] = {};
+
+    const auto first = *parse_server("10.0.0.1:80");
+    const auto second = *parse_server("[fd00::1]:80");
+    auto& backend = report.catalogue.backends["app@file"];
+    backend.provider = "file";
+    backend.listed = {{.url = "http://one", .up = true, .servers = {first, second}},
+                      {.url = "http://two", .up = false, .servers = {first}},
+                      {.url = "http://one", .up = true, .servers = {}}};
+
+    report.ratios.backends["app@file"] = {.matching = 1.0, .all = 8.0};
+    report.ratios.backends["quiet@file"] = {.matching = 0.0, .all = 0.0};
+    Alert alert;
+    alert.rule = "TraefikHighHttp4xxErrorRateBackend";
+    alert.backend = "app@file";
+    alert.state = State::firing;
+    alert.percent = 12.5;
+    alert.active_since = at(1'699'999'900);
+    alert.firing_since = at(1'699'999'960);
+    report.alerts.at = report.at;
+    report.alerts.alerts = {alert};
+    report.rules = {Rule{}};
+
+    report.kernel_errors = {{"not_tcp", 0}, {"totals_full", 2}};
+    report.maps = {{.map = "totals", .entries = 10, .capacity = 65536}};
+    report.programs = {{.program = "upstat_egress", .runs = 1000, .nanoseconds = 123456789}};
+    report.last_poll = report.at;
+    report.poll_duration = std::chrono::microseconds(1500);
+    report.polls.success = 12;
+    report.process.cpu_seconds = 1.25;
+    report.process.open_fds = 17;
+    return report;
+}
+
+}  // namespace upstat
