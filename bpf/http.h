@@ -162,11 +162,16 @@ HTTP_INLINE __u64 http_length(const __u8 *value)
     return length;
 }
 
-/* Whether a segment's last five bytes are those of a chunked body's end. */
-HTTP_INLINE int http_ends_chunks(const __u8 *last_five)
+/* Whether the last bytes of a stream, the newest lowest, end a chunked body without trailers: "0\r\n\r\n". */
+HTTP_INLINE int http_ends_chunks(__u64 last)
 {
-    return last_five[0] == '0' && last_five[1] == '\r' && last_five[2] == '\n' && last_five[3] == '\r' &&
-           last_five[4] == '\n';
+    return (last & 0xffffffffff) == HTTP_WORD(0, 0, 0, '0', '\r', '\n', '\r', '\n');
+}
+
+/* Whether they are an empty line behind a line: what a chunked body with trailers ends with, and some chunks do too. */
+HTTP_INLINE int http_ends_lines(__u64 last)
+{
+    return (last & 0xffffffff) == HTTP_WORD(0, 0, 0, 0, '\r', '\n', '\r', '\n');
 }
 
 #endif

@@ -12,8 +12,9 @@
 
 /* Where a request ends, told from the segment that it begins in. */
 struct framing {
-    __u32 next;  /* see socket_state.next */
-    __u8 flags;  /* REQUEST_CHUNKED, REQUEST_OPEN or 0 */
+    __u32 next; /* see socket_state.next */
+    __u8 flags; /* REQUEST_CHUNKED, REQUEST_OPEN or 0 */
+    __u64 sent; /* see socket_state.sent */
 };
 
 /* What is found in a request's head: offsets from its beginning, 0 where there is none. Kept in the packet's scratch
@@ -67,27 +68,24 @@ __noinline int scan_head(struct __sk_buff *skb, __u32 offset, __u32 available)
     return 0;
 }
 
-/* The last `size` bytes of the payload. */
-static __always_inline int load_last(struct __sk_buff *skb, const struct packet *packet, __u8 *to, __u32 size)
+/* The last bytes sent, the newest lowest, after those of `before` and the payload. */
+static __always_inline __u64 last_bytes(struct __sk_buff *skb, const struct packet *packet, __u64 before)
 {
-    return packet->length >= size &&
-           !bpf_skb_load_bytes(skb, packet->payload + packet->length - size, to, size);
-}
+    __u8 bytes[5];
+    __u32 size = packet->length < sizeof(bytes) ? packet->length : sizeof(bytes);
 
-static __always_inline int ends_chunks(struct __sk_buff *skb, const struct packet *packet)
-{
-    __u8 last[5];
-    return load_last(skb, packet, last, sizeof(last)) && http_ends_chunks(last);
+    if (!load_bytes(skb, packet->payload + packet->length - size, bytes, size, sizeof(bytes)))
+        return 0;
+    for (__u32 i = 0; i < sizeof(bytes); i++)
+        if (i < size)
+            before = before << 8 | bytes[i];
+    return before;
 }
 
 /* A GET or HEAD whose segment ends with an empty line is whole: Traefik sends no body with it. Spares the scan. */
-static __always_inline int is_whole(struct __sk_buff *skb, const struct packet *packet, int method)
+static __always_inline int is_whole(__u64 last, int method)
 {
-    __u8 last[4];
-    if (method != UPSTAT_METHOD_GET && method != UPSTAT_METHOD_HEAD)
-        return 0;
-    return load_last(skb, packet, last, sizeof(last)) && last[0] == '\r' && last[1] == '\n' && last[2] == '\r' &&
-           last[3] == '\n';
+    return (method == UPSTAT_METHOD_GET || method == UPSTAT_METHOD_HEAD) && http_ends_lines(last);
 }
 
 /* The value of the Content-Length that a scan found. */
@@ -103,16 +101,16 @@ static __always_inline __u32 content_length(struct __sk_buff *skb, __u32 offset)
 
 static __always_inline struct framing frame(struct __sk_buff *skb, const struct packet *packet, __u32 begin, int method)
 {
-    struct framing framing = {.next = packet->seq + packet->length};
+    struct framing framing = {.next = packet->seq + packet->length, .sent = last_bytes(skb, packet, 0)};
     __u32 offset = packet->payload + begin;
 
-    if (is_whole(skb, packet, method))
+    if (is_whole(framing.sent, method))
         return framing;
     if (!scan_head(skb, offset, packet->length - begin)) {
         count_place(UPSTAT_PLACE_FRAMING_UNKNOWN);
         framing.flags = REQUEST_OPEN;
     } else if (skb->cb[HEAD_CHUNKED]) {
-        framing.flags = ends_chunks(skb, packet) ? 0 : REQUEST_CHUNKED;
+        framing.flags = http_ends_chunks(framing.sent) ? 0 : REQUEST_CHUNKED;
     } else {
         framing.next = packet->seq + begin + skb->cb[HEAD_END] + content_length(skb, offset);
     }
@@ -133,6 +131,7 @@ static __always_inline void send_request(struct __sk_buff *skb, const struct bpf
     state->method = method;
     state->answer = packet->ack_seq;
     state->next = framing.next;
+    state->sent = framing.sent;
     state->have = 0;
     state->flags = (state->flags & ~(REQUEST_CHUNKED | REQUEST_OPEN | ANSWER_SKIPPED)) | framing.flags;
     bpf_spin_unlock(&state->lock);
@@ -149,10 +148,12 @@ static __always_inline __s32 position(const struct packet *packet, __u32 seq)
 /* Payload at or behind the end of a request whose end could not be told, or which ends with its last chunk. */
 static __always_inline void send_body(struct __sk_buff *skb, struct socket_state *state, const struct packet *packet)
 {
-    int ended = state->flags & REQUEST_CHUNKED && ends_chunks(skb, packet);
     __u32 end = packet->seq + packet->length;
+    __u64 sent = state->flags & REQUEST_CHUNKED ? last_bytes(skb, packet, state->sent) : 0;
+    int ended = http_ends_chunks(sent);
 
     bpf_spin_lock(&state->lock);
+    state->sent = sent;
     if ((__s32)(end - state->next) > 0)
         state->next = end;
     if (ended)
@@ -193,6 +194,15 @@ static __always_inline void send_opening(struct __sk_buff *skb, const struct bpf
     }
 }
 
+/* Whether what is sent now can only be more of the last request's body, whose length is not known. A chunked body that
+ * was answered early may have ended with trailers: then the next bytes, if they begin a request, are one. */
+static __always_inline int continues(const struct socket_state *state, __u8 stage)
+{
+    if (state->flags & REQUEST_CHUNKED)
+        return in_flight(stage) || !http_ends_lines(state->sent);
+    return state->flags & REQUEST_OPEN && in_flight(stage);
+}
+
 /* Payload on a connection to a server. */
 static __always_inline void send_payload(struct __sk_buff *skb, const struct bpf_sock *sk, struct socket_state *state,
                                          const struct packet *packet)
@@ -202,7 +212,7 @@ static __always_inline void send_payload(struct __sk_buff *skb, const struct bpf
 
     if (begin >= (__s32)packet->length)
         return; /* body of a known length, or sent before */
-    if (state->flags & REQUEST_CHUNKED || (state->flags & REQUEST_OPEN && in_flight(stage))) {
+    if (continues(state, stage)) {
         send_body(skb, state, packet);
         return;
     }

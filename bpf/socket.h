@@ -44,6 +44,7 @@ struct socket_state {
     __u8 method;
     __u32 tail; /* the last bytes of an interim head, the newest lowest */
     __u8 window[WINDOW_BYTES];
+    __u64 sent; /* with REQUEST_CHUNKED: the last bytes sent, the newest lowest; only egress uses it */
 };
 
 struct {

@@ -153,17 +153,38 @@ def test_an_early_413_is_no_end_of_the_body(server, length):
     server.expect({(413, "POST"): 1, (200, "GET"): 1})
 
 
-def test_a_chunked_upload_with_an_early_answer(server):
+CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize("end", [(b"0\r\n\r\n",), (b"0\r\n", b"\r\n"), (b"0", b"\r", b"\n", b"\r", b"\n"), (b"5\r\nhello\r\n0\r\n\r\n",),
+                                 (b"0\r\nDigest: x\r\n\r\n",), (b"0\r\nDigest: x\r\n\r", b"\n")])
+@pytest.mark.parametrize("early", [True, False])
+def test_a_chunked_upload(server, end, early):
+    """With an answer that comes before the body's end, or behind it; the body looks like requests."""
     connection = server.connect()
-    connection.ask(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
-    connection.ask(b"1c\r\n" + GET + b"\r\n")
-    connection.answer(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
-    connection.ask(GET)  # in the middle of a chunk
-    connection.ask(b"0\r\n\r\n")
-    connection.ask()
-    connection.answer(OK)
+    connection.ask(CHUNKED)
+    connection.ask(b"1f\r\nabc")
+    if early:
+        connection.answer(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+    connection.ask(GET[:-1])  # in the middle of a chunk
+    connection.ask(GET[-1:] + b"\r\n")
+    for segment in end:
+        connection.ask(segment)
+    if not early:
+        connection.answer(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+    for _ in range(2):
+        connection.ask()
+        connection.answer(OK)
     connection.close()
-    server.expect({(403, "POST"): 1, (200, "GET"): 1})
+    server.expect({(403, "POST"): 1, (200, "GET"): 2})
+
+
+def test_a_chunked_request_in_one_segment(server):
+    connection = exchange(server, CHUNKED + b"5\r\nhello\r\n0\r\n\r\n", OK)
+    connection.ask()
+    connection.answer(NOT_FOUND)
+    connection.close()
+    server.expect({(200, "POST"): 1, (404, "GET"): 1})
 
 
 def test_a_head_of_many_segments(server):

@@ -110,13 +110,15 @@ std::set<Server> servers_of(const Catalogue& catalogue, const std::string& backe
 /// The rooms, and the values on their way from one to the next.
 class Agent {
   public:
-    static Result<std::unique_ptr<Agent>> start(const Settings& settings);
+    /// `signals` becomes readable when the agent is to end.
+    static Result<std::unique_ptr<Agent>> start(const Settings& settings, Fd signals);
 
     void run();
 
   private:
-    Agent(const Settings& settings, Counter counter, Catalogues catalogues, std::vector<CompiledRule> rules)
+    Agent(const Settings& settings, Fd signals, Counter counter, Catalogues catalogues, std::vector<CompiledRule> rules)
         : settings_(settings),
+          signals_(std::move(signals)),
           counter_(std::move(counter)),
           catalogues_(std::move(catalogues)),
           rules_(std::move(rules)),
@@ -142,6 +144,7 @@ class Agent {
     void say_goodbye();
 
     Settings settings_;
+    Fd signals_;
     Counter counter_;
     std::optional<Traefiks> traefiks_;
     Catalogues catalogues_;
@@ -156,7 +159,6 @@ class Agent {
     std::optional<Notifier> notifier_;
     std::unique_ptr<Web> web_;
     HttpClient http_;
-    Fd signals_;
 
     steady_clock::time_point next_poll_ = steady_clock::now();
     std::optional<Snapshot> waiting_;  ///< polled, and waiting for Traefik's API until `patience_`
@@ -171,7 +173,7 @@ class Agent {
     std::string state_error_;
 };
 
-Result<std::unique_ptr<Agent>> Agent::start(const Settings& settings) {
+Result<std::unique_ptr<Agent>> Agent::start(const Settings& settings, Fd signals) {
     auto rules = compile(settings.all_rules());
     if (!rules) {
         return std::unexpected(rules.error());
@@ -185,7 +187,8 @@ Result<std::unique_ptr<Agent>> Agent::start(const Settings& settings) {
     if (!counter) {
         return std::unexpected(counter.error());
     }
-    std::unique_ptr<Agent> agent(new Agent(settings, std::move(*counter), std::move(*catalogues), std::move(*rules)));
+    std::unique_ptr<Agent> agent(
+        new Agent(settings, std::move(signals), std::move(*counter), std::move(*catalogues), std::move(*rules)));
     auto traefiks = Traefiks::open(
         agent->counter_, {.pid = settings.traefik_pid == 0 ? std::nullopt : std::optional(settings.traefik_pid),
                           .cgroup = settings.traefik_cgroup});
@@ -227,7 +230,6 @@ Result<void> Agent::open_outside() {
         return std::unexpected(notifier.error());
     }
     notifier_ = std::move(*notifier);
-    signals_ = watch_signals();
     return {};
 }
 
@@ -455,8 +457,13 @@ void Agent::say_goodbye() {
 }  // namespace
 
 Result<void> run_agent(const Settings& settings) {
-    auto agent = Agent::start(settings);
+    const bool pinned_before = Counter::is_pinned(settings.bpf_pin_path);
+    auto signals = watch_signals();  // before any thread is there that could take them
+    auto agent = Agent::start(settings, std::move(signals));
     if (!agent) {
+        if (!pinned_before) {  // a start that was refused leaves the host as it was
+            (void)Counter::detach(settings.bpf_pin_path);
+        }
         return std::unexpected(agent.error());
     }
     (*agent)->run();

@@ -101,11 +101,11 @@ void Catalogues::take_catalogue(Source& source, const HttpDone& done) {
     std::string problem;
     if (!done.result) {
         problem = done.result.error();
-    } else if (done.result->status == 404 && !source.v1) {
-        source.v1 = true;  // the next request asks as Traefik v1 wants it
-        problem = fmt::format("{} has no /api/rawdata: is api.insecure or the API's router on?", source.url);
+    } else if (done.result->status == 404) {
+        source.v1 = !source.v1;  // the next request asks in the other version's way
+        problem = fmt::format("{} has neither /api/rawdata nor, as Traefik v1 does, /api/providers: is the API on?",
+                              source.url);
     } else if (done.result->status != 200) {
-        source.v1 = false;
         problem = fmt::format("{} answers {}", source.url, done.result->status);
     } else if (auto catalogue = source.v1 ? parse_providers(done.result->body, source.url)
                                           : parse_rawdata(done.result->body, source.url);

@@ -61,6 +61,20 @@ Result<std::string> parse_url(std::string_view text) {
     return std::string(text.ends_with('/') ? text.substr(0, text.size() - 1) : text);
 }
 
+Result<std::string> parse_listen_address(std::string_view text) {
+    const auto colon = text.rfind(':');
+    const auto host = text.substr(0, colon == std::string_view::npos ? 0 : colon);
+    const auto digits = text.substr(colon == std::string_view::npos ? text.size() : colon + 1);
+    std::uint16_t port = 0;
+    const auto parsed = std::from_chars(digits.data(), digits.data() + digits.size(), port);
+    const bool bracketed = host.starts_with('[') && host.ends_with(']');
+    if (parsed.ec != std::errc{} || parsed.ptr != digits.data() + digits.size() || (host.contains(':') && !bracketed)) {
+        return fail(Error::Kind::usage, fmt::format("\"{}\" is not an address to listen on", text),
+                    "HOST:PORT, [IPV6]:PORT or :PORT");
+    }
+    return std::string(text);
+}
+
 Result<std::string> parse_text(std::string_view text) {
     return std::string(text);
 }
@@ -143,7 +157,7 @@ constexpr std::array all_options{
     Option{"alert.codes", "REGEX", "4..", "the status codes that the built-in rule counts as errors", false,
            set_rule<&Rule::codes, parse_codes>},
     Option{"web.listen-address", "HOST:PORT", "127.0.0.1:9479", "serve /metrics and the API there", true,
-           set_all<&S::web_listen_address, parse_text>},
+           set_all<&S::web_listen_address, parse_listen_address>},
     Option{"push.url", "URL", "", "push to this Pushgateway", false, set_one<&S::push_url, parse_url>},
     Option{"push.job", "NAME", "upstat", "job of the pushed group", false, set_one<&S::push_job, parse_text>},
     Option{"push.instance", "NAME", "", "instance of the pushed group; this host's name when not given", false,

@@ -92,8 +92,8 @@ void set_size(bpf_map* map, const fs::path& pin, std::uint32_t entries) {
 
 class Counter::Impl {
   public:
-    Impl(Pins pins, Fd lock, bool adopted, Skeleton skeleton)
-        : pins_(std::move(pins)), lock_(std::move(lock)), adopted_(adopted), skeleton_(std::move(skeleton)) {}
+    Impl(Pins pins, Fd lock, Skeleton skeleton)
+        : pins_(std::move(pins)), lock_(std::move(lock)), skeleton_(std::move(skeleton)) {}
 
     Result<void> attach(const fs::path& cgroup, const std::set<std::uint16_t>& listening) {
         const Fd directory(::open(cgroup.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -107,7 +107,7 @@ class Counter::Impl {
             if (!made) {
                 return std::unexpected(made.error());
             }
-            if (hook == sockops && *made) {
+            if (*made && !fresh) {
                 fresh = true;
                 remember_listening(listening);
             }
@@ -144,7 +144,6 @@ class Counter::Impl {
     }
 
     [[nodiscard]] const upstat_bpf& skeleton() const { return *skeleton_; }
-    [[nodiscard]] bool adopted() const { return adopted_; }
 
   private:
     [[nodiscard]] int program(Hook hook) const {
@@ -182,7 +181,6 @@ class Counter::Impl {
 
     Pins pins_;
     Fd lock_;
-    bool adopted_;
     Skeleton skeleton_;
 };
 
@@ -205,7 +203,6 @@ Result<Counter> Counter::open(const fs::path& pin_path, const MapSizes& sizes) {
     if (!skeleton) {
         return std::unexpected(bpf_error(errno, "cannot open the kernel programs"));
     }
-    const bool adopted = fs::exists(pins.map("totals"));
     bpf_map* map = nullptr;
     bpf_object__for_each_map(map, skeleton->obj) {
         if (bpf_map__is_internal(map)) {
@@ -218,7 +215,7 @@ Result<Counter> Counter::open(const fs::path& pin_path, const MapSizes& sizes) {
     if (const int error = upstat_bpf__load(skeleton.get()); error != 0) {
         return std::unexpected(bpf_error(-error, "the kernel refused upstat's programs or maps"));
     }
-    return Counter(std::make_unique<Impl>(std::move(pins), std::move(*held), adopted, std::move(skeleton)));
+    return Counter(std::make_unique<Impl>(std::move(pins), std::move(*held), std::move(skeleton)));
 }
 
 Result<void> Counter::attach(const fs::path& cgroup, const std::set<std::uint16_t>& listening) {
@@ -246,10 +243,6 @@ std::vector<CounterProgram> Counter::programs() const {
             {"sockops", bpf_program__fd(programs.upstat_sockops)}};
 }
 
-bool Counter::adopted() const {
-    return impl_->adopted();
-}
-
 std::string Counter::epoch() const {
     bpf_map_info info{};
     std::uint32_t size = sizeof(info);
@@ -257,6 +250,11 @@ std::string Counter::epoch() const {
     std::string boot;
     std::getline(std::ifstream("/proc/sys/kernel/random/boot_id"), boot);
     return fmt::format("{}/{}", boot, info.id);
+}
+
+bool Counter::is_pinned(const fs::path& pin_path) {
+    std::error_code error;
+    return fs::exists(pin_path, error);
 }
 
 Result<bool> Counter::detach(const fs::path& pin_path) {

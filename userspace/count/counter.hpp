@@ -57,11 +57,11 @@ class Counter {
     [[nodiscard]] CounterMaps maps() const;
     [[nodiscard]] std::vector<CounterProgram> programs() const;
 
-    /// True when the maps were there already.
-    [[nodiscard]] bool adopted() const;
-
     /// Names these very maps: totals read under another epoch cannot be compared.
     [[nodiscard]] std::string epoch() const;
+
+    /// Whether anything is pinned at pin_path.
+    static bool is_pinned(const std::filesystem::path& pin_path);
 
     /// Takes every pinned program and map below pin_path off the host; true when there was any.
     static Result<bool> detach(const std::filesystem::path& pin_path);

@@ -123,6 +123,8 @@ INSTANTIATE_TEST_SUITE_P(
                     Mistake{"alert.threshold-percent: 101\n",
                             ":1: alert.threshold-percent: \"101\" is not a percentage"},
                     Mistake{"push.url: pushgateway:9091\n", ":1: push.url: \"pushgateway:9091\" is not a URL"},
+                    Mistake{"web.listen-address: nowhere\n", ":1: web.listen-address: \"nowhere\" is not an address"},
+                    Mistake{"web.listen-address: ['::1:80']\n", ":1: web.listen-address: \"::1:80\" is not an address"},
                     Mistake{"log.level: loud\n", ":1: log.level: \"loud\" is not one of trace, debug"},
                     Mistake{"alert.rules:\n  - {codes: 5..}\n", ":2: a rule needs a name"},
                     Mistake{"alert.rules:\n  - {name: a, code: 5..}\n", ":2: unknown key code in a rule"},

@@ -107,8 +107,10 @@ TEST(HttpEnds, OfHeadsAndOfChunkedBodies) {
     EXPECT_TRUE(http_ends_head(0x0a0a));
     EXPECT_FALSE(http_ends_head(0x0d0a0d));
     EXPECT_FALSE(http_ends_head(0x0a0d0d0a));
-    EXPECT_TRUE(http_ends_chunks(bytes<5>("0\r\n\r\n").data()));
-    EXPECT_FALSE(http_ends_chunks(bytes<5>("1\r\n\r\n").data()));
+    EXPECT_TRUE(http_ends_chunks(http_word(bytes<8>("xyz0\r\n\r\n").data())));
+    EXPECT_FALSE(http_ends_chunks(http_word(bytes<8>("xyz1\r\n\r\n").data())));
+    EXPECT_TRUE(http_ends_lines(http_word(bytes<8>("xyz1\r\n\r\n").data())));
+    EXPECT_FALSE(http_ends_lines(http_word(bytes<8>("xyz\r\n\r\n0").data())));
 }
 
 }  // namespace

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A real Traefik in a cgroup of its own."""
+
+import json
+from pathlib import Path
+
+from . import counts
+from .base import Part, Process, free_port, get, get_json, status_of
+from .exposition import parse
+
+
+class Traefik(Part):
+    """services: name -> list of URLs. A request for /NAME/path goes to service NAME as /path."""
+
+    def __init__(self, binary, directory, cgroup, services, metrics=True, api=True, name="traefik"):
+        self.directory = Path(directory) / name
+        self.services = services
+        self.metrics = metrics
+        self.api = api
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.api_url = f"http://127.0.0.1:{free_port()}"
+        self.cgroup = cgroup
+        self._process = Process(name, [binary, f"--configFile={self.directory}/traefik.yml"], directory, cgroup)
+
+    @property
+    def pid(self):
+        return self._process.pid
+
+    @property
+    def log(self):
+        return self._process.text()
+
+    def enter(self, space):
+        """It is going to be started inside a PidNamespace; its pid is then that of the nsenter around it."""
+        # The nsenter stays outside of the cgroup: from inside the namespace it would be a stranger there.
+        self._process.command = space.inside(self.cgroup.inside(self._process.command))
+        self._process.cgroup = None
+
+    def start(self):
+        self.directory.mkdir(parents=True, exist_ok=True)
+        # JSON is YAML, and the standard library writes it.
+        (self.directory / "traefik.yml").write_text(json.dumps(self._static(), indent=1))
+        self.write_services(self.services)
+        self._process.start()
+        self._process.ready_when(lambda: status_of(f"{self.url}/-/loaded") == 200, 30, "Traefik serves")
+
+    def stop(self):
+        self._process.stop(grace=5)
+
+    def kill(self):
+        self._process.stop(number=9)
+
+    def write_services(self, services):
+        """Traefik watches this file."""
+        self.services = services
+        path = self.directory / "dynamic.yml"
+        path.with_suffix(".new").write_text(json.dumps(_dynamic(services), indent=1))
+        path.with_suffix(".new").rename(path)
+
+    def servers_of(self, service):
+        return {url.removeprefix("http://") for url in self.services[service]}
+
+    def listed_services(self):
+        """service@file -> servers, as upstat names both."""
+        return {f"{name}@file": self.servers_of(name) for name in self.services}
+
+    def samples(self):
+        return parse(get(f"{self.api_url}/metrics"))
+
+    def counts(self):
+        """(service, code, method) -> requests, from Traefik's own metrics."""
+        return counts.of_traefik(self.samples())
+
+    def rawdata(self):
+        return get_json(f"{self.api_url}/api/rawdata")
+
+    def _static(self):
+        static = {
+            "global": {"checkNewVersion": False, "sendAnonymousUsage": False},
+            "log": {"level": "INFO"},
+            "entryPoints": {"web": {"address": self.url.removeprefix("http://")},
+                            "traefik": {"address": self.api_url.removeprefix("http://")}},
+            "providers": {"file": {"filename": str(self.directory / "dynamic.yml"), "watch": True}},
+            "ping": {"manualRouting": True},
+        }
+        if self.api:
+            static["api"] = {"insecure": True}
+        if self.metrics:
+            static["metrics"] = {"prometheus": {"addServicesLabels": True, "addEntryPointsLabels": False}}
+        return static
+
+
+def _dynamic(services):
+    routers = {"loaded": {"rule": "Path(`/-/loaded`)", "service": "ping@internal", "entryPoints": ["web"]}}
+    middlewares = {}
+    for name in services:
+        routers[name] = {"rule": f"PathPrefix(`/{name}/`)", "service": name, "middlewares": [f"strip-{name}"],
+                         "entryPoints": ["web"]}
+        middlewares[f"strip-{name}"] = {"stripPrefix": {"prefixes": [f"/{name}"]}}
+    return {"http": {
+        "routers": routers,
+        "middlewares": middlewares,
+        "services": {name: {"loadBalancer": {"servers": [{"url": url} for url in urls]}}
+                     for name, urls in services.items()}}}
