@@ -11,8 +11,9 @@ namespace upstat {
 
 /// One backend under one rule at one evaluation; rates are per second over the rule's window.
 struct Ratio {
-    std::optional<double> matching;  ///< rate of the answers whose code the rule names; absent where PromQL has no sample
-    std::optional<double> all;       ///< rate of all answers; absent likewise
+    std::optional<double>
+        matching;               ///< rate of the answers whose code the rule names; absent where PromQL has no sample
+    std::optional<double> all;  ///< rate of all answers; absent likewise
 
     /// matching / all as PromQL would give it: absent when either side is, NaN for 0/0.
     [[nodiscard]] std::optional<double> value() const {
@@ -22,7 +23,7 @@ struct Ratio {
 
 /// What measure gives, by backend.
 struct Ratios {
-    Time at{};
+    Time at;
     std::map<std::string, Ratio> backends;
 };
 

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "judge/judge.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <iterator>
+#include <ranges>
+#include <utility>
+
+namespace upstat {
+
+namespace {
+
+std::optional<double> percent(const Ratio& ratio) {
+    const auto value = ratio.value();
+    return value && !std::isnan(*value) ? std::optional(*value * 100) : std::nullopt;
+}
+
+void become_true(Alert& alert, const Rule& rule, Time at) {
+    if (alert.state == State::inactive) {
+        alert.state = State::pending;
+        alert.active_since = at;
+    }
+    if (alert.state == State::pending && at - *alert.active_since >= rule.hold) {
+        alert.state = State::firing;
+        alert.firing_since = at;
+        alert.resolved_at.reset();
+    }
+}
+
+void become_false(Alert& alert, Time at) {
+    if (alert.state == State::firing) {
+        alert.resolved_at = at;
+    }
+    alert.state = State::inactive;
+    alert.active_since.reset();
+    alert.firing_since.reset();
+}
+
+/// One step of the machine.
+void step(Alert& alert, const Rule& rule, Time at) {
+    if (alert.percent && *alert.percent > rule.threshold_percent) {
+        become_true(alert, rule, at);
+    } else {
+        become_false(alert, at);
+    }
+    if (alert.resolved_at && at - *alert.resolved_at > resolved_retention) {
+        alert.resolved_at.reset();
+    }
+}
+
+bool is_sound(const Alert& alert) {
+    switch (alert.state) {
+        case State::inactive:
+            return !alert.active_since && !alert.firing_since;
+        case State::pending:
+            return alert.active_since && !alert.firing_since;
+        case State::firing:
+            return alert.active_since && alert.firing_since;
+    }
+    return false;
+}
+
+}  // namespace
+
+std::string_view to_string(State state) {
+    switch (state) {
+        case State::inactive:
+            return "inactive";
+        case State::pending:
+            return "pending";
+        case State::firing:
+            return "firing";
+    }
+    std::unreachable();
+}
+
+Judge::Judge(std::vector<Rule> rules) : rules_(std::move(rules)) {}
+
+void Judge::restore(const std::vector<Alert>& alerts) {
+    for (const auto& alert : alerts) {
+        if (is_sound(alert) && std::ranges::find(rules_, alert.rule, &Rule::name) != rules_.end()) {
+            alerts_[alert.rule][alert.backend] = alert;
+        }
+    }
+}
+
+Alerts Judge::evaluate(const std::map<std::string, Ratios>& by_rule, Time at) {
+    Alerts result{.at = at, .alerts = {}, .transitions = {}};
+    for (const auto& rule : rules_) {
+        if (const auto ratios = by_rule.find(rule.name); ratios != by_rule.end()) {
+            evaluate_rule(rule, ratios->second, result);
+        }
+        std::ranges::copy(alerts_[rule.name] | std::views::values, std::back_inserter(result.alerts));
+    }
+    return result;
+}
+
+void Judge::evaluate_rule(const Rule& rule, const Ratios& ratios, Alerts& result) {
+    auto& alerts = alerts_[rule.name];
+    for (const auto& backend : ratios.backends | std::views::keys) {
+        auto& alert = alerts[backend];
+        alert.rule = rule.name;
+        alert.backend = backend;
+    }
+    for (auto& [backend, alert] : alerts) {
+        const auto ratio = ratios.backends.find(backend);
+        const auto from = alert.state;
+        alert.percent = ratio == ratios.backends.end() ? std::nullopt : percent(ratio->second);
+        step(alert, rule, result.at);
+        if (alert.state != from) {
+            result.transitions.push_back({.from = from, .now = alert});
+        }
+    }
+    // A backend that is gone is remembered only as long as its end has to be told.
+    std::erase_if(alerts, [&ratios](const auto& entry) {
+        return !ratios.backends.contains(entry.first) && !entry.second.resolved_at;
+    });
+}
+
+}  // namespace upstat

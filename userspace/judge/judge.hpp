@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/time.hpp"
+#include "judge/alert.hpp"
+#include "measure/ratio.hpp"
+
+namespace upstat {
+
+/// How long an ended firing is remembered, and told to Alertmanager again and again: Prometheus's resolvedRetention.
+constexpr Millis resolved_retention = std::chrono::minutes(15);
+
+/// Prometheus's `for` machine for every rule and backend.
+class Judge {
+  public:
+    /// The names of the rules are distinct.
+    explicit Judge(std::vector<Rule> rules);
+
+    /// Goes on from saved alerts (of an earlier run, or of the judge that had the rules before a reload). Alerts of
+    /// rules that are no more are passed over, and so are those that contradict themselves, as a damaged file may have
+    /// them.
+    void restore(const std::vector<Alert>& alerts);
+
+    /// One evaluation at `at`; `by_rule` has the Ratios of each rule by its name. A backend that is not among them is a
+    /// missing sample. A rule that is not among them was not evaluated: its alerts stay as they were. After a failed
+    /// poll do not call this at all.
+    Alerts evaluate(const std::map<std::string, Ratios>& by_rule, Time at);
+
+    [[nodiscard]] const std::vector<Rule>& rules() const { return rules_; }
+
+  private:
+    void evaluate_rule(const Rule& rule, const Ratios& ratios, Alerts& result);
+
+    std::vector<Rule> rules_;
+    std::map<std::string, std::map<std::string, Alert>> alerts_;  ///< by rule, then backend
+};
+
+}  // namespace upstat

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "judge/sentence.hpp"
+
+#include <spdlog/fmt/fmt.h>
+
+namespace upstat {
+
+namespace {
+
+std::string what_happened(const Transition& transition) {
+    switch (transition.now.state) {
+        case State::pending:
+            return "pending";
+        case State::firing:
+            return "firing";
+        case State::inactive:
+            return transition.from == State::firing ? "resolved" : "no longer pending";
+    }
+    return {};
+}
+
+std::string value_text(const Alert& alert, const Rule& rule) {
+    if (!alert.percent) {
+        return fmt::format("its share of {} in the last {} cannot be told for want of answers", rule.codes,
+                           duration_text(rule.window));
+    }
+    return fmt::format("{:.4g} % of its answers in the last {} were {}", *alert.percent, duration_text(rule.window),
+                       rule.codes);
+}
+
+std::string hold_text(const Transition& transition, const Rule& rule) {
+    if (transition.now.state == State::firing) {
+        return fmt::format(" for {} or longer", duration_text(rule.hold));
+    }
+    if (transition.now.state == State::pending) {
+        return fmt::format(", fires after {}", duration_text(rule.hold));
+    }
+    return {};
+}
+
+}  // namespace
+
+std::string duration_text(Millis duration) {
+    const auto hours = std::chrono::floor<std::chrono::hours>(duration);
+    const auto minutes = std::chrono::floor<std::chrono::minutes>(duration - hours);
+    const double seconds = static_cast<double>((duration - hours - minutes).count()) / 1000;
+    std::string text;
+    if (hours.count() != 0) {
+        text += fmt::format("{}h", hours.count());
+    }
+    if (minutes.count() != 0) {
+        text += fmt::format("{}m", minutes.count());
+    }
+    if (seconds != 0 || text.empty()) {
+        text += fmt::format("{}s", seconds);
+    }
+    return text;
+}
+
+std::string sentence(const Transition& transition, const Rule& rule, const std::optional<Worst>& worst) {
+    const auto& alert = transition.now;
+    auto text =
+        fmt::format("{} is {} for backend {}: {} (threshold {:g} %{})", alert.rule, what_happened(transition),
+                    alert.backend, value_text(alert, rule), rule.threshold_percent, hold_text(transition, rule));
+    if (worst) {
+        text += fmt::format("; most come from server {}: {} answers with {}", worst->server, worst->count, worst->code);
+    }
+    return text;
+}
+
+}  // namespace upstat
