@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "publish/alertmanager.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <ranges>
+#include <set>
+
+#include "judge/judge.hpp"
+#include "judge/sentence.hpp"
+#include "publish/text.hpp"
+#include "publish/url.hpp"
+
+namespace upstat {
+
+namespace {
+
+using nlohmann::json;
+
+constexpr std::string_view runbook =
+    "https://github.com/srerun/prometheus-alerts/blob/main/content/runbooks/embedded-exporter-v1/"
+    "TraefikHighHttp4xxErrorRateBackend.md";
+
+/// "4.." reads as 4xx; other expressions stand as they are.
+std::string class_of(const std::string& codes) {
+    const auto simple = [](char byte) { return byte == '.' || (byte >= '0' && byte <= '9'); };
+    if (codes.empty() || !std::ranges::all_of(codes, simple)) {
+        return codes;
+    }
+    auto text = codes;
+    std::ranges::replace(text, '.', 'x');
+    return text;
+}
+
+std::string percent(double value) {
+    return fmt::format("{:.2f}", value);
+}
+
+std::string value_of(const Alert& alert) {
+    return alert.percent && std::isfinite(*alert.percent) ? percent(*alert.percent) + "%" : "unknown (no traffic)";
+}
+
+json annotations(const Rule& rule, const Alert& alert, const std::string& instance) {
+    const auto codes = class_of(rule.codes);
+    return {{"summary",
+             fmt::format("Traefik high HTTP {} error rate backend {} (instance {})", codes, alert.backend, instance)},
+            {"description",
+             fmt::format("Traefik backend {} error rate is above {}%\n  VALUE = {}\n  BACKEND = {}\n  WINDOW = {}",
+                         codes, rule.threshold_percent, value_of(alert), alert.backend, duration_text(rule.window))},
+            {"runbook", runbook}};
+}
+
+const Rule& rule_of(const std::vector<Rule>& rules, const std::string& name) {
+    static const Rule unknown{};
+    const auto found = std::ranges::find(rules, name, &Rule::name);
+    return found == rules.end() ? unknown : *found;
+}
+
+}  // namespace
+
+Result<Notifier> Notifier::make(NotifierOptions options) {
+    Notifier notifier(std::move(options));
+    for (const auto& url : notifier.options_.urls) {
+        auto full = url_with_path(url, "/api/v2/alerts");
+        if (!full) {
+            return std::unexpected(full.error());
+        }
+        Receiver receiver;
+        receiver.url = *full;
+        notifier.receivers_.push_back(std::move(receiver));
+    }
+    return notifier;
+}
+
+/// What an Alertmanager should know of this alert; nothing while it is quiet.
+std::optional<Notifier::Told> Notifier::news(const Alert& alert, Time now) const {
+    Told told;
+    told.attempted = now;
+    if (alert.state == State::firing) {
+        told.state = State::firing;
+        told.since = alert.firing_since;
+        return told;
+    }
+    if (alert.resolved_at && now - *alert.resolved_at < resolved_retention) {
+        told.since = alert.resolved_at;
+        return told;
+    }
+    return std::nullopt;
+}
+
+/// Whether the alert goes to this receiver now; then it is noted as told.
+bool Notifier::choose(Receiver& receiver, const Alert& alert, Time now) const {
+    const Key key(alert.rule, alert.backend);
+    const auto wanted = news(alert, now);
+    if (!wanted) {
+        receiver.told.erase(key);
+        return false;
+    }
+    auto& told = receiver.told[key];
+    const bool changed = told.state != wanted->state || told.since != wanted->since;
+    if (changed) {
+        told = *wanted;
+        return true;
+    }
+    // A clock that was set back must not stop the messages.
+    const bool again = !told.delivered || now - told.attempted >= options_.resend || now < told.attempted;
+    if (again) {
+        told.attempted = now;
+    }
+    return again;
+}
+
+std::string Notifier::body(const std::vector<const Alert*>& alerts, Time now) const {
+    auto out = json::array();
+    for (const auto* alert : alerts) {
+        const auto& rule = rule_of(options_.rules, alert->rule);
+        const bool firing = alert->state == State::firing;
+        const auto ends = firing ? now + 4 * std::max(options_.evaluation, options_.resend) : *alert->resolved_at;
+        const auto fired = fired_.find({alert->rule, alert->backend});
+        json one = {{"labels",
+                     {{"alertname", alert->rule},
+                      {"backend", alert->backend},
+                      {"severity", rule.severity},
+                      {"instance", options_.instance}}},
+                    {"annotations", annotations(rule, *alert, options_.instance)},
+                    {"startsAt", rfc3339(fired == fired_.end() ? ends : fired->second)},
+                    {"endsAt", rfc3339(ends)}};
+        if (!options_.generator_url.empty()) {
+            one["generatorURL"] = options_.generator_url;
+        }
+        out.push_back(std::move(one));
+    }
+    return out.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+/// Keeps when each alert fired, because a resolved one does not tell any more; forgets the alerts that are gone.
+void Notifier::remember(const Alerts& alerts) {
+    std::set<Key> present;
+    for (const auto& alert : alerts.alerts) {
+        const Key key(alert.rule, alert.backend);
+        present.insert(key);
+        if (alert.firing_since) {
+            fired_.insert_or_assign(key, *alert.firing_since);
+        } else if (!alert.resolved_at) {
+            fired_.erase(key);
+        }
+    }
+    const auto gone = [&present](const auto& entry) { return !present.contains(entry.first); };
+    std::erase_if(fired_, gone);
+    for (auto& receiver : receivers_) {
+        std::erase_if(receiver.told, gone);
+    }
+}
+
+std::vector<Notification> Notifier::due(const Alerts& alerts, Time now) {
+    remember(alerts);
+    std::vector<Notification> out;
+    for (std::size_t i = 0; i < receivers_.size(); ++i) {
+        auto& receiver = receivers_[i];
+        if (receiver.busy) {
+            continue;
+        }
+        std::vector<const Alert*> chosen;
+        receiver.sent.clear();
+        for (const auto& alert : alerts.alerts) {
+            if (choose(receiver, alert, now)) {
+                chosen.push_back(&alert);
+                receiver.sent.emplace_back(alert.rule, alert.backend);
+            }
+        }
+        if (chosen.empty()) {
+            continue;
+        }
+        receiver.busy = true;
+        Notification notification;
+        notification.receiver = i;
+        notification.request.method = "POST";
+        notification.request.url = receiver.url;
+        notification.request.headers = {"Content-Type: application/json"};
+        notification.request.body = body(chosen, now);
+        notification.request.timeout = options_.timeout;
+        out.push_back(std::move(notification));
+    }
+    return out;
+}
+
+void Notifier::started(std::size_t receiver, std::uint64_t ticket) {
+    receivers_.at(receiver).ticket = ticket;
+}
+
+std::optional<std::string> Notifier::done(const HttpDone& done) {
+    const auto receiver = std::ranges::find(receivers_, std::optional(done.ticket), &Receiver::ticket);
+    if (receiver == receivers_.end()) {
+        return std::nullopt;
+    }
+    receiver->ticket.reset();
+    receiver->busy = false;
+    auto problem = refusal(receiver->url, done.result);
+    results_.count(problem);
+    if (problem.empty()) {
+        for (const auto& key : receiver->sent) {
+            if (const auto told = receiver->told.find(key); told != receiver->told.end()) {
+                told->second.delivered = true;
+            }
+        }
+    }
+    return problem;
+}
+
+bool Notifier::under_way() const {
+    return std::ranges::any_of(receivers_, &Receiver::busy);
+}
+
+}  // namespace upstat

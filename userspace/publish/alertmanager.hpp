@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/error.hpp"
+#include "base/http_client.hpp"
+#include "base/time.hpp"
+#include "judge/alert.hpp"
+#include "publish/report.hpp"
+
+namespace upstat {
+
+struct NotifierOptions {
+    std::vector<std::string> urls;  ///< of the Alertmanagers; each may hold a path, a name and a password
+    std::vector<Rule> rules;
+    std::string instance;       ///< the `instance` label
+    std::string generator_url;  ///< the agent's web address
+    Millis evaluation = std::chrono::seconds(5);
+    Millis resend = std::chrono::minutes(1);
+    Millis timeout = std::chrono::seconds(10);
+};
+
+/// One POST to one Alertmanager.
+struct Notification {
+    std::size_t receiver = 0;
+    HttpRequest request;
+};
+
+/// Decides which alerts go to which Alertmanager, and when: at once when one fires or resolves, then every
+/// resend interval, until 15 minutes after it resolved. It reads no clock and sends nothing.
+/// At most one POST is under way to each receiver.
+class Notifier {
+  public:
+    /// An error of kind usage for an URL that is none.
+    static Result<Notifier> make(NotifierOptions options);
+
+    /// What to start now; call it once after each evaluation, a failed one too (with the alerts as they stood).
+    std::vector<Notification> due(const Alerts& alerts, Time now);
+
+    /// The notification was started under this ticket of the HttpClient.
+    void started(std::size_t receiver, std::uint64_t ticket);
+
+    /// Takes the end of a POST. nullopt: not ours. Else one sentence saying what went wrong, empty when all went well.
+    std::optional<std::string> done(const HttpDone& done);
+
+    [[nodiscard]] bool under_way() const;
+    [[nodiscard]] const Results& results() const { return results_; }
+
+  private:
+    /// A rule and a backend.
+    using Key = std::pair<std::string, std::string>;
+
+    /// What a receiver was told about one alert.
+    struct Told {
+        State state = State::inactive;
+        std::optional<Time> since;  ///< when it fired or resolved: which firing this is about
+        Time attempted;
+        bool delivered = false;
+    };
+    struct Receiver {
+        std::string url;
+        bool busy = false;
+        std::optional<std::uint64_t> ticket;
+        std::vector<Key> sent;  ///< by the POST under way
+        std::map<Key, Told> told;
+    };
+
+    explicit Notifier(NotifierOptions options) : options_(std::move(options)) {}
+    [[nodiscard]] std::optional<Told> news(const Alert& alert, Time now) const;
+    bool choose(Receiver& receiver, const Alert& alert, Time now) const;
+    [[nodiscard]] std::string body(const std::vector<const Alert*>& alerts, Time now) const;
+    void remember(const Alerts& alerts);
+
+    NotifierOptions options_;
+    std::vector<Receiver> receivers_;
+    std::map<Key, Time> fired_;  ///< when each alert fired, kept for its resolve
+    Results results_;
+};
+
+}  // namespace upstat

@@ -1,0 +1,441 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "publish/exposition.hpp"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <concepts>
+#include <initializer_list>
+#include <iterator>
+#include <limits>
+#include <set>
+#include <utility>
+
+#include "publish/text.hpp"
+
+namespace upstat {
+
+namespace {
+
+/// The codes that a server is likely to give one day, exported at 0 from the start.
+constexpr std::array<std::uint16_t, 25> usual_codes{200, 201, 204, 206, 301, 302, 304, 307, 308, 400, 401, 403, 404,
+                                                    405, 408, 409, 410, 413, 422, 429, 500, 501, 502, 503, 504};
+
+using Labels = std::initializer_list<std::pair<std::string_view, std::string_view>>;
+
+/// Appends the lines of one page.
+class Writer {
+  public:
+    explicit Writer(std::size_t expected) { text_.reserve(expected); }
+
+    /// Begins a metric; its samples follow until the next one.
+    void metric(std::string_view name, std::string_view type, std::string_view help) {
+        name_ = name;
+        text_.append("# HELP ").append(name).append(" ").append(help);
+        text_.append("\n# TYPE ").append(name).append(" ").append(type).append("\n");
+    }
+
+    void sample(Labels labels, auto value) { sample("", labels, value); }
+
+    /// `ready` are labels that stand as they are: `server="..."`.
+    void sample(std::string_view ready, Labels labels, auto value) {
+        text_ += name_;
+        char before = '{';
+        if (!ready.empty()) {
+            text_ += '{';
+            text_ += ready;
+            before = ',';
+        }
+        for (const auto& [label, text] : labels) {
+            text_ += before;
+            text_.append(label).append("=\"");
+            append_label_value(text_, text);
+            text_ += '"';
+            before = ',';
+        }
+        text_ += before == '{' ? " " : "} ";
+        number(value);
+        text_ += '\n';
+    }
+
+    /// A sample of a metric that has no labels.
+    void sample(auto value) { sample(Labels{}, value); }
+
+    /// A line from pieces that stand as they are.
+    void line(std::string_view beginning, std::string_view middle, std::string_view ending, std::uint64_t value) {
+        text_.append(beginning).append(middle).append(ending);
+        number(value);
+        text_ += '\n';
+    }
+
+    [[nodiscard]] std::size_t size() const { return text_.size(); }
+    std::string take() { return std::move(text_); }
+
+  private:
+    void number(double value) { append_number(text_, value); }
+    void number(std::integral auto value) {
+        std::array<char, 24> digits{};
+        text_.append(digits.data(), std::to_chars(digits.data(), digits.data() + digits.size(), value).ptr);
+    }
+
+    std::string text_;
+    std::string_view name_;
+};
+
+std::string label(std::string_view name, std::string_view value) {
+    std::string text(name);
+    text += "=\"";
+    append_label_value(text, value);
+    text += '"';
+    return text;
+}
+
+/// The three digits of a status code.
+struct CodeText {
+    std::array<char, 8> digits{};
+    std::size_t size = 0;
+
+    explicit CodeText(std::uint16_t code)
+        : size(static_cast<std::size_t>(std::to_chars(digits.data(), digits.data() + digits.size(), code).ptr -
+                                        digits.data())) {}
+    [[nodiscard]] std::string_view view() const { return {digits.data(), size}; }
+};
+
+constexpr std::size_t method_count = static_cast<std::size_t>(Method::patch) + 1;
+using Methods = std::array<bool, method_count>;
+
+/// The methods that counts are about, and GET.
+Methods methods_of(const auto& counts) {
+    Methods methods{};
+    methods[static_cast<std::size_t>(Method::get)] = true;
+    for (const auto& [key, count] : counts) {
+        methods.at(static_cast<std::size_t>(key.method)) = true;
+    }
+    return methods;
+}
+
+/// The counts, and 0 for every usual code and seen method that has none; in the order of the keys, which begin with
+/// code and method. `take(key, value)` gets them one by one.
+void each_with_zeros(const auto& counts, auto&& take) {
+    using Key = typename std::remove_cvref_t<decltype(counts)>::key_type;
+    const auto methods = methods_of(counts);
+    auto next = counts.begin();
+    for (const auto code : usual_codes) {
+        for (std::size_t method = 0; method < methods.size(); ++method) {
+            if (!methods.at(method)) {
+                continue;
+            }
+            Key zero{};
+            zero.code = code;
+            zero.method = static_cast<Method>(method);
+            for (; next != counts.end() && next->first < zero; ++next) {
+                take(next->first, next->second);
+            }
+            if (next == counts.end() || next->first != zero) {
+                take(zero, 0);
+            }
+        }
+    }
+    for (; next != counts.end(); ++next) {
+        take(next->first, next->second);
+    }
+}
+
+/// `",method="GET",protocol="http"} `, for every method and protocol.
+class Endings {
+  public:
+    Endings() {
+        for (std::size_t method = 0; method < method_count; ++method) {
+            for (std::size_t protocol = 0; protocol < protocol_count; ++protocol) {
+                texts_.at(method).at(protocol) = "\"," + label("method", to_string(static_cast<Method>(method))) + "," +
+                                                 label("protocol", to_string(static_cast<Protocol>(protocol))) + "} ";
+            }
+        }
+    }
+    [[nodiscard]] std::string_view of(const Series& series) const {
+        return texts_.at(static_cast<std::size_t>(series.method)).at(static_cast<std::size_t>(series.protocol));
+    }
+
+  private:
+    static constexpr std::size_t protocol_count = static_cast<std::size_t>(Protocol::websocket) + 1;
+    std::array<std::array<std::string, protocol_count>, method_count> texts_;
+};
+
+/// Most of a page is this metric, so its lines are put together from ready pieces.
+void backend_requests(Writer& out, const Counts& counts, Births& births) {
+    out.metric("traefik_backend_requests_total", "counter",
+               "Answers of the servers of a Traefik backend, as the kernel saw them.");
+    const Endings endings;
+    std::vector<ShownSample> samples;
+    for (const auto& [backend, series] : counts.backends) {
+        samples.clear();
+        each_with_zeros(series,
+                        [&samples](const Series& key, std::uint64_t value) { samples.push_back({key, value}); });
+        births.show(backend, samples);
+        const auto beginning = "traefik_backend_requests_total{" + label("backend", backend) + ",code=\"";
+        for (const auto& [key, value] : samples) {
+            out.line(beginning, CodeText(key.code).view(), endings.of(key), value);
+        }
+    }
+}
+
+void backend_ups(Writer& out, const Catalogue& catalogue) {
+    out.metric("traefik_backend_server_up", "gauge",
+               "1 if Traefik takes this server of a backend for healthy, 0 if not.");
+    for (const auto& [name, backend] : catalogue.backends) {
+        std::map<std::string_view, bool> ups;  // a url that is listed twice is one series
+        for (const auto& listed : backend.listed) {
+            ups.emplace(listed.url, listed.up);
+        }
+        const auto ready = label("backend", name);
+        for (const auto& [url, up] : ups) {
+            out.sample(ready, {{"url", url}}, up ? 1 : 0);
+        }
+    }
+}
+
+/// A server's totals with its label ready to print.
+struct LabelledServer {
+    std::string label;
+    const ServerTotals& totals;
+};
+
+void server_counts(Writer& out, const std::vector<LabelledServer>& servers) {
+    out.metric("upstat_server_requests_total", "counter", "HTTP/1 requests sent to a server.");
+    for (const auto& server : servers) {
+        out.sample(server.label, {}, server.totals.requests);
+    }
+    out.metric("upstat_server_responses_total", "counter", "Answers of a server by status code and request method.");
+    for (const auto& server : servers) {
+        each_with_zeros(server.totals.answers, [&out, &server](const Answer& key, std::uint64_t value) {
+            out.sample(server.label, {{"code", CodeText(key.code).view()}, {"method", to_string(key.method)}}, value);
+        });
+    }
+    out.metric("upstat_server_outstanding_requests", "gauge",
+               "Requests that wait for their answer: requests - responses - unanswered.");
+    for (const auto& server : servers) {
+        out.sample(server.label, {}, server.totals.outstanding());
+    }
+    out.metric("upstat_server_connects_total", "counter", "Connections made to a server.");
+    for (const auto& server : servers) {
+        out.sample(server.label, {}, server.totals.connects);
+    }
+}
+
+using ByReason = std::map<std::string, std::uint64_t>;
+
+void by_reason(Writer& out, const std::vector<LabelledServer>& servers, ByReason ServerTotals::* counts,
+               const std::vector<std::string>& reasons) {
+    for (const auto& server : servers) {
+        auto all = server.totals.*counts;
+        for (const auto& reason : reasons) {
+            all.try_emplace(reason, 0);
+        }
+        for (const auto& [reason, count] : all) {
+            out.sample(server.label, {{"reason", reason}}, count);
+        }
+    }
+}
+
+void server_failures(Writer& out, const std::vector<LabelledServer>& servers) {
+    out.metric("upstat_server_unanswered_total", "counter", "Requests that will never have an answer, by reason.");
+    by_reason(out, servers, &ServerTotals::unanswered, unanswered_reasons());
+    out.metric("upstat_server_connect_failures_total", "counter", "Connections to a server that failed, by reason.");
+    by_reason(out, servers, &ServerTotals::connect_failures, connect_failure_reasons());
+    out.metric("upstat_server_unread_connections_total", "counter",
+               "Connections to a server whose answers cannot be read, by reason.");
+    by_reason(out, servers, &ServerTotals::unread, unread_reasons());
+}
+
+void servers(Writer& out, const Report& report) {
+    std::vector<LabelledServer> labelled;
+    labelled.reserve(report.servers.size());
+    for (const auto& [name, totals] : report.servers) {
+        labelled.push_back({label("server", name), totals});
+    }
+    server_counts(out, labelled);
+    server_failures(out, labelled);
+}
+
+void backend_servers(Writer& out, const Report& report) {
+    out.metric("upstat_backend_server_info", "gauge", "1 for each server that Traefik lists for a backend.");
+    for (const auto& [name, backend] : report.catalogue.backends) {
+        std::set<Server> listed;  // two urls may stand for one server
+        for (const auto& entry : backend.listed) {
+            listed.insert(entry.servers.begin(), entry.servers.end());
+        }
+        const auto ready = label("backend", name);
+        for (const auto& server : listed) {
+            out.sample(ready,
+                       {{"server", to_string(server)}, {"provider", backend.provider}, {"traefik", report.traefik}}, 1);
+        }
+    }
+}
+
+void judgement(Writer& out, const Report& report) {
+    out.metric("upstat_backend_4xx_ratio", "gauge",
+               "Share of a backend's answers that the built-in rule counts as errors, 0 to 1; absent without traffic.");
+    for (const auto& [backend, ratio] : report.ratios.backends) {
+        if (const auto value = ratio.value(); value && !std::isnan(*value)) {
+            out.sample({{"backend", backend}}, *value);
+        }
+    }
+    out.metric("upstat_alert_state", "gauge", "State of an alert for a backend: 0 inactive, 1 pending, 2 firing.");
+    for (const auto& alert : report.alerts.alerts) {
+        out.sample({{"alert", alert.rule}, {"backend", alert.backend}}, static_cast<int>(alert.state));
+    }
+}
+
+void results(Writer& out, std::string_view name, std::string_view help, const Results& results) {
+    out.metric(name, "counter", help);
+    out.sample({{"result", "success"}}, results.success);
+    out.sample({{"result", "failure"}}, results.failure);
+}
+
+double seconds(Time time) {
+    return static_cast<double>(time.time_since_epoch().count()) / 1000;
+}
+
+void work(Writer& out, const Report& report) {
+    if (report.last_poll) {
+        out.metric("upstat_last_poll_timestamp_seconds", "gauge",
+                   "When the last good poll of the kernel's maps began.");
+        out.sample(seconds(*report.last_poll));
+    }
+    out.metric("upstat_poll_duration_seconds", "gauge", "How long the last poll of the kernel's maps took.");
+    out.sample(static_cast<double>(report.poll_duration.count()) / 1e6);
+    results(out, "upstat_polls_total", "Polls of the kernel's maps.", report.polls);
+    results(out, "upstat_push_total", "Pushes to the Pushgateway.", report.push);
+    results(out, "upstat_alertmanager_notifications_total", "Messages to Alertmanagers.", report.alertmanager);
+    results(out, "upstat_traefik_api_requests_total", "Requests to Traefik's API.", report.traefik_api);
+}
+
+void kernel(Writer& out, const Report& report) {
+    out.metric("upstat_map_entries", "gauge", "Entries in a kernel map.");
+    for (const auto& map : report.maps) {
+        out.sample({{"map", map.map}}, map.entries);
+    }
+    out.metric("upstat_map_capacity", "gauge", "Entries that a kernel map can hold.");
+    for (const auto& map : report.maps) {
+        out.sample({{"map", map.map}}, map.capacity);
+    }
+    out.metric("upstat_kernel_errors_total", "counter", "Skips and failures of the kernel programs, by place.");
+    for (const auto& [place, count] : report.kernel_errors) {
+        out.sample({{"place", place}}, count);
+    }
+    out.metric("upstat_probe_runs_total", "counter", "Runs of a kernel program, while kernel.bpf_stats_enabled is 1.");
+    for (const auto& program : report.programs) {
+        out.sample({{"program", program.program}}, program.runs);
+    }
+    out.metric("upstat_probe_run_seconds_total", "counter",
+               "Time spent in a kernel program, while kernel.bpf_stats_enabled is 1.");
+    for (const auto& program : report.programs) {
+        out.sample({{"program", program.program}}, static_cast<double>(program.nanoseconds) / 1e9);
+    }
+}
+
+void build(Writer& out, const Report& report) {
+    out.metric("upstat_config_last_reload_successful", "gauge",
+               "1 if the configuration was read without a mistake the last time, 0 if not.");
+    out.sample(report.config_reloaded ? 1 : 0);
+    out.metric("upstat_build_info", "gauge", "1, with what this agent is built from as labels.");
+    std::string labels;
+    for (const auto& [name, value] : report.build) {
+        labels += (labels.empty() ? "" : ",") + label(name, value);
+    }
+    out.sample(labels, {}, 1);
+}
+
+void optional_sample(Writer& out, std::string_view name, std::string_view type, std::string_view help,
+                     const auto& value) {
+    if (value) {
+        out.metric(name, type, help);
+        out.sample(*value);
+    }
+}
+
+void process(Writer& out, const ProcessStats& stats) {
+    optional_sample(out, "process_cpu_seconds_total", "counter", "User and system CPU time of the agent.",
+                    stats.cpu_seconds);
+    optional_sample(out, "process_open_fds", "gauge", "Open file descriptors of the agent.", stats.open_fds);
+    optional_sample(out, "process_max_fds", "gauge", "File descriptors that the agent may open.", stats.max_fds);
+    optional_sample(out, "process_virtual_memory_bytes", "gauge", "Virtual memory of the agent.", stats.virtual_bytes);
+    optional_sample(out, "process_virtual_memory_max_bytes", "gauge", "Virtual memory that the agent may have.",
+                    stats.max_virtual_bytes);
+    optional_sample(out, "process_resident_memory_bytes", "gauge", "Resident memory of the agent.",
+                    stats.resident_bytes);
+    optional_sample(out, "process_start_time_seconds", "gauge", "When the agent started, in seconds since 1970.",
+                    stats.start_time_seconds);
+}
+
+}  // namespace
+
+void Births::restore(const Counts& counts) {
+    for (const auto& [backend, series] : counts.backends) {
+        auto& entries = backends_[backend].entries;
+        entries.clear();
+        for (const auto& [key, count] : series) {
+            entries.push_back({.series = key, .since = 0});
+        }
+    }
+}
+
+void Births::show(const std::string& backend, std::vector<ShownSample>& samples) {
+    auto& shown = backends_[backend];
+    const bool unbroken = shown.last_page + 1 == page_;
+    auto known = shown.entries.begin();
+    const auto end = shown.entries.end();
+    next_.clear();
+    const auto keep_born = [&known, end, this](auto&& is_absent) {
+        for (; known != end && is_absent(known->series); ++known) {
+            if (known->since == 0) {
+                next_.push_back(*known);  // born once, born for ever
+            }
+        }
+    };
+    for (auto& sample : samples) {
+        keep_born([&sample](const Series& series) { return series < sample.series; });
+        auto since = page_;
+        if (known != end && known->series == sample.series) {
+            since = unbroken || known->since == 0 ? known->since : page_;
+            ++known;
+        }
+        sample.value = since == 0 ? sample.value : 0;
+        next_.push_back({.series = sample.series, .since = since});
+    }
+    keep_born([](const Series&) { return true; });
+    std::swap(shown.entries, next_);
+    shown.last_page = page_;
+}
+
+void Births::served(std::uint64_t page) {
+    for (auto& [backend, shown] : backends_) {
+        for (auto& entry : shown.entries) {
+            if (entry.since <= page && page <= shown.last_page) {
+                entry.since = 0;
+            }
+        }
+    }
+}
+
+Page render(const Report& report, Births& births) {
+    constexpr std::size_t bytes_per_backend = 8192;
+    Writer out(bytes_per_backend * (report.counts.backends.size() + report.servers.size() + 1));
+    Page page;
+    page.number = births.next_page();
+    backend_requests(out, report.counts, births);
+    backend_ups(out, report.catalogue);
+    servers(out, report);
+    backend_servers(out, report);
+    judgement(out, report);
+    work(out, report);
+    kernel(out, report);
+    build(out, report);
+    page.push_size = out.size();
+    process(out, report.process);
+    page.text = out.take();
+    return page;
+}
+
+}  // namespace upstat

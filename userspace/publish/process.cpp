@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "publish/process.hpp"
+
+#include <unistd.h>
+
+#include <charconv>
+#include <fstream>
+#include <iterator>
+#include <sstream>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace upstat {
+
+namespace {
+
+std::string read_file(const std::filesystem::path& path) {
+    std::ifstream file(path);
+    return {std::istreambuf_iterator<char>(file), {}};
+}
+
+std::vector<std::string> words(std::string_view text) {
+    std::istringstream stream{std::string(text)};
+    return {std::istream_iterator<std::string>(stream), {}};
+}
+
+std::optional<std::uint64_t> number(std::string_view text) {
+    std::uint64_t value = 0;
+    const auto parsed = std::from_chars(text.data(), text.data() + text.size(), value);
+    return parsed.ec == std::errc{} ? std::optional(value) : std::nullopt;
+}
+
+/// The word at `index` behind the line's `name`.
+std::optional<std::uint64_t> field(const std::string& text, const std::string& name, std::size_t index) {
+    std::istringstream lines(text);
+    for (std::string line; std::getline(lines, line);) {
+        if (line.starts_with(name)) {
+            const auto found = words(std::string_view(line).substr(name.size()));
+            return index < found.size() ? number(found[index]) : std::nullopt;
+        }
+    }
+    return std::nullopt;
+}
+
+std::optional<std::uint64_t> count_entries(const std::filesystem::path& directory) {
+    std::error_code error;
+    std::filesystem::directory_iterator entries(directory, error);
+    if (error) {
+        return std::nullopt;
+    }
+    return static_cast<std::uint64_t>(std::distance(begin(entries), end(entries)));
+}
+
+/// proc_pid_stat(5); its field 3 is words[0] here, because the command's name before it may hold anything.
+void read_stat(const std::string& stat, std::optional<std::uint64_t> boot_time, ProcessStats& stats) {
+    const auto name_end = stat.rfind(')');
+    const auto fields = name_end == std::string::npos ? std::vector<std::string>{} : words(stat.substr(name_end + 1));
+    constexpr std::size_t utime = 11;
+    constexpr std::size_t stime = 12;
+    constexpr std::size_t starttime = 19;
+    constexpr std::size_t vsize = 20;
+    constexpr std::size_t rss = 21;
+    if (fields.size() <= rss) {
+        return;
+    }
+    const auto ticks = static_cast<double>(sysconf(_SC_CLK_TCK));
+    const auto user = number(fields[utime]);
+    const auto system = number(fields[stime]);
+    const auto start = number(fields[starttime]);
+    if (user && system) {
+        stats.cpu_seconds = static_cast<double>(*user + *system) / ticks;
+    }
+    if (start && boot_time) {
+        stats.start_time_seconds = static_cast<double>(*boot_time) + (static_cast<double>(*start) / ticks);
+    }
+    stats.virtual_bytes = number(fields[vsize]);
+    if (const auto pages = number(fields[rss])) {
+        stats.resident_bytes = *pages * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+    }
+}
+
+}  // namespace
+
+ProcessStats read_process(const std::filesystem::path& root) {
+    const auto self = root / "proc/self";
+    ProcessStats stats;
+    read_stat(read_file(self / "stat"), field(read_file(root / "proc/stat"), "btime", 0), stats);
+    const auto limits = read_file(self / "limits");
+    stats.max_fds = field(limits, "Max open files", 0);
+    stats.max_virtual_bytes = field(limits, "Max address space", 0);
+    stats.open_fds = count_entries(self / "fd");
+    return stats;
+}
+
+}  // namespace upstat

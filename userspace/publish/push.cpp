@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "publish/push.hpp"
+
+#include <curl/curl.h>
+
+#include <algorithm>
+
+#include "publish/exposition.hpp"
+#include "publish/url.hpp"
+
+namespace upstat {
+
+namespace {
+
+/// RFC 4648's alphabet for URLs, padded. "=" stands for nothing at all, as the Pushgateway wants it.
+std::string base64url(std::string_view text) {
+    constexpr std::string_view alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    if (text.empty()) {
+        return "=";
+    }
+    std::string out;
+    for (; !text.empty(); text.remove_prefix(std::min<std::size_t>(text.size(), 3))) {
+        std::uint32_t bits = 0;
+        for (std::size_t i = 0; i < 3; ++i) {
+            bits = (bits << 8U) | (i < text.size() ? static_cast<unsigned char>(text[i]) : 0U);
+        }
+        for (std::size_t i = 0; i < 4; ++i) {
+            out += i <= text.size() ? alphabet[(bits >> (18 - 6 * i)) & 63U] : '=';
+        }
+    }
+    return out;
+}
+
+std::string percent_encoded(const std::string& text) {
+    char* const encoded = curl_easy_escape(nullptr, text.c_str(), static_cast<int>(text.size()));
+    std::string out(encoded);
+    curl_free(encoded);
+    return out;
+}
+
+/// "/job/NAME". What a path cannot hold, nothing, a slash or a dot segment, goes as base64.
+std::string path_part(const std::string& label, const std::string& value) {
+    if (value.empty() || value == "." || value == ".." || value.contains('/')) {
+        return "/" + label + "@base64/" + base64url(value);
+    }
+    return "/" + label + "/" + percent_encoded(value);
+}
+
+}  // namespace
+
+Result<std::string> group_url(const PushTarget& target) {
+    if (target.job.empty()) {
+        return fail(Error::Kind::usage, "the job to push under is empty", "give --push.job a name");
+    }
+    return url_with_path(target.url,
+                         "/metrics" + path_part("job", target.job) + path_part("instance", target.instance));
+}
+
+HttpRequest push_request(const PushTarget& target, const std::string& group, std::string_view page) {
+    HttpRequest request;
+    request.method = "PUT";
+    request.url = group;
+    request.headers = {"Content-Type: " + std::string(exposition_content_type)};
+    request.body = page;
+    request.timeout = std::min(target.timeout, target.interval);
+    return request;
+}
+
+HttpRequest delete_request(const std::string& group, Millis patience) {
+    HttpRequest request;
+    request.method = "DELETE";
+    request.url = group;
+    request.timeout = patience;
+    return request;
+}
+
+bool Pusher::due(Time now) const {
+    if (under_way()) {
+        return false;
+    }
+    // A clock that was set back must not stop the pushes.
+    return !last_start_ || now - *last_start_ >= interval_ || now < *last_start_;
+}
+
+void Pusher::started(Time now, std::uint64_t ticket, std::uint64_t page) {
+    last_start_ = now;
+    ticket_ = ticket;
+    page_ = page;
+}
+
+std::optional<Pushed> Pusher::done(const HttpDone& done) {
+    if (done.ticket != ticket_) {
+        return std::nullopt;
+    }
+    ticket_.reset();
+    auto problem = refusal("the Pushgateway", done.result);
+    results_.count(problem);
+    return Pushed{.page = problem.empty() ? page_ : 0, .problem = std::move(problem)};
+}
+
+}  // namespace upstat

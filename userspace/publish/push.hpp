@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/error.hpp"
+#include "base/http_client.hpp"
+#include "base/time.hpp"
+#include "publish/report.hpp"
+
+namespace upstat {
+
+/// A Pushgateway and the group that is ours there.
+struct PushTarget {
+    std::string url;  ///< of the gateway; may hold a path, a name and a password
+    std::string job = "upstat";
+    std::string instance;
+    Millis interval = std::chrono::seconds(15);
+    Millis timeout = std::chrono::seconds(10);  ///< of one push; never longer than the interval
+};
+
+/// The URL of the group: URL/metrics/job/JOB/instance/INSTANCE. An error of kind usage if the gateway's URL is none.
+Result<std::string> group_url(const PushTarget& target);
+
+/// The PUT that replaces the group by this page (Page::pushed()). `group` is what group_url gave.
+HttpRequest push_request(const PushTarget& target, const std::string& group, std::string_view page);
+
+/// The DELETE that takes the group away, for a clean exit; it takes at most `patience`.
+HttpRequest delete_request(const std::string& group, Millis patience);
+
+/// What became of one push.
+struct Pushed {
+    std::uint64_t page = 0;  ///< what the gateway has now, for Births::served; 0 when the push failed
+    std::string problem;     ///< one sentence saying why it failed; empty when all went well
+};
+
+/// Decides when to push. It reads no clock and sends nothing: at most one push is under way, and what could not be
+/// pushed is not kept, because the next page says it all.
+class Pusher {
+  public:
+    explicit Pusher(Millis interval) : interval_(interval) {}
+
+    /// Whether a push should be started now.
+    [[nodiscard]] bool due(Time now) const;
+
+    /// A push of this page was started under this ticket of the HttpClient.
+    void started(Time now, std::uint64_t ticket, std::uint64_t page);
+
+    /// Takes the end of a push. nullopt: not ours.
+    std::optional<Pushed> done(const HttpDone& done);
+
+    [[nodiscard]] bool under_way() const { return ticket_.has_value(); }
+    [[nodiscard]] const Results& results() const { return results_; }
+
+  private:
+    Millis interval_;
+    std::optional<Time> last_start_;
+    std::optional<std::uint64_t> ticket_;
+    std::uint64_t page_ = 0;
+    Results results_;
+};
+
+}  // namespace upstat

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "attribute/counts.hpp"
+#include "base/time.hpp"
+#include "judge/alert.hpp"
+#include "measure/ratio.hpp"
+#include "poll/snapshot.hpp"
+#include "publish/process.hpp"
+
+namespace upstat {
+
+/// How often something was tried, by result.
+struct Results {
+    std::uint64_t success = 0;
+    std::uint64_t failure = 0;
+    std::string last_error;  ///< of the last try; empty when that one went well
+
+    /// Counts one try; `error` is empty when it went well.
+    void count(std::string error) {
+        ++(error.empty() ? success : failure);
+        last_error = std::move(error);
+    }
+};
+
+/// One Traefik of this host, as far as it is known.
+struct TraefikReport {
+    int pid = 0;
+    std::string cgroup;   ///< the path of its cgroup v2
+    std::string api;      ///< the URL of its API; empty when it is off
+    std::string version;  ///< empty when the API did not tell
+    bool attached = false;
+    std::string problem;  ///< one sentence; empty when all is well
+};
+
+/// Everything that is published, as one value. The loop fills it after each poll and shares it, unchanged from then on.
+struct Report {
+    Time at{};
+    std::string not_ready = "no poll of the kernel's counters has succeeded yet";  ///< empty: ready
+    std::map<std::string, std::string> build;  ///< the labels of upstat_build_info: version, revision, ...
+    std::string traefik;                       ///< the `traefik` label: which Traefik the catalogue is from
+    std::vector<TraefikReport> traefiks;
+
+    Counts counts;
+    std::map<std::string, ServerTotals> servers;  ///< by the `server` label; "unmapped" is one of them
+    Catalogue catalogue;
+    Ratios ratios;  ///< of the built-in rule
+    Alerts alerts;
+    std::vector<Rule> rules;
+
+    std::map<std::string, std::uint64_t> kernel_errors;
+    std::vector<MapFill> maps;
+    std::vector<ProgramRuns> programs;
+
+    std::optional<Time> last_poll;  ///< when the last good one began
+    std::chrono::microseconds poll_duration{};
+    Results polls;
+    Results push;
+    Results alertmanager;
+    Results traefik_api;
+    bool config_reloaded = true;  ///< the last reading of the configuration went well
+    ProcessStats process;
+};
+
+}  // namespace upstat

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "base/time.hpp"
+
+namespace upstat {
+
+/// "2023-12-12T21:12:32.022Z".
+std::string rfc3339(Time time);
+
+/// Appends `value` as it stands between the quotes of a label. Bytes that are no UTF-8 become U+FFFD: one of them would
+/// cost the scraper the whole page.
+void append_label_value(std::string& out, std::string_view value);
+
+/// The same text, safe between HTML tags and in a quoted attribute.
+std::string html(std::string_view text);
+
+/// The shortest decimal text that reads back as the same double; NaN, +Inf and -Inf as Prometheus spells them.
+void append_number(std::string& out, double value);
+
+}  // namespace upstat

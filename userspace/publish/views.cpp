@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "publish/views.hpp"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <cstddef>
+#include <nlohmann/json.hpp>
+
+#include "publish/text.hpp"
+
+namespace upstat {
+
+namespace {
+
+using nlohmann::json;
+
+/// Names come from outside: what is not UTF-8 is replaced, not thrown over.
+std::string dump(const json& value) {
+    return value.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
+}
+
+json when(const std::optional<Time>& time) {
+    return time ? json(rfc3339(*time)) : json();
+}
+
+json number(const std::optional<double>& value) {
+    return value && std::isfinite(*value) ? json(*value) : json();  // JSON knows no NaN
+}
+
+double seconds(Millis time) {
+    return static_cast<double>(time.count()) / 1000;
+}
+
+json results(const Results& results) {
+    return {{"success", results.success}, {"failure", results.failure}, {"last_error", results.last_error}};
+}
+
+json traefik(const TraefikReport& traefik) {
+    return {{"pid", traefik.pid},         {"cgroup", traefik.cgroup},     {"api", traefik.api},
+            {"version", traefik.version}, {"attached", traefik.attached}, {"problem", traefik.problem}};
+}
+
+json codes(const auto& counts) {
+    std::map<std::string, std::uint64_t> sums;
+    for (const auto& [key, count] : counts) {
+        sums[std::to_string(key.code)] += count;
+    }
+    return sums;
+}
+
+std::uint64_t sum(const SeriesCounts& counts) {
+    std::uint64_t total = 0;
+    for (const auto& [series, count] : counts) {
+        total += count;
+    }
+    return total;
+}
+
+json listed(const Listed& entry) {
+    auto servers = json::array();
+    for (const auto& server : entry.servers) {
+        servers.push_back(to_string(server));
+    }
+    return {{"url", entry.url}, {"up", entry.up}, {"servers", servers}};
+}
+
+json server(const ServerTotals& totals) {
+    return {{"requests", totals.requests},
+            {"connects", totals.connects},
+            {"codes", codes(totals.answers)},
+            {"outstanding", totals.outstanding()},
+            {"unanswered", totals.unanswered},
+            {"unread", totals.unread},
+            {"connect_failures", totals.connect_failures}};
+}
+
+const Ratio& ratio_of(const Report& report, const std::string& backend) {
+    static const Ratio none;
+    const auto found = report.ratios.backends.find(backend);
+    return found == report.ratios.backends.end() ? none : found->second;
+}
+
+json backend(const Report& report, const std::string& name, const SeriesCounts& counts) {
+    const auto& ratio = ratio_of(report, name);
+    json out = {{"ratio", number(ratio.value())},
+                {"matching_rate", number(ratio.matching)},
+                {"rate", number(ratio.all)},
+                {"requests", sum(counts)},
+                {"codes", codes(counts)},
+                {"alerts", json::object()},
+                {"provider", ""},
+                {"listed", json::array()}};
+    if (const auto found = report.catalogue.backends.find(name); found != report.catalogue.backends.end()) {
+        out["provider"] = found->second.provider;
+        for (const auto& entry : found->second.listed) {
+            out["listed"].push_back(listed(entry));
+        }
+    }
+    return out;
+}
+
+json rule(const Rule& rule) {
+    return {{"name", rule.name},
+            {"codes", rule.codes},
+            {"window_seconds", seconds(rule.window)},
+            {"for_seconds", seconds(rule.hold)},
+            {"threshold_percent", rule.threshold_percent},
+            {"severity", rule.severity}};
+}
+
+json alert(const Alert& alert) {
+    return {{"alert", alert.rule},
+            {"backend", alert.backend},
+            {"state", to_string(alert.state)},
+            {"percent", number(alert.percent)},
+            {"active_since", when(alert.active_since)},
+            {"firing_since", when(alert.firing_since)},
+            {"resolved_at", when(alert.resolved_at)}};
+}
+
+std::string row(const std::string& name, const SeriesCounts& counts, const Ratio& ratio, State state) {
+    std::array<std::uint64_t, 6> classes{};
+    for (const auto& [series, count] : counts) {
+        classes.at(std::min<std::size_t>(series.code / 100U, classes.size() - 1)) += count;
+    }
+    const auto share = ratio.value();
+    const auto percent =
+        share && std::isfinite(*share) ? fmt::format("{:.2f} %", *share * 100) : std::string("&ndash;");
+    return fmt::format(
+        "<tr "
+        "class=\"{}\"><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
+        to_string(state), html(name), to_string(state), percent, sum(counts), classes[2], classes[3], classes[4],
+        classes[5]);
+}
+
+State worst_state(const Report& report, const std::string& backend) {
+    auto worst = State::inactive;
+    for (const auto& alert : report.alerts.alerts) {
+        if (alert.backend == backend) {
+            worst = std::max(worst, alert.state);
+        }
+    }
+    return worst;
+}
+
+constexpr std::string_view index_head = R"(<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>upstat</title>
+<style>
+body { font-family: sans-serif; margin: 2em; }
+table { border-collapse: collapse; }
+td, th { padding: 0.3em 0.8em; border-bottom: 1px solid #ccc; text-align: right; }
+td:first-child, th:first-child { text-align: left; }
+.pending { background: #fff3cd; }
+.firing { background: #f8d7da; }
+</style></head><body>
+<h1>upstat</h1>
+<p>Status codes of the answers that Traefik's servers give, counted in the kernel.</p>
+<ul>
+<li><a href="/metrics">/metrics</a>: for Prometheus</li>
+<li><a href="/api/v1/backends">/api/v1/backends</a>, <a href="/api/v1/alerts">/api/v1/alerts</a>,
+<a href="/api/v1/status">/api/v1/status</a>: JSON</li>
+<li><a href="/-/healthy">/-/healthy</a>, <a href="/-/ready">/-/ready</a></li>
+</ul>
+)";
+
+}  // namespace
+
+std::string status_json(const Report& report) {
+    json out = {{"at", rfc3339(report.at)},
+                {"ready", report.not_ready.empty()},
+                {"not_ready", report.not_ready},
+                {"build", report.build},
+                {"traefiks", json::array()},
+                {"last_poll", when(report.last_poll)},
+                {"poll_seconds", static_cast<double>(report.poll_duration.count()) / 1e6},
+                {"config_reloaded", report.config_reloaded},
+                {"kernel_errors", report.kernel_errors},
+                {"maps", json::array()},
+                {"programs", json::array()}};
+    out["results"] = {{"polls", results(report.polls)},
+                      {"push", results(report.push)},
+                      {"alertmanager", results(report.alertmanager)},
+                      {"traefik_api", results(report.traefik_api)}};
+    for (const auto& one : report.traefiks) {
+        out["traefiks"].push_back(traefik(one));
+    }
+    for (const auto& map : report.maps) {
+        out["maps"].push_back({{"map", map.map}, {"entries", map.entries}, {"capacity", map.capacity}});
+    }
+    for (const auto& program : report.programs) {
+        out["programs"].push_back({{"program", program.program},
+                                   {"runs", program.runs},
+                                   {"seconds", static_cast<double>(program.nanoseconds) / 1e9}});
+    }
+    return dump(out);
+}
+
+std::string alerts_json(const Report& report) {
+    json out = {{"at", rfc3339(report.alerts.at)}, {"rules", json::array()}, {"alerts", json::array()}};
+    for (const auto& one : report.rules) {
+        out["rules"].push_back(rule(one));
+    }
+    for (const auto& one : report.alerts.alerts) {
+        out["alerts"].push_back(alert(one));
+    }
+    return dump(out);
+}
+
+std::string backends_json(const Report& report) {
+    json out = {{"at", rfc3339(report.counts.at)}, {"backends", json::object()}, {"servers", json::object()}};
+    for (const auto& [name, counts] : report.counts.backends) {
+        out["backends"][name] = backend(report, name, counts);
+    }
+    for (const auto& one : report.alerts.alerts) {
+        if (const auto found = out["backends"].find(one.backend); found != out["backends"].end()) {
+            (*found)["alerts"][one.rule] = to_string(one.state);
+        }
+    }
+    for (const auto& [label, totals] : report.servers) {
+        out["servers"][label] = server(totals);
+    }
+    return dump(out);
+}
+
+std::string index_html(const Report& report) {
+    std::string out(index_head);
+    if (!report.not_ready.empty()) {
+        out += "<p><strong>Not ready: " + html(report.not_ready) + ".</strong></p>\n";
+    }
+    out +=
+        "<table><tr><th>backend</th><th>state</th><th>error ratio</th><th>answers</th><th>2xx</th><th>3xx</th>"
+        "<th>4xx</th><th>5xx</th></tr>\n";
+    for (const auto& [name, counts] : report.counts.backends) {
+        out += row(name, counts, ratio_of(report, name), worst_state(report, name));
+    }
+    return out + "</table>\n<p>" + rfc3339(report.at) + "</p>\n</body></html>\n";
+}
+
+}  // namespace upstat

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+
+#include "publish/report.hpp"
+
+namespace upstat {
+
+/// What the web's pages other than /metrics say. Times are RFC 3339 strings or null; counts are numbers.
+
+/// /api/v1/status: {at, ready, not_ready, build{}, traefiks[{pid, cgroup, api, version, attached, problem}], last_poll,
+/// poll_seconds, config_reloaded, results{polls, push, alertmanager, traefik_api: {success, failure, last_error}},
+/// maps[{map, entries, capacity}], programs[{program, runs, seconds}], kernel_errors{place: n}}
+std::string status_json(const Report& report);
+
+/// /api/v1/alerts: {at, rules[{name, codes, window_seconds, for_seconds, threshold_percent, severity}],
+/// alerts[{alert, backend, state, percent, active_since, firing_since, resolved_at}]}
+std::string alerts_json(const Report& report);
+
+/// /api/v1/backends: {at, backends{NAME: {provider, ratio, matching_rate, rate, requests, codes{"404": n},
+/// alerts{ALERT: state}, listed[{url, up, servers["ip:port"]}]}}, servers{LABEL: {requests, connects, outstanding,
+/// codes{}, unanswered{}, unread{}, connect_failures{}}}}. `ratio` and the rates (per second) may be null.
+std::string backends_json(const Report& report);
+
+/// /: the endpoints and the table of the backends.
+std::string index_html(const Report& report);
+
+}  // namespace upstat

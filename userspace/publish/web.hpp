@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/error.hpp"
+#include "base/time.hpp"
+#include "publish/exposition.hpp"
+#include "publish/report.hpp"
+
+namespace upstat {
+
+struct WebOptions {
+    std::vector<std::string> listen{"127.0.0.1:9479"};  ///< "host:port", "[v6]:port", ":port"; port 0: a free one
+    std::function<Time()> now;                          ///< the clock of /-/healthy; called from the web's threads
+    Millis heartbeat_bound = std::chrono::seconds(30);  ///< an older heartbeat is no life
+    Millis patience = std::chrono::seconds(10);         ///< the longest that one connection may take as a whole
+    std::size_t threads = 4;
+};
+
+/// Serves /, /metrics, /-/healthy, /-/ready and /api/v1/{status,alerts,backends} on threads of its own.
+/// A slow client costs at most one of them, and no longer than it takes until another waits.
+class Web {
+  public:
+    /// Listens and begins to serve: "not ready" until the first publish.
+    static Result<std::unique_ptr<Web>> start(const WebOptions& options);
+
+    Web(const Web&) = delete;
+    Web& operator=(const Web&) = delete;
+    ~Web();
+
+    /// The addresses as bound, in the order of the options: "127.0.0.1:9479".
+    [[nodiscard]] const std::vector<std::string>& addresses() const;
+
+    /// From now on these are served. Neither may change any more.
+    void publish(std::shared_ptr<const Report> report, std::shared_ptr<const Page> metrics);
+
+    /// The loop lives.
+    void heartbeat(Time now);
+
+    /// The highest number of a /metrics page that a client has taken in full; 0 if none was. For Births::served.
+    [[nodiscard]] std::uint64_t served_generation() const;
+
+  private:
+    class Impl;
+    explicit Web(std::unique_ptr<Impl> impl);
+    std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace upstat
