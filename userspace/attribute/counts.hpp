@@ -31,7 +31,7 @@ using SeriesCounts = std::map<Series, std::uint64_t>;
 
 /// What attribute gives: the answers of each backend, monotonic while the state lives.
 struct Counts {
-    Time at{};
+    Time at;
     std::map<std::string, SeriesCounts> backends;  ///< a backend without an answer is there, empty
 };
 
@@ -59,5 +59,9 @@ struct Catalogue {
     bool operator==(const Catalogue&) const = default;
     [[nodiscard]] std::set<std::string> owners(const Server& server) const;
 };
+
+/// Both catalogues in one, for several Traefiks or a static map beside the API. A backend that both have lists what
+/// either lists; where both list one url, `second` says whether it is up.
+Catalogue merged(Catalogue first, const Catalogue& second);
 
 }  // namespace upstat

@@ -317,7 +317,7 @@ void expect_grown(const ServerTotals& before, const ServerTotals& after) {
 
 TEST(LedgerProperty, NothingIsLostOrCountedTwiceAndARestartChangesNothing) {
     const TemporaryDirectory directory;
-    for (std::uint32_t seed = 0; seed < 60; ++seed) {
+    for (std::uint32_t seed = 0; seed < 40; ++seed) {
         SCOPED_TRACE(seed);
         Life life(seed);
         Ledger ledger;

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <string>
+
+#include "attribute/counts.hpp"
+#include "base/error.hpp"
+#include "poll/snapshot.hpp"
+
+namespace upstat {
+
+/// What the server-level series show.
+struct ServerView {
+    std::map<Server, ServerTotals> servers;  ///< listed now or once; those listed now are there without traffic too
+    ServerTotals unmapped;                   ///< every server that no catalogue knew, as one; only grows
+    bool operator==(const ServerView&) const = default;
+};
+
+/// Whose answer is it, over time.
+///
+/// The kernel's totals are per server. A backend's counter is the sum of the increments between snapshots, each given
+/// to every backend that lists the server in the catalogue at hand, or, where none does, that listed it last: a
+/// connection outlives its server's listing, and its late answers are still those of the backend that opened it. So a
+/// server that moves takes nothing along, and one that is removed takes nothing away.
+///
+/// A backend that no catalogue lists any more leaves Counts, as a removed series leaves a target, but its counters are
+/// kept: it goes on from them when it comes back.
+class Ledger {
+  public:
+    /// Takes in one poll. Times and totals of successive snapshots only grow; a server whose total went back comes from
+    /// new maps, and its whole new value is the increment. Hand in the last good catalogue when there is no newer one.
+    Counts absorb(const Snapshot& snapshot, const Catalogue& catalogue);
+
+    /// The server-level series of a snapshot that has been absorbed.
+    [[nodiscard]] ServerView view(const Snapshot& snapshot) const;
+
+    /// Every backend's counters as they stand, also of backends that no catalogue lists any more.
+    [[nodiscard]] const std::map<std::string, SeriesCounts>& counters() const { return backends_; }
+
+    /// The catalogue last absorbed; after a restart, the saved one.
+    [[nodiscard]] const Catalogue& catalogue() const { return catalogue_; }
+
+    /// The kernel's maps were made anew: what comes next counts from 0. The backends' counters go on.
+    void maps_made_anew();
+
+    [[nodiscard]] nlohmann::json to_json() const;
+    static Result<Ledger> from_json(const nlohmann::json& saved);
+
+    bool operator==(const Ledger&) const = default;
+
+  private:
+    /// The part of the last kernel totals that the next increments are told from.
+    struct Last {
+        std::uint64_t requests = 0;
+        std::map<Answer, std::uint64_t> answers;
+        bool operator==(const Last&) const = default;
+    };
+
+    void learn(const Catalogue& catalogue);
+    void give(const std::set<std::string>& owners, const SeriesCounts& counts);
+    SeriesCounts increments(const Server& server, const ServerTotals& totals);
+    void fold(const Server& server, const ServerTotals& totals, Time at);
+    static Ledger parsed(const nlohmann::json& saved);
+
+    Catalogue catalogue_;
+    std::map<std::string, SeriesCounts> backends_;
+    std::map<Server, std::set<std::string>> owners_;  ///< now, or when it was last listed
+    std::map<Server, Last> last_;
+    std::map<Server, SeriesCounts> unclaimed_;  ///< of servers that no catalogue has listed yet
+    std::map<Server, Time> unknown_since_;
+    std::map<Server, ServerTotals> folded_;  ///< the part of a server's totals that is in unmapped_
+    ServerTotals unmapped_;
+};
+
+}  // namespace upstat

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "attribute/resolve.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <netdb.h>
+#include <sched.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <condition_variable>
+#include <cstring>
+#include <iterator>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <utility>
+
+#include "attribute/url.hpp"
+#include "base/fd.hpp"
+
+namespace upstat {
+
+namespace {
+
+bool is_localhost(const std::string& host) {
+    return host == "localhost";
+}
+
+std::expected<std::set<std::string>, std::string> ask_system(const std::string& name) {
+    addrinfo hints{};
+    hints.ai_family = AF_UNSPEC;
+    hints.ai_socktype = SOCK_STREAM;
+    addrinfo* found = nullptr;
+    if (const int failed = getaddrinfo(name.c_str(), nullptr, &hints, &found); failed != 0) {
+        return std::unexpected(std::string(gai_strerror(failed)));
+    }
+    const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> owner(found, freeaddrinfo);
+    std::set<std::string> addresses;
+    for (const auto* one = found; one != nullptr; one = one->ai_next) {
+        std::array<char, NI_MAXHOST> text{};
+        if (getnameinfo(one->ai_addr, one->ai_addrlen, text.data(), text.size(), nullptr, 0, NI_NUMERICHOST) == 0) {
+            addresses.insert(std::string(text.data()).substr(0, std::strcspn(text.data(), "%")));
+        }
+    }
+    return addresses;
+}
+
+/// Moves the calling thread, and no other, into a network namespace.
+std::expected<void, std::string> enter(const std::string& network_namespace) {
+    const Fd target(open(network_namespace.c_str(), O_RDONLY | O_CLOEXEC));
+    struct stat wanted{};
+    struct stat present{};
+    if (!target || fstat(target.get(), &wanted) != 0) {
+        return std::unexpected(fmt::format("cannot open {}: {}", network_namespace, std::strerror(errno)));
+    }
+    if (stat("/proc/thread-self/ns/net", &present) == 0 && present.st_ino == wanted.st_ino &&
+        present.st_dev == wanted.st_dev) {
+        return {};  // no privilege needed where there is nothing to do
+    }
+    if (setns(target.get(), CLONE_NEWNET) != 0) {
+        return std::unexpected(fmt::format("cannot enter {}: {}", network_namespace, std::strerror(errno)));
+    }
+    return {};
+}
+
+}  // namespace
+
+std::set<std::string> names_of(const Catalogue& catalogue) {
+    std::set<std::string> names;
+    for (const auto& [name, backend] : catalogue.backends) {
+        for (const auto& listed : backend.listed) {
+            const auto endpoint = endpoint_of(listed.url);
+            if (endpoint && !endpoint->numeric() && !is_localhost(endpoint->host)) {
+                names.insert(endpoint->host);
+            }
+        }
+    }
+    return names;
+}
+
+void fill(Catalogue& catalogue, const Addresses& addresses) {
+    const std::set<std::string> loopback{"127.0.0.1", "::1"};
+    const std::set<std::string> unknown;
+    const auto of = [&](const std::string& host) -> const std::set<std::string>& {
+        const auto found = addresses.find(host);
+        return is_localhost(host) ? loopback : found == addresses.end() ? unknown : found->second;
+    };
+    for (auto& [name, backend] : catalogue.backends) {
+        for (auto& listed : backend.listed) {
+            const auto endpoint = endpoint_of(listed.url);
+            if (!endpoint || endpoint->numeric()) {
+                continue;
+            }
+            listed.servers.clear();
+            for (const auto& address : of(endpoint->host)) {
+                if (const auto server = parse_server(address, endpoint->port)) {
+                    listed.servers.insert(*server);
+                }
+            }
+        }
+    }
+}
+
+/// Owned by the Resolver and by its worker, so that the worker may outlive the Resolver inside a look-up.
+struct Resolver::Shared {
+    Shared(Millis every, LookUp with) : period(every), look_up(with ? std::move(with) : LookUp(ask_system)) {}
+
+    struct Job {
+        std::set<std::string> names;
+        std::string network_namespace;
+    };
+
+    const Millis period;
+    const LookUp look_up;
+    const Fd event{eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+
+    std::mutex mutex;
+    std::condition_variable_any wake;
+    std::optional<Job> job;       ///< what the worker is to do next
+    bool busy = false;            ///< it is doing something
+    std::set<std::string> names;  ///< asked for now
+    std::set<std::string> tried;  ///< of these, looked up or about to be
+    std::string network_namespace;
+    Time round;  ///< when all names were last looked up
+    Known known;
+
+    void keep(const std::string& name, std::expected<std::set<std::string>, std::string> answer) {
+        {
+            const std::lock_guard lock(mutex);
+            if (!names.contains(name)) {
+                return;  // it has left the catalogue meanwhile
+            }
+            if (answer) {
+                known.failures.erase(name);
+                known.addresses[name].merge(*answer);
+            } else {
+                known.failures[name] = std::move(answer.error());
+            }
+        }
+        const std::uint64_t one = 1;
+        std::ignore = write(event.get(), &one, sizeof one);
+    }
+
+    void run(const Job& task) {
+        const auto own = std::string("/proc/self/ns/net");  // the process's, whichever the worker is in
+        const auto entered = enter(task.network_namespace.empty() ? own : task.network_namespace);
+        for (const auto& name : task.names) {
+            keep(name, entered ? look_up(name) : std::unexpected(entered.error()));
+        }
+    }
+
+    void work(const std::stop_token& stop) {
+        std::unique_lock lock(mutex);
+        while (wake.wait(lock, stop, [&] { return job.has_value(); })) {
+            const auto task = *std::exchange(job, std::nullopt);
+            busy = true;
+            lock.unlock();
+            run(task);
+            lock.lock();
+            busy = false;
+        }
+    }
+
+    std::jthread worker;
+};
+
+Resolver::Resolver(Millis period, LookUp look_up) : shared_(std::make_shared<Shared>(period, std::move(look_up))) {
+    shared_->worker = std::jthread([shared = shared_](const std::stop_token& stop) { shared->work(stop); });
+}
+
+Resolver::~Resolver() {
+    shared_->worker.request_stop();
+    // A look-up cannot be interrupted, and the agent's exit may not wait for a dead name server.
+    shared_->worker.detach();
+}
+
+void Resolver::ask(const std::set<std::string>& names, const std::string& network_namespace, Time now) {
+    const std::lock_guard lock(shared_->mutex);
+    auto& state = *shared_;
+    state.names = names;
+    const auto left = [&](const auto& entry) { return !names.contains(entry.first); };
+    std::erase_if(state.known.addresses, left);
+    std::erase_if(state.known.failures, left);
+    std::erase_if(state.tried, [&](const std::string& name) { return !names.contains(name); });
+    if (state.busy || state.job || names.empty()) {
+        return;
+    }
+    const bool moved = state.network_namespace != network_namespace;
+    const bool due = moved || state.tried.empty() || now - state.round >= state.period || now < state.round;
+    std::set<std::string> task = names;
+    if (due) {
+        state.round = now;
+        state.network_namespace = network_namespace;
+    } else {
+        std::erase_if(task, [&](const std::string& name) { return state.tried.contains(name); });
+    }
+    if (!task.empty()) {
+        state.tried = names;
+        state.job = Shared::Job{.names = std::move(task), .network_namespace = network_namespace};
+        state.wake.notify_all();
+    }
+}
+
+Known Resolver::take() {
+    std::uint64_t count = 0;
+    std::ignore = read(shared_->event.get(), &count, sizeof count);
+    const std::lock_guard lock(shared_->mutex);
+    return shared_->known;
+}
+
+int Resolver::fd() const {
+    return shared_->event.get();
+}
+
+}  // namespace upstat
