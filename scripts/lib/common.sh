@@ -8,7 +8,7 @@ BUILD=${UPSTAT_BUILD_DIR:-$TOP/build}
 
 # Options that a script adds to the build's configuration.
 CMAKE_OPTIONS=()
-[[ -z ${UPSTAT_SANITIZE:-} ]] || CMAKE_OPTIONS+=(-DUPSTAT_SANITIZE=ON)
+[[ -z ${UPSTAT_SANITIZE:-} ]] || CMAKE_OPTIONS+=(-DUPSTAT_SANITIZE=ON -DCMAKE_BUILD_TYPE=Debug "-DCMAKE_CXX_FLAGS_DEBUG=-O0 -g1")
 
 say() { printf '%s %s\n' "$(date +%H:%M:%S)" "$*" >&2; }
 

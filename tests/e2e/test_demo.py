@@ -8,21 +8,21 @@ import subprocess
 
 import pytest
 
-from conftest import TOP
+from conftest import BUILD, TOP
 from parts.base import wait_for
 from parts.cgroup import cgroup2_mount
 from parts.upstat import BPFFS
 
 
 @pytest.fixture
-def demo(stack, tmp_path, upstat_binary, traefik_binary):
-    """Starts the demo with temporary files of its own; returns the process and a function that gives its output."""
+def demo(stack, tmp_path):
+    """Starts scripts/run with temporary files of its own, on a host without a Traefik; returns the process and a function
+    that gives its output."""
     (tmp_path / "tmp").mkdir()
     out = tmp_path / "demo.log"
     with open(out, "w") as log:
-        child = subprocess.Popen(["/usr/bin/python3", TOP / "scripts/demo/demo.py", "--upstat", upstat_binary, "--traefik", traefik_binary],
-                                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-                                 env={**os.environ, "TMPDIR": str(tmp_path / "tmp")})
+        child = subprocess.Popen([TOP / "scripts/run"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                                 env={**os.environ, "TMPDIR": str(tmp_path / "tmp"), "UPSTAT_BUILD_DIR": str(BUILD)})
     stack.callback(child.wait, 30)
     stack.callback(child.terminate)
     return child, out.read_text

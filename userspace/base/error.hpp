@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <expected>
 #include <string>
 
@@ -8,7 +9,7 @@ namespace upstat {
 
 /// What a failed step says to the person who reads it. The kinds are the exit codes of interface.md.
 struct Error {
-    enum class Kind : int { runtime = 1, usage = 2, host = 3 };
+    enum class Kind : std::uint8_t { runtime = 1, usage = 2, host = 3 };
 
     Kind kind = Kind::runtime;
     std::string message;  ///< what is wrong and where, without a final full stop

@@ -239,6 +239,7 @@ void Agent::restore() {
         spdlog::warn("{}", restored.note);
     }
     ledger_ = std::move(restored.saved.ledger);
+    catalogues_.remember(ledger_.catalogue());
     try {
         if (const auto& saved = restored.saved.window; !saved.is_null()) {
             if (auto window = Window::restore(longest_window(settings_.all_rules()), history_from(saved)); window) {
@@ -270,6 +271,7 @@ void Agent::poll() {
     if (!snapshot) {
         spdlog::error("{}: nothing is judged until a poll succeeds", snapshot.error().text());
         polls_.count(snapshot.error().message);
+        send();  // alerts stay as they were, and receivers are to know that
         return;
     }
     polls_.count({});
@@ -458,6 +460,7 @@ void Agent::say_goodbye() {
 
 Result<void> run_agent(const Settings& settings) {
     const bool pinned_before = Counter::is_pinned(settings.bpf_pin_path);
+    std::signal(SIGPIPE, SIG_IGN);   // a peer that is gone is an error of its write
     auto signals = watch_signals();  // before any thread is there that could take them
     auto agent = Agent::start(settings, std::move(signals));
     if (!agent) {

@@ -46,6 +46,12 @@ Result<Catalogues> Catalogues::open(const Settings& settings) {
     return catalogues;
 }
 
+void Catalogues::remember(const Catalogue& saved) {
+    if (settings_->backends_file.empty()) {
+        last_ = saved;
+    }
+}
+
 void Catalogues::update_sources(const std::vector<Watched>& traefiks) {
     std::map<int, Source> now;
     const auto keep = [&](int key, const std::string& url, const std::string& network) {
@@ -65,12 +71,6 @@ void Catalogues::update_sources(const std::vector<Watched>& traefiks) {
     for (const auto& [traefik, problem] : traefiks) {
         if (settings_->traefik_api.empty() && problem.empty()) {
             keep(traefik.pid, api_address("/", traefik).url, foreign_network(traefik.network_namespace));
-        }
-    }
-    // While a Traefik restarts there is none: what its predecessor listed stays in force until a successor answers.
-    for (auto& [key, source] : sources_) {
-        if (!now.contains(key) && now.empty() && !source.catalogue.backends.empty()) {
-            now.insert({key, std::move(source)});
         }
     }
     sources_ = std::move(now);
@@ -113,6 +113,7 @@ void Catalogues::take_catalogue(Source& source, const HttpDone& done) {
         problem = catalogue.error().message;
     } else {
         source.catalogue = std::move(*catalogue);
+        source.known = true;
     }
     if (problem != source.problem) {
         if (problem.empty()) {
@@ -150,8 +151,15 @@ bool Catalogues::awaited() const {
 
 Catalogue Catalogues::catalogue(Time now) {
     auto all = static_;
+    bool all_known = !sources_.empty();
     for (const auto& [key, source] : sources_) {
         all = merged(std::move(all), source.catalogue);
+        all_known = all_known && source.known;
+    }
+    if (all_known) {
+        last_ = all;
+    } else {
+        all = merged(std::move(all), last_);
     }
     const auto network = sources_.empty() ? std::string() : sources_.begin()->second.network_namespace;
     resolver_->ask(names_of(all), network, now);

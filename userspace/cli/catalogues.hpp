@@ -17,11 +17,15 @@
 namespace upstat {
 
 /// The last good catalogue of every Traefik's API and of the static map, and the requests that renew them. An API that
-/// is down or answers nonsense leaves its catalogue as it was.
+/// is down or answers nonsense leaves its catalogue as it was; while a Traefik has not answered yet, what was known
+/// before it came stays in force.
 class Catalogues {
   public:
     /// Reads the password file and the static map; each mistake is an Error of kind usage.
     static Result<Catalogues> open(const Settings& settings);
+
+    /// What was in force before a restart of the agent. Not used beside a static map, which says it all by itself.
+    void remember(const Catalogue& saved);
 
     /// Asks every API again that has no answer under way.
     void ask(HttpClient& http, const std::vector<Watched>& traefiks);
@@ -44,6 +48,7 @@ class Catalogues {
         std::optional<std::uint64_t> version_ticket;
         std::string version;
         std::string problem;  ///< of the last answer; empty when it was good
+        bool known = false;   ///< it has given a catalogue
         Catalogue catalogue;
     };
     [[nodiscard]] const std::map<int, Source>& sources() const { return sources_; }
@@ -59,6 +64,7 @@ class Catalogues {
     const Settings* settings_;
     std::string password_;
     Catalogue static_;
+    Catalogue last_;                 ///< when every API was known, for the last time
     std::map<int, Source> sources_;  ///< by Traefik's pid; of --traefik.api: by -1, -2, ...
     std::unique_ptr<Resolver> resolver_ = std::make_unique<Resolver>();
     Results results_;

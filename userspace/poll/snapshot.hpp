@@ -79,7 +79,7 @@ struct ProgramRuns {
 
 /// One poll of the kernel's maps.
 struct Snapshot {
-    Time at{};  ///< taken just before the first read
+    Time at;  ///< taken just before the first read
     std::map<Server, ServerTotals> servers;
     std::map<std::string, std::uint64_t> kernel_errors;  ///< by place, every place present
     std::vector<MapFill> maps;

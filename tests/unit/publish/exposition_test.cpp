@@ -214,12 +214,12 @@ TEST(Births, ASeriesThatWasAwayBeforeItWasDeliveredBeginsAgain) {
 
 TEST(Births, ABornSeriesComesBackAsItIs) {
     Births births;
-    shown(with(404, 5), births);
+    shown(with(418, 5), births, "418");
     births.served(1);
-    render(Report(), births);
-    EXPECT_EQ(shown(with(404, 6), births), "6");
-    EXPECT_EQ(shown(with(418, 1), births, "418"), "0");
-    EXPECT_EQ(shown(with(404, 7), births), "7");
+    EXPECT_EQ(shown(with(404, 5), births, "418"), "absent");
+    EXPECT_EQ(shown(with(418, 6), births, "418"), "6") << "it was away alone";
+    EXPECT_EQ(render(Report(), births).number, 4U);
+    EXPECT_EQ(shown(with(418, 7), births, "418"), "7") << "it was away with its backend";
 }
 
 TEST(Births, RestoredSeriesAreBorn) {

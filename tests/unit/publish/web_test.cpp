@@ -111,12 +111,12 @@ TEST_F(WebTest, CompressesForAClientThatAsks) {
 }
 
 TEST_F(WebTest, ReportsThePageThatAClientTook) {
+    options_.threads = 1;
     start();
     publish(sample_report());  // page 1
+    EXPECT_EQ(httplib::Client("127.0.0.1", port()).Head("/metrics")->status, 200);
+    EXPECT_EQ(get("/")->status, 200);  // by the same thread, so the first one is over
     EXPECT_EQ(web_->served_generation(), 0U);
-    EXPECT_EQ(get("/")->status, 200);
-    httplib::Client client("127.0.0.1", port());
-    EXPECT_EQ(client.Head("/metrics")->status, 200);
     publish(sample_report());  // page 2
     EXPECT_EQ(get("/metrics")->status, 200);
     wait_for_served(2);
@@ -138,6 +138,21 @@ TEST_F(WebTest, APageThatWasNotReadIsNotServed) {
         EXPECT_GT(recv(fd.get(), some.data(), some.size(), 0), 0);
     }
     EXPECT_EQ(get("/-/ready")->status, 200);  // by the same thread, so the first one is over
+    EXPECT_EQ(web_->served_generation(), 0U);
+}
+
+TEST_F(WebTest, APageThatWasThrownAwayIsNotServed) {
+    options_.threads = 1;
+    start();
+    publish(Report());  // it fits into the socket's buffers, so sending it succeeds
+    {
+        const auto fd = connect();
+        const std::string_view request = "GET /metrics HTTP/1.1\r\n\r\n";
+        send(fd.get(), request.data(), request.size(), MSG_NOSIGNAL);
+        std::array<char, 16> some{};
+        EXPECT_GT(recv(fd.get(), some.data(), some.size(), MSG_PEEK), 0);
+    }  // closed with unread bytes: a reset
+    EXPECT_EQ(get("/-/ready")->status, 503);  // by the same thread, so the first one is over
     EXPECT_EQ(web_->served_generation(), 0U);
 }
 
