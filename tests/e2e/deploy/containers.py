@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""podman containers in a store of the test's own, so that nothing of this host's images or containers is touched."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from parts.base import Part, unique_name, wait_for
+
+# Without the limits runc wants to raise them, which a machine without CAP_SYS_RESOURCE forbids.
+_FLAGS = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000", "--privileged", "--log-driver=none"]
+_STORAGE = """[storage]
+driver = "vfs"
+graphroot = "{0}/graph"
+runroot = "{0}/run"
+"""
+
+
+class Store(Part):
+    """Images and containers below one directory, for podman and buildah."""
+
+    def __init__(self):
+        self.path = None
+        self._cgroup = unique_name()
+
+    def start(self):
+        self.path = Path(tempfile.mkdtemp(prefix="upstat-store-"))  # podman wants a short path
+        (self.path / "storage.conf").write_text(_STORAGE.format(self.path))
+
+    @property
+    def env(self):
+        return {"CONTAINERS_STORAGE_CONF": f"{self.path}/storage.conf"}
+
+    @property
+    def flags(self):
+        """What every `podman run` here needs."""
+        return [*_FLAGS, f"--cgroup-parent=/{self._cgroup}"]
+
+    def podman(self, *words):
+        """The command line of podman on this store; `env` is in it, because a Process has none of its own."""
+        return ["env", *(f"{name}={value}" for name, value in self.env.items()), "podman", "--log-level=error",
+                "--cgroup-manager=cgroupfs", "--runtime=runc", *map(str, words)]
+
+    def run(self, *words, bound=120, check=True):
+        """Runs podman and returns its output; an AssertionError with what it said when it fails."""
+        return command(self.podman(*words), bound, check)
+
+    def stop(self):
+        if self.path is None:
+            return
+        self.run("rm", "--all", "--force", "--time=0", check=False)
+        wait_for(self._removed, 30, f"{self.path} is removed")
+        wait_for(self._cgroups_removed, 10, f"the cgroups {self._cgroup} are removed")
+
+    def _removed(self):
+        """podman keeps a mount of the store on itself, and its own cleaning up after a container may go on for a moment."""
+        for line in reversed(Path("/proc/self/mountinfo").read_text().splitlines()):
+            if (point := line.split()[4]).startswith(f"{self.path}/"):
+                subprocess.run(["umount", point], check=False)
+        shutil.rmtree(self.path, ignore_errors=True)
+        return not self.path.exists()
+
+    def _cgroups_removed(self):
+        """podman leaves its empty parent directory in every hierarchy."""
+        for top in self._cgroups():
+            for directory in sorted((path for path in top.rglob("*") if path.is_dir()), reverse=True):
+                _rmdir(directory)
+            _rmdir(top)
+        return not self._cgroups()
+
+    def _cgroups(self):
+        root = Path("/sys/fs/cgroup")
+        return [*root.glob(self._cgroup), *root.glob(f"*/{self._cgroup}")]
+
+
+class Container(Part):
+    """One container. As the `cgroup` of a Process it runs the process's command in it, in the foreground.
+
+    entrypoint: the program, given to the container by a volume; None: the command's own program is the image's.
+    """
+
+    def __init__(self, store, image, *flags, entrypoint=None):
+        self.store = store
+        self.image = image
+        self.name = unique_name()
+        self.flags = [*store.flags, *map(str, flags)]
+        self.entrypoint = entrypoint
+
+    def start(self):
+        pass
+
+    def inside(self, words):
+        """Replaces the container that may be left from an earlier start."""
+        entry = ["--entrypoint", self.entrypoint] if self.entrypoint else []
+        return self.store.podman("run", "--rm", "--replace", "--name", self.name, *self.flags, *entry, self.image, *words[1:])
+
+    def stop(self):
+        self.store.run("rm", "--force", "--time=0", "--ignore", self.name, check=False)
+
+
+def command(words, bound=120, check=True, env=None):
+    """Runs a command to its end and returns its output, both streams."""
+    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, timeout=bound, check=False,
+                          stdin=subprocess.DEVNULL, env={**os.environ, **(env or {})})
+    assert not check or done.returncode == 0, f"{words}: exit {done.returncode}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def _rmdir(directory):
+    try:
+        directory.rmdir()
+    except OSError:  # its last process is on its way out
+        pass

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rules of deploy/prometheus in promtool's eyes, and against the metrics that the agent has."""
+
+import re
+
+import pytest
+import yaml
+
+from conftest import DATA, TOP
+from containers import command
+
+RULES = TOP / "deploy/prometheus/rules.yml"
+# Places of enum upstat_place where an answer may be lost; the rest are skips.
+ERRORS = {"storage_failed", "totals_full", "load_failed", "short_header", "callback_refused", "steps_out"}
+
+
+def test_promtool_finds_them_sound():
+    assert "SUCCESS: 7 rules" in command(["promtool", "check", "rules", RULES])
+
+
+def test_they_fire_and_resolve():
+    command(["promtool", "test", "rules", RULES.with_name("tests.yml")])
+
+
+@pytest.mark.parametrize("change", [("> 120", "> 12000"), ("== 0", "== 2"), ("> 60", "> 6000"), ("> 0.8", "> 0.95"),
+                                    ("storage_failed|", ""), ("totals_full|", "totals_full|request_gap|"), ("* 100 > 5", "* 100 > 15")])
+def test_the_tests_notice_a_broken_rule(tmp_path, change):
+    broken = RULES.read_text().replace(*change)
+    assert broken != RULES.read_text()
+    (tmp_path / "rules.yml").write_text(broken)
+    (tmp_path / "tests.yml").write_text(RULES.with_name("tests.yml").read_text())
+    with pytest.raises(AssertionError, match="FAILED"):
+        command(["promtool", "test", "rules", tmp_path / "tests.yml"])
+
+
+def test_the_runbooks_rule_is_the_pages_byte_for_byte():
+    """tests/e2e/data/seed_rule.yml is held against the page by another test."""
+    seed = re.search(r"(?s)\n      -\n(.*)", (DATA / "seed_rule.yml").read_text())[1]
+    assert f"\n      -\n{seed}\n" in RULES.read_text()
+
+
+def test_the_places_are_those_of_the_kernel_side():
+    places = {name.lower() for name in re.findall(r"UPSTAT_PLACE_(\w+),", (TOP / "bpf/layout.h").read_text())}
+    rule, = [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"] if rule["alert"] == "UpstatAnswersLost"]
+    named = set(re.search(r'place=~"([^"]*)"', rule["expr"])[1].split("|"))
+    assert named == ERRORS and named < places

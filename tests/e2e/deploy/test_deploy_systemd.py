@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The unit of deploy/systemd on a Debian with systemd, beside a Traefik that is a unit too."""
+
+import re
+from pathlib import Path
+from shutil import which
+
+import pytest
+
+from conftest import BUILD, TOP
+from containers import Store
+from machine import InNetwork, Machine, Unit, debian_root, packages_of
+from parts import counts
+from parts.base import wait_for
+from parts.load import Clients, Wrk, bulk_mix, mix
+from parts.nginx import Nginx
+from parts.traefik import Traefik
+from parts.upstat import Upstat
+
+UNIT = TOP / "deploy/systemd/upstat.service"
+EXAMPLE = TOP / "deploy/systemd/upstat.yml"
+PLAN = 2000
+BULK = 6000
+CAPABILITIES = {"cap_dac_read_search", "cap_net_admin", "cap_sys_admin", "cap_sys_ptrace", "cap_perfmon", "cap_bpf"}
+
+
+class Agent(Upstat):
+    """Upstat's pages, for an agent that systemd has started with the example's configuration."""
+
+    def __init__(self, machine, binary, directory):
+        super().__init__(binary, directory, address="127.0.0.1:9479")
+        self.machine = machine
+        self.process.command = machine.store.podman("exec", machine.name, "journalctl", "--follow", "--output=cat", "--unit=upstat")
+
+    def start(self):
+        self.process.start()  # the log, which is shown when a test fails
+        self.machine.systemctl("start", "upstat")
+        self.wait_until_ready()
+
+    def wait_until_ready(self, bound=20):
+        try:
+            wait_for(self.ready, bound, "upstat is ready")
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.machine.systemctl('status', 'upstat', check=False)}\n{self.log}") from None
+
+    @property
+    def log(self):
+        return self.machine.journal("upstat")
+
+    def stop(self):
+        self.machine.systemctl("stop", "upstat", check=False)
+        self.process.stop()
+
+
+@pytest.fixture(scope="session")
+def root_tar(upstat_binary):
+    return debian_root(BUILD, packages_of([upstat_binary, which("nginx")]))
+
+
+@pytest.fixture
+def machine(stack, tmp_path, root_tar, upstat_binary, traefik_binary):
+    tmp_path.chmod(0o755)  # Traefik is to read its files there as www-data
+    store = stack.enter_context(Store())
+    machine = stack.enter_context(Machine(store, root_tar, {
+        tmp_path: tmp_path,
+        upstat_binary: "/usr/local/bin/upstat:ro",
+        Path(traefik_binary).resolve(): "/usr/local/bin/traefik:ro",
+        which("nginx"): "/usr/sbin/nginx:ro",
+    }))
+    machine.write("/etc/systemd/system/upstat.service", UNIT.read_text())
+    machine.write("/etc/upstat/upstat.yml", EXAMPLE.read_text())
+    # The variables that a test needs, where an administrator would put them.
+    machine.write("/etc/default/upstat", "UPSTAT_POLL_INTERVAL=200ms\nUPSTAT_LOG_LEVEL=debug\n")
+    machine.systemctl("daemon-reload")
+    stack.enter_context(InNetwork(machine.pid))
+    return machine
+
+
+@pytest.fixture
+def servers(stack, tmp_path, machine):
+    nginx = Nginx(tmp_path, ("127.0.0.1", "::1", "127.0.0.1"))
+    nginx._process.command[0] = "/usr/sbin/nginx"
+    nginx._process.cgroup = Unit(machine, "servers")
+    return stack.enter_context(nginx)
+
+
+@pytest.fixture
+def traefik(stack, tmp_path, machine, servers):
+    """As its own unit file in Traefik's repository has it: another user, nothing of the host to write. Only that user may
+    read its configuration, from which the agent is to learn where the API is."""
+    home = tmp_path / "traefik"
+    unit = Unit(machine, "traefik", ["User=www-data", "ProtectSystem=strict", "PrivateDevices=yes", "NoNewPrivileges=yes",
+                                     "CapabilityBoundingSet=", "Restart=always",
+                                     f"ExecStartPre=+chown -R www-data {home}", f"ExecStartPre=+chmod 0700 {home}"])
+    services = {"four": servers.servers[:1], "both": servers.servers[1:]}
+    return stack.enter_context(Traefik("/usr/local/bin/traefik", tmp_path, unit,
+                                       {name: [servers.url(server) for server in listed] for name, listed in services.items()}))
+
+
+def test_the_unit_and_the_example_are_sound(machine, tmp_path):
+    assert machine.run("systemd-analyze", "verify", "/etc/systemd/system/upstat.service").strip() == ""
+    machine.run("upstat", "check-config", "/etc/upstat/upstat.yml")
+    # What the example shows commented out is valid too.
+    shown = re.sub(r"(?m)^#((?:  +)?(?:- )?[a-z])", r"\1", EXAMPLE.read_text())
+    shown = shown.replace("file: /etc/upstat/backends.yml", f"file: {tmp_path}/backends.yml")
+    assert "severity" not in shown and "alertmanager:\n  url" in shown and "\ntraefik:\n  api: " in shown
+    (tmp_path / "shown.yml").write_text(shown)
+    (tmp_path / "backends.yml").write_text("backends:\n  shop: [http://127.0.0.1:8000]\n")
+    assert machine.run("upstat", "check-config", tmp_path / "shown.yml") == ""
+
+
+def test_counts_over_restarts_of_traefik_and_of_the_agent(stack, machine, servers, traefik, tmp_path, upstat_binary):
+    agent = stack.enter_context(Agent(machine, upstat_binary, tmp_path))
+    assert "system.slice/traefik.service" in agent.log
+    sent = 0
+
+    def expect(requests):
+        """Servers and backends agree with nginx's log, to the last request."""
+        rows = servers.wait_for_rows(requests)
+        assert len(rows) == requests
+        logged = counts.of_nginx(rows)
+        agent.wait_for_counts(logged)
+        agent.wait_for_counts(counts.by_service(logged, traefik.listed_services()), agent.backend_counts)
+
+    Wrk(tmp_path, traefik.url, bulk_mix(traefik.services), each=BULK // 4, connections=4).run()
+    Clients(traefik.url, mix(list(traefik.services), PLAN), clients=4).run()
+    sent += BULK + PLAN
+    expect(sent)
+
+    # A new Traefik in a new cgroup, whose first request is already waiting for it.
+    before = machine.main_pid("traefik")
+    with Clients(traefik.url, mix(list(traefik.services), PLAN, seed=2), clients=3, rate=150).start() as load:
+        wait_for(lambda: len(load.done) > 100, 30, "some load")
+        machine.systemctl("restart", "traefik")
+        back = len(load.done)
+        wait_for(lambda: load.statuses()[back:].count(200) > 100, 60, "answers of the new Traefik")
+        load.stop()
+    assert machine.main_pid("traefik") != before
+    sent = len(servers.rows())
+    assert sent > BULK + PLAN + 200
+    expect(sent)
+
+    with Clients(traefik.url, mix(list(traefik.services), PLAN, seed=3), clients=3, rate=150).start() as load:
+        wait_for(lambda: len(load.done) > 100, 30, "some load")
+        machine.systemctl("restart", "upstat")
+        agent.wait_until_ready()
+        after = len(load.done)
+        wait_for(lambda: len(load.done) > after + 100, 30, "more load")
+        load.stop()
+    assert 0 not in load.statuses()
+    expect(sent + len(load.done))
+    assert "adopted the programs" in agent.log
+
+
+def test_it_runs_with_no_more_than_its_capabilities(stack, machine, servers, traefik, tmp_path, upstat_binary):
+    agent = stack.enter_context(Agent(machine, upstat_binary, tmp_path))
+    status = machine.run("cat", f"/proc/{machine.main_pid('upstat')}/status")
+    assert re.search(r"^NoNewPrivs:\t1$", status, re.M) and re.search(r"^Seccomp:\t2$", status, re.M)
+    effective = int(re.search(r"^CapEff:\t(\w+)$", status, re.M)[1], 16)
+    bits = {"cap_dac_read_search": 2, "cap_net_admin": 12, "cap_sys_ptrace": 19, "cap_sys_admin": 21, "cap_perfmon": 38, "cap_bpf": 39}
+    assert effective == sum(1 << bits[name] for name in CAPABILITIES)
+
+    # It dies, and systemd brings it back; its state is where StateDirectory= says.
+    machine.systemctl("kill", "--signal=KILL", "upstat")
+    wait_for(lambda: machine.systemctl("show", "--property=NRestarts", "--value", "upstat").strip() == "1", 30, "a restart by systemd")
+    agent.wait_until_ready()
+    assert machine.run("ls", "/var/lib/upstat").split() == ["state.json"]
+
+    # A wrong configuration will not be right the next time.
+    machine.systemctl("stop", "upstat")
+    machine.write("/etc/upstat/upstat.yml", "poll: {intervall: 5s}\n")
+    machine.systemctl("start", "upstat", check=False)
+    wait_for(lambda: machine.systemctl("is-active", "upstat", check=False).strip() == "failed", 20, "the unit has failed")
+    assert "unknown key poll.intervall" in agent.log
