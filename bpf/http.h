@@ -28,9 +28,9 @@ HTTP_INLINE __u64 http_word(const __u8 *bytes)
     return word;
 }
 
-#define HTTP_WORD(a, b, c, d, e, f, g, h)                                                                   \
-    ((__u64)(a) << 56 | (__u64)(b) << 48 | (__u64)(c) << 40 | (__u64)(d) << 32 | (__u64)(e) << 24 |        \
-     (__u64)(f) << 16 | (__u64)(g) << 8 | (__u64)(h))
+#define HTTP_WORD(a, b, c, d, e, f, g, h)                                                                              \
+    ((__u64)(a) << 56 | (__u64)(b) << 48 | (__u64)(c) << 40 | (__u64)(d) << 32 | (__u64)(e) << 24 | (__u64)(f) << 16 | \
+     (__u64)(g) << 8 | (__u64)(h))
 
 HTTP_INLINE int http_is_capital(__u8 byte)
 {

@@ -64,16 +64,16 @@ enum upstat_connect_failure {
 
 /* Places where a kernel program had to skip or failed; each has a counter. */
 enum upstat_place {
-    UPSTAT_PLACE_NOT_TCP,            /* skip: not TCP over IP */
-    UPSTAT_PLACE_SHORT_HEADER,       /* a header that cannot be read */
-    UPSTAT_PLACE_LOAD_FAILED,        /* payload that cannot be read */
-    UPSTAT_PLACE_STORAGE_FAILED,     /* no memory for a socket's state: net.core.optmem_max */
-    UPSTAT_PLACE_TOTALS_FULL,        /* an event that found no room in the totals map */
-    UPSTAT_PLACE_CALLBACK_REFUSED,   /* a socket whose end will not be reported */
-    UPSTAT_PLACE_STEPS_OUT,          /* an interim head too long for one segment's steps */
-    UPSTAT_PLACE_REQUEST_GAP,        /* skip: a segment beyond the request that is awaited; its head will come again */
-    UPSTAT_PLACE_UNKNOWN_STREAM,     /* skip: an old connection, seen in the middle of something */
-    UPSTAT_PLACE_FRAMING_UNKNOWN,    /* a request whose end could not be told from its head */
+    UPSTAT_PLACE_NOT_TCP,          /* skip: not TCP over IP */
+    UPSTAT_PLACE_SHORT_HEADER,     /* a header that cannot be read */
+    UPSTAT_PLACE_LOAD_FAILED,      /* payload that cannot be read */
+    UPSTAT_PLACE_STORAGE_FAILED,   /* no memory for a socket's state: net.core.optmem_max */
+    UPSTAT_PLACE_TOTALS_FULL,      /* an event that found no room in the totals map */
+    UPSTAT_PLACE_CALLBACK_REFUSED, /* a socket whose end will not be reported */
+    UPSTAT_PLACE_STEPS_OUT,        /* an interim head too long for one segment's steps */
+    UPSTAT_PLACE_REQUEST_GAP,      /* skip: a segment beyond the request that is awaited; its head will come again */
+    UPSTAT_PLACE_UNKNOWN_STREAM,   /* skip: an old connection, seen in the middle of something */
+    UPSTAT_PLACE_FRAMING_UNKNOWN,  /* a request whose end could not be told from its head */
     UPSTAT_PLACES,
 };
 

@@ -28,8 +28,7 @@ __noinline int read_header(struct __sk_buff *skb, __u32 offset, __u32 available,
     __u8 line[HTTP_HEADER_BYTES] = {};
     __u32 left = available - at;
 
-    if (at >= available ||
-        !load_bytes(skb, offset + at, line, left < sizeof(line) ? left : sizeof(line), sizeof(line)))
+    if (at >= available || !load_bytes(skb, offset + at, line, left < sizeof(line) ? left : sizeof(line), sizeof(line)))
         return 0;
     switch (http_header(line)) {
     case HTTP_HEADER_NONE:

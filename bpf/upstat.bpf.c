@@ -95,8 +95,7 @@ static __always_inline void state_changed(struct bpf_sock_ops *ops, struct bpf_s
     else if (to == BPF_TCP_FIN_WAIT1)
         end_unanswered(sk, state, UPSTAT_UNANSWERED_ABORTED);
     else if (to == BPF_TCP_CLOSE)
-        end_unanswered(sk, state,
-                       state->flags & SOCKET_RESET ? UPSTAT_UNANSWERED_RESET : UPSTAT_UNANSWERED_ABORTED);
+        end_unanswered(sk, state, state->flags & SOCKET_RESET ? UPSTAT_UNANSWERED_RESET : UPSTAT_UNANSWERED_ABORTED);
 }
 
 SEC("sockops")

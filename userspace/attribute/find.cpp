@@ -160,6 +160,25 @@ std::string tidy(const fs::path& directory) {
     return text;
 }
 
+/// A mount of cgroups outside of our cgroup namespace: mountinfo tells what is mounted as seen from its root.
+bool leads_out(const Mount& mount) {
+    return mount.of.starts_with("/..");
+}
+
+/// Where more of the host's cgroups can be seen than our namespace has.
+std::vector<fs::path> host_trees(const fs::path& root) {
+    std::vector<fs::path> tops;
+    for (const auto& mount : cgroup2_mounts(root / "proc/self/mountinfo")) {
+        if (leads_out(mount)) {
+            tops.push_back(below(root, mount.point));
+        }
+    }
+    for (const auto& mount : cgroup2_mounts(root / "proc/1/mountinfo")) {
+        tops.push_back(below(proc_of(root, 1) / "root", mount.point));
+    }
+    return tops;
+}
+
 /// The directory whose cgroup.procs names the process: the check that a path of another namespace was read right.
 std::optional<std::string> cgroup_directory(const fs::path& root, pid_t pid) {
     const auto path = cgroup_path(root, pid);
@@ -172,11 +191,10 @@ std::optional<std::string> cgroup_directory(const fs::path& root, pid_t pid) {
             return tidy(below(root, *directory));
         }
     }
-    // A container's own mount shows only its own part: pid 1's shows the host's, when this is the host's pid namespace.
-    const auto host = proc_of(root, 1) / "root";
-    for (const auto& mount : cgroup2_mounts(root / "proc/1/mountinfo")) {
-        const auto top = below(host, mount.point);
-        const auto directory = below(top, without_parents(*path));
+    // In a cgroup namespace (a container) the path leads out of it. The host's tree is there where it was mounted for
+    // us, else through pid 1, when this is the host's pid namespace and we may look into it.
+    for (const auto& top : host_trees(root)) {
+        const auto directory = top / fs::path(without_parents(*path)).relative_path();
         if (holds(directory, pid)) {
             return tidy(directory);
         }
@@ -303,7 +321,10 @@ bool within(const std::string& cgroup, pid_t pid) {
 
 std::optional<std::string> cgroup2_mount(const fs::path& root) {
     const auto mounts = cgroup2_mounts(root / "proc/self/mountinfo");
-    return mounts.empty() ? std::nullopt : std::optional(tidy(below(root, mounts.front().point)));
+    // A container may have two: its own part and, mounted for it, the host's tree, which is the one to watch.
+    const auto widest = std::ranges::find_if(mounts, leads_out);
+    const auto chosen = widest == mounts.end() ? mounts.begin() : widest;
+    return mounts.empty() ? std::nullopt : std::optional(tidy(below(root, chosen->point)));
 }
 
 Result<std::string> explicit_cgroup(const fs::path& root, const std::string& cgroup) {

@@ -184,6 +184,11 @@ const Option* find_option(std::string_view name) {
     return found == all_options.end() ? nullptr : found;
 }
 
+/// Whether options stand below this name.
+bool is_section(const std::string& name) {
+    return std::ranges::any_of(all_options, [&](const Option& option) { return option.name.starts_with(name + "."); });
+}
+
 /// The option whose name shares most with a mistyped one: for the hint.
 std::string nearest(std::string_view name) {
     std::string_view best;
@@ -215,6 +220,8 @@ class FileReader {
             const auto name = prefix + entry.first.Scalar();
             if (name == "alert.rules") {
                 read_rules(entry.second);
+            } else if (entry.second.IsNull() && is_section(name)) {
+                continue;  // a section whose keys are all commented out
             } else if (entry.second.IsMap()) {
                 read_map(entry.second, name + ".");
             } else {

@@ -136,6 +136,16 @@ TEST(Find, APathBelowAnAncestorThatWeShareIsSearched) {
     EXPECT_EQ(found(host).at(0).cgroup, host.at("/proc/1/root/sys/fs/cgroup/kubepods/pod7/traefik"));
 }
 
+TEST(Find, TheHostsTreeIsFoundWhereItWasMountedForUs) {
+    const FakeHost host("/sys/fs/cgroup", "/../..");  // and pid 1 may not be looked into
+    host.process({.pid = 42, .cgroup = "/../pod7/traefik"});
+    host.process({.pid = 43, .cgroup = "/../../traefik"});
+    host.cgroup("/kubepods/pod7/traefik", {42});
+    host.cgroup("/traefik", {43});
+    EXPECT_EQ(found(host).at(0).cgroup, host.at("/sys/fs/cgroup/kubepods/pod7/traefik"));
+    EXPECT_EQ(found(host).at(1).cgroup, host.at("/sys/fs/cgroup/traefik"));
+}
+
 TEST(Find, ADirectoryThatDoesNotHoldTheProcessIsNotBelieved) {
     const FakeHost host;
     host.process({.pid = 42, .cgroup = "/traefik"});

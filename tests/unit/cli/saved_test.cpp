@@ -43,8 +43,7 @@ TEST(Saved, AlertsComeBackFromTheirText) {
 }
 
 TEST(Saved, AnythingElseThrowsWhatTheAgentCatches) {
-    for (const auto* const text :
-         {"{}", "[]", "5", R"({"polls": 5, "backends": []})", R"({"polls": ["x"], "backends": {}})"}) {
+    for (const auto* const text : {"{}", "[]", "5", R"({"polls": ["x"], "backends": {}})"}) {
         EXPECT_THROW(history_from(json::parse(text)), json::exception) << text;
     }
     EXPECT_THROW(alerts_from(json::parse(R"([{"rule": 5}])")), json::exception);

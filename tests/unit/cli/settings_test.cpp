@@ -74,6 +74,11 @@ TEST(Settings, FlagBeatsVariableBeatsFileBeatsDefault) {
     EXPECT_EQ(settings.log_level, "debug");
 }
 
+TEST(Settings, ASectionMayBeEmpty) {
+    const SettingsFile file("traefik:\n  # api: http://127.0.0.1:8080\nlog:\n  level: debug\n");
+    EXPECT_EQ(merged(read_settings_file(file.path())).log_level, "debug");
+}
+
 TEST(Settings, ReadsVariables) {
     setenv("UPSTAT_TRAEFIK_API", "http://a:1,http://b:2/", 1);
     const auto given = read_environment();
