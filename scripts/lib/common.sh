@@ -1,9 +1,9 @@
 # shellcheck shell=bash
 # What every script here shares: the tree's places, one way to speak, one way to install.
+# shellcheck disable=SC2034 # the variables are used by the scripts that source this file
 set -euo pipefail
 
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-# shellcheck disable=SC2034 # used by the scripts that source this file
 BUILD=${UPSTAT_BUILD_DIR:-$TOP/build}
 
 # Options that a script adds to the build's configuration.

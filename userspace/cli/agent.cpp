@@ -465,7 +465,9 @@ Result<void> run_agent(const Settings& settings) {
     auto agent = Agent::start(settings, std::move(signals));
     if (!agent) {
         if (!pinned_before) {  // a start that was refused leaves the host as it was
-            (void)Counter::detach(settings.bpf_pin_path);
+            if (auto detached = Counter::detach(settings.bpf_pin_path); !detached) {
+                spdlog::warn("{}", detached.error().text());
+            }
         }
         return std::unexpected(agent.error());
     }

@@ -116,15 +116,12 @@ class Counter::Impl {
         return {};
     }
 
-    std::size_t drop_dead() const {
-        std::set<std::uint64_t> dead;
+    void drop_dead() const {
         for (const auto& pin : files_in(pins_.links())) {
             if (cgroup_of(open_pin(pin)).value_or(0) == 0) {
-                dead.insert(Pins::cgroup_of(pin));
                 ::unlink(pin.c_str());
             }
         }
-        return dead.size();
     }
 
     [[nodiscard]] std::set<std::uint64_t> attached() const {
@@ -222,8 +219,8 @@ Result<void> Counter::attach(const fs::path& cgroup, const std::set<std::uint16_
     return impl_->attach(cgroup, listening);
 }
 
-std::size_t Counter::drop_dead() {
-    return impl_->drop_dead();
+void Counter::drop_dead() {
+    impl_->drop_dead();
 }
 
 std::set<std::uint64_t> Counter::attached() const {

@@ -48,8 +48,8 @@ class Counter {
     /// ports whose present connections are clients'.
     Result<void> attach(const std::filesystem::path& cgroup, const std::set<std::uint16_t>& listening);
 
-    /// Unpins the links of cgroups that are gone; returns how many cgroups that were.
-    std::size_t drop_dead();
+    /// Unpins the links of cgroups that are gone.
+    void drop_dead();
 
     /// The cgroups (by inode) that have all their links.
     [[nodiscard]] std::set<std::uint64_t> attached() const;

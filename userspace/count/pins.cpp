@@ -9,7 +9,6 @@
 #include <sys/vfs.h>
 
 #include <cerrno>
-#include <charconv>
 #include <cstring>
 #include <fstream>
 #include <sstream>
@@ -61,13 +60,6 @@ fs::path Pins::layout() const {
 
 fs::path Pins::link(std::uint64_t cgroup, const std::string& program) const {
     return links() / fmt::format("{}-{}", cgroup, program);
-}
-
-std::uint64_t Pins::cgroup_of(const fs::path& link) {
-    const auto name = link.filename().string();
-    std::uint64_t cgroup = 0;
-    std::from_chars(name.data(), name.data() + name.size(), cgroup);
-    return cgroup;
 }
 
 Error bpf_error(int error, const std::string& what) {

@@ -19,9 +19,6 @@ struct Pins {
     [[nodiscard]] std::filesystem::path map(const std::string& name) const { return layout() / name; }
     [[nodiscard]] std::filesystem::path links() const { return layout() / "links"; }
     [[nodiscard]] std::filesystem::path link(std::uint64_t cgroup, const std::string& program) const;
-
-    /// The cgroup that a link's file name speaks of; 0 for a foreign name.
-    static std::uint64_t cgroup_of(const std::filesystem::path& link);
 };
 
 /// Makes the directories; an Error of kind host where root is not on a bpffs.
