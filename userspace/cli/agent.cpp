@@ -97,6 +97,12 @@ class Past {
     std::optional<Snapshot> newer_;
 };
 
+/// The agent's pages as others reach them: a listener on every address is named by this host's name.
+std::string generator_url(const std::string& address, const std::string& host) {
+    const bool everywhere = address.starts_with("0.0.0.0:") || address.starts_with("[::]:");
+    return "http://" + (everywhere ? host + address.substr(address.rfind(':')) : address);
+}
+
 std::set<Server> servers_of(const Catalogue& catalogue, const std::string& backend) {
     std::set<Server> servers;
     if (const auto found = catalogue.backends.find(backend); found != catalogue.backends.end()) {
@@ -224,7 +230,7 @@ Result<void> Agent::open_outside() {
     auto notifier = Notifier::make({.urls = settings_.alertmanager_url,
                                     .rules = settings_.all_rules(),
                                     .instance = settings_.push_instance,
-                                    .generator_url = "http://" + web_->addresses().front(),
+                                    .generator_url = generator_url(web_->addresses().front(), settings_.push_instance),
                                     .evaluation = settings_.poll_interval});
     if (!notifier) {
         return std::unexpected(notifier.error());

@@ -137,8 +137,8 @@ def spell(flags):
 def broken_invariants(samples, most_outstanding):
     """Sentences about servers where requests = answers + unanswered + outstanding does not hold on this page.
 
-    most_outstanding: the number of connections, each of which can have one request under way, and what may fall between two
-    reads of one poll; 0 when nothing is under way.
+    most_outstanding: the number of connections, each of which can have one request under way, and what may be sent between
+    the two reads of one poll, answers first; 0 when nothing is under way. It is never below 0.
     """
     sentences = []
     for sample in select(samples, "upstat_server_requests_total"):
@@ -148,6 +148,6 @@ def broken_invariants(samples, most_outstanding):
         outstanding = total(samples, "upstat_server_outstanding_requests", server=server)
         if sample.value != answers + unanswered + outstanding:
             sentences.append(f"{server}: {sample.value} requests, {answers} answers, {unanswered} unanswered, {outstanding} outstanding")
-        if abs(outstanding) > most_outstanding:
-            sentences.append(f"{server}: {outstanding} outstanding, more than {most_outstanding}")
+        if not 0 <= outstanding <= most_outstanding:
+            sentences.append(f"{server}: {outstanding} outstanding, not 0 to {most_outstanding}")
     return sentences
