@@ -74,6 +74,8 @@ enum upstat_place {
     UPSTAT_PLACE_REQUEST_GAP,      /* skip: a segment beyond the request that is awaited; its head will come again */
     UPSTAT_PLACE_UNKNOWN_STREAM,   /* skip: an old connection, seen in the middle of something */
     UPSTAT_PLACE_FRAMING_UNKNOWN,  /* a request whose end could not be told from its head */
+    UPSTAT_PLACE_NO_SOCKET,        /* skip: a packet without a full socket, such as a reset that the kernel sends */
+    UPSTAT_PLACE_SYN_DATA,         /* a request in a SYN (TCP Fast Open): not counted, nor its answer */
     UPSTAT_PLACES,
 };
 

@@ -9,6 +9,15 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
+/* The packet's socket with all its state; 0 (counted) for those of connections not yet made or already gone. */
+static __always_inline struct bpf_sock *full_socket(struct bpf_sock *sk)
+{
+    sk = sk ? bpf_sk_fullsock(sk) : 0;
+    if (!sk)
+        count_place(UPSTAT_PLACE_NO_SOCKET);
+    return sk;
+}
+
 SEC("cgroup_skb/egress")
 int upstat_egress(struct __sk_buff *skb)
 {
@@ -16,13 +25,15 @@ int upstat_egress(struct __sk_buff *skb)
     struct bpf_sock *sk = skb->sk;
     struct socket_state *state;
 
-    if (!sk || !(sk = bpf_sk_fullsock(sk)))
-        return 1; /* no socket of Traefik's: a reset that the kernel sends by itself, a SYN-ACK */
+    if (!(sk = full_socket(sk)))
+        return 1;
     if (!read_packet(skb, &packet))
         return 1;
     if (!packet.length && !packet.fin && !packet.rst)
         return 1;
     int sends = packet.length && packet.ack && !packet.syn;
+    if (packet.length && !sends)
+        count_place(UPSTAT_PLACE_SYN_DATA);
     state = bpf_sk_storage_get(&sockets, sk, 0, 0);
     if (!state && sends)
         state = recognise(skb, sk, &packet);
@@ -42,7 +53,7 @@ int upstat_ingress(struct __sk_buff *skb)
     struct bpf_sock *sk = skb->sk;
     struct socket_state *state;
 
-    if (!sk || !(sk = bpf_sk_fullsock(sk)))
+    if (!(sk = full_socket(sk)))
         return 1;
     if (!read_packet(skb, &packet))
         return 1;

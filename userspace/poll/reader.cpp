@@ -16,8 +16,8 @@ namespace {
 
 /// The labels of enum upstat_place.
 constexpr std::array<std::string_view, UPSTAT_PLACES> place_names{
-    "not_tcp",          "short_header", "load_failed", "storage_failed", "totals_full",
-    "callback_refused", "steps_out",    "request_gap", "unknown_stream", "framing_unknown"};
+    "not_tcp",   "short_header", "load_failed",    "storage_failed",  "totals_full", "callback_refused",
+    "steps_out", "request_gap",  "unknown_stream", "framing_unknown", "no_socket",   "syn_data"};
 
 const std::size_t cpus = std::max(1, libbpf_num_possible_cpus());
 
