@@ -249,7 +249,7 @@ static __always_inline struct socket_state *recognise(struct __sk_buff *skb, str
 }
 
 /* The end of a connection of which sockops will not tell. */
-static __always_inline void send_end(const struct bpf_sock *sk, struct socket_state *state)
+static __always_inline void end_unwatched(const struct bpf_sock *sk, struct socket_state *state)
 {
     end_unanswered(sk, state,
                    state->flags & SOCKET_RESET      ? UPSTAT_UNANSWERED_RESET

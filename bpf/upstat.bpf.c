@@ -9,12 +9,19 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
-/* The packet's socket with all its state; 0 (counted) for those of connections not yet made or already gone. */
-static __always_inline struct bpf_sock *full_socket(struct bpf_sock *sk)
+/* What both directions begin with: the packet is read, and its socket returned; 0 where there is nothing to look at.
+ * Packets of connections not yet made or already gone have no full socket (counted). */
+static __always_inline struct bpf_sock *enter(struct __sk_buff *skb, struct packet *packet)
 {
+    struct bpf_sock *sk = skb->sk;
+
     sk = sk ? bpf_sk_fullsock(sk) : 0;
-    if (!sk)
+    if (!sk) {
         count_place(UPSTAT_PLACE_NO_SOCKET);
+        return 0;
+    }
+    if (!read_packet(skb, packet) || (!packet->length && !packet->fin && !packet->rst))
+        return 0;
     return sk;
 }
 
@@ -22,14 +29,10 @@ SEC("cgroup_skb/egress")
 int upstat_egress(struct __sk_buff *skb)
 {
     struct packet packet;
-    struct bpf_sock *sk = skb->sk;
+    struct bpf_sock *sk = enter(skb, &packet);
     struct socket_state *state;
 
-    if (!(sk = full_socket(sk)))
-        return 1;
-    if (!read_packet(skb, &packet))
-        return 1;
-    if (!packet.length && !packet.fin && !packet.rst)
+    if (!sk)
         return 1;
     int sends = packet.length && packet.ack && !packet.syn;
     if (packet.length && !sends)
@@ -42,7 +45,7 @@ int upstat_egress(struct __sk_buff *skb)
     if (sends)
         send_payload(skb, sk, state, &packet);
     if ((packet.fin || packet.rst) && !(state->flags & SOCKET_WATCHED))
-        send_end(sk, state);
+        end_unwatched(sk, state);
     return 1;
 }
 
@@ -50,14 +53,10 @@ SEC("cgroup_skb/ingress")
 int upstat_ingress(struct __sk_buff *skb)
 {
     struct packet packet;
-    struct bpf_sock *sk = skb->sk;
+    struct bpf_sock *sk = enter(skb, &packet);
     struct socket_state *state;
 
-    if (!(sk = full_socket(sk)))
-        return 1;
-    if (!read_packet(skb, &packet))
-        return 1;
-    if (!packet.length && !packet.fin && !packet.rst)
+    if (!sk)
         return 1;
     state = bpf_sk_storage_get(&sockets, sk, 0, 0);
     if (!state || state->stage == STAGE_CLIENT || state->stage == STAGE_UNREAD)
@@ -69,7 +68,7 @@ int upstat_ingress(struct __sk_buff *skb)
     if (packet.rst) {
         note(state, SOCKET_RESET);
         if (!(state->flags & SOCKET_WATCHED))
-            send_end(sk, state);
+            end_unwatched(sk, state);
     }
     return 1;
 }
