@@ -9,14 +9,18 @@
 
 /* "HTTP/1.1 200 ": a status line is told by its first 13 bytes. */
 #define HTTP_STATUS_BYTES 13
-/* What the first bytes that a connection sends are told by: the longest is HTTP/2's preface, "PRI * HTTP/2.0\r\n". */
+/* What the first bytes that a connection sends are told by: a method of up to 15 letters and a space. */
 #define HTTP_OPENING_BYTES 16
+
+/* The first byte of a TLS handshake; the version follows, whose first byte is 3. */
+#define HTTP_TLS 0x16
 
 enum http_opening {
     HTTP_OPENING_REQUEST,
     HTTP_OPENING_TLS,
     HTTP_OPENING_HTTP2,
     HTTP_OPENING_OTHER,
+    HTTP_OPENING_PARTIAL, /* more bytes are needed to tell */
 };
 
 /* Eight bytes as the number whose most significant byte is the first: comparable in one step. */
@@ -77,15 +81,22 @@ HTTP_INLINE int http_method(const __u8 *bytes)
     return -1;
 }
 
-/* What a connection speaks, from the first HTTP_OPENING_BYTES that it sends (zeros where it sent fewer). */
-HTTP_INLINE enum http_opening http_opening(const __u8 *bytes)
+/* What the first `size` bytes that a connection sends say, up to HTTP_OPENING_BYTES; zeros stand behind them. No method
+ * of HTTP/1 is called PRI: HTTP/2's preface begins with it (RFC 9113). */
+HTTP_INLINE enum http_opening http_opening(const __u8 *bytes, __u32 size)
 {
-    if (bytes[0] == 0x16 && bytes[1] == 0x03)
-        return HTTP_OPENING_TLS;
-    if (http_word(bytes) == HTTP_WORD('P', 'R', 'I', ' ', '*', ' ', 'H', 'T') &&
-        http_word(bytes + 8) == HTTP_WORD('T', 'P', '/', '2', '.', '0', '\r', '\n'))
-        return HTTP_OPENING_HTTP2;
-    return http_method(bytes) >= 0 ? HTTP_OPENING_REQUEST : HTTP_OPENING_OTHER;
+    if (bytes[0] == HTTP_TLS && (size < 2 || bytes[1] == 0x03))
+        return size < 2 ? HTTP_OPENING_PARTIAL : HTTP_OPENING_TLS;
+    if (http_method(bytes) >= 0)
+        return http_word(bytes) >> 32 == HTTP_WORD(0, 0, 0, 0, 'P', 'R', 'I', ' ') ? HTTP_OPENING_HTTP2
+                                                                                   : HTTP_OPENING_REQUEST;
+    for (__u32 i = 0; i < HTTP_OPENING_BYTES; i++) {
+        if (i >= size)
+            return HTTP_OPENING_PARTIAL;
+        if (!http_is_token(bytes[i]))
+            return HTTP_OPENING_OTHER;
+    }
+    return HTTP_OPENING_OTHER;
 }
 
 /* The code of the status line that HTTP_STATUS_BYTES bytes begin, 100 to 599; 0 where they begin none. */
@@ -162,16 +173,29 @@ HTTP_INLINE __u64 http_length(const __u8 *value)
     return length;
 }
 
-/* Whether the last bytes of a stream, the newest lowest, end a chunked body without trailers: "0\r\n\r\n". */
-HTTP_INLINE int http_ends_chunks(__u64 last)
+/* The bytes in front of a chunk's end of line that are looked at: 15 digits are more than any size. */
+#define HTTP_CHUNK_BYTES 16
+
+/* The size that a chunk's first line says, of which the first HTTP_CHUNK_BYTES are here; -1 where it says none. */
+HTTP_INLINE __s64 http_chunk_size(const __u8 *line)
 {
-    return (last & 0xffffffffff) == HTTP_WORD(0, 0, 0, '0', '\r', '\n', '\r', '\n');
+    __s64 size = 0;
+    for (int i = 0; i < HTTP_CHUNK_BYTES; i++) {
+        __u8 byte = line[i], lower = byte | 0x20;
+        if (byte >= '0' && byte <= '9')
+            size = size << 4 | (byte - '0');
+        else if (lower >= 'a' && lower <= 'f')
+            size = size << 4 | (lower - 'a' + 10);
+        else
+            return i > 0 && (byte == '\r' || byte == '\n' || byte == ';' || byte == ' ' || byte == '\t') ? size : -1;
+    }
+    return -1;
 }
 
-/* Whether they are an empty line behind a line: what a chunked body with trailers ends with, and some chunks do too. */
-HTTP_INLINE int http_ends_lines(__u64 last)
+/* Whether four bytes are an empty line behind a line. */
+HTTP_INLINE int http_is_empty_line(const __u8 *bytes)
 {
-    return (last & 0xffffffff) == HTTP_WORD(0, 0, 0, 0, '\r', '\n', '\r', '\n');
+    return bytes[0] == '\r' && bytes[1] == '\n' && bytes[2] == '\r' && bytes[3] == '\n';
 }
 
 #endif

@@ -19,6 +19,7 @@ enum upstat_event {
     UPSTAT_UNREAD = 3,          /* enum upstat_unread; counts connections */
     UPSTAT_CONNECT = 4,         /* 0 */
     UPSTAT_CONNECT_FAILURE = 5, /* enum upstat_connect_failure */
+    UPSTAT_REQUEST = 6,         /* 0; only in the overflow map: the requests map has its own */
 };
 
 /* As Traefik labels them: whatever is not named here is EXTENSION_METHOD. */
@@ -53,6 +54,7 @@ enum upstat_unread {
     UPSTAT_UNREAD_HTTP2,    /* cleartext HTTP/2 by prior knowledge */
     UPSTAT_UNREAD_UPGRADED, /* after a 101 or an answered CONNECT: a tunnel */
     UPSTAT_UNREAD_OTHER,    /* the first bytes are neither HTTP/1, HTTP/2 nor TLS */
+    UPSTAT_UNREAD_MPTCP,    /* Multipath TCP agreed upon: the stream may be spread over several connections */
     UPSTAT_UNREAD_REASONS,
 };
 
@@ -68,14 +70,14 @@ enum upstat_place {
     UPSTAT_PLACE_SHORT_HEADER,     /* a header that cannot be read */
     UPSTAT_PLACE_LOAD_FAILED,      /* payload that cannot be read */
     UPSTAT_PLACE_STORAGE_FAILED,   /* no memory for a socket's state: net.core.optmem_max */
-    UPSTAT_PLACE_TOTALS_FULL,      /* an event that found no room in the totals map */
+    UPSTAT_PLACE_TOTALS_FULL,      /* an event that found no room in its map; counted in the overflow map */
     UPSTAT_PLACE_CALLBACK_REFUSED, /* a socket whose end will not be reported */
     UPSTAT_PLACE_STEPS_OUT,        /* an interim head too long for one segment's steps */
     UPSTAT_PLACE_REQUEST_GAP,      /* skip: a segment beyond the request that is awaited; its head will come again */
     UPSTAT_PLACE_UNKNOWN_STREAM,   /* skip: an old connection, seen in the middle of something */
     UPSTAT_PLACE_FRAMING_UNKNOWN,  /* a request whose end could not be told from its head */
     UPSTAT_PLACE_NO_SOCKET,        /* skip: a packet without a full socket, such as a reset that the kernel sends */
-    UPSTAT_PLACE_SYN_DATA,         /* a request in a SYN (TCP Fast Open): not counted, nor its answer */
+    UPSTAT_PLACE_OVERFLOW_FULL,    /* an event that found no room there either: lost */
     UPSTAT_PLACES,
 };
 

@@ -28,6 +28,16 @@ struct {
     __uint(pinning, LIBBPF_PIN_BY_NAME);
 } requests SEC(".maps");
 
+/* Events of servers that found no room in the two maps above, all servers together (server is zero). Holds each event
+ * that there can be, so that no count is lost, only whose it is. */
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+    __uint(max_entries, 8192);
+    __type(key, struct upstat_total_key);
+    __type(value, __u64);
+    __uint(pinning, LIBBPF_PIN_BY_NAME);
+} overflow SEC(".maps");
+
 /* Skips and failures, by enum upstat_place. */
 struct {
     __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -57,7 +67,8 @@ static __always_inline void count_place(enum upstat_place place)
         __sync_fetch_and_add(counter, 1);
 }
 
-static __always_inline void count_in(void *map, const void *key)
+/* Counts under a key; 0 where the map has no room for it. */
+static __always_inline int count_in(void *map, const void *key)
 {
     __u64 *counter = bpf_map_lookup_elem(map, key);
     if (!counter) {
@@ -67,8 +78,16 @@ static __always_inline void count_in(void *map, const void *key)
     }
     if (counter)
         __sync_fetch_and_add(counter, 1);
-    else
-        count_place(UPSTAT_PLACE_TOTALS_FULL);
+    return counter != 0;
+}
+
+static __always_inline void count_overflow(__u8 event, __u16 detail, __u8 method)
+{
+    struct upstat_total_key key = {.detail = detail, .event = event, .method = method};
+
+    count_place(UPSTAT_PLACE_TOTALS_FULL);
+    if (!count_in(&overflow, &key))
+        count_place(UPSTAT_PLACE_OVERFLOW_FULL);
 }
 
 /* The server that a connected socket talks to. */
@@ -95,14 +114,16 @@ static __always_inline void count_request(const struct bpf_sock *sk)
 {
     struct upstat_server_key server;
     server_of(sk, &server);
-    count_in(&requests, &server);
+    if (!count_in(&requests, &server))
+        count_overflow(UPSTAT_REQUEST, 0, 0);
 }
 
 static __always_inline void count_event(const struct bpf_sock *sk, __u8 event, __u16 detail, __u8 method)
 {
     struct upstat_total_key key = {.detail = detail, .event = event, .method = method};
     server_of(sk, &key.server);
-    count_in(&totals, &key);
+    if (!count_in(&totals, &key))
+        count_overflow(event, detail, method);
 }
 
 #endif

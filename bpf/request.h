@@ -9,13 +9,9 @@
 /* How far into its first segment a request's head is followed. Go writes Content-Length before other headers. */
 #define HEAD_BYTES 1024
 #define HEAD_CHUNK 128
-
-/* Where a request ends, told from the segment that it begins in. */
-struct framing {
-    __u32 next; /* see socket_state.next */
-    __u8 flags; /* REQUEST_CHUNKED, REQUEST_OPEN or 0 */
-    __u64 sent; /* see socket_state.sent */
-};
+/* A head that does not end there, or chunks, are read line by line: so many bytes in a step, so many steps a segment. */
+#define LINE_PIECE 64
+#define LINE_STEPS 256
 
 /* What is found in a request's head: offsets from its beginning, 0 where there is none. Kept in the packet's scratch
  * words, since the verifier would follow each value that a variable can have. */
@@ -67,24 +63,15 @@ __noinline int scan_head(struct __sk_buff *skb, __u32 offset, __u32 available)
     return 0;
 }
 
-/* The last bytes sent, the newest lowest, after those of `before` and the payload. */
-static __always_inline __u64 last_bytes(struct __sk_buff *skb, const struct packet *packet, __u64 before)
+/* A GET or HEAD whose segment ends with an empty line is taken for whole, which spares the scan: Traefik seldom sends a
+ * body with it, and if it does, that is seen when it comes. */
+static __always_inline int is_whole(struct __sk_buff *skb, const struct packet *packet, int method)
 {
-    __u8 bytes[5];
-    __u32 size = packet->length < sizeof(bytes) ? packet->length : sizeof(bytes);
+    __u8 last[4];
 
-    if (!load_bytes(skb, packet->payload + packet->length - size, bytes, size, sizeof(bytes)))
-        return 0;
-    for (__u32 i = 0; i < sizeof(bytes); i++)
-        if (i < size)
-            before = before << 8 | bytes[i];
-    return before;
-}
-
-/* A GET or HEAD whose segment ends with an empty line is whole: Traefik sends no body with it. Spares the scan. */
-static __always_inline int is_whole(__u64 last, int method)
-{
-    return (method == UPSTAT_METHOD_GET || method == UPSTAT_METHOD_HEAD) && http_ends_lines(last);
+    return (method == UPSTAT_METHOD_GET || method == UPSTAT_METHOD_HEAD) && packet->length >= sizeof(last) &&
+           !bpf_skb_load_bytes(skb, packet->payload + packet->length - sizeof(last), last, sizeof(last)) &&
+           http_is_empty_line(last);
 }
 
 /* The value of the Content-Length that a scan found. */
@@ -98,66 +85,204 @@ static __always_inline __u32 content_length(struct __sk_buff *skb, __u32 offset)
     return at && load_bytes(skb, offset + at, value, size, sizeof(value)) ? (__u32)http_length(value) : 0;
 }
 
-static __always_inline struct framing frame(struct __sk_buff *skb, const struct packet *packet, __u32 begin, int method)
+/* What a line, whole and in state->line as far as it matters, says of where the request ends. */
+static __always_inline void take_line(struct socket_state *state)
 {
-    struct framing framing = {.next = packet->seq + packet->length, .sent = last_bytes(skb, packet, 0)};
-    __u32 offset = packet->payload + begin;
+    __s64 size;
 
-    if (is_whole(framing.sent, method))
-        return framing;
-    if (!scan_head(skb, offset, packet->length - begin)) {
-        count_place(UPSTAT_PLACE_FRAMING_UNKNOWN);
-        framing.flags = REQUEST_OPEN;
-    } else if (skb->cb[HEAD_CHUNKED]) {
-        framing.flags = http_ends_chunks(framing.sent) ? 0 : REQUEST_CHUNKED;
-    } else {
-        framing.next = packet->seq + begin + skb->cb[HEAD_END] + content_length(skb, offset);
+    state->line_size = 0;
+    if (state->part == PART_CHUNK) {
+        size = http_chunk_size(state->line);
+        state->part = size > 0 ? PART_CHUNK : size == 0 ? PART_TRAILER : PART_OPEN;
+        if (size > 0)
+            state->next += (__u32)size + 2; /* and the end of the line behind it */
+        if (size < 0)
+            count_place(UPSTAT_PLACE_FRAMING_UNKNOWN);
+        return;
     }
-    return framing;
+    switch (http_header(state->line)) {
+    case HTTP_HEADER_NONE:
+        if (state->part == PART_HEAD && state->chunked) {
+            state->part = PART_CHUNK;
+        } else {
+            state->next += state->part == PART_HEAD ? state->length : 0;
+            state->part = PART_REQUEST;
+        }
+        return;
+    case HTTP_HEADER_LENGTH:
+        if (state->part == PART_HEAD)
+            state->length = (__u32)http_length(state->line + HTTP_LENGTH_VALUE);
+        return;
+    case HTTP_HEADER_ENCODING:
+        if (state->part == PART_HEAD)
+            state->chunked = 1;
+        return;
+    default:
+        return;
+    }
 }
 
-/* A request begins at `begin` in the payload. Its answer will begin at the number that this very segment
- * acknowledges, since Traefik sends no request before the last answer was read whole. */
-static __always_inline void send_request(struct __sk_buff *skb, const struct bpf_sock *sk, struct socket_state *state,
-                                         const struct packet *packet, __u32 begin, int method)
+static __always_inline int in_lines(__u8 part)
 {
-    struct framing framing = frame(skb, packet, begin, method);
+    return part == PART_HEAD || part == PART_CHUNK || part == PART_TRAILER;
+}
 
+/* One more byte of the line, or of the opening, that is being put together; those beyond LINE_BYTES do not matter. */
+static __always_inline void put_byte(struct socket_state *state, __u8 byte)
+{
+    __u32 at = state->line_size;
+
+    if (at == 0)
+        __builtin_memset(state->line, 0, LINE_BYTES);
+    if (at >= LINE_BYTES)
+        return;
+    state->line_size = at + 1;
+    asm volatile("" : "+r"(at)); /* keeps the mask, which the verifier needs */
+    state->line[at % LINE_BYTES] = byte;
+}
+
+/* Reads on in the line at `next`; 1 when there may be more of the request in this segment. A function of its own, which
+ * is verified once for all its calls. */
+__noinline int read_line(struct __sk_buff *skb, __u32 payload, __u32 length, __u32 seq)
+{
+    __u8 bytes[LINE_PIECE] = {};
+    struct socket_state *state;
+    struct bpf_sock *sk = skb->sk;
+    __u32 from, size, i;
+
+    if (!sk || !(sk = bpf_sk_fullsock(sk)) || !(state = bpf_sk_storage_get(&sockets, sk, 0, 0)))
+        return 0;
+    from = state->next - seq;
+    if (!in_lines(state->part) || from >= length)
+        return 0;
+    size = length - from < LINE_PIECE ? length - from : LINE_PIECE;
+    if (!load_bytes(skb, payload + from, bytes, size, LINE_PIECE))
+        return 0;
+    for (i = 0; i < LINE_PIECE && i < size; i++) {
+        put_byte(state, bytes[i]);
+        if (bytes[i] == '\n') {
+            state->next += i + 1;
+            take_line(state);
+            return 1;
+        }
+    }
+    state->next += size;
+    return 1;
+}
+
+/* Follows the request from `next` on, through this segment. */
+static __always_inline void read_lines(struct __sk_buff *skb, struct socket_state *state, const struct packet *packet)
+{
+    for (int i = 0; i < LINE_STEPS; i++)
+        if (!read_line(skb, packet->payload, packet->length, packet->seq))
+            break;
+    __s32 left = (__s32)(packet->seq + packet->length - state->next);
+    /* The lines are too many for one segment's steps, or went by before the ones in front of them. */
+    if (in_lines(state->part) && (left > 0 || (__s32)(state->seen - state->next) > 0)) {
+        count_place(UPSTAT_PLACE_FRAMING_UNKNOWN);
+        state->part = PART_OPEN;
+        if (left > 0)
+            state->next += left;
+        if ((__s32)(state->seen - state->next) > 0)
+            state->next = state->seen;
+    }
+}
+
+/* Where the request ends that begins at `begin` in the payload, as far as this segment tells. */
+static __always_inline void frame(struct __sk_buff *skb, struct socket_state *state, const struct packet *packet,
+                                  __u32 begin, int method)
+{
+    __u32 offset = packet->payload + begin;
+
+    state->line_size = 0;
+    state->chunked = 0;
+    state->length = 0;
+    state->next = packet->seq + begin;
+    if (is_whole(skb, packet, method)) {
+        state->next = packet->seq + packet->length;
+        state->part = PART_GUESSED;
+    } else if (!scan_head(skb, offset, packet->length - begin)) {
+        state->part = PART_HEAD;
+    } else if (skb->cb[HEAD_CHUNKED]) {
+        state->next += skb->cb[HEAD_END];
+        state->part = PART_CHUNK;
+    } else {
+        state->next += skb->cb[HEAD_END] + content_length(skb, offset);
+        state->part = PART_REQUEST;
+    }
+}
+
+/* A request's first segment is here. Its answer will begin at the number that this very segment acknowledges, since
+ * Traefik sends no request before the last answer was read whole. */
+static __always_inline void start(struct __sk_buff *skb, const struct bpf_sock *sk, struct socket_state *state,
+                                  const struct packet *packet, int method)
+{
     count_request(sk); /* before the answer can be counted */
     bpf_spin_lock(&state->lock);
     int missed = in_flight(state->stage);
-    state->stage = STAGE_STATUS;
+    state->stage = packet->syn ? STAGE_SYN : STAGE_STATUS;
     state->method = method;
     state->answer = packet->ack_seq;
-    state->next = framing.next;
-    state->sent = framing.sent;
     state->have = 0;
-    state->flags = (state->flags & ~(REQUEST_CHUNKED | REQUEST_OPEN | ANSWER_SKIPPED)) | framing.flags;
+    state->flags &= ~ANSWER_SKIPPED;
     bpf_spin_unlock(&state->lock);
     if (missed)
         count_event(sk, UPSTAT_UNANSWERED, UPSTAT_UNANSWERED_MISSED, 0);
+    if ((__s32)(state->seen - packet->seq) < 0)
+        state->seen = packet->seq;
+    if (in_lines(state->part))
+        read_lines(skb, state, packet);
 }
 
-/* The number of bytes in the payload before `seq`; negative where the payload begins behind it. */
-static __always_inline __s32 position(const struct packet *packet, __u32 seq)
-{
-    return (__s32)(seq - packet->seq);
-}
-
-/* Payload at or behind the end of a request whose end could not be told, or which ends with its last chunk. */
-static __always_inline void send_body(struct __sk_buff *skb, struct socket_state *state, const struct packet *packet)
+/* The request in flight is longer than its head said, or its end could not be told: all that is sent before its answer
+ * belongs to it. */
+static __always_inline void leave_open(struct socket_state *state, const struct packet *packet)
 {
     __u32 end = packet->seq + packet->length;
-    __u64 sent = state->flags & REQUEST_CHUNKED ? last_bytes(skb, packet, state->sent) : 0;
-    int ended = http_ends_chunks(sent);
 
-    bpf_spin_lock(&state->lock);
-    state->sent = sent;
+    if (state->part != PART_OPEN)
+        count_place(UPSTAT_PLACE_FRAMING_UNKNOWN);
+    state->part = PART_OPEN;
+    state->line_size = 0;
     if ((__s32)(end - state->next) > 0)
         state->next = end;
-    if (ended)
-        state->flags &= ~REQUEST_CHUNKED;
-    bpf_spin_unlock(&state->lock);
+}
+
+/* Reads the opening of a request byte by byte, as its segments bring it; 1 when all of it is in state->line. A function
+ * of its own, which is verified once. */
+__noinline int read_opening(struct __sk_buff *skb, __u32 payload, __u32 length, __u32 seq)
+{
+    struct socket_state *state;
+    struct bpf_sock *sk = skb->sk;
+    __u8 bytes[HTTP_OPENING_BYTES] = {};
+    __u32 from, size;
+
+    if (!sk || !(sk = bpf_sk_fullsock(sk)) || !(state = bpf_sk_storage_get(&sockets, sk, 0, 0)))
+        return 0;
+    from = state->next - seq;
+    if (from >= length)
+        return 0;
+    size = length - from < sizeof(bytes) ? length - from : sizeof(bytes);
+    if (!load_bytes(skb, payload + from, bytes, size, sizeof(bytes)))
+        return 0;
+    for (__u32 i = 0; i < HTTP_OPENING_BYTES && i < size; i++) {
+        put_byte(state, bytes[i]);
+        state->next++;
+        if ((!http_is_token(bytes[i]) && bytes[i] != HTTP_TLS) || state->line_size >= HTTP_OPENING_BYTES)
+            return 1;
+    }
+    return 0;
+}
+
+/* An opening that came in pieces is whole. */
+static __always_inline void start_in_pieces(struct __sk_buff *skb, const struct bpf_sock *sk,
+                                            struct socket_state *state, const struct packet *packet,
+                                            const __u8 *opening)
+{
+    state->part = PART_HEAD;
+    state->chunked = 0;
+    state->length = 0;
+    start(skb, sk, state, packet, http_method(opening));
 }
 
 /* What the payload says from `begin` on, on a connection that is at the beginning of a request. */
@@ -166,60 +291,85 @@ static __always_inline void send_opening(struct __sk_buff *skb, const struct bpf
 {
     __u8 bytes[HTTP_OPENING_BYTES] = {};
     __u32 size = packet->length - begin < sizeof(bytes) ? packet->length - begin : sizeof(bytes);
+    int pieces = state->line_size != 0;
 
-    if (!load_bytes(skb, packet->payload + begin, bytes, size, sizeof(bytes)))
+    if (!pieces && !load_bytes(skb, packet->payload + begin, bytes, size, sizeof(bytes)))
         return;
-    switch (http_opening(bytes)) {
-    case HTTP_OPENING_REQUEST:
-        send_request(skb, sk, state, packet, begin, http_method(bytes));
-        return;
-    case HTTP_OPENING_TLS:
-        give_up(sk, state, UPSTAT_UNREAD_TLS);
-        return;
-    case HTTP_OPENING_HTTP2:
-        give_up(sk, state, UPSTAT_UNREAD_HTTP2);
-        return;
-    default:
-        if (state->stage == STAGE_FRESH) {
-            give_up(sk, state, UPSTAT_UNREAD_OTHER);
+    enum http_opening opening = pieces ? HTTP_OPENING_PARTIAL : http_opening(bytes, size);
+    if (opening == HTTP_OPENING_PARTIAL) {
+        if (!read_opening(skb, packet->payload, packet->length, packet->seq))
             return;
+        __builtin_memcpy(bytes, state->line, sizeof(bytes));
+        opening = http_opening(bytes, HTTP_OPENING_BYTES);
+        pieces = 1;
+    }
+    if (opening == HTTP_OPENING_REQUEST) {
+        if (pieces) {
+            start_in_pieces(skb, sk, state, packet, bytes);
+        } else {
+            frame(skb, state, packet, begin, http_method(bytes));
+            start(skb, sk, state, packet, http_method(bytes));
         }
-        /* Where the next request should begin stands something else: its predecessor was longer than its head said. */
-        bpf_spin_lock(&state->lock);
-        state->flags |= REQUEST_OPEN;
-        bpf_spin_unlock(&state->lock);
-        count_place(UPSTAT_PLACE_FRAMING_UNKNOWN);
-        send_body(skb, state, packet);
+    } else if (opening == HTTP_OPENING_TLS) {
+        give_up(sk, state, UPSTAT_UNREAD_TLS);
+    } else if (opening == HTTP_OPENING_HTTP2) {
+        give_up(sk, state, UPSTAT_UNREAD_HTTP2);
+    } else if (state->stage == STAGE_FRESH) {
+        give_up(sk, state, UPSTAT_UNREAD_OTHER);
+    } else {
+        leave_open(state, packet); /* the last request was longer than its head said */
     }
 }
 
-/* Whether what is sent now can only be more of the last request's body, whose length is not known. A chunked body that
- * was answered early may have ended with trailers: then the next bytes, if they begin a request, are one. */
-static __always_inline int continues(const struct socket_state *state, __u8 stage)
+/* The number of bytes in the payload before `seq`; negative where the payload begins behind it. */
+static __always_inline __s32 position(const struct packet *packet, __u32 seq)
 {
-    if (state->flags & REQUEST_CHUNKED)
-        return in_flight(stage) || !http_ends_lines(state->sent);
-    return state->flags & REQUEST_OPEN && in_flight(stage);
+    return (__s32)(seq - packet->seq);
+}
+
+/* Payload that begins behind `next`: what stands between was lost before it came here, and will be sent again, but this
+ * will not. */
+static __always_inline void skip(struct socket_state *state, const struct packet *packet)
+{
+    __u32 end = packet->seq + packet->length;
+
+    count_place(UPSTAT_PLACE_REQUEST_GAP);
+    if ((__s32)(end - state->seen) > 0 || (__s32)(state->seen - state->next) < 0)
+        state->seen = end;
+}
+
+/* Whether what is sent while a request is in flight begins another: only where the first one's end is known. */
+static __always_inline int begins_another(struct __sk_buff *skb, const struct socket_state *state,
+                                          const struct packet *packet, __u32 begin)
+{
+    __u8 bytes[HTTP_OPENING_BYTES] = {};
+    __u32 size = packet->length - begin < sizeof(bytes) ? packet->length - begin : sizeof(bytes);
+
+    return state->part == PART_REQUEST && load_bytes(skb, packet->payload + begin, bytes, size, sizeof(bytes)) &&
+           http_method(bytes) >= 0;
 }
 
 /* Payload on a connection to a server. */
 static __always_inline void send_payload(struct __sk_buff *skb, const struct bpf_sock *sk, struct socket_state *state,
                                          const struct packet *packet)
 {
-    __u8 stage = state->stage;
-    __s32 begin = stage == STAGE_FRESH ? 0 : position(packet, state->next);
+    int flies = in_flight(state->stage);
+    __s32 begin = position(packet, state->next);
 
     if (begin >= (__s32)packet->length)
         return; /* body of a known length, or sent before */
-    if (continues(state, stage)) {
-        send_body(skb, state, packet);
-        return;
+    if (begin < 0) {
+        if (flies && (in_lines(state->part) || state->part == PART_OPEN))
+            leave_open(state, packet);
+        else
+            skip(state, packet);
+    } else if (in_lines(state->part)) {
+        read_lines(skb, state, packet);
+    } else if (flies && !begins_another(skb, state, packet, begin)) {
+        leave_open(state, packet);
+    } else {
+        send_opening(skb, sk, state, packet, begin);
     }
-    if (begin < 0) { /* what stands at `next` was lost before it came here, and will be sent again */
-        count_place(UPSTAT_PLACE_REQUEST_GAP);
-        return;
-    }
-    send_opening(skb, sk, state, packet, begin);
 }
 
 /* The state of a connection that is older than the programs, made at the first payload seen of it: a server's if a
@@ -244,7 +394,7 @@ static __always_inline struct socket_state *recognise(struct __sk_buff *skb, str
     }
     state = make_state(sk, STAGE_IDLE, 0);
     if (state)
-        state->next = packet->seq;
+        expect_request(state, packet->seq);
     return state;
 }
 

@@ -15,6 +15,7 @@
 enum stage {
     STAGE_FRESH,   /* connected by this host, nothing sent yet */
     STAGE_IDLE,    /* speaks HTTP/1, no request in flight */
+    STAGE_SYN,     /* a request in flight in the SYN (TCP Fast Open): the SYN-ACK will say where its answer begins */
     STAGE_STATUS,  /* a request in flight, its status line awaited */
     STAGE_INTERIM, /* a request in flight, inside the head of an interim answer */
     STAGE_CLIENT,  /* accepted by this host: not a server's */
@@ -25,26 +26,44 @@ enum socket_flag {
     SOCKET_WATCHED = 1,  /* sockops will tell of its end */
     SOCKET_RESET = 2,    /* the peer sent a RST */
     SOCKET_FINISHED = 4, /* the peer sent a FIN */
-    REQUEST_CHUNKED = 8, /* the request's body ends with its last chunk */
-    REQUEST_OPEN = 16,   /* where the request ends could not be told */
-    ANSWER_SKIPPED = 32, /* bytes from `skipped` on went by before those at `answer` */
+    ANSWER_SKIPPED = 8,  /* bytes from `skipped` on went by before those at `answer` */
+};
+
+/* What stands at socket_state.next. */
+enum part {
+    PART_REQUEST, /* the next request */
+    PART_GUESSED, /* the same, if the last one had no body; its head was not read for that */
+    PART_OPEN,    /* more of a request whose end could not be told; once it is answered, the next one */
+    PART_HEAD,    /* a line of the request's head, or the rest of it */
+    PART_CHUNK,   /* a chunk's first line, or the rest of it */
+    PART_TRAILER, /* a line behind the last chunk, or the rest of it */
 };
 
 /* Bytes of an answer that came before the ones awaited are kept up to here. */
 #define WINDOW_BYTES 64
 
+/* A line of a request is told by its first bytes: "Content-Length: " and 16 digits. */
+#define LINE_BYTES 32
+
 struct socket_state {
     struct bpf_spin_lock lock;
     __u32 answer;  /* in flight: sequence number of the next byte of the answer to be read */
-    __u32 next;    /* sequence number at which the next request begins; with REQUEST_CHUNKED or _OPEN: at least */
     __u32 skipped; /* see ANSWER_SKIPPED */
-    __u64 have;    /* which bytes of the window are there; bit and byte of sequence number s stand at s % 64 */
     __u8 stage;
     __u8 flags;
     __u8 method;
+    /* From here to `line`: only for egress, which runs under the socket's own lock. */
+    __u8 part;      /* enum part */
+    __u32 next;     /* sequence number of the next byte of the request, or of the next request, to be read */
+    __u32 seen;     /* the end of the furthest segment that went by unread, because `next` was not in it */
+    __u32 length;   /* PART_HEAD: what Content-Length said */
+    __u8 chunked;   /* PART_HEAD: Transfer-Encoding was there */
+    __u8 line_size; /* bytes of `line` that are there; saturates */
+    __u16 unused;
+    __u64 have; /* which bytes of the window are there; bit and byte of sequence number s stand at s % 64 */
     __u32 tail; /* the last bytes of an interim head, the newest lowest */
+    __u8 line[LINE_BYTES];
     __u8 window[WINDOW_BYTES];
-    __u64 sent; /* with REQUEST_CHUNKED: the last bytes sent, the newest lowest; only egress uses it */
 };
 
 struct {
@@ -57,7 +76,16 @@ struct {
 
 static __always_inline int in_flight(__u8 stage)
 {
-    return stage == STAGE_STATUS || stage == STAGE_INTERIM;
+    return stage == STAGE_STATUS || stage == STAGE_INTERIM || stage == STAGE_SYN;
+}
+
+/* The next request begins at `seq`. */
+static __always_inline void expect_request(struct socket_state *state, __u32 seq)
+{
+    state->part = PART_REQUEST;
+    state->line_size = 0;
+    state->next = seq;
+    state->seen = seq;
 }
 
 /* The state of a socket that has none yet. */

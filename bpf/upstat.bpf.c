@@ -20,7 +20,7 @@ static __always_inline struct bpf_sock *enter(struct __sk_buff *skb, struct pack
         count_place(UPSTAT_PLACE_NO_SOCKET);
         return 0;
     }
-    if (!read_packet(skb, packet) || (!packet->length && !packet->fin && !packet->rst))
+    if (!read_packet(skb, packet) || (!packet->length && !packet->syn && !packet->fin && !packet->rst))
         return 0;
     return sk;
 }
@@ -34,19 +34,32 @@ int upstat_egress(struct __sk_buff *skb)
 
     if (!sk)
         return 1;
-    int sends = packet.length && packet.ack && !packet.syn;
-    if (packet.length && !sends)
-        count_place(UPSTAT_PLACE_SYN_DATA);
     state = bpf_sk_storage_get(&sockets, sk, 0, 0);
-    if (!state && sends)
+    if (!state && packet.length)
         state = recognise(skb, sk, &packet);
     if (!state || state->stage == STAGE_CLIENT || state->stage == STAGE_UNREAD)
         return 1;
-    if (sends)
+    if (packet.syn)
+        expect_request(state, packet.seq);
+    if (packet.length)
         send_payload(skb, sk, state, &packet);
     if ((packet.fin || packet.rst) && !(state->flags & SOCKET_WATCHED))
         end_unwatched(sk, state);
     return 1;
+}
+
+/* The server's SYN-ACK. */
+static __always_inline void connected(struct __sk_buff *skb, const struct bpf_sock *sk, struct socket_state *state,
+                                      const struct packet *packet)
+{
+    bpf_spin_lock(&state->lock);
+    if (state->stage == STAGE_SYN) {
+        state->answer = packet->seq;
+        state->stage = STAGE_STATUS;
+    }
+    bpf_spin_unlock(&state->lock);
+    if (has_mptcp(skb, packet->payload, packet->options))
+        give_up(sk, state, UPSTAT_UNREAD_MPTCP);
 }
 
 SEC("cgroup_skb/ingress")
@@ -61,6 +74,8 @@ int upstat_ingress(struct __sk_buff *skb)
     state = bpf_sk_storage_get(&sockets, sk, 0, 0);
     if (!state || state->stage == STAGE_CLIENT || state->stage == STAGE_UNREAD)
         return 1;
+    if (packet.syn)
+        connected(skb, sk, state, &packet);
     if (packet.length && in_flight(state->stage))
         receive_payload(skb, sk, state, &packet);
     if (packet.fin)
@@ -74,14 +89,16 @@ int upstat_ingress(struct __sk_buff *skb)
 }
 
 /* A connection that this host opens; asks to be told of its end. */
-static __always_inline void opened(struct bpf_sock_ops *ops, struct bpf_sock *sk)
+static __always_inline struct socket_state *opened(struct bpf_sock_ops *ops, struct bpf_sock *sk)
 {
+    int known = ops->bpf_sock_ops_cb_flags & BPF_SOCK_OPS_STATE_CB_FLAG; /* but there was no memory for its state */
     int refused = bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
 
     if (refused)
         count_place(UPSTAT_PLACE_CALLBACK_REFUSED);
-    make_state(sk, STAGE_FRESH, refused ? 0 : SOCKET_WATCHED);
-    count_event(sk, UPSTAT_CONNECT, 0, 0);
+    if (!known || ops->op == BPF_SOCK_OPS_TCP_CONNECT_CB)
+        count_event(sk, UPSTAT_CONNECT, 0, 0);
+    return make_state(sk, STAGE_FRESH, refused ? 0 : SOCKET_WATCHED);
 }
 
 /* An attempt that ended in SYN_SENT. One that was closed before it had to repeat its SYN lost a race
@@ -122,8 +139,11 @@ int upstat_sockops(struct bpf_sock_ops *ops)
         break;
     case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
         /* Has its state already, unless its SYN left before the programs came. */
-        if (!bpf_sk_storage_get(&sockets, sk, 0, 0))
-            opened(ops, sk);
+        state = bpf_sk_storage_get(&sockets, sk, 0, 0);
+        if (!state)
+            state = opened(ops, sk);
+        if (state && state->stage == STAGE_FRESH)
+            expect_request(state, ops->snd_una);
         break;
     case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
         make_state(sk, STAGE_CLIENT, 0);

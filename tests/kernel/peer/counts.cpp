@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "counts.hpp"
+
+#include <bpf/bpf.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <stdexcept>
+#include <utility>
+
+#include "base/time.hpp"
+#include "layout.h"
+#include "poll/reader.hpp"
+
+namespace upstat::peer {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+/// Enough for one case; small maps are read fast.
+constexpr MapSizes sizes{.totals = 1024, .requests = 64};
+
+/// The cgroup v2 that this process is in.
+fs::path own_cgroup() {
+    std::string mount;
+    std::ifstream mounts("/proc/self/mounts");
+    for (std::string device, directory, type, rest; mounts >> device >> directory >> type && std::getline(mounts, rest);) {
+        if (type == "cgroup2") {
+            mount = directory;
+        }
+    }
+    std::ifstream groups("/proc/self/cgroup");
+    for (std::string line; std::getline(groups, line);) {
+        if (!mount.empty() && line.starts_with("0::")) {
+            return mount + line.substr(3);
+        }
+    }
+    throw std::runtime_error("no cgroup v2 is mounted here");
+}
+
+void move_to(const fs::path& cgroup) {
+    std::ofstream processes(cgroup / "cgroup.procs");
+    processes << ::getpid() << std::flush;
+    if (!processes) {
+        throw std::runtime_error("cannot move to the cgroup " + cgroup.string());
+    }
+}
+
+template <typename T>
+T must(Result<T> result) {
+    if (!result) {
+        throw std::runtime_error(result.error().text());
+    }
+    return std::move(*result);
+}
+
+template <typename Key>
+void clear(int map) {
+    Key key;
+    while (bpf_map_get_next_key(map, nullptr, &key) == 0) {
+        bpf_map_delete_elem(map, &key);
+    }
+}
+
+}  // namespace
+
+Counts::Counts() : home_(own_cgroup()) {
+    const auto name = "upstat-peer-" + std::to_string(::getpid());
+    pins_ = fs::path("/sys/fs/bpf") / name;
+    cgroup_ = home_ / name;
+    fs::create_directory(cgroup_);
+    move_to(cgroup_);
+    counter_ = std::make_unique<Counter>(must(Counter::open(pins_, sizes)));
+    if (const auto attached = counter_->attach(cgroup_, {}); !attached) {
+        throw std::runtime_error(attached.error().text());
+    }
+}
+
+Counts::~Counts() {
+    counter_.reset();
+    std::error_code ignored;
+    if (const auto detached = Counter::detach(pins_); detached) {
+        move_to(home_);
+        fs::remove(cgroup_, ignored);
+    }
+}
+
+Counted Counts::take(const Server& server) {
+    const auto maps = counter_->maps();
+    auto snapshot = must(read_snapshot(
+        {.totals = maps.totals, .requests = maps.requests, .places = maps.places, .programs = {}}, Time{}));
+    clear<upstat_total_key>(maps.totals);
+    clear<upstat_server_key>(maps.requests);
+    Counted counted{.server = std::move(snapshot.servers[server]), .places = {}};
+    for (const auto& [place, count] : snapshot.kernel_errors) {
+        if (const auto since = count - std::exchange(places_[place], count); since != 0) {
+            counted.places[place] = since;
+        }
+    }
+    return counted;
+}
+
+}  // namespace upstat::peer

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+
+#include "counts.hpp"
+#include "schedule.hpp"
+#include "wire.hpp"
+
+namespace upstat::peer {
+
+/// Plays one case on the wire, with a server address of its own, and compares what was counted with the case's
+/// `expect` lines. Returns what is wrong, empty where all is right.
+std::string play(Wire& wire, Counts& counts, const Case& schedule);
+
+}  // namespace upstat::peer
