@@ -192,10 +192,4 @@ HTTP_INLINE __s64 http_chunk_size(const __u8 *line)
     return -1;
 }
 
-/* Whether four bytes are an empty line behind a line. */
-HTTP_INLINE int http_is_empty_line(const __u8 *bytes)
-{
-    return bytes[0] == '\r' && bytes[1] == '\n' && bytes[2] == '\r' && bytes[3] == '\n';
-}
-
 #endif

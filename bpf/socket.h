@@ -32,7 +32,6 @@ enum socket_flag {
 /* What stands at socket_state.next. */
 enum part {
     PART_REQUEST, /* the next request */
-    PART_GUESSED, /* the same, if the last one had no body; its head was not read for that */
     PART_OPEN,    /* more of a request whose end could not be told; once it is answered, the next one */
     PART_HEAD,    /* a line of the request's head, or the rest of it */
     PART_CHUNK,   /* a chunk's first line, or the rest of it */

@@ -1,5 +1,317 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "generate.hpp"
+
+#include <rapidcheck.h>
+#include <spdlog/fmt/fmt.h>
+
+#include <algorithm>
+#include <array>
+#include <iostream>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "play.hpp"
+#include "schedule.hpp"
+
 namespace upstat::peer {
-bool generate(Wire&, Counts&, std::uint64_t, int) { return true; }
+
+namespace {
+
+/// Random decisions. Each of them taken as 0 is the plainest; so a failing schedule shrinks by making the numbers fewer
+/// and smaller.
+class Choices {
+  public:
+    explicit Choices(std::span<const std::uint16_t> numbers) : numbers_(numbers) {}
+
+    /// 0 to below - 1.
+    std::size_t next(std::size_t below) {
+        if (at_ == numbers_.size() || below == 0) {
+            return 0;
+        }
+        return numbers_[at_++] % below;
+    }
+
+    bool one_in(std::size_t n) { return next(n) == n - 1; }
+
+    template <typename T, std::size_t N>
+    const T& of(const std::array<T, N>& all) {
+        return all.at(next(N));
+    }
+
+  private:
+    std::span<const std::uint16_t> numbers_;
+    std::size_t at_ = 0;
+};
+
+constexpr std::array<std::string_view, 6> methods{"GET", "POST", "HEAD", "PUT", "DELETE", "PROPFIND"};
+constexpr std::array<int, 10> codes{200, 404, 204, 500, 301, 413, 503, 599, 401, 226};
+
+/// What bodies are made of: all that a wrong reader would take for something else.
+constexpr std::array<std::string_view, 10> fragments{"x",
+                                                     "GET /b HTTP/1.1\r\nHost: b\r\n\r\n",
+                                                     "HTTP/1.1 500 Oh\r\n\r\n",
+                                                     "0\r\n\r\n",
+                                                     "\r\n\r\n",
+                                                     "\n",
+                                                     "HTTP/1.1 100 Continue\r\n\r\n",
+                                                     "5\r\nhello\r\n",
+                                                     "POST ",
+                                                     "Content-Length: 7\r\n"};
+
+std::string body(Choices& choices) {
+    std::string text;
+    for (auto n = choices.next(6); n > 0; n--) {
+        text += choices.of(fragments);
+    }
+    if (choices.one_in(12)) {
+        text += std::string(choices.next(4000), '.');
+    }
+    return text;
 }
+
+std::string chunked(Choices& choices, std::string_view text) {
+    std::string all;
+    while (!text.empty()) {
+        const auto size = 1 + choices.next(text.size());
+        const auto* extension = choices.one_in(5) ? ";name=\"value\"" : "";
+        all += choices.one_in(2) ? fmt::format("{:x}{}\r\n", size, extension) : fmt::format("{:X}{}\r\n", size, extension);
+        all += text.substr(0, size);
+        all += "\r\n";
+        text.remove_prefix(size);
+    }
+    return all + (choices.one_in(4) ? "0\r\nTrailer: GET / HTTP/1.1\r\n\r\n" : "0\r\n\r\n");
+}
+
+/// A request: the part up to which its server may wait before it answers, and the rest.
+struct Request {
+    std::string_view method;
+    std::string head;
+    std::string body;
+};
+
+Request request(Choices& choices) {
+    Request made{.method = choices.of(methods), .head = {}, .body = {}};
+    made.head = fmt::format("{} /a HTTP/1.1\r\nHost: a\r\n", made.method);
+    const auto framing = choices.next(4);
+    if (framing == 1 || framing == 3) {
+        made.body = body(choices);
+    } else if (framing == 2) {
+        made.body = chunked(choices, body(choices));
+    }
+    if (choices.one_in(10)) {
+        made.head += "Cookie: " + std::string(choices.next(3000), 'c') + "\r\n";
+    }
+    if (framing == 2) {
+        made.head += choices.one_in(2) ? "transfer-encoding: chunked\r\n" : "Transfer-Encoding: chunked\r\n";
+    } else if (framing != 0) {
+        made.head += fmt::format("{}{}\r\n", choices.one_in(2) ? "content-length:" : "Content-Length: ", made.body.size());
+    }
+    made.head += "\r\n";
+    return made;
+}
+
+/// Ascending places at which `size` bytes are cut; the last is `size`.
+std::vector<std::size_t> cuts(Choices& choices, std::size_t size, std::size_t most) {
+    std::vector<std::size_t> places;
+    for (auto n = choices.next(most + 1); n > 0; n--) {
+        places.push_back(1 + choices.next(choices.one_in(2) ? std::min<std::size_t>(size, 16) : size));
+    }
+    places.push_back(size);
+    std::ranges::sort(places);
+    const auto [first, last] = std::ranges::unique(places);
+    places.erase(first, last);
+    return places;
+}
+
+class Schedule {
+  public:
+    explicit Schedule(Choices choices) : choices_(choices) {}
+
+    std::string write() {
+        settings();
+        line("connect");
+        for (auto n = 1 + choices_.next(4); n > 0; n--) {
+            exchange();
+        }
+        end();
+        return text_ + expectations_;
+    }
+
+  private:
+    void line(const std::string& what) { text_ += what + "\n"; }
+
+    void settings() {
+        if (const auto family = choices_.next(6); family == 4) {
+            line("set ipv6");
+        } else if (family == 5) {
+            line("set mapped");
+        }
+        if (choices_.one_in(3)) {
+            line(fmt::format("set isn {}", 4294967295U - choices_.next(300)));
+        }
+        if (choices_.one_in(4)) {
+            line(fmt::format("set client-first {}", 4294967295U - choices_.next(300)));
+        }
+        if (choices_.one_in(6)) {
+            line(fmt::format("set mss {}", 600 + choices_.next(800)));
+        }
+    }
+
+    void send(std::string_view data) {
+        std::size_t from = 0;
+        for (const auto to : cuts(choices_, data.size(), choices_.one_in(3) ? 4 : 1)) {
+            if (to > from) {
+                line("send " + quote(data.substr(from, to - from)));
+            }
+            from = to;
+        }
+    }
+
+    /// The same, but the peer says nothing until all of it was sent twice.
+    void send_twice(std::string_view data) {
+        line("acks off");
+        send(data);
+        line("ack 3");
+        line("acks on");
+        line("ack");
+        line("taken");
+    }
+
+    void exchange() {
+        const auto asked = request(choices_);
+        const bool early = !asked.body.empty() && choices_.one_in(4);
+        const bool waits = !asked.body.empty() && !early && choices_.one_in(4);
+        if (early || waits) {
+            send(asked.head);
+            if (waits) {
+                line("reply " + quote("HTTP/1.1 100 Continue\r\n\r\n"));
+                line("receive all");
+            }
+        } else if (choices_.one_in(5)) {
+            send_twice(asked.head + asked.body);
+        } else {
+            send(asked.head + asked.body);
+        }
+        if (waits) {
+            send(asked.body);
+        }
+        answer(asked.method);
+        if (early) {
+            send(asked.body);
+        }
+    }
+
+    void answer(std::string_view method) {
+        std::string interim;
+        for (auto n = choices_.next(6); n > 3; n--) {
+            interim += choices_.of(std::array<std::string_view, 3>{"HTTP/1.1 100 Continue\r\n\r\n", "HTTP/1.1 102 \r\n\r\n",
+                                                                   "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"});
+        }
+        const auto code = choices_.of(codes);
+        const auto* version = choices_.one_in(6) ? "HTTP/1.0" : "HTTP/1.1";
+        const auto* reason = choices_.one_in(3) ? "" : " Because";
+        const auto text = interim + fmt::format("{} {}{}\r\nA: b\r\n\r\n", version, code, reason) + body(choices_);
+        line("say " + quote(text));
+        // Of an interim head, what overtakes the rest is kept for 64 bytes only; what lies beyond is counted as such.
+        deliver(text.size(), interim.size() + 13 <= 64);
+        line("receive all");
+        said_ += text.size();
+        expectations_ += fmt::format("expect {} {}\n", code, method == "PROPFIND" ? "EXTENSION_METHOD" : method);
+    }
+
+    /// All of the answer's bytes, in segments of any cut; in any order where `shuffled`; some of them more than once, and
+    /// with them old ones.
+    void deliver(std::size_t size, bool shuffled) {
+        std::vector<std::pair<long, long>> segments;
+        long from = 0;
+        for (const auto to : cuts(choices_, size, 5)) {
+            segments.emplace_back(from, static_cast<long>(to));
+            from = static_cast<long>(to);
+        }
+        for (std::size_t left = segments.size(); shuffled && left > 1; left--) {
+            std::swap(segments[left - 1], segments[left - 1 - choices_.next(left)]);
+        }
+        for (auto n = choices_.next(7); n > 4; n--) {
+            repeat(segments, static_cast<long>(size), shuffled);
+        }
+        for (const auto& [begin, end] : segments) {
+            line(fmt::format("seg {} {}", begin, end));
+        }
+    }
+
+    /// One more segment at a random place: bytes that came before, or will come.
+    void repeat(std::vector<std::pair<long, long>>& segments, long size, bool shuffled) {
+        const auto place = choices_.next(segments.size() + 1);
+        long known = 0;  // up to here the bytes have come by then
+        for (std::size_t at = 0; at < place; at++) {
+            known = std::max(known, segments[at].second);
+        }
+        const auto back = static_cast<long>(choices_.next(std::min<std::size_t>(said_, 3000) + 1));
+        const auto end = shuffled ? size : known;
+        if (end + back == 0) {
+            return;
+        }
+        const auto begin = static_cast<long>(choices_.next(static_cast<std::size_t>(end + back))) - back;
+        const auto length = 1 + static_cast<long>(choices_.next(static_cast<std::size_t>(end - begin)));
+        segments.insert(segments.begin() + static_cast<std::ptrdiff_t>(place), {begin, begin + length});
+    }
+
+    /// How the connection ends, perhaps with one more request in flight.
+    void end() {
+        const auto how = choices_.next(5);
+        const auto flying = how != 0 && choices_.one_in(2);
+        if (flying) {
+            send(fmt::format("{} /last HTTP/1.1\r\nHost: a\r\n\r\n", choices_.of(methods)));
+        }
+        constexpr std::array<std::string_view, 5> ends{"", "rst", "fin", "close", "abort"};
+        constexpr std::array<std::string_view, 5> reasons{"", "reset", "closed", "aborted", "aborted"};
+        line(std::string(ends.at(how)));
+        if (flying) {
+            expectations_ += fmt::format("expect unanswered {}\n", reasons.at(how));
+        }
+    }
+
+    Choices choices_;
+    std::string text_;
+    std::string expectations_;
+    std::size_t said_ = 0;  ///< bytes of the answers before this one
+};
+
+using Numbers = std::vector<std::uint16_t>;
+
+std::string schedule_of(const Numbers& numbers) {
+    return "case generated\n" + Schedule(Choices(numbers)).write();
+}
+
+}  // namespace
+
+bool generate(Wire& wire, Counts& counts, std::uint64_t seed, int count) {
+    const auto numbers = rc::gen::resize(
+        300, rc::gen::container<Numbers>(rc::gen::map(rc::gen::arbitrary<std::uint32_t>(), [](std::uint32_t number) {
+            return static_cast<std::uint16_t>(number);
+        })));
+    rc::detail::TestParams parameters;
+    parameters.seed = seed;
+    parameters.maxSuccess = count;
+    const auto property = [&] {
+        const auto text = schedule_of(*numbers);
+        const auto wrong = play(wire, counts, parse_cases(text, "generated").at(0));
+        if (!wrong.empty()) {
+            RC_FAIL(wrong + "\n" + text);
+        }
+    };
+    const auto result = rc::detail::checkTestable(property, rc::detail::TestMetadata{.id = "schedules", .description = {}},
+                                                  parameters);
+    rc::detail::FailureResult failure;
+    if (result.match(failure)) {
+        fmt::print("FAILED after {} schedules of seed {}; the smallest that fails:\n{}\n", failure.numSuccess, seed,
+                   failure.description);
+        return false;
+    }
+    fmt::print("{} schedules of seed {}: 0 missed, 0 doubled\n", count, seed);
+    return true;
+}
+
+}  // namespace upstat::peer

@@ -97,16 +97,16 @@ struct Connection {
     Settings settings;
     std::string stream;            ///< all that the peer has to say
     std::size_t base = 0;          ///< where the last `say` begins in it
-    std::uint32_t awaited = 0;     ///< the next byte of the client's: what the peer acknowledges
+    std::uint32_t awaited = 0;     ///< the next byte of the client's
+    std::uint32_t acked = 0;       ///< what the peer acknowledges: the same, unless `acks off`
     std::size_t sent = 0;          ///< bytes that the client has written
     std::size_t taken = 0;         ///< of those, bytes that the peer has
     std::map<std::int32_t, std::size_t> early;  ///< segments beyond a gap: distance from `awaited`, size
     std::size_t read = 0;          ///< bytes that the client has read
     bool acks = true;
     bool knows_client = false;
-    std::uint8_t last_flags = 0;
     Segment last;                  ///< of the client's
-    std::uint32_t finished = 0;    ///< 1 once the peer's FIN took a number
+    std::uint32_t finished = 0;    ///< 1 once the peer's FIN took a number: that behind the stream
 
     [[nodiscard]] std::uint32_t seq(std::size_t offset) const {
         return settings.isn + 1 + static_cast<std::uint32_t>(offset);
@@ -247,7 +247,7 @@ class Player {
                                        .rcv_wnd = 65535, .rcv_wup = settings.isn + 1};
         check(::setsockopt(socket.get(), IPPROTO_TCP, TCP_REPAIR_WINDOW, &window, sizeof(window)) == 0, "repair window");
         set_option(socket, IPPROTO_TCP, TCP_REPAIR, TCP_REPAIR_OFF_NO_WP);
-        connection.awaited = settings.client_first;
+        connection.awaited = connection.acked = settings.client_first;
         connection.knows_client = true;
         sockaddr_storage name{};
         socklen_t size = sizeof(name);
@@ -357,18 +357,19 @@ class Player {
 
     // ---- the peer
 
-    Segment segment(std::uint8_t flags, std::size_t offset) {
-        auto& connection = now();
+    static Segment from_peer(const Connection& connection, std::uint8_t flags, std::size_t offset) {
         return {.from = connection.remote,
                 .to = connection.local,
-                .seq = connection.seq(offset) + connection.finished,
-                .ack_seq = connection.awaited,
+                .seq = connection.seq(offset) + (offset == connection.stream.size() ? connection.finished : 0),
+                .ack_seq = connection.acked,
                 .flags = flags,
                 .window = connection.settings.window,
                 .options = {},
                 .ip_options = connection.settings.ip_options,
                 .payload = {}};
     }
+
+    Segment segment(std::uint8_t flags, std::size_t offset) { return from_peer(now(), flags, offset); }
 
     /// The peer accepts. With words: data in the very SYN-ACK.
     void syn_ack(const Words& words) {
@@ -421,7 +422,6 @@ class Player {
         const auto from = offset(word(words, 0));
         const auto to = offset(word(words, 1));
         auto made = segment(Flag::ack | Flag::psh, from);
-        made.seq = now().seq(from);
         made.payload = now().stream.substr(from, to - from);
         if (words.size() > 2 && words[2] == "fin") {
             made.flags |= Flag::fin;
@@ -468,7 +468,12 @@ class Player {
         take(0);
     }
 
-    void acks(const Words& words) { now().acks = word(words, 0) == "on"; }
+    void acks(const Words& words) {
+        now().acks = word(words, 0) == "on";
+        if (now().acks) {
+            now().acked = now().awaited;
+        }
+    }
 
     void window(const Words& words) {
         now().settings.window = static_cast<std::uint16_t>(to_number(word(words, 0)));
@@ -494,6 +499,7 @@ class Player {
         auto& connection = now();
         const auto size = static_cast<std::uint32_t>(connection.last.payload.size());
         connection.awaited -= size;
+        connection.acked = connection.awaited;
         connection.taken -= size;
     }
 
@@ -539,18 +545,16 @@ class Player {
         connection.last = segment;
         if ((segment.flags & Flag::syn) != 0) {
             connection.local = segment.from;
-            connection.awaited = segment.seq + 1;
+            connection.awaited = connection.acked = segment.seq + 1;
             connection.knows_client = true;
             connection.taken = 0;
             if (!segment.payload.empty() && connection.settings.fastopen) {
                 advance(connection, segment.seq + 1, segment.payload.size());
+                connection.acked = connection.awaited;
             }
             return;
         }
         if (segment.payload.empty() && (segment.flags & Flag::fin) == 0) {
-            return;
-        }
-        if (!connection.acks) {
             return;
         }
         advance(connection, segment.seq, segment.payload.size());
@@ -558,15 +562,10 @@ class Player {
             segment.seq + static_cast<std::uint32_t>(segment.payload.size()) == connection.awaited) {
             connection.awaited++;
         }
-        wire_.send({.from = connection.remote,
-                    .to = connection.local,
-                    .seq = connection.seq(connection.stream.size()) + connection.finished,
-                    .ack_seq = connection.awaited,
-                    .flags = Flag::ack,
-                    .window = connection.settings.window,
-                    .options = {},
-                    .ip_options = connection.settings.ip_options,
-                    .payload = {}});
+        if (connection.acks) {
+            connection.acked = connection.awaited;
+            wire_.send(from_peer(connection, Flag::ack, connection.stream.size()));
+        }
     }
 
     /// In order or not: what is there without a gap is taken.

@@ -248,7 +248,7 @@ std::vector<Case> parse_cases(std::string_view text, const std::string& file) {
     return Reader(file).read(text);
 }
 
-std::string quoted(std::string_view text) {
+std::string quote(std::string_view text) {
     std::string result = "\"";
     for (const char byte : text) {
         const auto value = static_cast<unsigned char>(byte);

@@ -24,6 +24,6 @@ struct Case {
 std::vector<Case> parse_cases(std::string_view text, const std::string& file);
 
 /// `text` as a quoted word of the language.
-std::string quoted(std::string_view text);
+std::string quote(std::string_view text);
 
 }  // namespace upstat::peer
