@@ -229,4 +229,17 @@ static __always_inline void receive_payload(struct __sk_buff *skb, const struct 
     end_unanswered(sk, state, UPSTAT_UNANSWERED_UNPARSED);
 }
 
+/* Whether the kernel will take a RST: it must stand at the next byte that is awaited (RFC 5961), which is known while a
+ * request is in flight. */
+static __always_inline int takes_reset(struct socket_state *state, const struct packet *packet)
+{
+    bpf_spin_lock(&state->lock);
+    __u32 ahead = packet->seq - state->answer;
+    int known = in_flight(state->stage) && state->stage != STAGE_SYN && !(state->flags & ANSWER_SKIPPED);
+    __u64 before = bits_at(state->answer, ahead), through = bits_at(state->answer, ahead + 1);
+    int taken = !known || (ahead < WINDOW_BYTES && (state->have & through) == before);
+    bpf_spin_unlock(&state->lock);
+    return taken;
+}
+
 #endif

@@ -80,7 +80,7 @@ int upstat_ingress(struct __sk_buff *skb)
         receive_payload(skb, sk, state, &packet);
     if (packet.fin)
         note(state, SOCKET_FINISHED);
-    if (packet.rst) {
+    if (packet.rst && takes_reset(state, &packet)) {
         note(state, SOCKET_RESET);
         if (!(state->flags & SOCKET_WATCHED))
             end_unwatched(sk, state);
