@@ -6,7 +6,7 @@
 #include "socket.h"
 
 /* Steps that one segment may take: each reads up to WINDOW_BYTES of interim heads. */
-#define ANSWER_STEPS 48
+#define ANSWER_STEPS 64
 
 enum step {
     STEP_WAIT,      /* no more to be read now */
@@ -148,18 +148,96 @@ static __always_inline int cut(struct __sk_buff *skb, __u32 payload, __u32 lengt
     return 1;
 }
 
-/* The segment's bytes behind the window cannot be kept: from where on, in case that they turn out to be needed. Only
- * bytes behind a gap are lost; the others are read in the steps to come. The lock is held. */
-static __always_inline void note_skipped(struct socket_state *state, __u32 seq, __u32 length)
+/* Bytes from `seq` on went by and cannot be read if they turn out to be needed. */
+static __always_inline void note_skipped(struct socket_state *state, __u32 seq)
 {
-    __u32 window_end = state->answer + WINDOW_BYTES;
-
-    if ((__s32)(seq - state->answer) <= 0 || (__s32)(seq + length - window_end) <= 0)
-        return;
-    __u32 lost = (__s32)(seq - window_end) > 0 ? seq : window_end;
-    if (!(state->flags & ANSWER_SKIPPED) || (__s32)(lost - state->skipped) < 0)
-        state->skipped = lost;
+    bpf_spin_lock(&state->lock);
+    if (!(state->flags & ANSWER_SKIPPED) || (__s32)(seq - state->skipped) < 0)
+        state->skipped = seq;
     state->flags |= ANSWER_SKIPPED;
+    bpf_spin_unlock(&state->lock);
+}
+
+/* Keeps the segment's bytes from the packet's offset `at` on, which begin at `seq`, in the socket's other storage. A
+ * function of its own, which is verified once. */
+__noinline int scatter(struct __sk_buff *skb, __u32 at, __u32 length, __u32 seq)
+{
+    struct socket_state *state;
+    struct scattered *kept;
+    struct bpf_sock *sk = skb->sk;
+
+    if (!sk || !(sk = bpf_sk_fullsock(sk)) || !(state = bpf_sk_storage_get(&sockets, sk, 0, 0)))
+        return 0;
+    kept = bpf_sk_storage_get(&scattered, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+    if (!kept) {
+        count_place(UPSTAT_PLACE_STORAGE_FAILED);
+        note_skipped(state, seq);
+        return 0;
+    }
+    bpf_spin_lock(&state->lock);
+    if (!(state->flags & ANSWER_SCATTERED))
+        kept->begin = state->answer;
+    state->flags |= ANSWER_SCATTERED;
+    bpf_spin_unlock(&state->lock);
+    for (__u32 done = 0; done < SCATTERED_BYTES && done < length; done += 64) {
+        __u32 place = seq + done - kept->begin;
+        __u32 size = length - done < 64 ? length - done : 64;
+        if (place >= SCATTERED_BYTES) {
+            note_skipped(state, seq + done);
+            return 0;
+        }
+        asm volatile("" : "+r"(place)); /* keeps the masks, which the verifier needs */
+        place &= SCATTERED_BYTES - 1;
+        if (!load_bytes(skb, at + done, kept->bytes + place, size, 64))
+            return 0;
+        __u64 bits = size == 64 ? ~0ULL : (1ULL << size) - 1;
+        __u32 word = place / 64, shift = place % 64;
+        bpf_spin_lock(&state->lock);
+        kept->have[word] |= bits << shift;
+        kept->have[word + 1] |= shift ? bits >> (64 - shift) : 0;
+        bpf_spin_unlock(&state->lock);
+    }
+    return 1;
+}
+
+/* Brings what was scattered and has its turn now into the window. A function of its own, which is verified once. */
+__noinline int gather(struct __sk_buff *skb)
+{
+    struct socket_state *state;
+    struct scattered *kept;
+    struct bpf_sock *sk = skb->sk;
+
+    if (!sk || !(sk = bpf_sk_fullsock(sk)) || !(state = bpf_sk_storage_get(&sockets, sk, 0, 0)) ||
+        !(kept = bpf_sk_storage_get(&scattered, sk, 0, 0)))
+        return 0;
+    bpf_spin_lock(&state->lock);
+    for (__u32 i = 0; i < WINDOW_BYTES; i++) {
+        __u32 seq = state->answer + i, place = seq - kept->begin;
+        if (place >= SCATTERED_BYTES)
+            break;
+        asm volatile("" : "+r"(place));
+        place &= SCATTERED_BYTES - 1;
+        if (!(kept->have[place / 64] >> (place % 64) & 1))
+            continue;
+        state->window[seq % WINDOW_BYTES] = kept->bytes[place];
+        state->have |= 1ULL << (seq % WINDOW_BYTES);
+    }
+    bpf_spin_unlock(&state->lock);
+    return 1;
+}
+
+/* The segment's bytes behind the window are kept elsewhere, where a gap is in front of them; the others are read in the
+ * steps to come. */
+static __always_inline void keep_rest(struct __sk_buff *skb, __u32 payload, __u32 length, __u32 seq, __u32 answer)
+{
+    __u32 window_end = answer + WINDOW_BYTES;
+    __s32 inside = (__s32)(window_end - seq); /* bytes of the payload in front of the window's end */
+
+    if ((__s32)(seq - answer) <= 0 || inside >= (__s32)length)
+        return;
+    if (inside < 0)
+        inside = 0;
+    scatter(skb, payload + inside, length - inside, seq + inside);
 }
 
 /* One step on the way that takes everything: the segment's part of the window is kept there, and what can be read is
@@ -174,6 +252,8 @@ __noinline int read_piece(struct __sk_buff *skb, __u32 payload, __u32 length, __
 
     if (!sk || !(sk = bpf_sk_fullsock(sk)) || !(state = bpf_sk_storage_get(&sockets, sk, 0, 0)))
         return 0;
+    if (*(volatile __u8 *)&state->flags & ANSWER_SCATTERED)
+        gather(skb);
     slice.answer = *(volatile __u32 *)&state->answer;
     if (!in_flight(*(volatile __u8 *)&state->stage) || !cut(skb, payload, length, seq, &slice))
         return 0;
@@ -182,10 +262,11 @@ __noinline int read_piece(struct __sk_buff *skb, __u32 payload, __u32 length, __
     if (state->answer == slice.answer && in_flight(state->stage)) {
         keep(state, &slice);
         step = state->stage == STAGE_STATUS ? read_status(state, &code) : read_interim(state);
-        if (step == STEP_WAIT)
-            note_skipped(state, seq, length);
     }
+    __u32 answer = state->answer;
     bpf_spin_unlock(&state->lock);
+    if (step == STEP_WAIT)
+        keep_rest(skb, payload, length, seq, answer);
     count_step(sk, step, code, method);
     return step == STEP_AGAIN;
 }
@@ -233,9 +314,11 @@ static __always_inline void receive_payload(struct __sk_buff *skb, const struct 
  * request is in flight. */
 static __always_inline int takes_reset(struct socket_state *state, const struct packet *packet)
 {
+    const __u8 gaps = ANSWER_SKIPPED | ANSWER_SCATTERED;
+
     bpf_spin_lock(&state->lock);
     __u32 ahead = packet->seq - state->answer;
-    int known = in_flight(state->stage) && state->stage != STAGE_SYN && !(state->flags & ANSWER_SKIPPED);
+    int known = in_flight(state->stage) && state->stage != STAGE_SYN && !(state->flags & gaps);
     __u64 before = bits_at(state->answer, ahead), through = bits_at(state->answer, ahead + 1);
     int taken = !known || (ahead < WINDOW_BYTES && (state->have & through) == before);
     bpf_spin_unlock(&state->lock);

@@ -9,7 +9,8 @@
 /* How far into its first segment a request's head is followed. Go writes Content-Length before other headers. */
 #define HEAD_BYTES 1024
 #define HEAD_CHUNK 128
-/* A head that does not end there, or chunks, are read line by line: so many bytes in a step, so many steps a segment. */
+/* A head that does not end there, or chunks, are read line by line: so many bytes in a step, so many steps a segment.
+ */
 #define LINE_PIECE 64
 #define LINE_STEPS 256
 
@@ -55,8 +56,8 @@ static __always_inline int may_matter(__u8 byte)
     return byte == 'C' || byte == 'c' || byte == 'T' || byte == 't' || byte == '\r' || byte == '\n';
 }
 
-/* Looks at the lines that end within the eight bytes of `word`, which stand at `at` in the head; 1 when one of them ends
- * it. A function of its own, which is verified once for all its calls. */
+/* Looks at the lines that end within the eight bytes of `word`, which stand at `at` in the head; 1 when one of them
+ * ends it. A function of its own, which is verified once for all its calls. */
 __noinline int scan_word(struct __sk_buff *skb, __u64 word, __u32 offset, __u32 available, __u32 at)
 {
     word = bpf_be64_to_cpu(word); /* its first byte highest */
@@ -233,8 +234,11 @@ static __always_inline void start(struct __sk_buff *skb, const struct bpf_sock *
     state->method = method;
     state->answer = packet->ack_seq;
     state->have = 0;
-    state->flags &= ~ANSWER_SKIPPED;
+    int was_scattered = state->flags & ANSWER_SCATTERED;
+    state->flags &= ~(ANSWER_SKIPPED | ANSWER_SCATTERED);
     bpf_spin_unlock(&state->lock);
+    if (was_scattered)
+        bpf_sk_storage_delete(&scattered, (struct bpf_sock *)sk);
     if (missed)
         count_event(sk, UPSTAT_UNANSWERED, UPSTAT_UNANSWERED_MISSED, 0);
     if ((__s32)(state->seen - packet->seq) < 0)

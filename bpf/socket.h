@@ -23,10 +23,11 @@ enum stage {
 };
 
 enum socket_flag {
-    SOCKET_WATCHED = 1,  /* sockops will tell of its end */
-    SOCKET_RESET = 2,    /* the peer sent a RST */
-    SOCKET_FINISHED = 4, /* the peer sent a FIN */
-    ANSWER_SKIPPED = 8,  /* bytes from `skipped` on went by before those at `answer` */
+    SOCKET_WATCHED = 1,    /* sockops will tell of its end */
+    SOCKET_RESET = 2,      /* the peer sent a RST */
+    SOCKET_FINISHED = 4,   /* the peer sent a FIN */
+    ANSWER_SKIPPED = 8,    /* bytes from `skipped` on went by before those at `answer`, and were not kept */
+    ANSWER_SCATTERED = 16, /* bytes behind the window are kept in the socket's other storage */
 };
 
 /* What stands at socket_state.next. */
@@ -72,6 +73,25 @@ struct {
     __type(value, struct socket_state);
     __uint(pinning, LIBBPF_PIN_BY_NAME);
 } sockets SEC(".maps");
+
+/* Bytes of an answer that came so early that they lie behind the window: long interim heads out of order. Made only for
+ * the sockets that need it, and gone when the next request is sent. */
+#define SCATTERED_BYTES 4096
+
+struct scattered {
+    __u32 begin; /* sequence number of bytes[0] */
+    __u32 unused;
+    __u64 have[SCATTERED_BYTES / 64 + 1]; /* which bytes are there */
+    __u8 bytes[SCATTERED_BYTES + 64];
+};
+
+struct {
+    __uint(type, BPF_MAP_TYPE_SK_STORAGE);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __type(key, int);
+    __type(value, struct scattered);
+    __uint(pinning, LIBBPF_PIN_BY_NAME);
+} scattered SEC(".maps");
 
 static __always_inline int in_flight(__u8 stage)
 {

@@ -25,7 +25,8 @@ constexpr MapSizes sizes{.totals = 1024, .requests = 64};
 fs::path own_cgroup() {
     std::string mount;
     std::ifstream mounts("/proc/self/mounts");
-    for (std::string device, directory, type, rest; mounts >> device >> directory >> type && std::getline(mounts, rest);) {
+    for (std::string device, directory, type, rest;
+         mounts >> device >> directory >> type && std::getline(mounts, rest);) {
         if (type == "cgroup2") {
             mount = directory;
         }

@@ -81,11 +81,11 @@ struct Settings {
     bool mapped = false;  ///< an IPv6 socket that talks IPv4
     bool mptcp = false;
     bool fastopen = false;
-    std::uint32_t isn = 1000;              ///< the peer's: its first byte has the next number
-    std::uint32_t client_first = 0;        ///< not 0: the number of the client's first byte
+    std::uint32_t isn = 1000;        ///< the peer's: its first byte has the next number
+    std::uint32_t client_first = 0;  ///< not 0: the number of the client's first byte
     std::uint16_t mss = 1400;
     std::uint16_t window = 65535;
-    std::string syn_ack_options;           ///< beside the MSS
+    std::string syn_ack_options;  ///< beside the MSS
     std::string ip_options;
 };
 
@@ -95,18 +95,18 @@ struct Connection {
     Server local;
     Server remote;
     Settings settings;
-    std::string stream;            ///< all that the peer has to say
-    std::size_t base = 0;          ///< where the last `say` begins in it
-    std::uint32_t awaited = 0;     ///< the next byte of the client's
-    std::uint32_t acked = 0;       ///< what the peer acknowledges: the same, unless `acks off`
-    std::size_t sent = 0;          ///< bytes that the client has written
-    std::size_t taken = 0;         ///< of those, bytes that the peer has
+    std::string stream;                         ///< all that the peer has to say
+    std::size_t base = 0;                       ///< where the last `say` begins in it
+    std::uint32_t awaited = 0;                  ///< the next byte of the client's
+    std::uint32_t acked = 0;                    ///< what the peer acknowledges: the same, unless `acks off`
+    std::size_t sent = 0;                       ///< bytes that the client has written
+    std::size_t taken = 0;                      ///< of those, bytes that the peer has
     std::map<std::int32_t, std::size_t> early;  ///< segments beyond a gap: distance from `awaited`, size
-    std::size_t read = 0;          ///< bytes that the client has read
+    std::size_t read = 0;                       ///< bytes that the client has read
     bool acks = true;
     bool knows_client = false;
-    Segment last;                  ///< of the client's
-    std::uint32_t finished = 0;    ///< 1 once the peer's FIN took a number: that behind the stream
+    Segment last;                ///< of the client's
+    std::uint32_t finished = 0;  ///< 1 once the peer's FIN took a number: that behind the stream
 
     [[nodiscard]] std::uint32_t seq(std::size_t offset) const {
         return settings.isn + 1 + static_cast<std::uint32_t>(offset);
@@ -140,15 +140,16 @@ class Player {
 
     void act(const Step& step) {
         static const std::map<std::string, void (Player::*)(const Words&), std::less<>> verbs{
-            {"set", &Player::set},         {"connect", &Player::connect}, {"dial", &Player::dial},
-            {"syn-ack", &Player::syn_ack}, {"send", &Player::send},       {"receive", &Player::receive},
-            {"shutdown", &Player::shutdown}, {"close", &Player::close},   {"abort", &Player::abort},
-            {"say", &Player::say},         {"seg", &Player::seg},         {"reply", &Player::reply},
-            {"super", &Player::super},     {"fin", &Player::fin},         {"rst", &Player::rst},
-            {"ack", &Player::ack},         {"acks", &Player::acks},       {"window", &Player::window},
-            {"await", &Player::await},     {"too-big", &Player::too_big}, {"keepalive", &Player::keepalive},
-            {"lose", &Player::lose},       {"expect", &Player::expect},   {"refuse", &Player::refuse},
-            {"send-cut", &Player::send_cut}, {"taken", &Player::taken},   {"accept", &Player::accept}};
+            {"set", &Player::set},           {"connect", &Player::connect}, {"dial", &Player::dial},
+            {"syn-ack", &Player::syn_ack},   {"send", &Player::send},       {"receive", &Player::receive},
+            {"shutdown", &Player::shutdown}, {"close", &Player::close},     {"abort", &Player::abort},
+            {"say", &Player::say},           {"seg", &Player::seg},         {"reply", &Player::reply},
+            {"super", &Player::super},       {"fin", &Player::fin},         {"rst", &Player::rst},
+            {"ack", &Player::ack},           {"acks", &Player::acks},       {"window", &Player::window},
+            {"await", &Player::await},       {"too-big", &Player::too_big}, {"keepalive", &Player::keepalive},
+            {"lose", &Player::lose},         {"expect", &Player::expect},   {"refuse", &Player::refuse},
+            {"send-cut", &Player::send_cut}, {"taken", &Player::taken},     {"accept", &Player::accept},
+            {"call", &Player::call},         {"block", &Player::block},     {"unblock", &Player::unblock}};
         const auto verb = verbs.find(step.verb);
         if (verb == verbs.end()) {
             fail("no such verb: " + step.verb);
@@ -243,9 +244,13 @@ class Player {
         set_option(socket, IPPROTO_TCP, TCP_REPAIR_QUEUE, TCP_RECV_QUEUE);
         set_option(socket, IPPROTO_TCP, TCP_QUEUE_SEQ, static_cast<int>(settings.isn + 1));
         check(::connect(socket.get(), address.get(), address.size) == 0, "connect");
-        const tcp_repair_window window{.snd_wl1 = settings.isn, .snd_wnd = settings.window, .max_window = settings.window,
-                                       .rcv_wnd = 65535, .rcv_wup = settings.isn + 1};
-        check(::setsockopt(socket.get(), IPPROTO_TCP, TCP_REPAIR_WINDOW, &window, sizeof(window)) == 0, "repair window");
+        const tcp_repair_window window{.snd_wl1 = settings.isn,
+                                       .snd_wnd = settings.window,
+                                       .max_window = settings.window,
+                                       .rcv_wnd = 65535,
+                                       .rcv_wup = settings.isn + 1};
+        check(::setsockopt(socket.get(), IPPROTO_TCP, TCP_REPAIR_WINDOW, &window, sizeof(window)) == 0,
+              "repair window");
         set_option(socket, IPPROTO_TCP, TCP_REPAIR, TCP_REPAIR_OFF_NO_WP);
         connection.awaited = connection.acked = settings.client_first;
         connection.knows_client = true;
@@ -391,6 +396,37 @@ class Player {
         wire_.send(answer);
     }
 
+    /// The peer opens a connection to this host, which listens: what a client of Traefik's does.
+    void call(const Words& /*unused*/) {
+        server_ = next_server(false);
+        const Fd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        Server host = server_;
+        host.address[13] = 19;  // the address of the TUN device
+        host.address[14] = 255;
+        host.address[15] = 254;
+        host.port = 8000;
+        const auto address = to_address(host, true);
+        set_option(listener, SOL_SOCKET, SO_REUSEADDR, 1);
+        check(::bind(listener.get(), address.get(), address.size) == 0 && ::listen(listener.get(), 1) == 0, "listen");
+        Connection connection;
+        connection.remote = server_;
+        connection.local = host;
+        connection.settings = settings_;
+        connections_.push_back(std::move(connection));
+        auto opening = segment(Flag::syn, 0);
+        opening.seq = settings_.isn;
+        wire_.send(opening);
+        await({"syn"});
+        wire_.send(segment(Flag::ack, 0));
+        now().client = Fd(::accept4(listener.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+        check(static_cast<bool>(now().client), "accept");
+    }
+
+    /// Segments with payload get lost in this host, in front of the programs.
+    void block(const Words& /*unused*/) { command("iptables -A OUTPUT -p tcp -m length --length 61: -j DROP"); }
+
+    void unblock(const Words& /*unused*/) { command("iptables -F OUTPUT"); }
+
     /// The peer's RST to a SYN.
     void refuse(const Words& /*unused*/) {
         auto answer = segment(Flag::rst | Flag::ack, 0);
@@ -533,7 +569,8 @@ class Player {
         }
         for (auto& connection : connections_) {
             const bool opens = (segment->flags & Flag::syn) != 0 && !connection.knows_client;
-            if (opens || (connection.knows_client && segment->from == connection.local)) {
+            if ((opens && segment->to == connection.remote) ||
+                (connection.knows_client && segment->from == connection.local)) {
                 arrive(connection, *segment);
                 break;
             }
@@ -614,7 +651,8 @@ class Player {
     void expect(const Words& words) {
         const auto& kind = word(words, 0);
         const auto& name = word(words, 1);
-        const auto times = static_cast<std::uint64_t>(words.size() > 2 ? to_number(words[2].substr(words[2].starts_with('x') ? 1 : 0)) : 1);
+        const auto times = static_cast<std::uint64_t>(
+            words.size() > 2 ? to_number(words[2].substr(words[2].starts_with('x') ? 1 : 0)) : 1);
         if (kind == "unanswered") {
             wanted_.server.unanswered[name] += times;
         } else if (kind == "unread") {

@@ -111,7 +111,8 @@ class Reader {
                 all.push_back(word);
                 continue;
             }
-            for (auto n = number(line.number, word.substr(0, dots)); n <= number(line.number, word.substr(dots + 2)); n++) {
+            for (auto n = number(line.number, word.substr(0, dots)); n <= number(line.number, word.substr(dots + 2));
+                 n++) {
                 all.push_back(std::to_string(n));
             }
         }
@@ -197,7 +198,8 @@ class Reader {
                 continue;
             }
             auto end = at + 1;
-            while (end < text.size() && (std::isalnum(static_cast<unsigned char>(text[end])) != 0 || text[end] == '_')) {
+            while (end < text.size() &&
+                   (std::isalnum(static_cast<unsigned char>(text[end])) != 0 || text[end] == '_')) {
                 end++;
             }
             const auto found = names.find(std::string_view(text).substr(at + 1, end - at - 1));
@@ -221,14 +223,21 @@ class Reader {
                 break;
             }
             switch (text[at]) {
-                case 'r': result += '\r'; break;
-                case 'n': result += '\n'; break;
-                case 'd': result += '$'; break;
+                case 'r':
+                    result += '\r';
+                    break;
+                case 'n':
+                    result += '\n';
+                    break;
+                case 'd':
+                    result += '$';
+                    break;
                 case 'x':
                     result += static_cast<char>(std::stoi(text.substr(at + 1, 2), nullptr, 16));
                     at += 2;
                     break;
-                default: result += text[at];
+                default:
+                    result += text[at];
             }
         }
         if (at >= text.size()) {

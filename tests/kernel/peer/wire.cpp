@@ -43,12 +43,6 @@ constexpr std::uint8_t super_ipv6 = 4;
     throw std::system_error(errno, std::generic_category(), what);
 }
 
-void command(const std::string& line) {
-    if (std::system(line.c_str()) != 0) {  // NOLINT(concurrency-mt-unsafe): this tool has one thread
-        throw std::runtime_error("failed: " + line);
-    }
-}
-
 void set_sysctl(const std::string& name, const std::string& value) {
     std::ofstream("/proc/sys/" + name) << value;
 }
@@ -161,7 +155,8 @@ Server server_at(const std::string& packet, std::size_t at, bool ipv4) {
         server.address[10] = server.address[11] = 0xff;
     }
     const std::size_t size = ipv4 ? 4 : 16;
-    std::copy_n(packet.begin() + static_cast<std::ptrdiff_t>(at), size, server.address.end() - static_cast<std::ptrdiff_t>(size));
+    std::copy_n(packet.begin() + static_cast<std::ptrdiff_t>(at), size,
+                server.address.end() - static_cast<std::ptrdiff_t>(size));
     return server;
 }
 
@@ -192,6 +187,12 @@ std::optional<Segment> parse(const std::string& packet) {
 
 }  // namespace
 
+void command(const std::string& line) {
+    if (std::system(line.c_str()) != 0) {  // NOLINT(concurrency-mt-unsafe): this tool has one thread
+        throw std::runtime_error("failed: " + line);
+    }
+}
+
 void enter_namespace() {
     if (::unshare(CLONE_NEWNET) != 0) {
         fail("cannot make a network namespace");
@@ -199,8 +200,7 @@ void enter_namespace() {
     command("ip link set lo up");
 }
 
-Wire::Wire()
-    : tun_(::open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC)), buffer_(sizeof(Offload) + 70000, '\0') {
+Wire::Wire() : tun_(::open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC)), buffer_(sizeof(Offload) + 70000, '\0') {
     if (!tun_) {
         fail("cannot open /dev/net/tun");
     }
@@ -246,7 +246,8 @@ void Wire::too_big(const Segment& about, std::uint16_t mtu) {
     std::string icmp;
     put32(icmp, 0x03040000);  // destination unreachable, fragmentation needed
     put32(icmp, mtu);
-    icmp += ipv4_header(about.from, about.to, {}, IPPROTO_TCP, quoted.size() + about.payload.size()) + quoted.substr(0, 20);
+    icmp +=
+        ipv4_header(about.from, about.to, {}, IPPROTO_TCP, quoted.size() + about.payload.size()) + quoted.substr(0, 20);
     set16(icmp, 2, static_cast<std::uint16_t>(~checksum(icmp)));
     write_packet(tun_.get(), {}, ipv4_header(about.to, about.from, {}, IPPROTO_ICMP, icmp.size()) + icmp);
 }

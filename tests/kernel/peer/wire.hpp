@@ -22,10 +22,10 @@ struct Segment {
     std::uint32_t ack_seq = 0;
     std::uint8_t flags = 0;
     std::uint16_t window = 65535;
-    std::string options;            ///< of TCP, unpadded
-    std::string ip_options;         ///< IPv4 options or IPv6 extension headers (the first is hop-by-hop), padded
+    std::string options;     ///< of TCP, unpadded
+    std::string ip_options;  ///< IPv4 options or IPv6 extension headers (the first is hop-by-hop), padded
     std::string payload;
-    std::uint16_t super = 0;        ///< not 0: a super-packet of segments of this size, as GRO makes them
+    std::uint16_t super = 0;  ///< not 0: a super-packet of segments of this size, as GRO makes them
 };
 
 /// A TUN device in this process's network namespace: the peer's end of the wire.
@@ -49,6 +49,9 @@ class Wire {
 
 /// Moves this process to a network namespace of its own. Throws on failure.
 void enter_namespace();
+
+/// Runs a shell command; throws where it fails.
+void command(const std::string& line);
 
 /// Another server address each time: of 198.18.0.0/15 or fd18::/64, port 80.
 Server next_server(bool ipv6);

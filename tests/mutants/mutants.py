@@ -1,0 +1,126 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Breaks the kernel programs, one plausible mistake at a time, and watches which test notices.
+
+Each mistake is a text of bpf/ and what stands there instead. It is built into a copy of the peer (and of the agent, where
+only a test with the agent can see it); then the named cases are played, and if they pass, 2,000 random schedules.
+A mistake that no test notices is a failure, and so is a text that bpf/ no longer has.
+
+    mutants.py [WORDS]      only the mistakes whose names contain the words
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parents[2]
+BUILD = Path(os.environ.get("UPSTAT_BUILD_DIR", TOP / "build"))
+WORK = BUILD / "mutants"
+
+# (what is wrong, file in bpf/, text, what stands there instead)
+MISTAKES = [
+    ("the anchor is off by one", "request.h", "state->answer = packet->ack_seq;", "state->answer = packet->ack_seq + 1;"),
+    ("interim answers are taken for final", "http.h", "return code < 200 && code != 101;", "return 0;"),
+    ("a 101 is taken for interim", "http.h", "return code < 200 && code != 101;", "return code < 200;"),
+    ("the high-water mark does not move past the body", "request.h", "state->next += skb->cb[HEAD_END] + content_length(skb, offset);",
+     "state->next += skb->cb[HEAD_END];"),
+    ("what was sent before arms again", "request.h", "    if (begin >= (__s32)packet->length)\n        return; /* body",
+     "    if (begin >= (__s32)packet->length)\n        begin = 0; /* body"),
+    ("no wrap-around of the answer's numbers", "answer.h", "    if ((__s32)(answer - packet->seq) >= (__s32)packet->length)",
+     "    if (answer >= packet->seq + packet->length)"),
+    ("no wrap-around of the request's numbers", "request.h", "    return (__s32)(seq - packet->seq);",
+     "    return seq < packet->seq ? -1 : (__s32)(seq - packet->seq);"),
+    ("pieces of a status line are forgotten", "answer.h", "        keep(state, &slice);\n", ""),
+    ("the window does not turn with the numbers", "answer.h", "state->window[(slice->seq + i) % WINDOW_BYTES] = slice->bytes[i];",
+     "state->window[(slice->seq - slice->answer + i) % WINDOW_BYTES] = slice->bytes[i];"),
+    ("the state is made and the connection counted twice", "upstat.bpf.c", "        if (!state)\n            state = opened(ops, sk);",
+     "        state = opened(ops, sk);"),
+    ("chunks are not followed", "request.h", "    } else if (skb->cb[HEAD_CHUNKED]) {", "    } else if (0) {"),
+    ("a chunk's size is read as a decimal", "http.h", "size = size << 4 | (byte - '0');", "size = size * 10 + (byte - '0');"),
+    ("a line cut by a segment's end is lost", "request.h", "    state->next += size;\n    return 1;", "    state->next += size;\n    state->line_size = 0;\n    return 1;"),
+    ("a method cut by a segment's end is lost", "request.h", "    if (opening == HTTP_OPENING_PARTIAL) {\n", "    if (opening == HTTP_OPENING_PARTIAL) {\n        if (!pieces) return;\n"),
+    ("clients' connections are taken for servers'", "upstat.bpf.c", "        make_state(sk, STAGE_CLIENT, 0);\n        break;", "        break;"),
+    ("the server's close is not seen", "upstat.bpf.c", "    else if (to == BPF_TCP_CLOSE_WAIT)\n        end_unanswered(sk, state, UPSTAT_UNANSWERED_CLOSED);\n", ""),
+    ("a reset is not noted", "upstat.bpf.c", "        note(state, SOCKET_RESET);\n", ""),
+    ("a reset that the kernel refuses is believed", "upstat.bpf.c", "if (packet.rst && takes_reset(state, &packet)) {", "if (packet.rst) {"),
+    ("a tunnel is read on", "answer.h", "state->stage = is_tunnel(code, state->method) ? STAGE_UNREAD : STAGE_IDLE;", "state->stage = STAGE_IDLE;"),
+    ("IPv4 servers stand under another key", "maps.h", "words[2] = bpf_htonl(0xffff);", "words[2] = 0;"),
+    ("a bare line feed does not end a line of an interim head", "http.h", " || (last & 0xffff) == 0x0a0a;", ";"),
+    ("bytes that cannot be kept are not noted", "answer.h", "            note_skipped(state, seq, length);\n", "            ;\n"),
+    ("a request in the SYN is answered where its segment says", "request.h", "state->stage = packet->syn ? STAGE_SYN : STAGE_STATUS;", "state->stage = STAGE_STATUS;"),
+    ("IPv4 options are not skipped", "packet.h", "return ip.protocol == IPPROTO_TCP ? ip.ihl * 4 : 0;", "return ip.protocol == IPPROTO_TCP ? 20 : 0;"),
+    ("IPv6 extension headers are not walked", "packet.h", "        if (next != IPPROTO_HOPOPTS && next", "        if (next"),
+    ("Multipath TCP is read as if it were plain", "upstat.bpf.c", "    if (has_mptcp(skb, packet->payload, packet->options))\n", "    if (0)\n"),
+    ("a lost SYN is a failure of the server's", "upstat.bpf.c", "    else if (ops->total_retrans)", "    else"),
+    ("a status of 600 is a status", "http.h", "return code >= 100 && code <= 599 ? code : 0;", "return code;"),
+    ("the body may begin another request while one is in flight", "request.h",
+     "    } else if (flies && !begins_another(skb, state, packet, begin)) {\n        leave_open(state, packet);\n", ""),
+    ("the answer of a connection without its lock counts twice", "answer.h",
+     "    if (state->answer == answer && state->stage == STAGE_STATUS)\n        step = take_status(state, line, code);",
+     "    step = take_status(state, line, code);"),
+]
+
+
+def prepare():
+    """A copy of the tree, which shares no build with the real one."""
+    WORK.mkdir(parents=True, exist_ok=True)
+    tree = WORK / "tree"
+    if tree.exists():
+        shutil.rmtree(tree)
+    for part in ("bpf", "userspace", "tests", "CMakeLists.txt"):
+        source = TOP / part
+        if source.is_dir():
+            shutil.copytree(source, tree / part, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(source, tree / part)
+    subprocess.run(["cmake", "-G", "Ninja", "-S", tree, "-B", WORK / "build"], check=True, stdout=subprocess.DEVNULL)
+    return tree
+
+
+def build(*targets):
+    done = subprocess.run(["cmake", "--build", WORK / "build", "--target", *targets], capture_output=True, text=True)
+    return done.returncode == 0, done.stdout[-3000:]
+
+
+def noticed():
+    """The name of the test that notices what is wrong now; None where none does."""
+    peer = WORK / "build" / "peer"
+    cases = sorted((TOP / "tests/kernel/cases").glob("*.case"))
+    for name, arguments in (("case", cases), ("schedules", ["--generate", "2000", "--seed", "7"])):
+        done = subprocess.run([peer, *arguments], capture_output=True, text=True, timeout=1200)
+        if done.returncode == 3:
+            return None, done.stderr.strip()
+        if done.returncode:
+            failed = [line for line in done.stdout.splitlines() if line.startswith("FAILED")]
+            return f"{name}: {failed[0][7:110]}" + (f" (and {len(failed) - 1} more)" if failed[1:] else ""), None
+    return None, None
+
+
+def main(words):
+    tree = prepare()
+    fine, said = build("peer")
+    if not fine:
+        sys.exit("mutants: the copy does not build:\n" + said)
+    survivors = 0
+    chosen = [mistake for mistake in MISTAKES if words in mistake[0]]
+    for name, file, text, instead in chosen:
+        path = tree / "bpf" / file
+        right = (TOP / "bpf" / file).read_text()
+        if right.count(text) != 1:
+            print(f"STALE     {name}: bpf/{file} has its text {right.count(text)} times", flush=True)
+            survivors += 1
+            continue
+        path.write_text(right.replace(text, instead))
+        fine, said = build("peer")
+        test, trouble = noticed() if fine else (None, "does not build: " + said[-600:])
+        path.write_text(right)
+        survivors += test is None
+        print(f"{'noticed ' if test else 'SURVIVES'}  {name}: {test or trouble or 'no test fails'}", flush=True)
+    print(f"{len(chosen) - survivors} passed, {survivors} failed")
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(" ".join(sys.argv[1:])))
