@@ -72,6 +72,15 @@ static __always_inline enum step take_status(struct socket_state *state, const _
     return STEP_FINAL;
 }
 
+/* The bytes up to `end` are not all there: they will come, unless some of them went by. The lock is held. */
+static __always_inline enum step wait_or_end(struct socket_state *state, __u32 end)
+{
+    if (!(state->flags & ANSWER_SKIPPED) || (__s32)(end - state->skipped) <= 0)
+        return STEP_WAIT;
+    state->stage = STAGE_IDLE;
+    return STEP_UNPARSED;
+}
+
 /* Reads the status line if all of it is in the window. The lock is held. */
 static __always_inline enum step read_status(struct socket_state *state, int *code)
 {
@@ -79,7 +88,7 @@ static __always_inline enum step read_status(struct socket_state *state, int *co
     __u64 wanted = bits_at(state->answer, HTTP_STATUS_BYTES);
 
     if ((state->have & wanted) != wanted)
-        return STEP_WAIT;
+        return wait_or_end(state, state->answer + HTTP_STATUS_BYTES);
     for (__u32 i = 0; i < HTTP_STATUS_BYTES; i++)
         line[i] = state->window[(state->answer + i) % WINDOW_BYTES];
     *code = http_status(line);
@@ -107,11 +116,7 @@ static __always_inline enum step read_interim(struct socket_state *state)
     state->answer = answer;
     if (answer != begin)
         return STEP_AGAIN;
-    if (state->flags & ANSWER_SKIPPED && (__s32)(answer - state->skipped) >= 0) {
-        state->stage = STAGE_IDLE;
-        return STEP_UNPARSED;
-    }
-    return STEP_WAIT;
+    return wait_or_end(state, answer + 1);
 }
 
 /* What one step brought is counted. */
@@ -265,9 +270,12 @@ __noinline int read_piece(struct __sk_buff *skb, __u32 payload, __u32 length, __
     }
     __u32 answer = state->answer;
     bpf_spin_unlock(&state->lock);
-    if (step == STEP_WAIT)
-        keep_rest(skb, payload, length, seq, answer);
     count_step(sk, step, code, method);
+    if (step == STEP_WAIT) {
+        keep_rest(skb, payload, length, seq, answer);
+        /* Another CPU may have read on in the meantime, and have found nothing yet of what was kept just now. */
+        return *(volatile __u32 *)&state->answer != answer;
+    }
     return step == STEP_AGAIN;
 }
 

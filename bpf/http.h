@@ -126,8 +126,8 @@ HTTP_INLINE int http_ends_head(__u64 last)
     return (last & 0xffffff) == 0x0a0d0a || (last & 0xffff) == 0x0a0a;
 }
 
-/* A header line is told by its first 16 bytes. */
-#define HTTP_HEADER_BYTES 16
+/* A header line is told by its first 18 bytes: "Transfer-Encoding:" is the longest. */
+#define HTTP_HEADER_BYTES 18
 /* The offset of Content-Length's value in its line. */
 #define HTTP_LENGTH_VALUE 15
 
@@ -150,7 +150,7 @@ HTTP_INLINE enum http_header http_header(const __u8 *line)
         second >> 8 == HTTP_WORD(0, 'l', 'e', 'n', 'g', 't', 'h', ':'))
         return HTTP_HEADER_LENGTH;
     if (first == HTTP_WORD('t', 'r', 'a', 'n', 's', 'f', 'e', 'r') &&
-        second == HTTP_WORD('-', 'e', 'n', 'c', 'o', 'd', 'i', 'n'))
+        second == HTTP_WORD('-', 'e', 'n', 'c', 'o', 'd', 'i', 'n') && (line[16] | 0x20) == 'g' && line[17] == ':')
         return HTTP_HEADER_ENCODING;
     return HTTP_HEADER_OTHER;
 }
@@ -166,7 +166,7 @@ HTTP_INLINE __u64 http_length(const __u8 *value)
         if (value[i] >= '0' && value[i] <= '9') {
             length = length * 10 + (value[i] - '0');
             digits++;
-        } else if (digits || value[i] != ' ') {
+        } else if (digits || (value[i] != ' ' && value[i] != '\t')) {
             break;
         }
     }

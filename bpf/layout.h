@@ -43,7 +43,7 @@ enum upstat_unanswered {
     UPSTAT_UNANSWERED_CLOSED,    /* the server closed it */
     UPSTAT_UNANSWERED_ABORTED,   /* this host gave the connection up: cancelled, timed out */
     UPSTAT_UNANSWERED_MALFORMED, /* what came back is not an HTTP/1 status line */
-    UPSTAT_UNANSWERED_UNPARSED,  /* an interim head too long or too scattered to be followed */
+    UPSTAT_UNANSWERED_UNPARSED,  /* what comes back cannot be followed: an interim head too long or too scattered */
     UPSTAT_UNANSWERED_MISSED,    /* the next request was sent although no answer was seen: our error */
     UPSTAT_UNANSWERED_REASONS,
 };

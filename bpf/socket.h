@@ -35,6 +35,7 @@ enum part {
     PART_REQUEST, /* the next request */
     PART_OPEN,    /* more of a request whose end could not be told; once it is answered, the next one */
     PART_HEAD,    /* a line of the request's head, or the rest of it */
+    PART_BODY,    /* `length` more bytes of a long body, or of a long chunk */
     PART_CHUNK,   /* a chunk's first line, or the rest of it */
     PART_TRAILER, /* a line behind the last chunk, or the rest of it */
 };
@@ -56,12 +57,12 @@ struct socket_state {
     __u8 part;      /* enum part */
     __u32 next;     /* sequence number of the next byte of the request, or of the next request, to be read */
     __u32 seen;     /* the end of the furthest segment that went by unread, because `next` was not in it */
-    __u32 length;   /* PART_HEAD: what Content-Length said */
-    __u8 chunked;   /* PART_HEAD: Transfer-Encoding was there */
-    __u8 line_size; /* bytes of `line` that are there; saturates */
+    __u64 length;   /* PART_HEAD: what Content-Length said; PART_BODY: bytes of the body from `next` on */
+    __u64 have;     /* which bytes of the window are there; bit and byte of sequence number s stand at s % 64 */
+    __u32 tail;     /* the last bytes of an interim head, the newest lowest */
+    __u8 chunked;   /* the request has Transfer-Encoding: egress only */
+    __u8 line_size; /* bytes of `line` that are there: egress only */
     __u16 unused;
-    __u64 have; /* which bytes of the window are there; bit and byte of sequence number s stand at s % 64 */
-    __u32 tail; /* the last bytes of an interim head, the newest lowest */
     __u8 line[LINE_BYTES];
     __u8 window[WINDOW_BYTES];
 };
@@ -127,10 +128,13 @@ static __always_inline void give_up(const struct bpf_sock *sk, struct socket_sta
 {
     bpf_spin_lock(&state->lock);
     int already = state->stage == STAGE_UNREAD;
+    int ended = in_flight(state->stage);
     state->stage = STAGE_UNREAD;
     bpf_spin_unlock(&state->lock);
     if (!already)
         count_event(sk, UPSTAT_UNREAD, reason, 0);
+    if (ended)
+        count_event(sk, UPSTAT_UNANSWERED, UPSTAT_UNANSWERED_UNPARSED, 0);
 }
 
 /* The request in flight, if there is one, will have no answer. */

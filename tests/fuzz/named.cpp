@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// What was found once, and needs more bytes than a fuzzer or a wire would bring in a minute.
+#include <cstdio>
+#include <string>
+
+#include "connection.hpp"
+
+namespace {
+
+using namespace upstat::fuzz;
+
+const std::string get = "GET / HTTP/1.1\r\n\r\n";
+const std::string answer = "HTTP/1.1 404 \r\n\r\n";
+int wrong = 0;
+
+void expect(const char* what, Connection& connection, std::uint64_t requests, std::uint64_t answers,
+            std::uint64_t unanswered) {
+    if (connection.requests() == requests && connection.answers() == answers && connection.unanswered() == unanswered &&
+        !connection.in_flight()) {
+        return;
+    }
+    std::printf("%s: requests %llu answers %llu unanswered %llu, expected %llu %llu %llu\n", what,
+                static_cast<unsigned long long>(connection.requests()),
+                static_cast<unsigned long long>(connection.answers()),
+                static_cast<unsigned long long>(connection.unanswered()), static_cast<unsigned long long>(requests),
+                static_cast<unsigned long long>(answers), static_cast<unsigned long long>(unanswered));
+    wrong++;
+}
+
+/// A body longer than its head says costs no later request.
+void too_short_a_length() {
+    Connection connection;
+    const std::string post = "POST / HTTP/1.1\r\nContent-Length: 1\r\n\r\nabc";
+    connection.send({0, post}, 0);
+    connection.receive({0, answer});
+    for (std::size_t n = 0; n < 3; n++) {
+        connection.send({post.size() + n * get.size(), get}, (n + 1) * answer.size());
+        connection.receive({(n + 1) * answer.size(), answer});
+    }
+    expect("a length too short", connection, 4, 4, 0);
+}
+
+/// An answer behind more of an interim head than is kept is counted as such, when it overtakes.
+void too_far_ahead() {
+    Connection connection;
+    connection.send({0, get}, 0);
+    const auto interim = "HTTP/1.1 103 E\r\nA: " + std::string(5000, 'a') + "\r\n\r\n";
+    connection.receive({interim.size(), answer});
+    for (std::size_t at = 0; at < interim.size(); at += 1000) {
+        connection.receive({at, std::string_view(interim).substr(at, 1000)});
+    }
+    expect("a status line 5000 bytes ahead", connection, 1, 0, 1);
+}
+
+/// More than half of all sequence numbers, and more than all of them, in one body.
+void long_upload(std::uint64_t length) {
+    Connection connection;
+    const auto post = "POST / HTTP/1.1\r\nContent-Length: " + std::to_string(length) + "\r\n\r\n";
+    connection.send({0, post}, 0);
+    for (std::uint64_t at = 0; at < length; at += 1U << 29) {
+        connection.send({post.size() + at, "GET / HTTP/1.1\r\n"}, 0);
+    }
+    connection.receive({0, answer});
+    const auto end = post.size() + length;
+    connection.send({end, std::string_view(get).substr(0, 7)}, answer.size());
+    connection.send({end + 7, std::string_view(get).substr(7)}, answer.size());
+    connection.receive({answer.size(), answer});
+    connection.send({end + get.size(), get}, 2 * answer.size());
+    connection.receive({2 * answer.size(), answer});
+    expect("a long upload", connection, 3, 3, 0);
+}
+
+}  // namespace
+
+int main() {
+    too_short_a_length();
+    too_far_ahead();
+    long_upload(3'000'000'000);
+    long_upload(10'000'000'000);
+    return wrong == 0 ? 0 : 1;
+}

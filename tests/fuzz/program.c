@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The kernel programs' own code, whole, compiled for the host. */
+#include "program.h"
+
+#include "upstat.bpf.c"
+
+#define MAP(name) {#name, &name, sizeof(*name.key), sizeof(*name.value), sizeof(*name.type) / sizeof(int)}
+
+const struct program_map program_maps[] = {
+    MAP(totals), MAP(requests), MAP(overflow), MAP(places), MAP(listening), MAP(sockets), MAP(scattered),
+};
+const size_t program_map_count = sizeof(program_maps) / sizeof(program_maps[0]);
+
+int program_in_flight(const void* state) {
+    return in_flight(((const struct socket_state*)state)->stage);
+}

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "reference.hpp"
+
+#include <http_parser.h>
+
+#include <algorithm>
+
+namespace upstat::fuzz {
+
+namespace {
+
+/// What the parser told while it read one byte, and where it was.
+struct Message {
+    std::size_t at = 0;  // of the byte that is read
+    std::size_t begin = 0, head = 0, end = 0;
+};
+
+Message& message_of(http_parser* parser) {
+    return *static_cast<Message*>(parser->data);
+}
+
+/// Parses one message from `at` on, byte by byte, so that each callback's place is known; until `done` says so.
+/// False where the message is not accepted or not whole.
+template <typename Done>
+bool parse_message(http_parser& parser, Message& message, bool has_body, std::string_view stream, Done done) {
+    http_parser_settings settings;
+    http_parser_settings_init(&settings);
+    settings.on_message_begin = [](http_parser* p) {
+        message_of(p).begin = message_of(p).at;
+        return 0;
+    };
+    settings.on_headers_complete = [](http_parser* p) {
+        message_of(p).head = message_of(p).at + 1;
+        return 0;
+    };
+    if (!has_body) {
+        settings.on_headers_complete = [](http_parser* p) {
+            message_of(p).head = message_of(p).at + 1;
+            return 1;
+        };
+    }
+    settings.on_message_complete = [](http_parser* p) {
+        message_of(p).end = message_of(p).at + 1;
+        return 0;
+    };
+    parser.data = &message;
+    for (; message.at < stream.size(); message.at++) {
+        http_parser_execute(&parser, &settings, stream.data() + message.at, 1);
+        if (HTTP_PARSER_ERRNO(&parser) != HPE_OK) {
+            return false;
+        }
+        if (done(message)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool has_lone_cr(std::string_view bytes) {
+    for (std::size_t at = bytes.find('\r'); at != std::string_view::npos; at = bytes.find('\r', at + 1)) {
+        if (bytes.substr(at + 1, 1) != "\n") {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool has_space_in_name(std::string_view head) {
+    for (std::size_t at = head.find('\n'); at != std::string_view::npos; at = head.find('\n', at + 1)) {
+        const std::string_view line = head.substr(at + 1, head.find('\n', at + 1) - at - 1);
+        if (line.substr(0, line.find(':')).contains(' ') && !line.starts_with(' ') && !line.starts_with('\t')) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool has_version(std::string_view head) {
+    std::string_view line = head.substr(0, head.find('\n'));
+    line = line.substr(0, line.find('\r'));
+    return line.ends_with(" HTTP/1.0") || line.ends_with(" HTTP/1.1");
+}
+
+/// Debian builds the parser without HTTP_PARSER_STRICT: it takes any byte behind a CR for the LF, spaces in names, and
+/// any bytes for the letters of HTTP. What the strict one refuses is refused here.
+bool is_strict_answer(std::string_view head) {
+    return !has_lone_cr(head) && !has_space_in_name(head);
+}
+
+bool has_high_byte(std::string_view bytes) {
+    return std::ranges::any_of(bytes, [](char byte) { return static_cast<unsigned char>(byte) >= 128; });
+}
+
+/// Besides, a request of HTTP/0.9, which has no version, is none; and a byte of 128 or more in a chunk's size, which
+/// the parser takes for a digit 0, is none (nor is one in a chunk's data, for simplicity).
+bool is_strict_request(std::string_view head, std::string_view chunks) {
+    return has_version(head) && !has_lone_cr(head) && !has_space_in_name(head) && !has_lone_cr(chunks) &&
+           !has_high_byte(chunks);
+}
+
+std::string_view between(std::string_view stream, std::size_t begin, std::size_t end) {
+    return stream.substr(begin, end - begin);
+}
+
+bool is_interim(int code) {
+    return code / 100 == 1 && code != 101;
+}
+
+}  // namespace
+
+std::vector<ReferenceAnswer> reference_answers(std::string_view stream) {
+    std::vector<ReferenceAnswer> answers;
+    Message message;
+    http_parser parser;
+    do {
+        http_parser_init(&parser, HTTP_RESPONSE);  // a new one for each: an interim `Connection: close` closes nothing
+        message = {.at = message.head};
+        if (!parse_message(parser, message, false, stream, [](const Message& m) { return m.head != 0; }) ||
+            !is_strict_answer(between(stream, message.begin, message.head))) {
+            break;
+        }
+        answers.push_back({.begin = message.begin, .end = message.head, .code = static_cast<int>(parser.status_code)});
+    } while (is_interim(answers.back().code));
+    return answers;
+}
+
+std::vector<ReferenceRequest> reference_requests(std::string_view stream) {
+    std::vector<ReferenceRequest> requests;
+    Message message;
+    http_parser parser;
+    while (true) {
+        http_parser_init(&parser, HTTP_REQUEST);
+        message = {.at = message.end};
+        if (!parse_message(parser, message, true, stream, [](const Message& m) { return m.end != 0; })) {
+            return requests;
+        }
+        const bool chunked = (parser.flags & F_CHUNKED) != 0;
+        if (!is_strict_request(between(stream, message.begin, message.head),
+                               chunked ? between(stream, message.head, message.end) : "")) {
+            return requests;
+        }
+        requests.push_back({.begin = message.begin,
+                            .head = message.head,
+                            .end = message.end,
+                            .method = http_method_str(static_cast<http_method>(parser.method)),
+                            .chunked = chunked});
+    }
+}
+
+}  // namespace upstat::fuzz
