@@ -19,7 +19,7 @@ SERVER = "10.99.0.2:80"
 
 def test_a_short_soak(capfd):
     """300,000 answers over a network that loses 3 % each way, 20 kills: 0 missed, 0 doubled."""
-    command = [HERE / "soak" / "run", "--answers", "300000", "--kills", "20", "--seconds", "2", "--bound", "180"]
+    command = [HERE / "soak" / "run", "--answers", "300000", "--kills", "20", "--agents", "2", "--bound", "180"]
     status = subprocess.run([str(word) for word in command], check=False).returncode
     figures, _ = capfd.readouterr()
     with capfd.disabled():

@@ -3,23 +3,12 @@
 
 #include <algorithm>
 #include <charconv>
-#include <fstream>
-#include <iterator>
 #include <sstream>
 #include <system_error>
 
 namespace upstat {
 
 namespace fs = std::filesystem;
-
-std::optional<std::string> read_file(const fs::path& file) {
-    std::ifstream in(file, std::ios::binary);
-    if (!in) {
-        return std::nullopt;
-    }
-    std::string text(std::istreambuf_iterator<char>(in), {});
-    return in.bad() ? std::nullopt : std::optional(std::move(text));
-}
 
 fs::path proc_of(const fs::path& root, pid_t pid) {
     return root / "proc" / std::to_string(pid);

@@ -10,12 +10,12 @@
 #include <string_view>
 #include <vector>
 
+#include "base/file.hpp"
+
 namespace upstat {
 
 /// The pieces of /proc that this room reads, below a file-system root. Processes come and go, so nothing is an error:
 /// what cannot be read is absent.
-
-std::optional<std::string> read_file(const std::filesystem::path& file);
 
 /// The directory of one process.
 std::filesystem::path proc_of(const std::filesystem::path& root, pid_t pid);

@@ -4,21 +4,17 @@
 #include <unistd.h>
 
 #include <charconv>
-#include <fstream>
 #include <iterator>
 #include <sstream>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/file.hpp"
+
 namespace upstat {
 
 namespace {
-
-std::string read_file(const std::filesystem::path& path) {
-    std::ifstream file(path);
-    return {std::istreambuf_iterator<char>(file), {}};
-}
 
 std::vector<std::string> words(std::string_view text) {
     std::istringstream stream{std::string(text)};
@@ -85,8 +81,8 @@ void read_stat(const std::string& stat, std::optional<std::uint64_t> boot_time, 
 ProcessStats read_process(const std::filesystem::path& root) {
     const auto self = root / "proc/self";
     ProcessStats stats;
-    read_stat(read_file(self / "stat"), field(read_file(root / "proc/stat"), "btime", 0), stats);
-    const auto limits = read_file(self / "limits");
+    read_stat(read_file(self / "stat").value_or(""), field(read_file(root / "proc/stat").value_or(""), "btime", 0), stats);
+    const auto limits = read_file(self / "limits").value_or("");
     stats.max_fds = field(limits, "Max open files", 0);
     stats.max_virtual_bytes = field(limits, "Max address space", 0);
     stats.open_fds = count_entries(self / "fd");

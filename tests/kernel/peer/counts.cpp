@@ -66,24 +66,25 @@ void clear(int map) {
 
 }  // namespace
 
-Counts::Counts() : home_(own_cgroup()) {
+Places make_places() {
     const auto name = "upstat-peer-" + std::to_string(::getpid());
-    pins_ = fs::path("/sys/fs/bpf") / name;
-    cgroup_ = home_ / name;
-    fs::create_directory(cgroup_);
-    move_to(cgroup_);
-    counter_ = std::make_unique<Counter>(must(Counter::open(pins_, sizes)));
-    if (const auto attached = counter_->attach(cgroup_, {}); !attached) {
-        throw std::runtime_error(attached.error().text());
+    Places places{.pins = fs::path("/sys/fs/bpf") / name, .cgroup = own_cgroup() / name};
+    fs::create_directory(places.cgroup);
+    return places;
+}
+
+void remove(const Places& places) {
+    std::error_code ignored;
+    if (Counter::detach(places.pins)) {
+        fs::remove(places.cgroup, ignored);
     }
 }
 
-Counts::~Counts() {
-    counter_.reset();
-    std::error_code ignored;
-    if (const auto detached = Counter::detach(pins_); detached) {
-        move_to(home_);
-        fs::remove(cgroup_, ignored);
+Counts::Counts(const Places& places) {
+    move_to(places.cgroup);
+    counter_ = std::make_unique<Counter>(must(Counter::open(places.pins, sizes)));
+    if (const auto attached = counter_->attach(places.cgroup, {}); !attached) {
+        throw std::runtime_error(attached.error().text());
     }
 }
 
@@ -95,7 +96,7 @@ Counted Counts::take(const Server& server) {
     clear<upstat_server_key>(maps.requests);
     Counted counted{.server = std::move(snapshot.servers[server]), .places = {}};
     for (const auto& [place, count] : snapshot.kernel_errors) {
-        if (const auto since = count - std::exchange(places_[place], count); since != 0) {
+        if (const auto since = count - std::exchange(seen_[place], count); since != 0) {
             counted.places[place] = since;
         }
     }

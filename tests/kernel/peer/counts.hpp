@@ -16,25 +16,26 @@ struct Counted {
     std::map<std::string, std::uint64_t> places;  ///< those that counted anything
 };
 
+/// What is made on this host, and must not stay: pins and a cgroup, named after this process.
+struct Places {
+    std::filesystem::path pins;
+    std::filesystem::path cgroup;
+};
+Places make_places();
+void remove(const Places& places);
+
 /// What the programs counted, read and taken out of their maps, so that each case begins at nothing.
 class Counts {
   public:
-    /// Loads the programs and attaches them to a cgroup of this process's own, which it moves to.
-    /// Throws std::runtime_error.
-    Counts();
-    ~Counts();
-    Counts(const Counts&) = delete;
-    Counts& operator=(const Counts&) = delete;
+    /// Loads the programs and attaches them to a cgroup, which this process moves to. Throws std::runtime_error.
+    explicit Counts(const Places& places);
 
     /// What was counted since the last call: of this server, and the places.
     Counted take(const Server& server);
 
   private:
-    std::filesystem::path pins_;
-    std::filesystem::path cgroup_;
-    std::filesystem::path home_;  ///< the cgroup that this process came from
     std::unique_ptr<Counter> counter_;
-    std::map<std::string, std::uint64_t> places_;
+    std::map<std::string, std::uint64_t> seen_;
 };
 
 }  // namespace upstat::peer

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // The scripted TCP peer:
-//   peer [--only TEXT] CASES...       plays the named cases
-//   peer --generate COUNT [--seed N]  plays random schedules
+//   peer [--only TEXT] [--until-failure] CASES...   plays the named cases
+//   peer --generate COUNT [--seed N]                plays random schedules
 #include <spdlog/spdlog.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
-#include <charconv>
-#include <cstring>
+#include <csignal>
+#include <cstdio>
 #include <fstream>
 #include <random>
 #include <sstream>
@@ -21,6 +23,7 @@ using namespace upstat::peer;
 
 struct Arguments {
     std::string only;
+    bool until_failure = false;
     std::vector<std::string> files;
     int generate = 0;
     std::uint64_t seed = std::random_device{}();
@@ -32,6 +35,8 @@ Arguments read_arguments(int argc, char** argv) {
         const std::string word = argv[at];
         if (word == "--only" && at + 1 < argc) {
             arguments.only = argv[++at];
+        } else if (word == "--until-failure") {
+            arguments.until_failure = true;
         } else if (word == "--generate" && at + 1 < argc) {
             arguments.generate = std::stoi(argv[++at]);
         } else if (word == "--seed" && at + 1 < argc) {
@@ -70,27 +75,63 @@ bool play_cases(Wire& wire, Counts& counts, const Arguments& arguments) {
         (wrong.empty() ? passed : failed)++;
         if (!wrong.empty()) {
             fmt::print("FAILED {}: {}\n", each.name, wrong);
+            if (arguments.until_failure) {
+                break;
+            }
         }
     }
     fmt::print("{} passed, {} failed\n", passed, failed);
     return failed == 0 && passed > 0;
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int work(const Arguments& arguments, const Places& places) {
     try {
-        spdlog::set_level(spdlog::level::warn);
-        const auto arguments = read_arguments(argc, argv);
         enter_namespace();
         Wire wire;
-        Counts counts;
-        if (arguments.generate != 0) {
-            return generate(wire, counts, arguments.seed, arguments.generate) ? 0 : 1;
-        }
-        return play_cases(wire, counts, arguments) ? 0 : 1;
+        Counts counts(places);
+        const bool right = arguments.generate != 0 ? generate(wire, counts, arguments.seed, arguments.generate)
+                                                   : play_cases(wire, counts, arguments);
+        return right ? 0 : 1;
     } catch (const std::exception& error) {
         fmt::print(stderr, "peer: {}\n", error.what());
         return 3;
     }
+}
+
+/// The work is a child's, so that what it made on this host is taken away however it ends.
+int supervise(pid_t child, const sigset_t& signals) {
+    for (int status = 0;;) {
+        int signal = 0;
+        sigwait(&signals, &signal);
+        if (signal != SIGCHLD) {
+            ::kill(child, SIGKILL);
+        }
+        if (::waitpid(child, &status, signal == SIGCHLD ? WNOHANG : 0) == child) {
+            return WIFEXITED(status) ? WEXITSTATUS(status) : 3;
+        }
+    }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    spdlog::set_level(spdlog::level::warn);
+    const auto arguments = read_arguments(argc, argv);
+    sigset_t signals;
+    sigemptyset(&signals);
+    for (const int signal : {SIGCHLD, SIGTERM, SIGINT}) {
+        sigaddset(&signals, signal);
+    }
+    sigprocmask(SIG_BLOCK, &signals, nullptr);
+    const auto places = make_places();
+    const auto child = ::fork();
+    if (child == 0) {
+        sigprocmask(SIG_UNBLOCK, &signals, nullptr);
+        const int status = work(arguments, places);
+        std::fflush(nullptr);
+        ::_exit(status);
+    }
+    const int status = supervise(child, signals);
+    remove(places);
+    return status;
 }

@@ -3,11 +3,14 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
-#include <linux/if.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
 #include <linux/if_tun.h>
+#include <net/if.h>
 #include <poll.h>
 #include <sched.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -25,16 +28,6 @@ namespace {
 
 constexpr std::size_t tcp_header = 20;
 
-/// What stands before each packet of a TUN device with IFF_VNET_HDR: struct virtio_net_hdr of linux/virtio_net.h, which
-/// no C++ compiler takes.
-struct Offload {
-    std::uint8_t flags = 0;
-    std::uint8_t gso_type = 0;
-    std::uint16_t hdr_len = 0;
-    std::uint16_t gso_size = 0;
-    std::uint16_t csum_start = 0;
-    std::uint16_t csum_offset = 0;
-};
 constexpr std::uint8_t needs_checksum = 1;
 constexpr std::uint8_t super_ipv4 = 1;
 constexpr std::uint8_t super_ipv6 = 4;
@@ -141,14 +134,6 @@ std::string tcp_bytes(const Segment& segment) {
     return tcp + options + segment.payload;
 }
 
-void write_packet(int tun, Offload offload, const std::string& packet) {
-    std::string bytes(reinterpret_cast<const char*>(&offload), sizeof(offload));
-    bytes += packet;
-    if (::write(tun, bytes.data(), bytes.size()) != static_cast<ssize_t>(bytes.size())) {
-        fail("cannot write to the TUN device");
-    }
-}
-
 Server server_at(const std::string& packet, std::size_t at, bool ipv4) {
     Server server;
     if (ipv4) {
@@ -200,26 +185,71 @@ void enter_namespace() {
     command("ip link set lo up");
 }
 
-Wire::Wire() : tun_(::open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC)), buffer_(sizeof(Offload) + 70000, '\0') {
-    if (!tun_) {
-        fail("cannot open /dev/net/tun");
-    }
+namespace {
+
+constexpr const char* device = "upstat-peer";
+
+/// The wire proper: its end that this process reads and writes, packets with an Offload in front.
+Fd open_tun() {
+    Fd tun(::open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC));
     ifreq request{};
-    std::strcpy(request.ifr_name, "upstat-peer");
+    std::strcpy(request.ifr_name, device);
     request.ifr_flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR;
-    if (::ioctl(tun_.get(), TUNSETIFF, &request) != 0 ||
-        ::ioctl(tun_.get(), TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6) != 0) {
+    if (!tun || ::ioctl(tun.get(), TUNSETIFF, &request) != 0 ||
+        ::ioctl(tun.get(), TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6) != 0) {
         fail("cannot make a TUN device");
     }
-    set_sysctl("net/ipv6/conf/upstat-peer/accept_dad", "0");
-    set_sysctl("net/ipv6/conf/upstat-peer/dad_transmits", "0");
+    return tun;
+}
+
+/// The same on a kernel without TUN: the other end of a netkit pair, as a packet socket.
+Fd open_netkit() {
+    command(std::string("ip link add ") + device + " type netkit");
+    command("ip link set dev nk0 up");
+    Fd packets(::socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    const int on = 1;
+    sockaddr_ll address{};
+    address.sll_family = AF_PACKET;
+    address.sll_protocol = htons(ETH_P_ALL);
+    address.sll_ifindex = static_cast<int>(::if_nametoindex("nk0"));
+    if (!packets || ::setsockopt(packets.get(), SOL_PACKET, PACKET_VNET_HDR, &on, sizeof(on)) != 0 ||
+        ::setsockopt(packets.get(), SOL_PACKET, PACKET_IGNORE_OUTGOING, &on, sizeof(on)) != 0 ||
+        ::bind(packets.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
+        fail("cannot make a packet socket");
+    }
+    return packets;
+}
+
+}  // namespace
+
+Wire::Wire()
+    : tun_(::access("/dev/net/tun", F_OK) == 0 ? open_tun() : open_netkit()), buffer_(sizeof(Offload) + 70000, '\0') {
+    const std::string name = device;
+    netkit_ = static_cast<int>(::if_nametoindex("nk0"));
+    set_sysctl("net/ipv6/conf/" + name + "/accept_dad", "0");
+    set_sysctl("net/ipv6/conf/" + name + "/dad_transmits", "0");
     set_sysctl("net/ipv4/tcp_no_metrics_save", "1");
     set_sysctl("net/ipv4/tcp_fastopen", "1");
     set_sysctl("net/ipv4/tcp_fastopen_blackhole_timeout_sec", "0");
     set_sysctl("net/ipv4/tcp_syn_linear_timeouts", "0");
-    command("ip link set dev upstat-peer up");
-    command("ip addr add 198.19.255.254/15 dev upstat-peer");
-    command("ip -6 addr add fd18::ffff:fffe/64 dev upstat-peer");
+    command("ip link set dev " + name + " up");
+    command("ip addr add 198.19.255.254/15 dev " + name);
+    command("ip -6 addr add fd18::ffff:fffe/64 dev " + name);
+}
+
+void Wire::write(const Offload& offload, const std::string& packet) {
+    std::string bytes(reinterpret_cast<const char*>(&offload), sizeof(offload));
+    bytes += packet;
+    sockaddr_ll to{};
+    to.sll_family = AF_PACKET;
+    to.sll_protocol = htons(byte_at(packet, 0) >> 4 == 4 ? ETH_P_IP : ETH_P_IPV6);
+    to.sll_ifindex = netkit_;
+    const auto size = netkit_ == 0 ? ::write(tun_.get(), bytes.data(), bytes.size())
+                                   : ::sendto(tun_.get(), bytes.data(), bytes.size(), 0,
+                                              reinterpret_cast<const sockaddr*>(&to), sizeof(to));
+    if (size != static_cast<ssize_t>(bytes.size())) {
+        fail("cannot write to the wire");
+    }
 }
 
 void Wire::send(const Segment& segment) {
@@ -236,7 +266,7 @@ void Wire::send(const Segment& segment) {
         offload.gso_size = segment.super;
         offload.hdr_len = static_cast<std::uint16_t>(header.size() + tcp.size() - segment.payload.size());
     }
-    write_packet(tun_.get(), offload, header + tcp);
+    write(offload, header + tcp);
 }
 
 void Wire::too_big(const Segment& about, std::uint16_t mtu) {
@@ -249,7 +279,7 @@ void Wire::too_big(const Segment& about, std::uint16_t mtu) {
     icmp +=
         ipv4_header(about.from, about.to, {}, IPPROTO_TCP, quoted.size() + about.payload.size()) + quoted.substr(0, 20);
     set16(icmp, 2, static_cast<std::uint16_t>(~checksum(icmp)));
-    write_packet(tun_.get(), {}, ipv4_header(about.to, about.from, {}, IPPROTO_ICMP, icmp.size()) + icmp);
+    write({}, ipv4_header(about.to, about.from, {}, IPPROTO_ICMP, icmp.size()) + icmp);
 }
 
 std::optional<Segment> Wire::receive(int timeout_ms) {

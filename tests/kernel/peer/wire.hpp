@@ -28,7 +28,18 @@ struct Segment {
     std::uint16_t super = 0;  ///< not 0: a super-packet of segments of this size, as GRO makes them
 };
 
-/// A TUN device in this process's network namespace: the peer's end of the wire.
+/// What stands before each packet of a TUN device with IFF_VNET_HDR: struct virtio_net_hdr of linux/virtio_net.h, which
+/// no C++ compiler takes.
+struct Offload {
+    std::uint8_t flags = 0;
+    std::uint8_t gso_type = 0;
+    std::uint16_t hdr_len = 0;
+    std::uint16_t gso_size = 0;
+    std::uint16_t csum_start = 0;
+    std::uint16_t csum_offset = 0;
+};
+
+/// A TUN device in this process's network namespace (where the kernel has none, a netkit pair): the peer's end of it.
 class Wire {
   public:
     /// Makes the device, routes the servers' addresses (next_server) to it and brings it up. Throws on failure.
@@ -43,7 +54,10 @@ class Wire {
     std::optional<Segment> receive(int timeout_ms);
 
   private:
+    void write(const Offload& offload, const std::string& packet);
+
     Fd tun_;
+    int netkit_ = 0;  ///< the index of netkit's other end
     std::string buffer_;
 };
 

@@ -266,8 +266,10 @@ class Client {
             poller_.change(slot.fd, 0, &slot);
             return;
         }
-        const bool unanswered = slot.phase == Phase::asking && slot.plan.end == End::silent && unacknowledged(slot) == 0;
-        const bool expected = slot.phase == Phase::idle || (slot.phase == Phase::body && slot.plan.end == End::cut_close);
+        const bool unanswered =
+            slot.phase == Phase::asking && slot.plan.end == End::silent && unacknowledged(slot) == 0;
+        const bool expected =
+            slot.phase == Phase::idle || (slot.phase == Phase::body && slot.plan.end == End::cut_close);
         if (!unanswered && !expected) {
             fail("closed by the server: " + describe(slot));
         }
@@ -336,7 +338,8 @@ class Client {
         ::getsockname(slot.fd, reinterpret_cast<sockaddr*>(&local), &size);
         const auto& plan = slot.plan;
         return fmt::format(
-            "port {}, server {}, phase {}, doomed {}, {} {} end {} upload {} ({}) interims {} split {} body {} ({} left)",
+            "port {}, server {}, phase {}, doomed {}, {} {} end {} upload {} ({}) interims {} split {} body {} ({} "
+            "left)",
             ntohs(local.sin_port), slot.server, static_cast<int>(slot.phase), slot.doomed,
             method_names.at(static_cast<std::size_t>(plan.method)), plan.code, static_cast<int>(plan.end),
             static_cast<int>(plan.upload), plan.uploaded, plan.interims, plan.split, plan.body, slot.left);

@@ -32,7 +32,8 @@ sigset_t block_ends() {
     return ends;
 }
 
-/// Runs `work(i)` in threads until a signal comes; their records' sum. Says `progress()` five times a second until then.
+/// Runs `work(i)` in threads until a signal comes; their records' sum. Says `progress()` five times a second until
+/// then.
 Record run_threads(std::uint32_t threads, std::atomic<bool>& stop, const std::function<Record(std::uint32_t)>& work,
                    const std::function<std::uint64_t()>& progress) {
     const auto ends = block_ends();

@@ -132,7 +132,8 @@ inline void set_option(int fd, int level, int option, int value) {
     }
 }
 
-/// No segment waits for another, and a reset that was lost is asked for again: an idle connection is probed each second.
+/// No segment waits for another, and a reset that was lost is asked for again: an idle connection is probed each
+/// second.
 inline void prepare(int fd) {
     set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
     set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);

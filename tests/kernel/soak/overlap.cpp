@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Two CPUs deliver to one socket at once. The server is a TUN device with two queues: two threads, each on a CPU of its own,
-/// write segments of one answer at the same moment, and what is written runs up the stack on the writer's CPU, through
-/// the programs, before anything takes the socket's lock.
+/// Two CPUs deliver to one socket at once. The server is a TUN device with two queues: two threads, each on a CPU of
+/// its own, write segments of one answer at the same moment, and what is written runs up the stack on the writer's CPU,
+/// through the programs, before anything takes the socket's lock.
 ///
-/// Says "attach" once the first observer is on the cgroup, waits for a line, by which time the agent's programs are to be
-/// there too, and prints the counts in the end as JSON.
+/// Says "attach" once the first observer is on the cgroup, waits for a line, by which time the agent's programs are to
+/// be there too, and prints the counts in the end as JSON.
 #include <bpf/libbpf.h>
 #include <fcntl.h>
 #include <linux/if_tun.h>
@@ -229,7 +229,8 @@ class Overlap {
         client_ = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
         set_option(client_, IPPROTO_TCP, TCP_NODELAY, 1);
         const auto server = to_address(server_text);
-        if (::connect(client_, reinterpret_cast<const sockaddr*>(&server), sizeof(server)) != 0 && errno != EINPROGRESS) {
+        if (::connect(client_, reinterpret_cast<const sockaddr*>(&server), sizeof(server)) != 0 &&
+            errno != EINPROGRESS) {
             fail_errno("connect");
         }
         const auto syn = receive([](const Packet& packet) { return packet.tcp.syn; });

@@ -73,9 +73,14 @@ bool cuts(const Plan& plan) {
 constexpr std::array<std::size_t, 8> widths{3, 1, 1, 1, 2, 1, 5, 5};
 
 void append_fields(Output& out, const Plan& plan) {
-    const std::array<std::uint32_t, widths.size()> values{
-        plan.code,  static_cast<std::uint32_t>(plan.end), static_cast<std::uint32_t>(plan.upload), plan.interims,
-        plan.split, plan.looks, plan.body, plan.uploaded};
+    const std::array<std::uint32_t, widths.size()> values{plan.code,
+                                                          static_cast<std::uint32_t>(plan.end),
+                                                          static_cast<std::uint32_t>(plan.upload),
+                                                          plan.interims,
+                                                          plan.split,
+                                                          plan.looks,
+                                                          plan.body,
+                                                          plan.uploaded};
     std::array<char, 19> text{};
     std::size_t at = 0;
     for (std::size_t i = 0; i < widths.size(); i++) {

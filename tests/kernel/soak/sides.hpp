@@ -19,8 +19,8 @@ struct Load {
     std::uint64_t seed = 1;
 };
 
-/// Asks as Go's transport does, one request at a time on each pooled socket, until `stop`; then finishes what is under way. `answers` is
-/// the count so far.
+/// Asks as Go's transport does, one request at a time on each pooled socket, until `stop`; then finishes what is under
+/// way. `answers` is the count so far.
 Record ask(const Load& load, const std::atomic<bool>& stop, std::atomic<std::uint64_t>& answers);
 
 /// Lets two CPUs deliver to one socket at once; the process's exit code.
