@@ -3,23 +3,30 @@
 
 import os
 import subprocess
-from pathlib import Path
 
-HERE = Path(__file__).parent
-PEER = Path(os.environ.get("UPSTAT_BUILD_DIR", HERE.parents[1] / "build")) / "peer"
+import pytest
+
+from conftest import BUILD, HERE
+
 SCHEDULES = os.environ.get("UPSTAT_SCHEDULES", "20000")
 
 
-def run(*arguments):
-    done = subprocess.run([PEER, *arguments], capture_output=True, text=True, timeout=3000)
-    print(done.stdout, done.stderr)
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+@pytest.fixture
+def peer(capfd):
+    """peer(args) runs it; what it says is shown, and all of it must be right."""
+    def run(*arguments):
+        done = subprocess.run([BUILD / "peer", *arguments], stdout=subprocess.PIPE, text=True, timeout=3000)
+        with capfd.disabled():
+            print(f"\n{done.stdout.strip()}")
+        assert done.returncode == 0, done.stdout
+    return run
 
 
-def test_named_cases():
-    run(*sorted((HERE / "cases").glob("*.case")))
+def test_named_cases(peer):
+    peer(*sorted((HERE / "cases").glob("*.case")))
 
 
-def test_random_schedules():
+def test_random_schedules(peer):
+    """UPSTAT_SCHEDULES says how many, UPSTAT_SEED which."""
     seed = os.environ.get("UPSTAT_SEED")
-    run("--generate", SCHEDULES, *(["--seed", seed] if seed else []))
+    peer("--generate", SCHEDULES, *(["--seed", seed] if seed else []))

@@ -124,6 +124,8 @@ class Player {
                 line = step.line;
                 act(step);
             }
+        } catch (const Skip&) {
+            throw;
         } catch (const std::exception& error) {
             counts_.take(server_);
             clean_up();
@@ -211,6 +213,9 @@ class Player {
         connection.client =
             Fd(::socket(settings_.ipv6 || settings_.mapped ? AF_INET6 : AF_INET,
                         SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, settings_.mptcp ? IPPROTO_MPTCP : 0));
+        if (!connection.client && settings_.mptcp && (errno == EPROTONOSUPPORT || errno == ENOPROTOOPT)) {
+            throw Skip("this kernel has no Multipath TCP");
+        }
         check(static_cast<bool>(connection.client), "socket");
         connection.settings = settings_;
         connection.remote = server_;
@@ -422,10 +427,10 @@ class Player {
         check(static_cast<bool>(now().client), "accept");
     }
 
-    /// Segments with payload get lost in this host, in front of the programs.
-    void block(const Words& /*unused*/) { command("iptables -A OUTPUT -p tcp -m length --length 61: -j DROP"); }
+    /// What the client sends gets lost in this host, in front of the programs: there is no way to the peer.
+    void block(const Words& /*unused*/) { command("ip route add blackhole 198.18.0.0/16"); }
 
-    void unblock(const Words& /*unused*/) { command("iptables -F OUTPUT"); }
+    void unblock(const Words& /*unused*/) { command("ip route del blackhole 198.18.0.0/16"); }
 
     /// The peer's RST to a SYN.
     void refuse(const Words& /*unused*/) {
