@@ -153,13 +153,18 @@ static __always_inline int in_lines(__u8 part)
     return part == PART_HEAD || part == PART_CHUNK || part == PART_TRAILER;
 }
 
-/* One more byte of the line, or of the opening, that is being put together; those beyond LINE_BYTES do not matter. */
+/* A line, or an opening, that is put together in state->line begins, or goes on. */
+static __always_inline void go_on_with_line(struct socket_state *state)
+{
+    if (state->line_size == 0)
+        __builtin_memset(state->line, 0, LINE_BYTES);
+}
+
+/* One more byte of it; those beyond LINE_BYTES do not matter. */
 static __always_inline void put_byte(struct socket_state *state, __u8 byte)
 {
     __u32 at = state->line_size;
 
-    if (at == 0)
-        __builtin_memset(state->line, 0, LINE_BYTES);
     if (at >= LINE_BYTES)
         return;
     state->line_size = at + 1;
@@ -185,6 +190,7 @@ __noinline int read_line(struct __sk_buff *skb, __u32 payload, __u32 length, __u
     size = length - from < LINE_PIECE ? length - from : LINE_PIECE;
     if (!load_bytes(skb, payload + from, bytes, size, LINE_PIECE))
         return 0;
+    go_on_with_line(state);
     for (__u32 i = 0; i < LINE_PIECE && !ended; i++) {
         asm volatile("" : "+r"(size)); /* else clang tests i != the smaller one, of which 5.10 and 6.1 learn no bound */
         if (i >= size)
@@ -198,13 +204,19 @@ __noinline int read_line(struct __sk_buff *skb, __u32 payload, __u32 length, __u
     return 1;
 }
 
-/* Follows the request from `next` on, through this segment. */
-static __always_inline void read_lines(struct __sk_buff *skb, struct socket_state *state, const struct packet *packet)
+/* Follows the request from `next` on, through this segment. A function of its own, which is verified once for all its
+ * calls. */
+__noinline int read_lines(struct __sk_buff *skb, __u32 payload, __u32 length, __u32 seq)
 {
+    struct socket_state *state;
+    struct bpf_sock *sk = skb->sk;
+
     for (int i = 0; i < LINE_STEPS; i++)
-        if (!read_line(skb, packet->payload, packet->length, packet->seq))
+        if (!read_line(skb, payload, length, seq))
             break;
-    __s32 left = (__s32)(packet->seq + packet->length - state->next);
+    if (!sk || !(sk = bpf_sk_fullsock(sk)) || !(state = bpf_sk_storage_get(&sockets, sk, 0, 0)))
+        return 0;
+    __s32 left = (__s32)(seq + length - state->next);
     /* The lines are too many for one segment's steps, or went by before the ones in front of them. */
     if (in_lines(state->part) && (left > 0 || (__s32)(state->seen - state->next) > 0)) {
         count_place(UPSTAT_PLACE_FRAMING_UNKNOWN);
@@ -216,6 +228,7 @@ static __always_inline void read_lines(struct __sk_buff *skb, struct socket_stat
     }
     if ((__s32)(state->seen - state->next) < 0)
         state->seen = state->next;
+    return 1;
 }
 
 /* Where the request ends that begins at `begin` in the payload, as far as this segment tells. */
@@ -275,7 +288,7 @@ static __always_inline void start(struct __sk_buff *skb, const struct bpf_sock *
     if ((__s32)(state->seen - packet->seq) < 0)
         state->seen = packet->seq;
     if (in_lines(state->part))
-        read_lines(skb, state, packet);
+        read_lines(skb, packet->payload, packet->length, packet->seq);
     if (state->part == PART_REQUEST && (__s32)(packet->seq + packet->length - state->next) > 0)
         leave_open(state, packet);
 }
@@ -297,6 +310,7 @@ __noinline int read_opening(struct __sk_buff *skb, __u32 payload, __u32 length, 
     size = length - from < sizeof(bytes) ? length - from : sizeof(bytes);
     if (!load_bytes(skb, payload + from, bytes, size, sizeof(bytes)))
         return 0;
+    go_on_with_line(state);
     for (__u32 i = 0; i < HTTP_OPENING_BYTES; i++) {
         asm volatile("" : "+r"(size)); /* as in read_line */
         if (i >= size)
@@ -404,7 +418,7 @@ static __always_inline void send_payload(struct __sk_buff *skb, const struct bpf
         else
             skip(state, packet);
     } else if (in_lines(state->part)) {
-        read_lines(skb, state, packet);
+        read_lines(skb, packet->payload, packet->length, packet->seq);
     } else if (flies && !begins_another(skb, state, packet, begin)) {
         leave_open(state, packet);
     } else {
