@@ -23,7 +23,8 @@ int status(std::string_view text) {
     return http_status(bytes<HTTP_STATUS_BYTES>(text).data());
 }
 enum http_opening opening(std::string_view text) {
-    return http_opening(bytes<HTTP_OPENING_BYTES>(text).data());
+    const auto size = std::min<std::size_t>(text.size(), HTTP_OPENING_BYTES);
+    return http_opening(bytes<HTTP_OPENING_BYTES>(text).data(), static_cast<__u32>(size));
 }
 enum http_header header(std::string_view text) {
     return http_header(bytes<HTTP_HEADER_BYTES>(text).data());
@@ -77,10 +78,19 @@ TEST(HttpInterim, IsEverythingBelow200But101) {
 TEST(HttpOpening, TellsProtocolsApart) {
     EXPECT_EQ(opening("GET / HTTP/1.1\r\n"), HTTP_OPENING_REQUEST);
     EXPECT_EQ(opening("PRI * HTTP/2.0\r\n\r\n"), HTTP_OPENING_HTTP2);
-    EXPECT_EQ(opening("PRI * HTTP/1.1\r\n\r\n"), HTTP_OPENING_REQUEST);
     EXPECT_EQ(opening("\x16\x03\x01"), HTTP_OPENING_TLS);
     EXPECT_EQ(opening("\x16\x02\x01"), HTTP_OPENING_OTHER);
     EXPECT_EQ(opening("*1\r\n$4\r\nPING\r\n"), HTTP_OPENING_OTHER);
+}
+
+TEST(HttpOpening, WaitsUntilItCanTell) {
+    for (const auto* const text : {"G", "GET", "PR", "\x16", "AVERYVERYLONGME"}) {
+        EXPECT_EQ(opening(text), HTTP_OPENING_PARTIAL) << text;
+    }
+    EXPECT_EQ(opening("GET "), HTTP_OPENING_REQUEST);
+    EXPECT_EQ(opening("PRI "), HTTP_OPENING_HTTP2);
+    EXPECT_EQ(opening("G\r"), HTTP_OPENING_OTHER);
+    EXPECT_EQ(opening("AVERYVERYLONGMET"), HTTP_OPENING_OTHER);
 }
 
 TEST(HttpHeader, FindsLengthEncodingAndTheEnd) {
@@ -89,6 +99,7 @@ TEST(HttpHeader, FindsLengthEncodingAndTheEnd) {
     EXPECT_EQ(header("Content-Type: te"), HTTP_HEADER_OTHER);
     EXPECT_EQ(header("Content-Length2:"), HTTP_HEADER_OTHER);
     EXPECT_EQ(header("Transfer-Encoding: chunked"), HTTP_HEADER_ENCODING);
+    EXPECT_EQ(header("Transfer-Encodin: chunked"), HTTP_HEADER_OTHER);
     EXPECT_EQ(header("\r\nContent-Length"), HTTP_HEADER_NONE);
     EXPECT_EQ(header("\nContent-Length:"), HTTP_HEADER_NONE);
     EXPECT_EQ(header("\rContent-Length:"), HTTP_HEADER_OTHER);
@@ -97,20 +108,27 @@ TEST(HttpHeader, FindsLengthEncodingAndTheEnd) {
 TEST(HttpLength, ReadsTheNumberAndNothingElse) {
     EXPECT_EQ(length(" 1048576\r\nX: 9"), 1048576U);
     EXPECT_EQ(length("0\r\n"), 0U);
-    EXPECT_EQ(length("   7\r\n"), 7U);
+    EXPECT_EQ(length(" \t 7\r\n"), 7U);
     EXPECT_EQ(length("\r\n7"), 0U);
     EXPECT_EQ(length(" 123456789012345"), 123456789012345U);
 }
 
-TEST(HttpEnds, OfHeadsAndOfChunkedBodies) {
+TEST(HttpChunkSize, ReadsHexadecimalUpToAnExtensionOrTheEnd) {
+    const auto size = [](std::string_view text) { return http_chunk_size(bytes<HTTP_CHUNK_BYTES>(text).data()); };
+    EXPECT_EQ(size("0\r\n"), 0);
+    EXPECT_EQ(size("1fA\r\n"), 0x1fa);
+    EXPECT_EQ(size("10;name=value\r\n"), 0x10);
+    EXPECT_EQ(size("7fffffffffff\n"), 0x7fffffffffff);
+    for (const auto* const text : {"\r\n", "", "x\r\n", "1g\r\n", "-1\r\n", "1234567890123456\r\n"}) {
+        EXPECT_EQ(size(text), -1) << text;
+    }
+}
+
+TEST(HttpEnds, OfHeads) {
     EXPECT_TRUE(http_ends_head(0x0d0a0d0a));
     EXPECT_TRUE(http_ends_head(0x0a0a));
     EXPECT_FALSE(http_ends_head(0x0d0a0d));
     EXPECT_FALSE(http_ends_head(0x0a0d0d0a));
-    EXPECT_TRUE(http_ends_chunks(http_word(bytes<8>("xyz0\r\n\r\n").data())));
-    EXPECT_FALSE(http_ends_chunks(http_word(bytes<8>("xyz1\r\n\r\n").data())));
-    EXPECT_TRUE(http_ends_lines(http_word(bytes<8>("xyz1\r\n\r\n").data())));
-    EXPECT_FALSE(http_ends_lines(http_word(bytes<8>("xyz\r\n\r\n0").data())));
 }
 
 }  // namespace
