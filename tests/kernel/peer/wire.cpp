@@ -202,10 +202,11 @@ Fd open_tun() {
     return tun;
 }
 
-/// The same on a kernel without TUN: the other end of a netkit pair, as a packet socket.
+/// The same on a kernel without TUN: the other end of a netkit pair, as a packet socket. Packets have an Ethernet
+/// header.
 Fd open_netkit() {
     command(std::string("ip link add ") + device + " type netkit");
-    command("ip link set dev nk0 up");
+    command("ip link set dev nk0 mtu 65535 up");
     Fd packets(::socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
     const int on = 1;
     sockaddr_ll address{};
@@ -237,17 +238,16 @@ Wire::Wire()
     command("ip -6 addr add fd18::ffff:fffe/64 dev " + name);
 }
 
-void Wire::write(const Offload& offload, const std::string& packet) {
+void Wire::write(Offload offload, const std::string& packet) {
+    std::string link(netkit_ == 0 ? 0 : ETH_HLEN, '\0');
+    if (netkit_ != 0) {
+        set16(link, ETH_HLEN - 2, byte_at(packet, 0) >> 4 == 4 ? ETH_P_IP : ETH_P_IPV6);
+        offload.csum_start = static_cast<std::uint16_t>(offload.csum_start + link.size());
+        offload.hdr_len = static_cast<std::uint16_t>(offload.hdr_len + link.size());
+    }
     std::string bytes(reinterpret_cast<const char*>(&offload), sizeof(offload));
-    bytes += packet;
-    sockaddr_ll to{};
-    to.sll_family = AF_PACKET;
-    to.sll_protocol = htons(byte_at(packet, 0) >> 4 == 4 ? ETH_P_IP : ETH_P_IPV6);
-    to.sll_ifindex = netkit_;
-    const auto size = netkit_ == 0 ? ::write(tun_.get(), bytes.data(), bytes.size())
-                                   : ::sendto(tun_.get(), bytes.data(), bytes.size(), 0,
-                                              reinterpret_cast<const sockaddr*>(&to), sizeof(to));
-    if (size != static_cast<ssize_t>(bytes.size())) {
+    bytes += link + packet;
+    if (::write(tun_.get(), bytes.data(), bytes.size()) != static_cast<ssize_t>(bytes.size())) {
         fail("cannot write to the wire");
     }
 }
@@ -295,7 +295,8 @@ std::optional<Segment> Wire::receive(int timeout_ms) {
         if (size < static_cast<ssize_t>(sizeof(Offload))) {
             fail("cannot read from the TUN device");
         }
-        if (auto segment = parse(buffer_.substr(sizeof(Offload), static_cast<std::size_t>(size) - sizeof(Offload)))) {
+        const auto front = sizeof(Offload) + (netkit_ == 0 ? 0 : ETH_HLEN);
+        if (auto segment = parse(buffer_.substr(front, std::max<std::size_t>(size, front) - front))) {
             return segment;
         }
     }

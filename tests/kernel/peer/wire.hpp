@@ -54,7 +54,7 @@ class Wire {
     std::optional<Segment> receive(int timeout_ms);
 
   private:
-    void write(const Offload& offload, const std::string& packet);
+    void write(Offload offload, const std::string& packet);
 
     Fd tun_;
     int netkit_ = 0;  ///< the index of netkit's other end
