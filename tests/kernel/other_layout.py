@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An upstat of another layout: this very tree, but for keys and socket states whose members stand elsewhere."""
+"""Upstats of another layout: this very tree, but for keys and socket states whose members stand elsewhere."""
 
+import hashlib
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -44,24 +46,47 @@ def rewritten(sources, sockets):
     return changed
 
 
-def build(build_directory, sockets=True):
-    """The binary, in a directory of its own below the build's; compiled once. With `sockets` the sockets' state is another
-    too, so that requests in flight are unknown to the other one's programs."""
-    home = Path(build_directory) / ("layout-test" if sockets else "layout-test-same-sockets")
-    tree = home / "tree"
+def write(directory, texts):
+    """What stays as it is keeps its time, and is not compiled again."""
+    for name, text in texts.items():
+        path = directory / name
+        if not path.exists() or path.read_text() != text:
+            path.write_text(text)
+
+
+def link(tree):
+    """All but bpf/ is the real tree's."""
     for directory in ("bpf", "tests"):
         (tree / directory).mkdir(parents=True, exist_ok=True)
     for name in ("CMakeLists.txt", "userspace", "tests/unit", "tests/tools"):
         if not (tree / name).is_symlink():
             (tree / name).symlink_to(TOP / name)
+
+
+def build(build_directory):
+    """Two binaries, in a directory of their own below the build's and compiled only when something has changed: one that
+    differs in everything, and one that has the sockets' state of the real one, so that it can be carried over."""
+    home = Path(build_directory) / "layout-test"
+    binaries = home / "upstat-other", home / "upstat-same-sockets"
+    link(home / "tree")
     sources = {path.name: path.read_text() for path in (TOP / "bpf").glob("*.[ch]")}
-    for name, text in rewritten(sources, sockets).items():
-        path = tree / "bpf" / name
-        if not path.exists() or path.read_text() != text:  # what stays as it is keeps its time, and is not compiled again
-            path.write_text(text)
-    run("cmake", "-G", "Ninja", "-S", tree, "-B", home, "-DCMAKE_BUILD_TYPE=Debug", "-DCMAKE_CXX_FLAGS_DEBUG=-O0")
-    run("cmake", "--build", home, "--target", "upstat")
-    return home / "upstat"
+    built = home / "built-from"
+    state = digest([__file__, TOP / "CMakeLists.txt", *(TOP / "bpf").glob("*"), *(TOP / "userspace").rglob("*.?pp")])
+    if not built.exists() or built.read_text() != state:
+        for binary, sockets in zip(binaries, (True, False)):
+            write(home / "tree" / "bpf", rewritten(sources, sockets))
+            run("cmake", "-G", "Ninja", "-S", home / "tree", "-B", home, "-DCMAKE_BUILD_TYPE=Debug", "-DCMAKE_CXX_FLAGS_DEBUG=-O0")
+            run("cmake", "--build", home, "--target", "upstat")
+            shutil.copy2(home / "upstat", binary)
+        built.write_text(state)
+    return binaries
+
+
+def digest(paths):
+    total = hashlib.sha256()
+    for path in sorted(map(str, paths)):
+        total.update(path.encode() + Path(path).read_bytes())
+    return total.hexdigest()
 
 
 def run(*command):

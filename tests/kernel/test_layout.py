@@ -1,36 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
 """An upgrade: the maps of another layout, or of another size, are summed up with the new ones, and never misread."""
 
-import os
 import subprocess
 import threading
-from collections import Counter
 from contextlib import ExitStack
 
 import pytest
 
 import other_layout
+from agents import OWN, check_attached, run_again
 from conftest import BUILD, Bench, Server
-from parts.base import wait_for
 from parts.exposition import select, total
-from parts.upstat import spell
 from peer import Connection, RemoteClient
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
-OWN = os.environ.get("UPSTAT_BINARY", BUILD / "upstat")
 
 
 @pytest.fixture(scope="session")
 def other():
-    """Differs in everything that a layout can differ in."""
-    return other_layout.build(BUILD)
+    """An upstat that differs in everything that a layout can differ in."""
+    return other_layout.build(BUILD)[0]
 
 
 @pytest.fixture(scope="session")
 def same_sockets():
-    """Differs in the keys only, so that what is known of each socket can be carried over."""
-    return other_layout.build(BUILD, sockets=False)
+    """One that differs in the keys only, so that what is known of each socket can be carried over."""
+    return other_layout.build(BUILD)[1]
 
 
 @pytest.fixture
@@ -46,31 +42,8 @@ def server(stage):
     server.close()
 
 
-def run_again(bench, binary, flags=None, end="stop"):
-    """Ends the agent and starts another on the same pins and state. Counting goes on in between."""
-    process = bench.agent.process
-    process.stop() if end == "stop" else bench.agent.kill()
-    process.command = [str(binary), "run", *spell({**bench.agent.flags, **(flags or {})})]
-    bench.agent.start()
-
-
 def generations(bench):
     return sorted(path.name for path in bench.agent.pin_path.iterdir())
-
-
-def programs_on(cgroup):
-    said = subprocess.run(["bpftool", "cgroup", "show", str(cgroup)], capture_output=True, text=True, check=True).stdout
-    return Counter(line.split()[1] for line in said.splitlines()[1:])
-
-
-ONE_EACH = Counter(["cgroup_inet_ingress", "cgroup_inet_egress", "cgroup_sock_ops"])
-
-
-def check_attached(bench):
-    """One program a hook, all pinned in the newest generation."""
-    assert programs_on(bench.cgroup.path) == ONE_EACH
-    links = list(bench.agent.pin_path.glob("*/links/*"))
-    assert len(links) == 3 and len({link.parent for link in links}) == 1, links
 
 
 @pytest.mark.parametrize("end", ["stop", "kill"])

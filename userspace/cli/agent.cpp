@@ -12,6 +12,7 @@
 #include "attribute/state.hpp"
 #include "base/http_client.hpp"
 #include "cli/catalogues.hpp"
+#include "cli/fills.hpp"
 #include "cli/saved.hpp"
 #include "cli/traefiks.hpp"
 #include "count/counter.hpp"
@@ -113,6 +114,28 @@ std::set<Server> servers_of(const Catalogue& catalogue, const std::string& backe
     return servers;
 }
 
+Sources sources_of(const Counter& counter) {
+    const auto maps = counter.maps();
+    Sources sources{.totals = maps.totals,
+                    .requests = maps.requests,
+                    .overflow = maps.overflow,
+                    .places = maps.places,
+                    .listening = maps.listening};
+    for (const auto& carried : counter.carried()) {
+        spdlog::info("{} goes on with the counts of {}", maps.path, carried.path);
+        sources.carried.push_back({.path = carried.path,
+                                   .totals = carried.totals,
+                                   .requests = carried.requests,
+                                   .overflow = carried.overflow,
+                                   .places = carried.places,
+                                   .ended = carried.ended});
+    }
+    for (const auto& program : counter.programs()) {
+        sources.programs.emplace_back(program.name, program.fd);
+    }
+    return sources;
+}
+
 /// The rooms, and the values on their way from one to the next.
 class Agent {
   public:
@@ -126,6 +149,7 @@ class Agent {
         : settings_(settings),
           signals_(std::move(signals)),
           counter_(std::move(counter)),
+          reader_(sources_of(counter_)),
           catalogues_(std::move(catalogues)),
           rules_(std::move(rules)),
           window_(longest_window(settings.all_rules())),
@@ -152,6 +176,8 @@ class Agent {
     Settings settings_;
     Fd signals_;
     Counter counter_;
+    Reader reader_;
+    FillWatch fills_;
     std::optional<Traefiks> traefiks_;
     Catalogues catalogues_;
     std::vector<CompiledRule> rules_;
@@ -195,6 +221,9 @@ Result<std::unique_ptr<Agent>> Agent::start(const Settings& settings, Fd signals
     }
     std::unique_ptr<Agent> agent(
         new Agent(settings, std::move(signals), std::move(*counter), std::move(*catalogues), std::move(*rules)));
+    for (const auto& left_out : agent->reader_.left_out()) {
+        spdlog::error("{}", left_out.text());
+    }
     auto traefiks = Traefiks::open(
         agent->counter_, {.pid = settings.traefik_pid == 0 ? std::nullopt : std::optional(settings.traefik_pid),
                           .cgroup = settings.traefik_cgroup});
@@ -267,18 +296,16 @@ void Agent::poll() {
     const auto began = steady_clock::now();
     next_poll_ = std::max(next_poll_ + settings_.poll_interval, began);
     traefiks_->look();
-    const auto maps = counter_.maps();
-    Sources sources{.totals = maps.totals, .requests = maps.requests, .places = maps.places, .programs = {}};
-    for (const auto& program : counter_.programs()) {
-        sources.programs.emplace_back(program.name, program.fd);
-    }
-    auto snapshot = read_snapshot(sources, now());
+    auto snapshot = reader_.read(now());
     poll_duration_ = std::chrono::duration_cast<std::chrono::microseconds>(steady_clock::now() - began);
     if (!snapshot) {
         spdlog::error("{}: nothing is judged until a poll succeeds", snapshot.error().text());
         polls_.count(snapshot.error().message);
         send();  // alerts stay as they were, and receivers are to know that
         return;
+    }
+    for (const auto& notice : fills_.look(*snapshot)) {
+        spdlog::log(notice.error ? spdlog::level::err : spdlog::level::warn, "{}", notice.text);
     }
     polls_.count({});
     last_poll_ = snapshot->at;
@@ -376,6 +403,9 @@ Report Agent::report(const Snapshot& snapshot) const {
         report.servers.emplace(to_string(server), std::move(totals));
     }
     report.servers.emplace("unmapped", std::move(view.unmapped));
+    if (snapshot.overflow != ServerTotals{}) {
+        report.servers.emplace("overflow", snapshot.overflow);
+    }
     return report;
 }
 

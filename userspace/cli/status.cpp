@@ -29,7 +29,9 @@ void print_text(const nlohmann::json& status) {
         }
     }
     for (const auto& map : status["maps"]) {
-        fmt::print("map        {}: {} of {}\n", or_dash(map["map"]), or_dash(map["entries"]), or_dash(map["capacity"]));
+        const auto entries = map["entries"].get<double>();
+        fmt::print("map        {}: {} of {} ({:.0f} %)\n", or_dash(map["map"]), or_dash(map["entries"]),
+                   or_dash(map["capacity"]), 100 * entries / map["capacity"].get<double>());
     }
     for (const auto& program : status["programs"]) {
         fmt::print("program    {}: {} runs, {} s\n", or_dash(program["program"]), or_dash(program["runs"]),

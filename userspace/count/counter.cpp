@@ -12,11 +12,12 @@
 #include <cerrno>
 #include <cstdarg>
 #include <fstream>
-#include <map>
-#include <optional>
+#include <span>
 
+#include "count/generations.hpp"
+#include "count/links.hpp"
 #include "count/pins.hpp"
-#include "layout.h"
+#include "count/shape.hpp"
 #include "upstat.skel.h"
 
 namespace upstat {
@@ -47,128 +48,137 @@ int log_libbpf(libbpf_print_level level, const char* format, va_list arguments) 
     return length;
 }
 
-/// Attached in this order: connections made from the first step on are known by their own state.
-enum Hook : std::size_t { sockops, ingress, egress, hooks };
-constexpr std::array<const char*, hooks> hook_names{"sockops", "ingress", "egress"};
-constexpr std::array<bpf_attach_type, hooks> hook_types{BPF_CGROUP_SOCK_OPS, BPF_CGROUP_INET_INGRESS,
-                                                        BPF_CGROUP_INET_EGRESS};
+/// What the programs work on: maps that are there already, or new ones.
+struct Home {
+    fs::path path;
+    bool is_new = false;
+};
 
-/// The cgroup of a pinned link; 0 when the cgroup is gone, nothing when there is no such link.
-std::optional<std::uint64_t> cgroup_of(const Fd& link) {
-    bpf_link_info info{};
-    std::uint32_t size = sizeof(info);
-    if (!link || bpf_obj_get_info_by_fd(link.get(), &info, &size) != 0 || info.type != BPF_LINK_TYPE_CGROUP) {
-        return std::nullopt;
+/// The newest generation goes on if it is ours. An older one never does, even if it is: its sockets' state has not
+/// seen what was sent since.
+Home find_home(const fs::path& root, const std::vector<Generation>& generations, const bpf_object* object) {
+    if (!generations.empty() && is_of(generations.back(), object)) {
+        return {.path = generations.back().path};
     }
-    return info.cgroup.cgroup_id;
+    return {.path = new_generation(root), .is_new = true};
 }
 
-Fd open_pin(const fs::path& path) {
-    return Fd(bpf_obj_get(path.c_str()));
-}
-
-std::vector<fs::path> files_in(const fs::path& directory) {
-    std::vector<fs::path> files;
-    std::error_code error;
-    for (const auto& entry : fs::directory_iterator(directory, error)) {
-        files.push_back(entry.path());
-    }
-    std::ranges::sort(files);
-    return files;
-}
-
-/// A map that is pinned already keeps its size: libbpf adopts it only if the sizes agree.
-void set_size(bpf_map* map, const fs::path& pin, std::uint32_t entries) {
-    const Fd pinned = open_pin(pin);
+/// libbpf adopts a pinned map only if the sizes agree; `fits` has made sure that this one has room enough.
+void keep_size(bpf_map* map, int pinned) {
     bpf_map_info info{};
     std::uint32_t size = sizeof(info);
-    if (pinned && bpf_obj_get_info_by_fd(pinned.get(), &info, &size) == 0) {
-        entries = info.max_entries;
+    if (bpf_obj_get_info_by_fd(pinned, &info, &size) == 0) {
+        bpf_map__set_max_entries(map, info.max_entries);
     }
-    bpf_map__set_max_entries(map, entries);
+}
+
+/// Our maps; libbpf's own, such as constants, live and die with the programs.
+std::vector<bpf_map*> maps_of(const bpf_object* object) {
+    std::vector<bpf_map*> maps;
+    bpf_map* map = nullptr;
+    bpf_object__for_each_map(map, object) {
+        if (!bpf_map__is_internal(map)) {
+            maps.push_back(map);
+        }
+    }
+    return maps;
+}
+
+/// What is known of sockets, as opposed to what was counted.
+bool is_state(const bpf_map* map) {
+    return bpf_map__type(map) == BPF_MAP_TYPE_SK_STORAGE || bpf_map__type(map) == BPF_MAP_TYPE_HASH;
+}
+
+/// A new generation goes on with all that the newest one knows of sockets, if it can read it: then requests in flight
+/// are answered as if nothing had happened. What an older one knows is out of date.
+void share_state(const bpf_object* object, const std::vector<Generation>& generations) {
+    const auto newest =
+        std::ranges::find_if(generations.rbegin(), generations.rend(),
+                             [](const Generation& generation) { return generation.map("sockets") >= 0; });
+    if (newest == generations.rend()) {
+        return;
+    }
+    auto state = maps_of(object);
+    std::erase_if(state, [](const bpf_map* map) { return !is_state(map); });
+    if (std::ranges::all_of(state, [&](const bpf_map* map) {
+            const int fd = newest->map(bpf_map__name(map));
+            return fd >= 0 && fits(object, map, fd);
+        })) {
+        for (auto* const map : state) {
+            bpf_map__reuse_fd(map, newest->map(bpf_map__name(map)));
+        }
+    }
+}
+
+void place_maps(const bpf_object* object, const Home& home, const std::vector<Generation>& generations) {
+    if (home.is_new) {
+        share_state(object, generations);
+    }
+    for (auto* const map : maps_of(object)) {
+        bpf_map__set_pin_path(map, (home.path / bpf_map__name(map)).c_str());
+        if (!home.is_new) {
+            keep_size(map, generations.back().map(bpf_map__name(map)));
+        }
+    }
+}
+
+std::array<int, hooks> descriptors(const upstat_bpf& skeleton) {
+    return {bpf_program__fd(skeleton.progs.upstat_sockops), bpf_program__fd(skeleton.progs.upstat_ingress),
+            bpf_program__fd(skeleton.progs.upstat_egress)};
+}
+
+/// Loads the programs. A new generation is whole once its directory of links is there.
+Result<void> load(upstat_bpf& skeleton, const Home& home) {
+    std::error_code error;
+    if (home.is_new && !fs::create_directory(home.path, error)) {
+        return std::unexpected(bpf_error(error.value(), fmt::format("cannot make {}", home.path.string())));
+    }
+    if (const int failed = upstat_bpf__load(&skeleton); failed != 0) {
+        if (home.is_new) {
+            fs::remove_all(home.path, error);
+        }
+        return std::unexpected(bpf_error(-failed, "the kernel refused upstat's programs or maps"));
+    }
+    if (home.is_new && !fs::create_directory(links_of(home.path), error)) {
+        return std::unexpected(bpf_error(error.value(), fmt::format("cannot make {}", links_of(home.path).string())));
+    }
+    return {};
 }
 
 }  // namespace
 
 class Counter::Impl {
   public:
-    Impl(Pins pins, Fd lock, Skeleton skeleton)
-        : pins_(std::move(pins)), lock_(std::move(lock)), skeleton_(std::move(skeleton)) {}
+    Impl(Fd lock, Skeleton skeleton, std::vector<Generation> generations)
+        : lock_(std::move(lock)),
+          skeleton_(std::move(skeleton)),
+          generations_(std::move(generations)),
+          links_(links_of(generations_.back().path), descriptors(*skeleton_)) {
+        for (std::size_t i = 0; i + 1 < generations_.size(); i++) {
+            links_.adopt(links_of(generations_[i].path));
+        }
+    }
 
-    Result<void> attach(const fs::path& cgroup, const std::set<std::uint16_t>& listening) {
+    Result<void> attach(const fs::path& cgroup, const std::set<std::uint16_t>& listening) const {
         const Fd directory(::open(cgroup.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
         struct stat file{};
         if (!directory || fstat(directory.get(), &file) != 0) {
             return std::unexpected(bpf_error(errno, fmt::format("cannot open the cgroup {}", cgroup.string())));
         }
-        bool fresh = false;
-        for (std::size_t hook = 0; hook < hooks; hook++) {
-            const auto made = link(static_cast<Hook>(hook), directory.get(), file.st_ino);
-            if (!made) {
-                return std::unexpected(made.error());
-            }
-            if (*made && !fresh) {
-                fresh = true;
-                remember_listening(listening);
-            }
+        remember_listening(listening);
+        const auto fresh = links_.attach(directory.get(), file.st_ino);
+        if (!fresh) {
+            return std::unexpected(fresh.error());
         }
-        spdlog::info("{} cgroup {}", fresh ? "attached to" : "adopted the programs on", cgroup.string());
+        spdlog::info("{} cgroup {}", *fresh ? "attached to" : "adopted the programs on", cgroup.string());
         return {};
     }
 
-    void drop_dead() const {
-        for (const auto& pin : files_in(pins_.links())) {
-            if (cgroup_of(open_pin(pin)).value_or(0) == 0) {
-                ::unlink(pin.c_str());
-            }
-        }
-    }
-
-    [[nodiscard]] std::set<std::uint64_t> attached() const {
-        std::map<std::uint64_t, std::size_t> links;
-        for (const auto& pin : files_in(pins_.links())) {
-            if (const auto cgroup = cgroup_of(open_pin(pin)); cgroup.value_or(0) != 0) {
-                links[*cgroup]++;
-            }
-        }
-        std::set<std::uint64_t> whole;
-        for (const auto& [cgroup, count] : links) {
-            if (count == hooks) {
-                whole.insert(cgroup);
-            }
-        }
-        return whole;
-    }
-
+    [[nodiscard]] const Links& links() const { return links_; }
     [[nodiscard]] const upstat_bpf& skeleton() const { return *skeleton_; }
+    [[nodiscard]] const std::vector<Generation>& generations() const { return generations_; }
 
   private:
-    [[nodiscard]] int program(Hook hook) const {
-        const auto& programs = skeleton_->progs;
-        const std::array<bpf_program*, hooks> all{programs.upstat_sockops, programs.upstat_ingress,
-                                                  programs.upstat_egress};
-        return bpf_program__fd(all.at(hook));
-    }
-
-    /// Puts one program on the cgroup; true when no earlier link was there to be adopted.
-    [[nodiscard]] Result<bool> link(Hook hook, int cgroup, std::uint64_t id) const {
-        const auto pin = pins_.link(id, hook_names.at(hook));
-        if (const Fd old = open_pin(pin); old) {
-            if (cgroup_of(old).value_or(0) == id && bpf_link_update(old.get(), program(hook), nullptr) == 0) {
-                return false;
-            }
-            ::unlink(pin.c_str());
-        }
-        const Fd made(bpf_link_create(program(hook), cgroup, hook_types.at(hook), nullptr));
-        if (!made) {
-            return std::unexpected(bpf_error(errno, fmt::format("cannot attach the {} program", hook_names.at(hook))));
-        }
-        if (bpf_obj_pin(made.get(), pin.c_str()) != 0) {
-            return std::unexpected(bpf_error(errno, fmt::format("cannot pin {}", pin.string())));
-        }
-        return true;
-    }
-
     void remember_listening(const std::set<std::uint16_t>& ports) const {
         const std::uint8_t yes = 1;
         for (const auto port : ports) {
@@ -176,9 +186,10 @@ class Counter::Impl {
         }
     }
 
-    Pins pins_;
     Fd lock_;
     Skeleton skeleton_;
+    std::vector<Generation> generations_;  ///< the last one is the programs' own
+    Links links_;
 };
 
 Counter::Counter(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -188,31 +199,36 @@ Counter::~Counter() = default;
 
 Result<Counter> Counter::open(const fs::path& pin_path, const MapSizes& sizes) {
     libbpf_set_print(log_libbpf);
-    Pins pins{pin_path};
-    if (auto made = make_directories(pins); !made) {
+    if (auto made = make_root(pin_path); !made) {
         return std::unexpected(made.error());
     }
     auto held = lock(pin_path);
     if (!held) {
         return std::unexpected(held.error());
     }
+    if (auto cleared = finish_clear(pin_path); !cleared) {
+        return std::unexpected(cleared.error());
+    }
+    auto before = find_generations(pin_path);
+    if (!before) {
+        return std::unexpected(before.error());
+    }
     Skeleton skeleton(upstat_bpf__open());
     if (!skeleton) {
         return std::unexpected(bpf_error(errno, "cannot open the kernel programs"));
     }
-    bpf_map* map = nullptr;
-    bpf_object__for_each_map(map, skeleton->obj) {
-        if (bpf_map__is_internal(map)) {
-            continue;
-        }
-        bpf_map__set_pin_path(map, pins.map(bpf_map__name(map)).c_str());
+    bpf_map__set_max_entries(skeleton->maps.totals, sizes.totals);
+    bpf_map__set_max_entries(skeleton->maps.requests, sizes.requests);
+    const auto home = find_home(pin_path, *before, skeleton->obj);
+    place_maps(skeleton->obj, home, *before);
+    if (auto loaded = load(*skeleton, home); !loaded) {
+        return std::unexpected(loaded.error());
     }
-    set_size(skeleton->maps.totals, pins.map("totals"), sizes.totals);
-    set_size(skeleton->maps.requests, pins.map("requests"), sizes.requests);
-    if (const int error = upstat_bpf__load(skeleton.get()); error != 0) {
-        return std::unexpected(bpf_error(-error, "the kernel refused upstat's programs or maps"));
+    auto generations = find_generations(pin_path);
+    if (!generations) {
+        return std::unexpected(generations.error());
     }
-    return Counter(std::make_unique<Impl>(std::move(pins), std::move(*held), std::move(skeleton)));
+    return Counter(std::make_unique<Impl>(std::move(*held), std::move(skeleton), std::move(*generations)));
 }
 
 Result<void> Counter::attach(const fs::path& cgroup, const std::set<std::uint16_t>& listening) {
@@ -220,17 +236,35 @@ Result<void> Counter::attach(const fs::path& cgroup, const std::set<std::uint16_
 }
 
 void Counter::drop_dead() {
-    impl_->drop_dead();
+    impl_->links().drop_dead();
 }
 
 std::set<std::uint64_t> Counter::attached() const {
-    return impl_->attached();
+    return impl_->links().attached();
 }
 
 CounterMaps Counter::maps() const {
-    const auto& maps = impl_->skeleton().maps;
-    return {
-        .totals = bpf_map__fd(maps.totals), .requests = bpf_map__fd(maps.requests), .places = bpf_map__fd(maps.places)};
+    const auto& generation = impl_->generations().back();
+    return {.path = generation.path.string(),
+            .totals = generation.map("totals"),
+            .requests = generation.map("requests"),
+            .overflow = generation.map("overflow"),
+            .places = generation.map("places"),
+            .listening = generation.map("listening")};
+}
+
+std::vector<CounterMaps> Counter::carried() const {
+    const auto& generations = impl_->generations();
+    std::vector<CounterMaps> carried;
+    for (const auto& generation : std::span(generations).first(generations.size() - 1)) {
+        carried.push_back({.path = generation.path.string(),
+                           .totals = generation.map("totals"),
+                           .requests = generation.map("requests"),
+                           .overflow = generation.map("overflow"),
+                           .places = generation.map("places"),
+                           .ended = generation.id("sockets") != generations.back().id("sockets")});
+    }
+    return carried;
 }
 
 std::vector<CounterProgram> Counter::programs() const {
@@ -241,12 +275,9 @@ std::vector<CounterProgram> Counter::programs() const {
 }
 
 std::string Counter::epoch() const {
-    bpf_map_info info{};
-    std::uint32_t size = sizeof(info);
-    bpf_obj_get_info_by_fd(maps().totals, &info, &size);
     std::string boot;
     std::getline(std::ifstream("/proc/sys/kernel/random/boot_id"), boot);
-    return fmt::format("{}/{}", boot, info.id);
+    return fmt::format("{}/{}", boot, impl_->generations().front().id("totals"));
 }
 
 bool Counter::is_pinned(const fs::path& pin_path) {
@@ -266,7 +297,10 @@ Result<bool> Counter::detach(const fs::path& pin_path) {
     if (!held) {
         return std::unexpected(held.error());
     }
-    fs::remove_all(pin_path, error);
+    if (auto cleared = clear(pin_path); !cleared) {
+        return std::unexpected(cleared.error());
+    }
+    fs::remove(pin_path, error);
     if (error) {
         return std::unexpected(bpf_error(error.value(), fmt::format("cannot remove {}", pin_path.string())));
     }

@@ -12,17 +12,21 @@
 
 namespace upstat {
 
-/// How many entries the kernel maps may hold. Maps that are pinned already keep the size they were made with.
+/// How many entries the kernel maps may hold. Maps that are pinned already and have less room are carried over.
 struct MapSizes {
     std::uint32_t totals = 65536;    ///< servers x (codes x methods + reasons) that occur
     std::uint32_t requests = 16384;  ///< servers
 };
 
-/// Descriptors of the pinned maps; they live as long as their Counter.
+/// Descriptors of the maps of one generation; they live as long as their Counter. -1 where there is no such map.
 struct CounterMaps {
+    std::string path;  ///< where they are pinned
     int totals = -1;
     int requests = -1;
+    int overflow = -1;
     int places = -1;
+    int listening = -1;
+    bool ended = false;  ///< the programs do not know the requests that were in flight when these were left
 };
 
 /// A kernel program of ours, for its statistics.
@@ -35,7 +39,8 @@ struct CounterProgram {
 /// when this process ends. Holds a lock on that directory: one agent at a time.
 class Counter {
   public:
-    /// Loads the programs, on the maps that are pinned below pin_path already or on new ones.
+    /// Loads the programs, on the maps that are pinned below pin_path already or on new ones: where those are of
+    /// another layout, or too small. Every link that is pinned there runs these programs from then on.
     /// Errors: host where the kernel, privileges or pin_path do not do; runtime where another agent is at work.
     static Result<Counter> open(const std::filesystem::path& pin_path, const MapSizes& sizes);
 
@@ -44,8 +49,8 @@ class Counter {
     ~Counter();
 
     /// Attaches the programs to a cgroup v2 directory. Links that an earlier agent pinned for it are adopted: they
-    /// run this agent's programs from then on, without a gap. On a cgroup that had none, `listening` are the local
-    /// ports whose present connections are clients'.
+    /// run this agent's programs from then on, without a gap. `listening` are the local ports whose present
+    /// connections are clients'.
     Result<void> attach(const std::filesystem::path& cgroup, const std::set<std::uint16_t>& listening);
 
     /// Unpins the links of cgroups that are gone.
@@ -54,10 +59,15 @@ class Counter {
     /// The cgroups (by inode) that have all their links.
     [[nodiscard]] std::set<std::uint64_t> attached() const;
 
+    /// The maps that the programs write.
     [[nodiscard]] CounterMaps maps() const;
+
+    /// The maps of former generations, which nothing writes any more: what is counted is the sum over all.
+    [[nodiscard]] std::vector<CounterMaps> carried() const;
+
     [[nodiscard]] std::vector<CounterProgram> programs() const;
 
-    /// Names these very maps: totals read under another epoch cannot be compared.
+    /// Names these very maps: totals read under another epoch cannot be compared. Stays when they are carried over.
     [[nodiscard]] std::string epoch() const;
 
     /// Whether anything is pinned at pin_path.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "count/pins.hpp"
 
+#include <bpf/bpf.h>
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <spdlog/fmt/fmt.h>
@@ -8,18 +9,20 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
 #include <sstream>
-
-#include "layout.h"
 
 namespace upstat {
 
 namespace fs = std::filesystem;
 
 namespace {
+
+/// A directory that is there while root is being cleared.
+constexpr auto clearing = "clearing";
 
 constexpr auto needs = "run as root, or with CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN and CAP_SYS_ADMIN";
 
@@ -54,14 +57,6 @@ std::string holder(const struct stat& file) {
 
 }  // namespace
 
-fs::path Pins::layout() const {
-    return root / fmt::format("layout-{}", UPSTAT_LAYOUT_VERSION);
-}
-
-fs::path Pins::link(std::uint64_t cgroup, const std::string& program) const {
-    return links() / fmt::format("{}-{}", cgroup, program);
-}
-
 Error bpf_error(int error, const std::string& what) {
     const auto message = fmt::format("{}: {}", what, std::strerror(error));
     if (error == EPERM || error == EACCES) {
@@ -77,21 +72,20 @@ Error bpf_error(int error, const std::string& what) {
     return {.kind = Error::Kind::runtime, .message = message, .hint = {}};
 }
 
-Result<void> make_directories(const Pins& pins) {
+Result<void> make_root(const fs::path& root) {
     struct statfs system{};
-    const auto base = existing(pins.root);
+    const auto base = existing(root);
     if (statfs(base.c_str(), &system) != 0) {
         return std::unexpected(bpf_error(errno, fmt::format("cannot look at {}", base.string())));
     }
     if (static_cast<unsigned long>(system.f_type) != BPF_FS_MAGIC) {
-        return fail(Error::Kind::host, fmt::format("--bpf.pin-path {} is not on a bpffs", pins.root.string()),
+        return fail(Error::Kind::host, fmt::format("--bpf.pin-path {} is not on a bpffs", root.string()),
                     "mount one: mount -t bpf bpf /sys/fs/bpf");
     }
     std::error_code error;
-    fs::create_directories(pins.links(), error);
+    fs::create_directories(root, error);
     if (error) {
-        return std::unexpected(
-            bpf_error(error.value(), fmt::format("cannot make the directory {}", pins.links().string())));
+        return std::unexpected(bpf_error(error.value(), fmt::format("cannot make the directory {}", root.string())));
     }
     return {};
 }
@@ -110,6 +104,42 @@ Result<Fd> lock(const fs::path& root) {
             "stop it first, or give this one a --bpf.pin-path of its own");
     }
     return directory;
+}
+
+Fd open_pin(const fs::path& path) {
+    return Fd(bpf_obj_get(path.c_str()));
+}
+
+std::vector<fs::path> entries_of(const fs::path& directory) {
+    std::vector<fs::path> entries;
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator(directory, error)) {
+        entries.push_back(entry.path());
+    }
+    std::ranges::sort(entries);
+    return entries;
+}
+
+Result<void> clear(const fs::path& root) {
+    std::error_code error;
+    fs::create_directory(root / clearing, error);
+    for (const auto& entry : entries_of(root)) {
+        if (!error && entry.filename() != clearing) {
+            fs::remove_all(entry, error);
+        }
+    }
+    if (!error) {
+        fs::remove(root / clearing, error);
+    }
+    if (error) {
+        return std::unexpected(bpf_error(error.value(), fmt::format("cannot remove what is in {}", root.string())));
+    }
+    return {};
+}
+
+Result<void> finish_clear(const fs::path& root) {
+    std::error_code error;
+    return fs::exists(root / clearing, error) ? clear(root) : Result<void>();
 }
 
 }  // namespace upstat

@@ -2,13 +2,14 @@
 #include "poll/reader.hpp"
 
 #include <bpf/bpf.h>
-#include <bpf/libbpf.h>
 #include <spdlog/fmt/fmt.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
-#include <numeric>
+#include <array>
+#include <cstdlib>
+#include <iterator>
+
+#include "layout.h"
 
 namespace upstat {
 
@@ -17,97 +18,7 @@ namespace {
 /// The labels of enum upstat_place.
 constexpr std::array<std::string_view, UPSTAT_PLACES> place_names{
     "not_tcp",   "short_header", "load_failed",    "storage_failed",  "totals_full", "callback_refused",
-    "steps_out", "request_gap",  "unknown_stream", "framing_unknown", "no_socket",   "syn_data"};
-
-const std::size_t cpus = std::max(1, libbpf_num_possible_cpus());
-
-struct MapShape {
-    std::uint32_t entries = 0;
-    std::string name;
-};
-
-MapShape shape_of(int fd) {
-    bpf_map_info info{};
-    std::uint32_t size = sizeof(info);
-    if (bpf_obj_get_info_by_fd(fd, &info, &size) != 0) {
-        return {};
-    }
-    return {.entries = info.max_entries, .name = info.name};
-}
-
-std::uint64_t sum(std::span<const std::uint64_t> per_cpu) {
-    return std::accumulate(per_cpu.begin(), per_cpu.end(), std::uint64_t{0});
-}
-
-Error read_error(int fd, int error) {
-    return {.kind = Error::Kind::runtime,
-            .message = fmt::format("cannot read the kernel map {}: {}", shape_of(fd).name, std::strerror(error)),
-            .hint = {}};
-}
-
-/// Reads a per-CPU hash map entry by entry: what kernels without batch look-ups need. An entry is never deleted from
-/// these maps, so the walk sees each exactly once.
-template <typename Entry>
-Result<std::vector<Entry>> walk(int fd) {
-    using Key = decltype(Entry::key);
-    std::vector<Entry> entries;
-    std::vector<std::uint64_t> values(cpus);
-    Key key{};
-    for (const Key* last = nullptr; bpf_map_get_next_key(fd, last, &key) == 0; last = &key) {
-        if (bpf_map_lookup_elem(fd, &key, values.data()) != 0) {
-            return std::unexpected(read_error(fd, errno));
-        }
-        entries.push_back({.key = key, .count = sum(values)});
-    }
-    return errno == ENOENT ? Result<std::vector<Entry>>(std::move(entries)) : std::unexpected(read_error(fd, errno));
-}
-
-/// Reads a whole per-CPU hash map in as few calls as the kernel allows.
-template <typename Entry>
-Result<std::vector<Entry>> read_map(int fd) {
-    using Key = decltype(Entry::key);
-    constexpr std::uint32_t first_batch = 4096;
-    std::vector<Entry> entries;
-    std::vector<Key> keys(first_batch);
-    std::vector<std::uint64_t> values(keys.size() * cpus);
-    std::uint64_t position = 0;  // the kernel's cursor; hash maps use four bytes of it
-    void* from = nullptr;
-    for (;;) {
-        auto count = static_cast<std::uint32_t>(keys.size());
-        const int status = bpf_map_lookup_batch(fd, from, &position, keys.data(), values.data(), &count, nullptr);
-        const int error = status == 0 ? 0 : errno;
-        if (error == ENOSPC) {  // one bucket holds more than a batch
-            keys.resize(keys.size() * 2);
-            values.resize(keys.size() * cpus);
-            continue;
-        }
-        if (error == ENOTSUP || error == EINVAL || error == 524 /* the kernel's own ENOTSUPP */) {
-            return walk<Entry>(fd);
-        }
-        if (error != 0 && error != ENOENT) {
-            return std::unexpected(read_error(fd, error));
-        }
-        for (std::uint32_t i = 0; i < count; i++) {
-            entries.push_back({.key = keys[i], .count = sum(std::span(values).subspan(i * cpus, cpus))});
-        }
-        if (error == ENOENT) {
-            return entries;
-        }
-        from = &position;
-    }
-}
-
-Result<std::map<std::string, std::uint64_t>> read_places(int fd) {
-    std::map<std::string, std::uint64_t> places;
-    std::vector<std::uint64_t> values(cpus);
-    for (std::uint32_t place = 0; place < UPSTAT_PLACES; place++) {
-        if (bpf_map_lookup_elem(fd, &place, values.data()) != 0) {
-            return std::unexpected(read_error(fd, errno));
-        }
-        places[std::string(place_names.at(place))] = sum(values);
-    }
-    return places;
-}
+    "steps_out", "request_gap",  "unknown_stream", "framing_unknown", "no_socket",   "overflow_full"};
 
 std::vector<ProgramRuns> read_programs(const std::vector<std::pair<std::string, int>>& programs) {
     std::vector<ProgramRuns> runs;
@@ -121,76 +32,202 @@ std::vector<ProgramRuns> read_programs(const std::vector<std::pair<std::string, 
     return runs;
 }
 
-Server to_server(const upstat_server_key& key) {
-    Server server{.address = {}, .port = key.port};
-    std::ranges::copy(key.address, server.address.begin());
-    return server;
-}
-
 void add_reason(std::map<std::string, std::uint64_t>& counts, const std::vector<std::string>& reasons,
-                std::uint16_t reason, std::uint64_t count) {
-    if (reason < reasons.size()) {
-        counts[reasons[reason]] += count;
-    }
+                const Total& total) {
+    counts[total.detail < reasons.size() ? reasons[total.detail] : unknown_reason] += total.count;
 }
 
 void add_total(ServerTotals& server, const Total& total) {
-    switch (total.key.event) {
+    switch (total.event) {
         case UPSTAT_ANSWER:
-            if (total.key.method < UPSTAT_METHODS) {
-                server.answers[{.code = total.key.detail, .method = static_cast<Method>(total.key.method)}] +=
-                    total.count;
-            }
+            server.answers[{.code = static_cast<std::uint16_t>(total.detail),
+                            .method = total.method < UPSTAT_METHODS ? static_cast<Method>(total.method)
+                                                                    : Method::extension}] += total.count;
             break;
         case UPSTAT_UNANSWERED:
-            add_reason(server.unanswered, unanswered_reasons(), total.key.detail, total.count);
+            add_reason(server.unanswered, kernel_unanswered_reasons(), total);
             break;
         case UPSTAT_UNREAD:
-            add_reason(server.unread, unread_reasons(), total.key.detail, total.count);
+            add_reason(server.unread, unread_reasons(), total);
             break;
         case UPSTAT_CONNECT:
             server.connects += total.count;
             break;
         case UPSTAT_CONNECT_FAILURE:
-            add_reason(server.connect_failures, connect_failure_reasons(), total.key.detail, total.count);
+            add_reason(server.connect_failures, connect_failure_reasons(), total);
+            break;
+        case UPSTAT_REQUEST:
+            server.requests += total.count;
             break;
         default:
             break;
     }
 }
 
+/// Appends the entries of all maps that `wanted` takes; returns how full each map is.
+Result<std::vector<MapFill>> append(std::vector<Total>& to, const std::vector<CountingMap>& maps, auto wanted) {
+    std::vector<MapFill> fills;
+    for (const auto& map : maps) {
+        const auto totals = map.read();
+        if (!totals) {
+            return std::unexpected(totals.error());
+        }
+        std::ranges::copy_if(*totals, std::back_inserter(to), wanted);
+        fills.push_back({.map = map.name(), .entries = totals->size(), .capacity = map.capacity()});
+    }
+    return fills;
+}
+
+/// A map that is read twice is noted once.
+void note_fills(std::vector<MapFill>& to, const std::vector<MapFill>& fills) {
+    for (const auto& fill : fills) {
+        if (std::ranges::find(to, fill.map, &MapFill::map) == to.end()) {
+            to.push_back(fill);
+        }
+    }
+}
+
+bool is_request(const Total& total) {
+    return total.event == UPSTAT_REQUEST;
+}
+
+bool is_event(const Total& total) {
+    return total.event != UPSTAT_REQUEST;
+}
+
 }  // namespace
 
-std::map<Server, ServerTotals> to_servers(std::span<const Total> totals, std::span<const RequestTotal> requests) {
+std::map<Server, ServerTotals> to_servers(std::span<const Total> totals) {
     std::map<Server, ServerTotals> servers;
     for (const auto& total : totals) {
-        add_total(servers[to_server(total.key.server)], total);
-    }
-    for (const auto& request : requests) {
-        servers[to_server(request.key)].requests += request.count;
+        add_total(servers[total.server], total);
     }
     return servers;
 }
 
-Result<Snapshot> read_snapshot(const Sources& sources, Time at) {
-    const auto totals = read_map<Total>(sources.totals);
-    if (!totals) {
-        return std::unexpected(totals.error());
+std::map<Server, std::uint64_t> never_answered(const std::map<Server, ServerTotals>& ended) {
+    std::map<Server, std::uint64_t> counts;
+    std::uint64_t too_many = 0;
+    for (const auto& [server, totals] : ended) {
+        const auto left = totals.outstanding();
+        (left > 0 ? counts[server] : too_many) += static_cast<std::uint64_t>(std::abs(left));
     }
-    const auto requests = read_map<RequestTotal>(sources.requests);
-    if (!requests) {
-        return std::unexpected(requests.error());
+    if (const auto overflow = counts.find(Server{}); overflow != counts.end()) {
+        overflow->second -= std::min(overflow->second, too_many);
     }
-    auto places = read_places(sources.places);
+    return counts;
+}
+
+Reader::Reader(Sources sources) : sources_(std::move(sources)) {
+    Generation own{.events = {CountingMap(sources_.totals, own_total_fields())},
+                   .requests = {CountingMap(sources_.requests, own_server_fields())},
+                   .places = sources_.places};
+    if (sources_.overflow >= 0) {
+        own.events.emplace_back(sources_.overflow, own_total_fields());
+        own.requests.emplace_back(sources_.overflow, own_total_fields());
+    }
+    generations_.push_back(std::move(own));
+    for (const auto& carried : sources_.carried) {
+        if (auto generation = translated(carried)) {
+            generations_.push_back(std::move(*generation));
+        } else {
+            left_out_.push_back(
+                {.kind = Error::Kind::runtime,
+                 .message = fmt::format("the counts in {} are left out: {}", carried.path, generation.error()),
+                 .hint = "run the upstat that made it, or `upstat detach` to begin anew"});
+        }
+    }
+}
+
+std::expected<Reader::Generation, std::string> Reader::translated(const CarriedMaps& maps) const {
+    Generation generation{.events = {}, .requests = {}, .places = maps.places, .ended = maps.ended};
+    std::string problem;
+    const auto add = [&](std::vector<CountingMap>& to, const char* name, int fd, CountingMap::FindFields find_fields) {
+        if (fd < 0) {
+            return;
+        }
+        if (auto map = CountingMap::translated(fd, find_fields)) {
+            to.push_back(std::move(*map));
+        } else if (problem.empty()) {
+            problem = fmt::format("the map {}: {}", name, map.error());
+        }
+    };
+    add(generation.events, "totals", maps.totals, total_fields);
+    add(generation.events, "overflow", maps.overflow, total_fields);
+    add(generation.requests, "requests", maps.requests, server_fields);
+    add(generation.requests, "overflow", maps.overflow, total_fields);
+    if (!problem.empty()) {
+        return std::unexpected(problem);
+    }
+    return generation;
+}
+
+Result<std::map<std::string, std::uint64_t>> Reader::read_places() const {
+    std::map<std::string, std::uint64_t> places;
+    for (const auto name : place_names) {
+        places[std::string(name)] = 0;
+    }
+    for (const auto& generation : generations_) {
+        const auto numbers =
+            generation.places < 0 ? std::vector<std::uint64_t>{} : read_array(generation.places, UPSTAT_PLACES);
+        if (!numbers) {
+            return std::unexpected(numbers.error());
+        }
+        for (std::size_t place = 0; place < numbers->size(); place++) {
+            places[std::string(place_names.at(place))] += (*numbers)[place];
+        }
+    }
+    return places;
+}
+
+Result<void> Reader::gather(Gathered& into, std::vector<CountingMap> Generation::* maps,
+                            bool (*wanted)(const Total&)) const {
+    for (const auto& generation : generations_) {
+        const auto fills = append(generation.ended ? into.ended : into.going_on, generation.*maps, wanted);
+        if (!fills) {
+            return std::unexpected(fills.error());
+        }
+        if (&generation == &generations_.front()) {
+            note_fills(into.fills, *fills);
+        }
+    }
+    return {};
+}
+
+Result<Snapshot> Reader::read(Time at) const {
+    Gathered gathered;
+    if (auto read = gather(gathered, &Generation::events, is_event); !read) {
+        return std::unexpected(read.error());
+    }
+    if (auto read = gather(gathered, &Generation::requests, is_request); !read) {
+        return std::unexpected(read.error());
+    }
+    auto places = read_places();
     if (!places) {
         return std::unexpected(places.error());
     }
-    return Snapshot{.at = at,
-                    .servers = to_servers(*totals, *requests),
-                    .kernel_errors = std::move(*places),
-                    .maps = {{"totals", totals->size(), shape_of(sources.totals).entries},
-                             {"requests", requests->size(), shape_of(sources.requests).entries}},
-                    .programs = read_programs(sources.programs)};
+    Snapshot snapshot{.at = at,
+                      .kernel_errors = std::move(*places),
+                      .maps = std::move(gathered.fills),
+                      .programs = read_programs(sources_.programs)};
+    if (sources_.listening >= 0) {
+        snapshot.maps.push_back(fill_of("listening", sources_.listening));
+    }
+    const auto lost = never_answered(to_servers(gathered.ended));
+    auto& all = gathered.going_on;
+    all.insert(all.end(), gathered.ended.begin(), gathered.ended.end());
+    snapshot.servers = to_servers(all);
+    for (const auto& [server, count] : lost) {
+        snapshot.servers[server].unanswered[upgraded_reason] += count;
+    }
+    if (auto overflow = snapshot.servers.extract(Server{})) {
+        snapshot.overflow = std::move(overflow.mapped());
+    }
+    return snapshot;
+}
+
+Result<Snapshot> read_snapshot(const Sources& sources, Time at) {
+    return Reader(sources).read(at);
 }
 
 }  // namespace upstat

@@ -2,40 +2,86 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/error.hpp"
-#include "layout.h"
+#include "poll/keys.hpp"
+#include "poll/map.hpp"
 #include "poll/snapshot.hpp"
 
 namespace upstat {
+
+/// Maps of an earlier generation, of any layout: -1 where there is no such map. Nothing is counted there any more.
+struct CarriedMaps {
+    std::string path;  ///< where they are pinned, for messages
+    int totals = -1;
+    int requests = -1;
+    int overflow = -1;
+    int places = -1;
+    bool ended = false;  ///< no program knows the requests that were in flight there
+};
 
 /// Where to read: descriptors of the maps of bpf/maps.h and of the programs, all owned by the caller.
 struct Sources {
     int totals = -1;
     int requests = -1;
+    int overflow = -1;
     int places = -1;
-    std::vector<std::pair<std::string, int>> programs;
+    int listening = -1;
+    std::vector<CarriedMaps> carried{};
+    std::vector<std::pair<std::string, int>> programs{};
 };
 
-/// Reads all maps once. Totals come before requests, so no answer is seen without its request.
+/// Reads a snapshot: the sum over all generations of maps, each by its own layout.
+class Reader {
+  public:
+    /// Carried maps that cannot be read are left out; `left_out` says which and why.
+    explicit Reader(Sources sources);
+
+    [[nodiscard]] const std::vector<Error>& left_out() const { return left_out_; }
+
+    /// Reads all maps once. Totals come before requests, so no answer is seen without its request.
+    [[nodiscard]] Result<Snapshot> read(Time at) const;
+
+  private:
+    struct Generation {
+        std::vector<CountingMap> events;    ///< what is read first
+        std::vector<CountingMap> requests;  ///< what is read then; a map of both kinds is in both
+        int places = -1;
+        bool ended = false;
+    };
+
+    /// What one reading has brought so far.
+    struct Gathered {
+        std::vector<Total> going_on;
+        std::vector<Total> ended;
+        std::vector<MapFill> fills;  ///< of the newest generation's maps
+    };
+
+    std::expected<Generation, std::string> translated(const CarriedMaps& maps) const;
+    Result<void> gather(Gathered& into, std::vector<CountingMap> Generation::* maps,
+                        bool (*wanted)(const Total&)) const;
+    [[nodiscard]] Result<std::map<std::string, std::uint64_t>> read_places() const;
+
+    Sources sources_;
+    std::vector<Generation> generations_;
+    std::vector<Error> left_out_;
+};
+
+/// Reads once: for those who need no second poll.
 Result<Snapshot> read_snapshot(const Sources& sources, Time at);
 
-/// One entry of the totals map, its CPUs added up.
-struct Total {
-    upstat_total_key key;
-    std::uint64_t count;
-};
+/// The servers that totals are about. Numbers of a newer layout stay in the sums: a method that is not known is an
+/// extension, a reason is "unknown".
+std::map<Server, ServerTotals> to_servers(std::span<const Total> totals);
 
-/// One entry of the requests map, its CPUs added up.
-struct RequestTotal {
-    upstat_server_key key;
-    std::uint64_t count;
-};
-
-/// The servers of a snapshot, from the maps' entries. A reason or method of a newer layout is left out.
-std::map<Server, ServerTotals> to_servers(std::span<const Total> totals, std::span<const RequestTotal> requests);
+/// Requests of these servers that no program knows any more, to be counted as unanswered. A server whose answers are
+/// more than its requests had these counted under the server zero, from which they are taken.
+std::map<Server, std::uint64_t> never_answered(const std::map<Server, ServerTotals>& ended);
 
 }  // namespace upstat

@@ -93,13 +93,22 @@ std::int64_t ServerTotals::outstanding() const {
     return static_cast<std::int64_t>(requests - answered() - unanswered_sum());
 }
 
-const std::vector<std::string>& unanswered_reasons() {
+const std::vector<std::string>& kernel_unanswered_reasons() {
     static const std::vector<std::string> reasons{"reset", "closed", "aborted", "malformed", "unparsed", "missed"};
     return reasons;
 }
 
+const std::vector<std::string>& unanswered_reasons() {
+    static const auto reasons = [] {
+        auto all = kernel_unanswered_reasons();
+        all.push_back(upgraded_reason);
+        return all;
+    }();
+    return reasons;
+}
+
 const std::vector<std::string>& unread_reasons() {
-    static const std::vector<std::string> reasons{"tls", "http2", "upgraded", "other"};
+    static const std::vector<std::string> reasons{"tls", "http2", "upgraded", "other", "mptcp"};
     return reasons;
 }
 

@@ -80,14 +80,22 @@ struct ProgramRuns {
 /// One poll of the kernel's maps.
 struct Snapshot {
     Time at;  ///< taken just before the first read
-    std::map<Server, ServerTotals> servers;
-    std::map<std::string, std::uint64_t> kernel_errors;  ///< by place, every place present
-    std::vector<MapFill> maps;
-    std::vector<ProgramRuns> programs;
+    std::map<Server, ServerTotals> servers{};
+    ServerTotals overflow{};                               ///< of servers that found no room in a full kernel map
+    std::map<std::string, std::uint64_t> kernel_errors{};  ///< by place, every place present
+    std::vector<MapFill> maps{};
+    std::vector<ProgramRuns> programs{};
 };
+
+/// In flight when the programs were replaced by ones that cannot know it: counted by nobody, but told by the sums.
+inline const std::string upgraded_reason = "upgraded";
+/// Of a newer layout.
+inline const std::string unknown_reason = "unknown";
 
 /// Every reason that can appear, so that each series can be exported at 0 first.
 const std::vector<std::string>& unanswered_reasons();
+/// Those of them that the kernel counts, by their number in enum upstat_unanswered.
+const std::vector<std::string>& kernel_unanswered_reasons();
 const std::vector<std::string>& unread_reasons();
 const std::vector<std::string>& connect_failure_reasons();
 

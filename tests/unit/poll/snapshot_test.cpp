@@ -3,25 +3,23 @@
 
 #include <gtest/gtest.h>
 
-#include <cstring>
-
+#include "layout.h"
 #include "poll/reader.hpp"
 
 namespace upstat {
 namespace {
 
-upstat_server_key key_of(const std::string& text) {
-    const auto server = parse_server(text).value();
-    upstat_server_key key{};
-    std::memcpy(key.address, server.address.data(), server.address.size());
-    key.port = server.port;
-    return key;
+Total total(const std::string& server, std::uint64_t event, std::uint64_t detail, std::uint64_t method,
+            std::uint64_t count) {
+    return {.server = server.empty() ? Server{} : parse_server(server).value(),
+            .event = event,
+            .detail = detail,
+            .method = method,
+            .count = count};
 }
 
-Total total(const std::string& server, upstat_event event, std::uint16_t detail, std::uint8_t method,
-            std::uint64_t count) {
-    return {.key = {.server = key_of(server), .detail = detail, .event = static_cast<__u8>(event), .method = method},
-            .count = count};
+Total request(const std::string& server, std::uint64_t count) {
+    return total(server, UPSTAT_REQUEST, 0, 0, count);
 }
 
 TEST(Server, ReadsWhatItWrites) {
@@ -56,9 +54,9 @@ TEST(ToServers, PutsEveryEventInItsPlace) {
                                     total("10.0.0.1:80", UPSTAT_UNANSWERED, UPSTAT_UNANSWERED_MISSED, 0, 1),
                                     total("10.0.0.1:80", UPSTAT_UNREAD, UPSTAT_UNREAD_OTHER, 0, 2),
                                     total("[::1]:80", UPSTAT_CONNECT, 0, 0, 7),
-                                    total("[::1]:80", UPSTAT_CONNECT_FAILURE, UPSTAT_CONNECT_TIMEOUT, 0, 5)};
-    const std::vector<RequestTotal> requests{{.key = key_of("10.0.0.1:80"), .count = 10}};
-    const auto servers = to_servers(totals, requests);
+                                    total("[::1]:80", UPSTAT_CONNECT_FAILURE, UPSTAT_CONNECT_TIMEOUT, 0, 5),
+                                    request("10.0.0.1:80", 10)};
+    const auto servers = to_servers(totals);
 
     ASSERT_EQ(servers.size(), 2U);
     const auto& four = servers.at(parse_server("10.0.0.1:80").value());
@@ -75,19 +73,41 @@ TEST(ToServers, PutsEveryEventInItsPlace) {
 }
 
 TEST(ToServers, EveryReasonHasItsName) {
-    EXPECT_EQ(unanswered_reasons().size(), std::size_t{UPSTAT_UNANSWERED_REASONS});
+    EXPECT_EQ(kernel_unanswered_reasons().size(), std::size_t{UPSTAT_UNANSWERED_REASONS});
     EXPECT_EQ(unread_reasons().size(), std::size_t{UPSTAT_UNREAD_REASONS});
     EXPECT_EQ(connect_failure_reasons().size(), std::size_t{UPSTAT_CONNECT_FAILURES});
     EXPECT_EQ(unanswered_reasons()[UPSTAT_UNANSWERED_MALFORMED], "malformed");
+    EXPECT_EQ(unanswered_reasons().back(), "upgraded");
     EXPECT_EQ(unread_reasons()[UPSTAT_UNREAD_UPGRADED], "upgraded");
+    EXPECT_EQ(unread_reasons()[UPSTAT_UNREAD_MPTCP], "mptcp");
 }
 
-TEST(ToServers, LeavesOutWhatANewerLayoutCounts) {
-    const std::vector<Total> totals{total("10.0.0.1:80", static_cast<upstat_event>(99), 1, 0, 3),
-                                    total("10.0.0.1:80", UPSTAT_UNANSWERED, 99, 0, 1),
-                                    total("10.0.0.1:80", UPSTAT_ANSWER, 200, 99, 1)};
-    const auto servers = to_servers(totals, {});
-    EXPECT_EQ(servers.at(parse_server("10.0.0.1:80").value()), ServerTotals{});
+TEST(ToServers, WhatANewerLayoutCountsStaysInTheSums) {
+    const std::vector<Total> totals{total("10.0.0.1:80", 99, 1, 0, 3),
+                                    total("10.0.0.1:80", UPSTAT_UNANSWERED, UPSTAT_UNANSWERED_REASONS, 0, 1),
+                                    total("10.0.0.1:80", UPSTAT_UNREAD, 99, 0, 2),
+                                    total("10.0.0.1:80", UPSTAT_ANSWER, 200, 99, 4), request("10.0.0.1:80", 6)};
+    const auto servers = to_servers(totals);
+    const auto& server = servers.at(parse_server("10.0.0.1:80").value());
+    EXPECT_EQ(server.unanswered.at("unknown"), 1U);
+    EXPECT_EQ(server.unread.at("unknown"), 2U);
+    EXPECT_EQ(server.answers.at({.code = 200, .method = Method::extension}), 4U);
+    EXPECT_EQ(server.outstanding(), 1);
+}
+
+TEST(NeverAnswered, IsWhatWasOutstanding) {
+    const std::vector<Total> totals{total("10.0.0.1:80", UPSTAT_ANSWER, 200, UPSTAT_METHOD_GET, 3),
+                                    total("10.0.0.1:80", UPSTAT_UNANSWERED, UPSTAT_UNANSWERED_RESET, 0, 1),
+                                    request("10.0.0.1:80", 6), request("10.0.0.2:80", 5),
+                                    total("10.0.0.2:80", UPSTAT_ANSWER, 200, UPSTAT_METHOD_GET, 5)};
+    const auto counts = never_answered(to_servers(totals));
+    EXPECT_EQ(counts, (std::map<Server, std::uint64_t>{{parse_server("10.0.0.1:80").value(), 2}}));
+}
+
+TEST(NeverAnswered, ARequestThatOverflowedBelongsToAnAnswerThatDidNot) {
+    const std::vector<Total> totals{total("10.0.0.1:80", UPSTAT_ANSWER, 200, UPSTAT_METHOD_GET, 5), request("", 6)};
+    const auto counts = never_answered(to_servers(totals));
+    EXPECT_EQ(counts, (std::map<Server, std::uint64_t>{{Server{}, 1}}));
 }
 
 }  // namespace

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "poll/keys.hpp"
+
+#include <bpf/btf.h>
+#include <spdlog/fmt/fmt.h>
+
+#include <cstring>
+#include <initializer_list>
+#include <optional>
+#include <string_view>
+
+#include "layout.h"
+
+namespace upstat {
+
+namespace {
+
+using Path = std::span<const std::string_view>;
+
+/// The member at the end of a path of names, from `offset` on.
+std::optional<Field> find(const btf* types, std::uint32_t type, Path path, std::uint32_t offset) {
+    const int id = btf__resolve_type(types, type);
+    const auto* const found = id > 0 ? btf__type_by_id(types, static_cast<std::uint32_t>(id)) : nullptr;
+    if (found == nullptr) {
+        return std::nullopt;
+    }
+    if (path.empty()) {
+        const auto size = btf__resolve_size(types, static_cast<std::uint32_t>(id));
+        return size > 0 && !btf_is_composite(found)
+                   ? std::optional(Field{.offset = offset, .size = static_cast<std::uint32_t>(size)})
+                   : std::nullopt;
+    }
+    for (std::uint32_t i = 0; btf_is_struct(found) && i < btf_vlen(found); i++) {
+        const auto& member = btf_members(found)[i];
+        if (btf__name_by_offset(types, member.name_off) == path.front() && btf_member_bitfield_size(found, i) == 0) {
+            return find(types, member.type, path.subspan(1), offset + btf_member_bit_offset(found, i) / 8);
+        }
+    }
+    return std::nullopt;
+}
+
+/// Finds members, and remembers the first one that is not there.
+class Finder {
+  public:
+    Finder(const btf* types, std::uint32_t key) : types_(types), key_(key) {}
+
+    Field number(std::initializer_list<std::string_view> path) {
+        return check(path, [](std::uint32_t size) { return size == 1 || size == 2 || size == 4 || size == 8; });
+    }
+    Field address(std::initializer_list<std::string_view> path) {
+        return check(path, [](std::uint32_t size) { return size == sizeof(Server::address); });
+    }
+    std::expected<KeyFields, std::string> result(const KeyFields& fields) const {
+        return missing_.empty() ? std::expected<KeyFields, std::string>(fields) : std::unexpected(missing_);
+    }
+
+  private:
+    Field check(std::initializer_list<std::string_view> path, auto fits) {
+        const auto field = find(types_, key_, Path(path.begin(), path.size()), 0);
+        if (field && fits(field->size)) {
+            return *field;
+        }
+        if (missing_.empty()) {
+            missing_ = fmt::format("its key has no {} that is known", fmt::join(path, "."));
+        }
+        return {};
+    }
+
+    const btf* types_;
+    std::uint32_t key_;
+    std::string missing_;
+};
+
+template <typename Number>
+std::uint64_t load(const std::byte* from) {
+    Number number{};
+    std::memcpy(&number, from, sizeof(number));
+    return number;
+}
+
+std::uint64_t number_at(std::span<const std::byte> key, Field field) {
+    const auto* const from = key.data() + field.offset;
+    switch (field.size) {
+        case 1:
+            return load<std::uint8_t>(from);
+        case 2:
+            return load<std::uint16_t>(from);
+        case 4:
+            return load<std::uint32_t>(from);
+        case 8:
+            return load<std::uint64_t>(from);
+        default:
+            return 0;
+    }
+}
+
+constexpr std::uint32_t server_at = offsetof(upstat_total_key, server);
+
+}  // namespace
+
+KeyFields own_total_fields() {
+    using Key = upstat_total_key;
+    using ServerKey = upstat_server_key;
+    return {.address = {server_at + offsetof(ServerKey, address), sizeof(ServerKey::address)},
+            .port = {server_at + offsetof(ServerKey, port), sizeof(ServerKey::port)},
+            .detail = {offsetof(Key, detail), sizeof(Key::detail)},
+            .event = {offsetof(Key, event), sizeof(Key::event)},
+            .method = {offsetof(Key, method), sizeof(Key::method)}};
+}
+
+KeyFields own_server_fields() {
+    using Key = upstat_server_key;
+    return {.address = {offsetof(Key, address), sizeof(Key::address)},
+            .port = {offsetof(Key, port), sizeof(Key::port)}};
+}
+
+std::expected<KeyFields, std::string> total_fields(const btf* types, std::uint32_t key) {
+    Finder finder(types, key);
+    const KeyFields fields{.address = finder.address({"server", "address"}),
+                           .port = finder.number({"server", "port"}),
+                           .detail = finder.number({"detail"}),
+                           .event = finder.number({"event"}),
+                           .method = finder.number({"method"})};
+    return finder.result(fields);
+}
+
+std::expected<KeyFields, std::string> server_fields(const btf* types, std::uint32_t key) {
+    Finder finder(types, key);
+    const KeyFields fields{.address = finder.address({"address"}), .port = finder.number({"port"})};
+    return finder.result(fields);
+}
+
+Total to_total(std::span<const std::byte> key, const KeyFields& fields, std::uint64_t count) {
+    Total total{.server = {.address = {}, .port = static_cast<std::uint16_t>(number_at(key, fields.port))},
+                .event = fields.event.size == 0 ? std::uint64_t{UPSTAT_REQUEST} : number_at(key, fields.event),
+                .detail = number_at(key, fields.detail),
+                .method = number_at(key, fields.method),
+                .count = count};
+    std::memcpy(total.server.address.data(), key.data() + fields.address.offset, total.server.address.size());
+    return total;
+}
+
+}  // namespace upstat

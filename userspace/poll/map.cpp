@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "poll/map.hpp"
+
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+#include <spdlog/fmt/fmt.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <memory>
+#include <numeric>
+
+namespace upstat {
+
+namespace {
+
+const std::size_t cpus = std::max(1, libbpf_num_possible_cpus());
+
+struct FreeBtf {
+    void operator()(btf* types) const { btf__free(types); }
+};
+
+bpf_map_info info_of(int fd) {
+    bpf_map_info info{};
+    std::uint32_t size = sizeof(info);
+    return bpf_obj_get_info_by_fd(fd, &info, &size) == 0 ? info : bpf_map_info{};
+}
+
+std::uint64_t sum(std::span<const std::uint64_t> per_cpu) {
+    return std::accumulate(per_cpu.begin(), per_cpu.end(), std::uint64_t{0});
+}
+
+}  // namespace
+
+CountingMap::CountingMap(int fd, const KeyFields& fields) : fd_(fd), fields_(fields) {
+    const auto info = info_of(fd);
+    name_ = info.name;
+    key_size_ = info.key_size;
+    capacity_ = info.max_entries;
+}
+
+std::expected<CountingMap, std::string> CountingMap::translated(int fd, FindFields find_fields) {
+    const auto info = info_of(fd);
+    if (info.type != BPF_MAP_TYPE_PERCPU_HASH || info.value_size != sizeof(std::uint64_t)) {
+        return std::unexpected("it is no per-CPU hash of 64-bit numbers");
+    }
+    const std::unique_ptr<btf, FreeBtf> types(info.btf_id == 0 ? nullptr : btf__load_from_kernel_by_id(info.btf_id));
+    if (!types) {
+        return std::unexpected(info.btf_id == 0 ? std::string("it has no BTF that describes its key")
+                                                : fmt::format("its BTF cannot be read: {} (that takes CAP_SYS_ADMIN)",
+                                                              std::strerror(errno)));
+    }
+    const auto fields = find_fields(types.get(), info.btf_key_type_id);
+    if (!fields) {
+        return std::unexpected(fields.error());
+    }
+    return CountingMap(fd, *fields);
+}
+
+Error CountingMap::failed(int error) const {
+    return {.kind = Error::Kind::runtime,
+            .message = fmt::format("cannot read the kernel map {}: {}", name_, std::strerror(error)),
+            .hint = {}};
+}
+
+/// Reads entry by entry: what kernels without batch look-ups need. An entry is never deleted from these maps, so the
+/// walk sees each exactly once.
+Result<std::vector<Total>> CountingMap::walk() const {
+    std::vector<Total> totals;
+    std::vector<std::uint64_t> values(cpus);
+    std::vector<std::byte> key(key_size_);
+    for (void* last = nullptr; bpf_map_get_next_key(fd_, last, key.data()) == 0; last = key.data()) {
+        if (bpf_map_lookup_elem(fd_, key.data(), values.data()) != 0) {
+            return std::unexpected(failed(errno));
+        }
+        totals.push_back(to_total(key, fields_, sum(values)));
+    }
+    return errno == ENOENT ? Result<std::vector<Total>>(std::move(totals)) : std::unexpected(failed(errno));
+}
+
+/// Reads in as few calls as the kernel allows.
+Result<std::vector<Total>> CountingMap::read() const {
+    std::uint32_t batch = 4096;
+    std::vector<Total> totals;
+    std::vector<std::byte> keys(std::size_t{batch} * key_size_);
+    std::vector<std::uint64_t> values(batch * cpus);
+    std::uint64_t position = 0;  // the kernel's cursor; hash maps use four bytes of it
+    void* from = nullptr;
+    for (;;) {
+        auto count = batch;
+        const int status = bpf_map_lookup_batch(fd_, from, &position, keys.data(), values.data(), &count, nullptr);
+        const int error = status == 0 ? 0 : errno;
+        if (error == ENOSPC) {  // one bucket holds more than a batch
+            batch *= 2;
+            keys.resize(std::size_t{batch} * key_size_);
+            values.resize(batch * cpus);
+            continue;
+        }
+        if (error == ENOTSUP || error == EINVAL || error == 524 /* the kernel's own ENOTSUPP */) {
+            return walk();
+        }
+        if (error != 0 && error != ENOENT) {
+            return std::unexpected(failed(error));
+        }
+        for (std::size_t i = 0; i < count; i++) {
+            totals.push_back(to_total(std::span(keys).subspan(i * key_size_, key_size_), fields_,
+                                      sum(std::span(values).subspan(i * cpus, cpus))));
+        }
+        if (error == ENOENT) {
+            return totals;
+        }
+        from = &position;
+    }
+}
+
+Result<std::vector<std::uint64_t>> read_array(int fd, std::uint32_t most) {
+    const auto info = info_of(fd);
+    std::vector<std::uint64_t> numbers;
+    if (info.type != BPF_MAP_TYPE_PERCPU_ARRAY || info.value_size != sizeof(std::uint64_t)) {
+        return numbers;
+    }
+    std::vector<std::uint64_t> values(cpus);
+    for (std::uint32_t index = 0; index < std::min(most, info.max_entries); index++) {
+        if (bpf_map_lookup_elem(fd, &index, values.data()) != 0) {
+            return fail(Error::Kind::runtime,
+                        fmt::format("cannot read the kernel map {}: {}", info.name, std::strerror(errno)));
+        }
+        numbers.push_back(sum(values));
+    }
+    return numbers;
+}
+
+MapFill fill_of(const std::string& name, int fd) {
+    const auto info = info_of(fd);
+    MapFill fill{.map = name, .entries = 0, .capacity = info.max_entries};
+    std::vector<std::byte> key(info.key_size);
+    for (void* last = nullptr; bpf_map_get_next_key(fd, last, key.data()) == 0; last = key.data()) {
+        fill.entries++;
+    }
+    return fill;
+}
+
+}  // namespace upstat
