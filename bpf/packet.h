@@ -58,12 +58,49 @@ static __always_inline __u32 tcp_offset(struct __sk_buff *skb)
     return ip.version == 6 ? behind_ipv6(skb) : 0;
 }
 
+static __always_inline void take_header(const struct __sk_buff *skb, struct packet *packet, const struct tcphdr *tcp,
+                                        __u32 offset)
+{
+    packet->options = tcp->doff * 4 - sizeof(*tcp);
+    packet->payload = offset + tcp->doff * 4;
+    /* Not the IP header's length: it is 0 in super-packets of more than 64 KB. */
+    packet->length = skb->len > packet->payload ? skb->len - packet->payload : 0;
+    packet->seq = bpf_ntohl(tcp->seq) + tcp->syn;
+    packet->ack_seq = bpf_ntohl(tcp->ack_seq);
+    packet->syn = tcp->syn;
+    packet->fin = tcp->fin;
+    packet->rst = tcp->rst;
+    packet->ack = tcp->ack;
+}
+
+/* The common way, without a helper: plain headers that lie in one piece. 0 where they do not. */
+static __always_inline int read_plain(const struct __sk_buff *skb, struct packet *packet)
+{
+    const __u8 *data = (const __u8 *)(long)skb->data, *end = (const __u8 *)(long)skb->data_end;
+    const struct iphdr *ip = (const struct iphdr *)data;
+    const struct ipv6hdr *ipv6 = (const struct ipv6hdr *)data;
+
+    if (data + sizeof(*ip) + sizeof(struct tcphdr) > end)
+        return 0;
+    if (*data == 0x45 && ip->protocol == IPPROTO_TCP) {
+        take_header(skb, packet, (const struct tcphdr *)(ip + 1), sizeof(*ip));
+        return 1;
+    }
+    if (data + sizeof(*ipv6) + sizeof(struct tcphdr) > end || *data >> 4 != 6 || ipv6->nexthdr != IPPROTO_TCP)
+        return 0;
+    take_header(skb, packet, (const struct tcphdr *)(ipv6 + 1), sizeof(*ipv6));
+    return 1;
+}
+
 /* Reads the packet's headers; 0 where it has no TCP header that can be read (counted). */
 static __always_inline int read_packet(struct __sk_buff *skb, struct packet *packet)
 {
     struct tcphdr tcp;
-    __u32 offset = tcp_offset(skb);
+    __u32 offset;
 
+    if (read_plain(skb, packet))
+        return 1;
+    offset = tcp_offset(skb);
     if (!offset) {
         count_place(UPSTAT_PLACE_NOT_TCP);
         return 0;
@@ -72,16 +109,7 @@ static __always_inline int read_packet(struct __sk_buff *skb, struct packet *pac
         count_place(UPSTAT_PLACE_SHORT_HEADER);
         return 0;
     }
-    packet->options = tcp.doff * 4 - sizeof(tcp);
-    packet->payload = offset + tcp.doff * 4;
-    /* Not the IP header's length: it is 0 in super-packets of more than 64 KB. */
-    packet->length = skb->len > packet->payload ? skb->len - packet->payload : 0;
-    packet->seq = bpf_ntohl(tcp.seq) + tcp.syn;
-    packet->ack_seq = bpf_ntohl(tcp.ack_seq);
-    packet->syn = tcp.syn;
-    packet->fin = tcp.fin;
-    packet->rst = tcp.rst;
-    packet->ack = tcp.ack;
+    take_header(skb, packet, &tcp, offset);
     return 1;
 }
 

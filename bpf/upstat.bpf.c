@@ -15,13 +15,11 @@ static __always_inline struct bpf_sock *enter(struct __sk_buff *skb, struct pack
 {
     struct bpf_sock *sk = skb->sk;
 
-    sk = sk ? bpf_sk_fullsock(sk) : 0;
-    if (!sk) {
-        count_place(UPSTAT_PLACE_NO_SOCKET);
-        return 0;
-    }
     if (!read_packet(skb, packet) || (!packet->length && !packet->syn && !packet->fin && !packet->rst))
         return 0;
+    sk = sk ? bpf_sk_fullsock(sk) : 0;
+    if (!sk)
+        count_place(UPSTAT_PLACE_NO_SOCKET);
     return sk;
 }
 

@@ -7,11 +7,13 @@
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include <linux/tcp.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdarg>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -170,7 +172,28 @@ std::uint64_t sum_totals(Wanted wanted) {
     return sum;
 }
 
+constexpr std::size_t linear_bytes = 128;
+
+/// Memory whose addresses have 32 bits, as those in a packet's context: one piece for each CPU.
+char* low_memory() {
+    static auto* const memory =
+        static_cast<char*>(mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0));
+    static unsigned turn = 0;
+    return memory + turn++ % 2 * linear_bytes;
+}
+
+/// The packet's beginning, as the programs may read it without a helper; of packets of odd length nothing, so that both
+/// ways are gone.
+void set_linear(Packet& packet) {
+    char* const begin = low_memory();
+    const auto size = packet.bytes.size() % 2 == 0 ? std::min(packet.bytes.size(), linear_bytes) : 0;
+    std::copy_n(packet.bytes.begin(), size, begin);
+    packet.data = static_cast<__u32>(reinterpret_cast<std::uintptr_t>(begin));
+    packet.data_end = packet.data + static_cast<__u32>(size);
+}
+
 void run(int (*program)(__sk_buff*), Packet& packet) {
+    set_linear(packet);
     if (program(&packet) != 1) {
         fail("a program did not return 1: the packet would be dropped");
     }
