@@ -12,6 +12,9 @@
 /* Changes whenever a pinned map would be misread by code of another version. */
 #define UPSTAT_LAYOUT_VERSION 1
 
+/* Numbers of events, reasons, methods and places are only ever appended: an agent of another version reads pinned maps by
+ * the names of their keys' members, and these numbers have no names there. */
+
 /* What happened. The meaning of total_key.detail stands behind each. */
 enum upstat_event {
     UPSTAT_ANSWER = 1,          /* status code, 101 to 599; method is set */

@@ -46,6 +46,8 @@ enum part {
 /* A line of a request is told by its first bytes: "Content-Length: " and 16 digits. */
 #define LINE_BYTES 32
 
+/* Of two versions that have the same members, one goes on with the other's state: what changes its meaning changes its
+ * name. */
 struct socket_state {
     struct bpf_spin_lock lock;
     __u32 answer;  /* in flight: sequence number of the next byte of the answer to be read */

@@ -65,22 +65,7 @@ Error CountingMap::failed(int error) const {
             .hint = {}};
 }
 
-/// Reads entry by entry: what kernels without batch look-ups need. An entry is never deleted from these maps, so the
-/// walk sees each exactly once.
-Result<std::vector<Total>> CountingMap::walk() const {
-    std::vector<Total> totals;
-    std::vector<std::uint64_t> values(cpus);
-    std::vector<std::byte> key(key_size_);
-    for (void* last = nullptr; bpf_map_get_next_key(fd_, last, key.data()) == 0; last = key.data()) {
-        if (bpf_map_lookup_elem(fd_, key.data(), values.data()) != 0) {
-            return std::unexpected(failed(errno));
-        }
-        totals.push_back(to_total(key, fields_, sum(values)));
-    }
-    return errno == ENOENT ? Result<std::vector<Total>>(std::move(totals)) : std::unexpected(failed(errno));
-}
-
-/// Reads in as few calls as the kernel allows.
+/// Reads in as few calls as the kernel allows: every kernel since 5.6 has batches of these maps.
 Result<std::vector<Total>> CountingMap::read() const {
     std::uint32_t batch = 4096;
     std::vector<Total> totals;
@@ -97,9 +82,6 @@ Result<std::vector<Total>> CountingMap::read() const {
             keys.resize(std::size_t{batch} * key_size_);
             values.resize(batch * cpus);
             continue;
-        }
-        if (error == ENOTSUP || error == EINVAL || error == 524 /* the kernel's own ENOTSUPP */) {
-            return walk();
         }
         if (error != 0 && error != ENOENT) {
             return std::unexpected(failed(error));

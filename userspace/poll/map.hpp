@@ -28,7 +28,6 @@ class CountingMap {
     [[nodiscard]] std::uint32_t capacity() const { return capacity_; }
 
   private:
-    [[nodiscard]] Result<std::vector<Total>> walk() const;
     [[nodiscard]] Error failed(int error) const;
 
     int fd_;

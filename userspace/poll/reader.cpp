@@ -20,6 +20,8 @@ constexpr std::array<std::string_view, UPSTAT_PLACES> place_names{
     "not_tcp",   "short_header", "load_failed",    "storage_failed",  "totals_full", "callback_refused",
     "steps_out", "request_gap",  "unknown_stream", "framing_unknown", "no_socket",   "overflow_full"};
 
+static_assert(!place_names.back().empty(), "every place has a name");
+
 std::vector<ProgramRuns> read_programs(const std::vector<std::pair<std::string, int>>& programs) {
     std::vector<ProgramRuns> runs;
     for (const auto& [name, fd] : programs) {
