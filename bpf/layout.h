@@ -12,8 +12,8 @@
 /* Changes whenever a pinned map would be misread by code of another version. */
 #define UPSTAT_LAYOUT_VERSION 1
 
-/* Numbers of events, reasons, methods and places are only ever appended: an agent of another version reads pinned maps by
- * the names of their keys' members, and these numbers have no names there. */
+/* Numbers of events, reasons, methods and places are only ever appended: an agent of another version reads pinned maps
+ * by the names of their keys' members, and these numbers have no names there. */
 
 /* What happened. The meaning of total_key.detail stands behind each. */
 enum upstat_event {

@@ -81,7 +81,8 @@ void read_stat(const std::string& stat, std::optional<std::uint64_t> boot_time, 
 ProcessStats read_process(const std::filesystem::path& root) {
     const auto self = root / "proc/self";
     ProcessStats stats;
-    read_stat(read_file(self / "stat").value_or(""), field(read_file(root / "proc/stat").value_or(""), "btime", 0), stats);
+    read_stat(read_file(self / "stat").value_or(""), field(read_file(root / "proc/stat").value_or(""), "btime", 0),
+              stats);
     const auto limits = read_file(self / "limits").value_or("");
     stats.max_fds = field(limits, "Max open files", 0);
     stats.max_virtual_bytes = field(limits, "Max address space", 0);
