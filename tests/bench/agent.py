@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`agent`: what the agent itself costs, with 10 to 10,000 servers that each answer with 5 codes to 2 methods.
+
+The pinned maps are filled and, once a poll, every one of their counters is raised: each series of each page changes,
+which is more than real traffic does. A static map gives each ten servers to a backend. No page is read while a poll's
+CPU is measured, and nothing is pushed; the size of a push is that of the next agent's first, which goes on with the
+same maps.
+"""
+
+import gzip
+import http.server
+import os
+import re
+import subprocess
+import threading
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+from parts.base import Part, get, wait_for
+from parts.cgroup import Cgroup
+from parts.exposition import parse, total
+from parts.upstat import Bpffs, Upstat
+
+import bpf
+from figures import Figure, of_spread
+
+CODES = (200, 302, 404, 429, 500)
+METHODS = {"GET": 1, "POST": 3}  # enum upstat_method
+PER_BACKEND = 10
+POLL = 5  # seconds
+POLLS = 4
+
+BOUNDS = {  # of the issue
+    (100, "cpu share"): 0.1, (100, "memory"): 12, (10000, "cpu"): 20, (10000, "memory"): 64, (10000, "scrape"): 50,
+}
+
+
+def addresses(count):
+    return [f"10.{i >> 16}.{i >> 8 & 255}.{i & 255}" for i in range(1, count + 1)]
+
+
+class Sink(Part):
+    """Takes pushes and remembers how big they were."""
+
+    def __init__(self):
+        self.sizes = []  # (bytes on the wire, bytes of text)
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_PUT(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                text = gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body
+                outer.sizes.append((len(body), len(text)))
+                self._done()
+
+            def do_DELETE(self):
+                self._done()
+
+            def _done(self):
+                self.send_response(200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def start(self):
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def stop(self):
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class Filler:
+    """Counts for `servers` servers in an agent's maps, as many as anybody wants."""
+
+    def __init__(self, pin_path, servers):
+        self._totals, self._requests = (bpf.CountingMap(pin_path, name) for name in ("totals", "requests"))
+        self._servers = [bpf.server_key(address, 80) for address in addresses(servers)]
+        self._answers = [bpf.answer_key(server, code, method) for server in self._servers for code in CODES
+                         for method in METHODS.values()]
+
+    def set(self, count):
+        for server in self._servers:
+            self._requests.set(server, count * len(CODES) * len(METHODS))
+        for answer in self._answers:
+            self._totals.set(answer, count)
+
+    def close(self):
+        self._totals.close()
+        self._requests.close()
+
+
+def write_backends(path, servers):
+    """JSON is YAML."""
+    all_servers = [f'"{address}:80"' for address in addresses(servers)]
+    backends = [f'"backend-{i // PER_BACKEND}": [{", ".join(all_servers[i:i + PER_BACKEND])}]'
+                for i in range(0, len(all_servers), PER_BACKEND)]
+    path.write_text(f'backends: {{{", ".join(backends)}}}\n')
+
+
+def cpu_ms(pid):
+    """Of all threads, by the scheduler's clock."""
+    return sum(int(task.joinpath("schedstat").read_text().split()[0]) for task in Path(f"/proc/{pid}/task").iterdir()) / 1e6
+
+
+def memory(pid, name):
+    """MiB."""
+    return int(re.search(rf"{name}:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())[1]) / 1024
+
+
+def measure(directory, options):
+    figures, details = [], {}
+    for servers in options.servers:
+        measured = _with_servers(Path(directory), options, servers)
+        figures += _figures_of(servers, measured)
+        details[servers] = measured
+    stripped = Path(directory) / "upstat"
+    subprocess.run(["strip", "-o", stripped, options.upstat], check=True)
+    figures.append(Figure("agent", "binary, stripped", "MiB", stripped.stat().st_size / 2**20))
+    return figures, details
+
+
+def _with_servers(directory, options, servers):
+    with ExitStack() as stack:
+        stack.enter_context(Bpffs())
+        nowhere = stack.enter_context(Cgroup(f"upstat-bench-{os.getpid()}-{servers}"))
+        backends = directory / f"backends-{servers}.yml"
+        write_backends(backends, servers)
+        agent = stack.enter_context(Upstat(options.upstat, directory, {
+            "--traefik.cgroup": nowhere.path, "--poll.interval": f"{POLL}s", "--backends.file": backends,
+            "--log.level": "warning", **room_for(servers)}, name=f"agent-{servers}"))
+        filler = Filler(agent.pin_path, servers)
+        stack.callback(filler.close)
+        return {**_polls(agent, filler), **_push(stack, agent)}
+
+
+def room_for(servers):
+    """Of the maps, with some for reasons."""
+    return {"--bpf.totals-size": max(65536, servers * 12), "--bpf.requests-size": max(16384, servers)}
+
+
+def _polls(agent, filler):
+    pid = agent.process.pid
+    for count in (1, 2):  # the series are there, and the agent has grown to its size
+        filler.set(count)
+        time.sleep(POLL)
+    get(f"{agent.url}/metrics")
+    cpu, walls = [], []
+    for count in range(3, 3 + POLLS):
+        filler.set(count * 10)
+        before = cpu_ms(pid)
+        time.sleep(POLL)  # any stretch of this length has one poll in it
+        cpu.append(cpu_ms(pid) - before)
+        walls.append(total(parse(get(f"{agent.url}/metrics")), "upstat_poll_duration_seconds") * 1000)
+    scrapes, page = _scrapes(f"{agent.url}/metrics")
+    return {"cpu_ms": cpu, "wall_ms": walls, "scrape_ms": scrapes, "page_bytes": len(page),
+            "memory_mib": memory(pid, "VmRSS"), "peak_mib": memory(pid, "VmHWM")}
+
+
+def _push(stack, agent):
+    """The next agent goes on with the same maps, and pushes what its first poll has found."""
+    sink = stack.enter_context(Sink())
+    agent.process.stop()
+    agent.process.command += ["--push.url", sink.url]
+    agent.start()
+    wait_for(lambda: sink.sizes, 20, "a push")
+    wire, text = sink.sizes[0]
+    return {"push_bytes": wire, "push_text_bytes": text}
+
+
+def _scrapes(url):
+    times = []
+    for _ in range(5):
+        began = time.perf_counter()
+        page = get(url)
+        times.append((time.perf_counter() - began) * 1000)
+    return times, page
+
+
+def _figures_of(servers, measured):
+    series = servers * len(CODES) * len(METHODS)
+
+    def row(name, unit, values, key, note=""):
+        values = values if isinstance(values, list) else [values]
+        return of_spread("agent", f"{servers:,} servers: {name}", unit, values, note, BOUNDS.get((servers, key)))
+
+    return [
+        row("CPU", "ms/poll", measured["cpu_ms"], "cpu", f"{series:,} answer series, all of them changed"),
+        row("CPU, poll each 5 s", "% of a core", [ms / POLL / 10 for ms in measured["cpu_ms"]], "cpu share"),
+        row("maps read", "ms", measured["wall_ms"], "wall"),
+        row("resident memory", "MiB", measured["memory_mib"], "memory", f"peak {measured['peak_mib']:.1f}"),
+        row("scrape", "ms", measured["scrape_ms"], "scrape", f"{measured['page_bytes'] / 2**20:.2f} MiB of text"),
+        row("push", "KiB", measured["push_bytes"] / 1024, "push", f"{measured['push_text_bytes'] / 1024:.0f} KiB of text"),
+    ]

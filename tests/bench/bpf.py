@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The little of bpf(2) that measuring needs, through libbpf: programs' figures, attaching for a moment, filling maps."""
+
+import ctypes
+import os
+import struct
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+_lib = ctypes.CDLL("libbpf.so.1", use_errno=True)
+
+# Of linux/bpf.h.
+HOOKS = {"sockops": 3, "ingress": 0, "egress": 1}  # attach types
+_TYPES = {"sockops": 13, "ingress": 8, "egress": 8}  # program types
+_EVENT_ANSWER = 1  # of bpf/layout.h
+
+
+def _call(name, *arguments):
+    result = getattr(_lib, name)(*arguments)
+    if result < 0:
+        error = ctypes.get_errno() or -result
+        raise OSError(error, f"{name}: {os.strerror(error)}")
+    return result
+
+
+class Runs(NamedTuple):
+    count: int
+    ns: int
+
+    def __add__(self, other):
+        return Runs(self.count + other.count, self.ns + other.ns)
+
+    def __sub__(self, other):
+        return Runs(self.count - other.count, self.ns - other.ns)
+
+    @property
+    def each(self):
+        return self.ns / self.count if self.count else 0.0
+
+
+class Program:
+    """A loaded program, held by its descriptor."""
+
+    def __init__(self, fd):
+        self.fd = fd
+
+    def _info(self, offset, form):
+        info, size = ctypes.create_string_buffer(256), ctypes.c_uint32(256)
+        _call("bpf_obj_get_info_by_fd", self.fd, info, ctypes.byref(size))
+        return struct.unpack_from(form, info, offset)
+
+    def runs(self):
+        """Counted only where kernel.bpf_stats_enabled is on."""
+        ns, count = self._info(192, "QQ")
+        return Runs(count, ns)
+
+    @property
+    def verified(self):
+        """Instructions that the verifier has walked through."""
+        return self._info(216, "I")[0]
+
+    @property
+    def instructions(self):
+        return self._info(20, "I")[0] // 8
+
+
+def empty_programs():
+    """hook -> a program that returns 1 and nothing else: the floor of the method."""
+    code = struct.pack("<BBhi", 0xB7, 0, 0, 1) + struct.pack("<BBhi", 0x95, 0, 0, 0)  # r0 = 1; exit
+    return {hook: Program(_call("bpf_prog_load", _TYPES[hook], b"empty", b"GPL", code, ctypes.c_size_t(2), None))
+            for hook in HOOKS}
+
+
+def pinned_programs(pin_path):
+    """hook -> the program that an agent's pinned links run."""
+    programs = {}
+    for hook in HOOKS:
+        pin = next(Path(pin_path).glob(f"*/links/*-{hook}"))
+        link = _call("bpf_obj_get", str(pin).encode())
+        info, size = ctypes.create_string_buffer(256), ctypes.c_uint32(256)
+        _call("bpf_obj_get_info_by_fd", link, info, ctypes.byref(size))
+        os.close(link)
+        programs[hook] = Program(_call("bpf_prog_get_fd_by_id", struct.unpack_from("I", info, 8)[0]))
+    return programs
+
+
+@contextmanager
+def attached(programs, cgroup):
+    """They run for the sockets of this cgroup as long as the block lasts. The links die with this process at the latest."""
+    directory = os.open(cgroup, os.O_RDONLY | os.O_DIRECTORY)
+    links = []
+    try:
+        for hook, program in programs.items():
+            links.append(_call("bpf_link_create", program.fd, directory, HOOKS[hook], None))
+        yield
+    finally:
+        for link in links:
+            os.close(link)
+        os.close(directory)
+
+
+class CountingMap:
+    """One of the agent's pinned per-CPU hashes of 64-bit numbers."""
+
+    def __init__(self, pin_path, name):
+        self._fd = _call("bpf_obj_get", str(next(Path(pin_path).glob(f"*/{name}"))).encode())
+        self._values = (ctypes.c_uint64 * _call("libbpf_num_possible_cpus"))()
+
+    def close(self):
+        os.close(self._fd)
+
+    def set(self, key, count):
+        self._values[0] = count
+        _call("bpf_map_update_elem", self._fd, key, self._values, ctypes.c_uint64(0))
+
+    def items(self):
+        """Of (key, the sum over the CPUs)."""
+        last, key = None, ctypes.create_string_buffer(64)
+        while _lib.bpf_map_get_next_key(self._fd, last, key) == 0:
+            _call("bpf_map_lookup_elem", self._fd, key, self._values)
+            yield bytes(key), sum(self._values)
+            last = key
+
+
+def answers(totals):
+    """All answers counted so far."""
+    return sum(count for key, count in totals.items() if key[22] == _EVENT_ANSWER)
+
+
+# Keys as bpf/layout.h has them.
+def server_key(address, port):
+    """An IPv4 address as an IPv4-mapped one."""
+    mapped = bytes(10) + b"\xff\xff" + bytes(int(part) for part in address.split("."))
+    return mapped + struct.pack("HH", port, 0)
+
+
+def answer_key(server, code, method):
+    return server + struct.pack("HBB", code, _EVENT_ANSWER, method)
+
+
+@contextmanager
+def statistics():
+    """kernel.bpf_stats_enabled: each run is timed, which itself takes about 40 ns."""
+    setting = Path("/proc/sys/kernel/bpf_stats_enabled")
+    before = setting.read_text()
+    setting.write_text("1")
+    try:
+        yield
+    finally:
+        setting.write_text(before)

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`check`: counted instructions, which do not depend on the machine's mood, against tests/bench/record.json.
+
+The verifier's steps are those of this kernel, so they are recorded by kernel; what was never recorded is only shown.
+The way of a poll through the rooms is counted by callgrind, with so many servers that a step too many for each shows.
+"""
+
+import json
+import platform
+import re
+import subprocess
+from pathlib import Path
+
+import bpf
+from figures import Figure
+from stage import Programs
+
+RECORD = Path(__file__).resolve().parent / "record.json"
+MOST = 1.02
+SERVERS = (10, 100)
+POLLS = 10
+
+
+def measure(directory, options):
+    counted = {**_programs(directory, options), **_rooms(directory, options)}
+    record = json.loads(RECORD.read_text()) if RECORD.exists() else {}
+    if options.update:
+        RECORD.write_text(json.dumps({**record, **counted}, indent=1, sort_keys=True) + "\n")
+        record = counted
+    figures = [_figure(name, count, record.get(name)) for name, count in counted.items()]
+    if any(figure.verdict.endswith("NO") for figure in figures):
+        print("Instructions grew by more than 2 %. Find out why; where it is worth it, say so in the commit and run "
+              "`scripts/bench check --update`.")
+    return figures, counted
+
+
+def _figure(name, count, recorded):
+    if recorded is None:
+        return Figure("check", name, "instructions", count, note="never recorded: scripts/bench check --update")
+    return Figure("check", name, "instructions", count, note=f"recorded {recorded:,}, {count / recorded - 1:+.2%}",
+                  bound=int(recorded * MOST))
+
+
+def _programs(directory, options):
+    kernel = ".".join(platform.release().split(".")[:2])
+    with Programs(directory, options.upstat) as programs:
+        loaded = programs.by_name["upstat"]
+        return {**{f"verifier of Linux {kernel}, {hook}": loaded[hook].verified for hook in bpf.HOOKS},
+                **{f"program {hook}": loaded[hook].instructions for hook in bpf.HOOKS}}
+
+
+def _rooms(directory, options):
+    counted = {}
+    for servers in SERVERS:
+        output = Path(directory) / f"callgrind.{servers}"
+        subprocess.run(["valgrind", "--tool=callgrind", "--collect-atstart=no", "--toggle-collect=one_poll",
+                        f"--callgrind-out-file={output}", options.build / "poll_cost", str(servers), str(POLLS)],
+                       check=True, capture_output=True, timeout=600)
+        count = int(re.search(r"^(?:summary|totals): (\d+)", output.read_text(), re.MULTILINE)[1])
+        assert count > 0, "callgrind has not met one_poll"
+        counted[f"a poll through the rooms, {servers} servers"] = count // POLLS
+    return counted

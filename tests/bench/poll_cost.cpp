@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+// The way of polls through the rooms with many servers, all of whose counters move: for `scripts/bench check`, which
+// has callgrind count the instructions of one_poll() alone.
+//   poll_cost SERVERS POLLS
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include "attribute/ledger.hpp"
+#include "judge/judge.hpp"
+#include "layout.h"
+#include "measure/codes.hpp"
+#include "measure/window.hpp"
+#include "poll/reader.hpp"
+#include "publish/exposition.hpp"
+
+namespace upstat {
+
+namespace {
+
+constexpr std::uint64_t codes[] = {200, 302, 404, 429, 500};
+constexpr std::uint64_t methods[] = {UPSTAT_METHOD_GET, UPSTAT_METHOD_POST};
+constexpr std::size_t servers_a_backend = 10;
+
+Server server_at(std::size_t index) {
+    return {.address = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, static_cast<std::uint8_t>(index >> 16),
+                        static_cast<std::uint8_t>(index >> 8), static_cast<std::uint8_t>(index)},
+            .port = 80};
+}
+
+std::vector<Total> totals_after(std::size_t servers, std::uint64_t polls) {
+    std::vector<Total> totals;
+    for (std::size_t i = 0; i < servers; i++) {
+        std::uint64_t requests = 0;
+        for (const auto code : codes) {
+            for (const auto method : methods) {
+                const auto count = polls * code;
+                requests += count;
+                totals.push_back(
+                    {.server = server_at(i), .event = UPSTAT_ANSWER, .detail = code, .method = method, .count = count});
+            }
+        }
+        totals.push_back(
+            {.server = server_at(i), .event = UPSTAT_REQUEST, .detail = 0, .method = 0, .count = requests});
+    }
+    return totals;
+}
+
+Catalogue catalogue_of(std::size_t servers) {
+    Catalogue catalogue;
+    for (std::size_t i = 0; i < servers; i++) {
+        auto& backend = catalogue.backends["backend-" + std::to_string(i / servers_a_backend) + "@file"];
+        backend.provider = "file";
+        backend.listed.push_back({.url = "http://" + to_string(server_at(i)), .up = true, .servers = {server_at(i)}});
+    }
+    return catalogue;
+}
+
+struct Rooms {
+    Rule rule{};
+    CodeSet codes = *CodeSet::compile(rule.codes);
+    Ledger ledger{};
+    Window window{rule.window};
+    Judge judge{{rule}};
+    Births births{};
+};
+
+}  // namespace
+
+/// Poll, attribute, measure, judge, publish; the size of the page. By this name callgrind knows what to count.
+extern "C" __attribute__((noinline)) std::size_t one_poll(Rooms& rooms, const std::vector<Total>& totals,
+                                                          const Catalogue& catalogue, Time at) {
+    const Snapshot snapshot{.at = at, .servers = to_servers(totals)};
+    Report report;
+    report.at = at;
+    report.counts = rooms.ledger.absorb(snapshot, catalogue);
+    report.catalogue = rooms.ledger.catalogue();
+    rooms.window.add(report.counts);
+    report.ratios = measure(rooms.window, at, rooms.codes, rooms.rule.window);
+    report.alerts = rooms.judge.evaluate({{rooms.rule.name, report.ratios}}, at);
+    report.rules = rooms.judge.rules();
+    auto view = rooms.ledger.view(snapshot);
+    for (auto& [server, totals_of_it] : view.servers) {
+        report.servers.emplace(to_string(server), std::move(totals_of_it));
+    }
+    const auto page = render(report, rooms.births);
+    rooms.births.served(page.number);
+    return page.text.size();
+}
+
+}  // namespace upstat
+
+int main(int count, char** words) {
+    using namespace upstat;
+    if (count != 3) {
+        std::fprintf(stderr, "poll_cost SERVERS POLLS\n");
+        return 2;
+    }
+    const auto servers = std::strtoul(words[1], nullptr, 10);
+    const auto polls = std::strtoul(words[2], nullptr, 10);
+    const auto catalogue = catalogue_of(servers);
+    Rooms rooms;
+    std::size_t size = 0;
+    for (std::size_t poll = 1; poll <= polls; poll++) {
+        const Time at(std::chrono::seconds(1'700'000'000 + 5 * poll));
+        size = one_poll(rooms, totals_after(servers, poll), catalogue, at);
+    }
+    std::printf("%zu\n", size);
+}

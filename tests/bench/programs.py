@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`kernel`: what the programs cost in vivo, by the kernel's own clock (bpf_stats), beyond empty ones on the same hooks.
+
+Each path is driven alone, the empty programs and upstat's in turn, in random order:
+    proxied   Traefik in the cgroup: both its sides and all of a request's packets
+    request, answer   wrk in the cgroup asks nginx for small answers: what leaves are requests, what comes are answers
+    body      wrk in the cgroup asks for 300 KB: what comes are answers and body packets, the answers taken off;
+              what leaves are requests and bare acknowledgements, the requests taken off
+    client    nginx in the cgroup: packets of accepted connections only
+wrk and nginx do little else, so their caches are warmer than Traefik's: `proxied` is the figure that counts.
+"""
+
+import os
+import random
+from typing import NamedTuple
+
+from parts.cgroup import Cgroup
+
+import bpf
+from figures import of_spread
+from stage import BODY, WORKLOADS, Load, Path, Programs
+
+PROGRAMS = ("sockops", "ingress", "egress")
+
+
+class Drive(NamedTuple):
+    where: str     # whose cgroup
+    workload: str
+    through_traefik: bool = False
+
+
+PATHS = {
+    "proxied": Drive("traefik", "small", True),
+    "proxied large": Drive("traefik", "large", True),
+    "exchange": Drive("wrk", "small"),
+    "download": Drive("wrk", "large"),
+    "client": Drive("nginx", "small"),
+}
+
+
+class Sample(NamedTuple):
+    requests: int
+    runs: dict  # hook -> Runs
+
+    def per_request(self):
+        return sum(runs.ns for runs in self.runs.values()) / self.requests
+
+
+def measure(directory, options):
+    with Programs(directory, options.upstat) as programs, Path(directory, options.traefik) as path, bpf.statistics():
+        rounds = [_round(programs, path, options.seconds) for _ in range(options.rounds)]
+    details = [{name: {which: {"requests": sample.requests, **{hook: runs._asdict() for hook, runs in sample.runs.items()}}
+                       for which, sample in pair.items()} for name, pair in each.items()} for each in rounds]
+    return figures_of(rounds), details
+
+
+def _round(programs, path, seconds):
+    order = [(name, which) for name in PATHS for which in ("empty", "upstat")]
+    random.shuffle(order)
+    samples = {name: {} for name in PATHS}
+    for name, which in order:
+        samples[name][which] = sample(programs, path, PATHS[name], which, seconds)
+    return samples
+
+
+def sample(programs, path, drive, which, seconds):
+    """One slice of load on one path, with the programs of one name."""
+    url = path.url if drive.through_traefik else f"http://{path.nginx.servers[0]}"
+    with Cgroup(f"upstat-bench-{os.getpid()}-client") as client:
+        cgroup = {"traefik": path.cgroup, "wrk": client, "nginx": path.around}[drive.where]
+        load = Load(path.directory, client)
+        with programs.on(cgroup, which):
+            return counted(programs.by_name[which], path, load, url, drive.workload, seconds)
+
+
+def counted(programs, path, load, url, workload, seconds):
+    """One slice of load under programs that are attached already."""
+    before = {hook: program.runs() for hook, program in programs.items()}
+    answered = load.run(url, WORKLOADS[workload], seconds)
+    path.traefik.drain()
+    return Sample(answered.requests, {hook: program.runs() - before[hook] for hook, program in programs.items()})
+
+
+def beyond_empty(pair):
+    """ns a proxied request, all programs together."""
+    return pair["upstat"].per_request() - pair["empty"].per_request()
+
+
+def _each(pair, hook):
+    """ns a run beyond the empty program's."""
+    return pair["upstat"].runs[hook].each - pair["empty"].runs[hook].each
+
+
+def _without(many, few, hook):
+    """ns a run of what a download has beyond an exchange, request for request."""
+    scale = many.requests / few.requests
+    count = many.runs[hook].count - few.runs[hook].count * scale
+    return (many.runs[hook].ns - few.runs[hook].ns * scale) / count if count > 0 else float("nan")
+
+
+def _packet(each, hook):
+    return (_without(each["download"]["upstat"], each["exchange"]["upstat"], hook)
+            - _without(each["download"]["empty"], each["exchange"]["empty"], hook))
+
+
+def figures_of(rounds):
+    def row(name, unit, value, bound=None, note=""):
+        return of_spread("kernel", name, unit, [value(each) for each in rounds], note, bound)
+
+    rows = [row("small answers: all programs, beyond empty ones", "ns/request", lambda each: beyond_empty(each["proxied"]), 500),
+            row("small answers: empty programs", "ns/request", lambda each: each["proxied"]["empty"].per_request()),
+            row(f"{BODY // 1000} KB answers: all programs, beyond empty ones", "ns/request",
+                lambda each: beyond_empty(each["proxied large"]))]
+    for hook in PROGRAMS:
+        rows.append(row(f"small answers: {hook}, runs", "per request",
+                        lambda each, hook=hook: each["proxied"]["upstat"].runs[hook].count / each["proxied"]["upstat"].requests))
+    for hook in PROGRAMS[1:]:
+        rows.append(row(f"small answers: {hook} in Traefik, both sides, beyond empty", "ns/run",
+                        lambda each, hook=hook: _each(each["proxied"], hook)))
+    rows += [
+        row("body packet (ingress), beyond empty", "ns/run", lambda each: _packet(each, "ingress"), 100),
+        row("bare acknowledgement (egress), beyond empty", "ns/run", lambda each: _packet(each, "egress")),
+        row("client-side packet (ingress), beyond empty", "ns/run", lambda each: _each(each["client"], "ingress"), 40),
+        row("client-side packet (egress), beyond empty", "ns/run", lambda each: _each(each["client"], "egress"), 40),
+        row("request (egress), beyond empty", "ns/run", lambda each: _each(each["exchange"], "egress")),
+        row("answer (ingress), beyond empty", "ns/run", lambda each: _each(each["exchange"], "ingress")),
+    ]
+    return rows
