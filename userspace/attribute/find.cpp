@@ -293,25 +293,6 @@ std::optional<Error> refusal(const fs::path& root, const Traefik& traefik) {
                  .hint = way_out};
 }
 
-std::set<std::uint16_t> listening_ports(const fs::path& proc) {
-    std::set<std::uint16_t> ports;
-    for (const auto* const table : {"net/tcp", "net/tcp6"}) {
-        for (const auto& line : split(read_file(proc / table).value_or(""), '\n')) {
-            const auto fields = split(line, ' ');  // "0: 0100007F:1F90 00000000:0000 0A ..."
-            if (fields.size() < 4 || fields[3] != "0A") {
-                continue;
-            }
-            const auto colon = fields[1].rfind(':') + 1;
-            std::uint16_t port = 0;
-            const auto* const end = fields[1].data() + fields[1].size();
-            if (std::from_chars(fields[1].data() + colon, end, port, 16).ptr == end) {
-                ports.insert(port);
-            }
-        }
-    }
-    return ports;
-}
-
 /// By what it holds, not by its path: the same cgroup may be reached by several.
 bool within(const std::string& cgroup, pid_t pid) {
     return std::ranges::any_of(tree(cgroup), [&](const fs::path& one) { return holds(one, pid); });
@@ -362,8 +343,7 @@ Result<std::vector<Traefik>> find_traefiks(const fs::path& root, const FindOptio
                         .start_time = stat->start_time,
                         .cgroup = cgroup_directory(root, pid).value_or(""),
                         .refused = std::nullopt,
-                        .network_namespace = (proc_of(root, pid) / "ns/net").string(),
-                        .listening = listening_ports(proc_of(root, pid))};
+                        .network_namespace = (proc_of(root, pid) / "ns/net").string()};
         if (chosen.empty()) {
             traefik.refused = refusal(root, traefik);
         } else if (options.pid || within(chosen, pid)) {
@@ -378,6 +358,26 @@ Result<std::vector<Traefik>> find_traefiks(const fs::path& root, const FindOptio
                     "leave --traefik.pid out and every process called traefik is found");
     }
     return found;
+}
+
+std::set<std::uint16_t> listening_ports(const fs::path& root, pid_t pid) {
+    const auto proc = proc_of(root, pid);
+    std::set<std::uint16_t> ports;
+    for (const auto* const table : {"net/tcp", "net/tcp6"}) {
+        for (const auto& line : split(read_file(proc / table).value_or(""), '\n')) {
+            const auto fields = split(line, ' ');  // "0: 0100007F:1F90 00000000:0000 0A ..."
+            if (fields.size() < 4 || fields[3] != "0A") {
+                continue;
+            }
+            const auto colon = fields[1].rfind(':') + 1;
+            std::uint16_t port = 0;
+            const auto* const end = fields[1].data() + fields[1].size();
+            if (std::from_chars(fields[1].data() + colon, end, port, 16).ptr == end) {
+                ports.insert(port);
+            }
+        }
+    }
+    return ports;
 }
 
 }  // namespace upstat

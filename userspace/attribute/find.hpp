@@ -20,8 +20,7 @@ struct Traefik {
     std::uint64_t start_time = 0;  ///< clock ticks since boot; with the pid it names a process for good
     std::string cgroup;            ///< its cgroup v2 directory, openable from here; empty when there is none to be seen
     std::optional<Error> refused;  ///< why the programs may not be attached to `cgroup`
-    std::string network_namespace;      ///< /proc/PID/ns/net
-    std::set<std::uint16_t> listening;  ///< TCP ports with a listener in its network namespace
+    std::string network_namespace;  ///< /proc/PID/ns/net
 };
 
 struct FindOptions {
@@ -39,5 +38,8 @@ Result<std::string> explicit_cgroup(const std::filesystem::path& root, const std
 
 /// Where cgroup v2 is mounted for us (/sys/fs/cgroup, /sys/fs/cgroup/unified); nothing when it is not.
 std::optional<std::string> cgroup2_mount(const std::filesystem::path& root);
+
+/// TCP ports with a listener in the network namespace of a process. Reads of all of its sockets: for attaching only.
+std::set<std::uint16_t> listening_ports(const std::filesystem::path& root, pid_t pid);
 
 }  // namespace upstat

@@ -99,7 +99,7 @@ void Traefiks::attach(Watched& watched) {
         spdlog::error("{}", traefik.refused->text());
         return;
     }
-    if (auto attached = counter_->attach(traefik.cgroup, traefik.listening); !attached) {
+    if (auto attached = counter_->attach(traefik.cgroup, listening_ports(root, traefik.pid)); !attached) {
         watched.problem = attached.error().message;
         spdlog::error("Traefik (pid {}): {}", traefik.pid, attached.error().text());
         return;

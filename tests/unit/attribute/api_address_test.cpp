@@ -12,7 +12,7 @@ namespace {
 using testing::HasSubstr;
 
 ApiAddress address(const FakeHost& host) {
-    return api_address(host.root(), {.pid = 42, .cgroup = "", .refused = {}, .network_namespace = "", .listening = {}});
+    return api_address(host.root(), {.pid = 42, .cgroup = "", .refused = {}, .network_namespace = ""});
 }
 
 std::string url(const std::vector<std::string>& arguments, const std::vector<std::string>& environment = {}) {

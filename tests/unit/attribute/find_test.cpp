@@ -50,7 +50,7 @@ TEST(Find, TellsAProcessOfItsOwnCgroup) {
     EXPECT_EQ(traefiks[0].start_time, 1042U);
     EXPECT_EQ(traefiks[0].cgroup, host.at("/sys/fs/cgroup/system.slice/traefik.service"));
     EXPECT_EQ(traefiks[0].network_namespace, host.at("/proc/42/ns/net"));
-    EXPECT_THAT(traefiks[0].listening, ElementsAre(443, 8080));
+    EXPECT_THAT(listening_ports(host.root(), 42), ElementsAre(443, 8080));
     EXPECT_FALSE(traefiks[0].refused) << traefiks[0].refused->text();
 }
 
