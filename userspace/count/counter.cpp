@@ -159,7 +159,7 @@ class Counter::Impl {
         }
     }
 
-    Result<void> attach(const fs::path& cgroup, const std::set<std::uint16_t>& listening) const {
+    [[nodiscard]] Result<void> attach(const fs::path& cgroup, const std::set<std::uint16_t>& listening) const {
         const Fd directory(::open(cgroup.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
         struct stat file{};
         if (!directory || fstat(directory.get(), &file) != 0) {

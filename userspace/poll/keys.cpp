@@ -50,7 +50,7 @@ class Finder {
     Field address(std::initializer_list<std::string_view> path) {
         return check(path, [](std::uint32_t size) { return size == sizeof(Server::address); });
     }
-    std::expected<KeyFields, std::string> result(const KeyFields& fields) const {
+    [[nodiscard]] std::expected<KeyFields, std::string> result(const KeyFields& fields) const {
         return missing_.empty() ? std::expected<KeyFields, std::string>(fields) : std::unexpected(missing_);
     }
 

@@ -63,7 +63,7 @@ class Reader {
         std::vector<MapFill> fills;  ///< of the newest generation's maps
     };
 
-    std::expected<Generation, std::string> translated(const CarriedMaps& maps) const;
+    [[nodiscard]] std::expected<Generation, std::string> translated(const CarriedMaps& maps) const;
     Result<void> gather(Gathered& into, std::vector<CountingMap> Generation::* maps,
                         bool (*wanted)(const Total&)) const;
     [[nodiscard]] Result<std::map<std::string, std::uint64_t>> read_places() const;
