@@ -184,6 +184,15 @@ __noinline int scatter(struct __sk_buff *skb, __u32 at, __u32 length, __u32 seq)
         kept->begin = state->answer;
     state->flags |= ANSWER_SCATTERED;
     bpf_spin_unlock(&state->lock);
+    __u32 read = kept->begin - seq; /* bytes that another CPU has brought and read in the meantime */
+    if ((__s32)read > 0) {
+        if (read >= length)
+            return 1;
+        at += read;
+        seq += read;
+        length -= read;
+    }
+    asm volatile("" : "+r"(at), "+r"(seq), "+r"(length)); /* else the loop is verified once for each way to here */
     for (__u32 done = 0; done < SCATTERED_BYTES && done < length; done += 64) {
         __u32 place = seq + done - kept->begin;
         __u32 size = length - done < 64 ? length - done : 64;

@@ -179,7 +179,7 @@ HTTP_INLINE __u64 http_length(const __u8 *value)
 /* The size that a chunk's first line says, of which the first HTTP_CHUNK_BYTES are here; -1 where it says none. */
 HTTP_INLINE __s64 http_chunk_size(const __u8 *line)
 {
-    __s64 size = 0;
+    __u64 size = 0;
     for (int i = 0; i < HTTP_CHUNK_BYTES; i++) {
         __u8 byte = line[i], lower = byte | 0x20;
         if (byte >= '0' && byte <= '9')

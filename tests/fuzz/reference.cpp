@@ -87,15 +87,25 @@ bool is_strict_answer(std::string_view head) {
     return !has_lone_cr(head) && !has_space_in_name(head);
 }
 
+/// Go ends a chunk's line at a bare LF, as the programs do; the parser reads on to the next CR.
+bool has_lone_lf(std::string_view bytes) {
+    for (std::size_t at = bytes.find('\n'); at != std::string_view::npos; at = bytes.find('\n', at + 1)) {
+        if (at == 0 || bytes[at - 1] != '\r') {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool has_high_byte(std::string_view bytes) {
     return std::ranges::any_of(bytes, [](char byte) { return static_cast<unsigned char>(byte) >= 128; });
 }
 
 /// Besides, a request of HTTP/0.9, which has no version, is none; and a byte of 128 or more in a chunk's size, which
-/// the parser takes for a digit 0, is none (nor is one in a chunk's data, for simplicity).
+/// the parser takes for a digit 0, is none, nor is a bare LF there (nor are these in a chunk's data, for simplicity).
 bool is_strict_request(std::string_view head, std::string_view chunks) {
     return has_version(head) && !has_lone_cr(head) && !has_space_in_name(head) && !has_lone_cr(chunks) &&
-           !has_high_byte(chunks);
+           !has_lone_lf(chunks) && !has_high_byte(chunks);
 }
 
 std::string_view between(std::string_view stream, std::size_t begin, std::size_t end) {

@@ -119,7 +119,8 @@ TEST(HttpChunkSize, ReadsHexadecimalUpToAnExtensionOrTheEnd) {
     EXPECT_EQ(size("1fA\r\n"), 0x1fa);
     EXPECT_EQ(size("10;name=value\r\n"), 0x10);
     EXPECT_EQ(size("7fffffffffff\n"), 0x7fffffffffff);
-    for (const auto* const text : {"\r\n", "", "x\r\n", "1g\r\n", "-1\r\n", "1234567890123456\r\n"}) {
+    for (const auto* const text :
+         {"\r\n", "", "x\r\n", "1g\r\n", "-1\r\n", "1234567890123456\r\n", "ffffffffffffffff\r\n"}) {
         EXPECT_EQ(size(text), -1) << text;
     }
 }
