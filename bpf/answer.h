@@ -75,7 +75,7 @@ static __always_inline enum step take_status(struct socket_state *state, const _
 /* The bytes up to `end` are not all there: they will come, unless some of them went by. The lock is held. */
 static __always_inline enum step wait_or_end(struct socket_state *state, __u32 end)
 {
-    if (!(state->flags & ANSWER_SKIPPED) || (__s32)(end - state->skipped) <= 0)
+    if (!(state->gaps & ANSWER_SKIPPED) || (__s32)(end - state->skipped) <= 0)
         return STEP_WAIT;
     state->stage = STAGE_IDLE;
     return STEP_UNPARSED;
@@ -84,7 +84,7 @@ static __always_inline enum step wait_or_end(struct socket_state *state, __u32 e
 /* Reads the status line if all of it is in the window. The lock is held. */
 static __always_inline enum step read_status(struct socket_state *state, int *code)
 {
-    __u8 line[HTTP_STATUS_BYTES];
+    __u8 line[HTTP_STATUS_BYTES] __attribute__((aligned(8)));
     __u64 wanted = bits_at(state->answer, HTTP_STATUS_BYTES);
 
     if ((state->have & wanted) != wanted)
@@ -157,9 +157,9 @@ static __always_inline int cut(struct __sk_buff *skb, __u32 payload, __u32 lengt
 static __always_inline void note_skipped(struct socket_state *state, __u32 seq)
 {
     bpf_spin_lock(&state->lock);
-    if (!(state->flags & ANSWER_SKIPPED) || (__s32)(seq - state->skipped) < 0)
+    if (!(state->gaps & ANSWER_SKIPPED) || (__s32)(seq - state->skipped) < 0)
         state->skipped = seq;
-    state->flags |= ANSWER_SKIPPED;
+    state->gaps |= ANSWER_SKIPPED;
     bpf_spin_unlock(&state->lock);
 }
 
@@ -171,7 +171,7 @@ __noinline int scatter(struct __sk_buff *skb, __u32 at, __u32 length, __u32 seq)
     struct scattered *kept;
     struct bpf_sock *sk = skb->sk;
 
-    if (!sk || !(sk = bpf_sk_fullsock(sk)) || !(state = bpf_sk_storage_get(&sockets, sk, 0, 0)))
+    if (!(state = state_of(sk)))
         return 0;
     kept = bpf_sk_storage_get(&scattered, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
     if (!kept) {
@@ -180,9 +180,9 @@ __noinline int scatter(struct __sk_buff *skb, __u32 at, __u32 length, __u32 seq)
         return 0;
     }
     bpf_spin_lock(&state->lock);
-    if (!(state->flags & ANSWER_SCATTERED))
+    if (!(state->gaps & ANSWER_SCATTERED))
         kept->begin = state->answer;
-    state->flags |= ANSWER_SCATTERED;
+    state->gaps |= ANSWER_SCATTERED;
     bpf_spin_unlock(&state->lock);
     __u32 read = kept->begin - seq; /* bytes that another CPU has brought and read in the meantime */
     if ((__s32)read > 0) {
@@ -221,8 +221,7 @@ __noinline int gather(struct __sk_buff *skb)
     struct scattered *kept;
     struct bpf_sock *sk = skb->sk;
 
-    if (!sk || !(sk = bpf_sk_fullsock(sk)) || !(state = bpf_sk_storage_get(&sockets, sk, 0, 0)) ||
-        !(kept = bpf_sk_storage_get(&scattered, sk, 0, 0)))
+    if (!(state = state_of(sk)) || !(kept = bpf_sk_storage_get(&scattered, sk, 0, 0)))
         return 0;
     bpf_spin_lock(&state->lock);
     for (__u32 i = 0; i < WINDOW_BYTES; i++) {
@@ -264,9 +263,9 @@ __noinline int read_piece(struct __sk_buff *skb, __u32 payload, __u32 length, __
     enum step step = STEP_AGAIN;
     int code = 0;
 
-    if (!sk || !(sk = bpf_sk_fullsock(sk)) || !(state = bpf_sk_storage_get(&sockets, sk, 0, 0)))
+    if (!(state = state_of(sk)))
         return 0;
-    if (*(volatile __u8 *)&state->flags & ANSWER_SCATTERED)
+    if (*(volatile __u8 *)&state->gaps & ANSWER_SCATTERED)
         gather(skb);
     slice.answer = *(volatile __u32 *)&state->answer;
     if (!in_flight(*(volatile __u8 *)&state->stage) || !cut(skb, payload, length, seq, &slice))
@@ -293,7 +292,7 @@ static __always_inline enum step read_whole(struct __sk_buff *skb, const struct 
                                             struct socket_state *state, const struct packet *packet, __u32 answer)
 {
     __u32 ahead = answer - packet->seq;
-    __u8 line[HTTP_STATUS_BYTES];
+    __u8 line[HTTP_STATUS_BYTES] __attribute__((aligned(8)));
     enum step step = STEP_WAIT;
 
     if (ahead >= packet->length || packet->length - ahead < sizeof(line) ||
@@ -309,6 +308,17 @@ static __always_inline enum step read_whole(struct __sk_buff *skb, const struct 
     return step;
 }
 
+/* An answer in pieces, or behind interim ones. */
+SELDOM void receive_pieces(struct __sk_buff *skb, const struct bpf_sock *sk, struct socket_state *state,
+                           const struct packet *packet)
+{
+    for (int i = 0; i < ANSWER_STEPS; i++)
+        if (!read_piece(skb, packet->payload, packet->length, packet->seq))
+            return;
+    count_place(UPSTAT_PLACE_STEPS_OUT);
+    end_unanswered(sk, state, UPSTAT_UNANSWERED_UNPARSED);
+}
+
 /* Payload from a server with a request in flight. */
 static __always_inline void receive_payload(struct __sk_buff *skb, const struct bpf_sock *sk,
                                             struct socket_state *state, const struct packet *packet)
@@ -318,24 +328,17 @@ static __always_inline void receive_payload(struct __sk_buff *skb, const struct 
     if ((__s32)(answer - packet->seq) >= (__s32)packet->length)
         return; /* bytes from before the answer */
     enum step step = read_whole(skb, sk, state, packet, answer);
-    if (step != STEP_WAIT && step != STEP_AGAIN)
-        return;
-    for (int i = 0; i < ANSWER_STEPS; i++)
-        if (!read_piece(skb, packet->payload, packet->length, packet->seq))
-            return;
-    count_place(UPSTAT_PLACE_STEPS_OUT);
-    end_unanswered(sk, state, UPSTAT_UNANSWERED_UNPARSED);
+    if (seldom(step == STEP_WAIT || step == STEP_AGAIN))
+        receive_pieces(skb, sk, state, packet);
 }
 
 /* Whether the kernel will take a RST: it must stand at the next byte that is awaited (RFC 5961), which is known while a
  * request is in flight. */
 static __always_inline int takes_reset(struct socket_state *state, const struct packet *packet)
 {
-    const __u8 gaps = ANSWER_SKIPPED | ANSWER_SCATTERED;
-
     bpf_spin_lock(&state->lock);
     __u32 ahead = packet->seq - state->answer;
-    int known = in_flight(state->stage) && state->stage != STAGE_SYN && !(state->flags & gaps);
+    int known = in_flight(state->stage) && state->stage != STAGE_SYN && !state->gaps;
     __u64 before = bits_at(state->answer, ahead), through = bits_at(state->answer, ahead + 1);
     int taken = !known || (ahead < WINDOW_BYTES && (state->have & through) == before);
     bpf_spin_unlock(&state->lock);

@@ -23,12 +23,15 @@ enum http_opening {
     HTTP_OPENING_PARTIAL, /* more bytes are needed to tell */
 };
 
-/* Eight bytes as the number whose most significant byte is the first: comparable in one step. */
+/* Eight bytes as the number whose most significant byte is the first: comparable in one step, and read in one where the
+ * compiler knows that they are aligned. */
 HTTP_INLINE __u64 http_word(const __u8 *bytes)
 {
-    __u64 word = 0;
-    for (int i = 0; i < 8; i++)
-        word = word << 8 | bytes[i];
+    __u64 word;
+    __builtin_memcpy(&word, bytes, sizeof(word));
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    word = __builtin_bswap64(word);
+#endif
     return word;
 }
 
@@ -81,15 +84,20 @@ HTTP_INLINE int http_method(const __u8 *bytes)
     return -1;
 }
 
-/* What the first `size` bytes that a connection sends say, up to HTTP_OPENING_BYTES; zeros stand behind them. No method
- * of HTTP/1 is called PRI: HTTP/2's preface begins with it (RFC 9113). */
+/* The method of the request that HTTP_OPENING_BYTES bytes begin; -1 where they begin none. No method of HTTP/1 is
+ * called PRI: HTTP/2's preface begins with it (RFC 9113). */
+HTTP_INLINE int http_request(const __u8 *bytes)
+{
+    return http_word(bytes) >> 32 == HTTP_WORD(0, 0, 0, 0, 'P', 'R', 'I', ' ') ? -1 : http_method(bytes);
+}
+
+/* What the first `size` bytes that a connection sends say, up to HTTP_OPENING_BYTES; zeros stand behind them. */
 HTTP_INLINE enum http_opening http_opening(const __u8 *bytes, __u32 size)
 {
     if (bytes[0] == HTTP_TLS && (size < 2 || bytes[1] == 0x03))
         return size < 2 ? HTTP_OPENING_PARTIAL : HTTP_OPENING_TLS;
     if (http_method(bytes) >= 0)
-        return http_word(bytes) >> 32 == HTTP_WORD(0, 0, 0, 0, 'P', 'R', 'I', ' ') ? HTTP_OPENING_HTTP2
-                                                                                   : HTTP_OPENING_REQUEST;
+        return http_request(bytes) >= 0 ? HTTP_OPENING_REQUEST : HTTP_OPENING_HTTP2;
     for (__u32 i = 0; i < HTTP_OPENING_BYTES; i++) {
         if (i >= size)
             return HTTP_OPENING_PARTIAL;

@@ -84,6 +84,21 @@ enum upstat_place {
     UPSTAT_PLACES,
 };
 
+/* What is known of the connections that have a local port. A port that a listener holds is never given to an outgoing
+ * connection; but two network namespaces, or two times, can differ. */
+enum upstat_port {
+    UPSTAT_PORT_UNKNOWN,
+    UPSTAT_PORT_CLIENTS, /* connections were accepted there, and none was opened from there */
+    UPSTAT_PORT_MIXED,   /* a connection was opened from there: each one's own state tells what it is */
+};
+
+/* The value of the ports map. */
+struct upstat_ports {
+    __u8 any[64];    /* by port % 64: not zero where one of those ports is UPSTAT_PORT_CLIENTS. One line of the CPU's
+                        cache,    which spares most packets of servers' connections a look at the next. */
+    __u8 use[65536]; /* enum upstat_port, by port */
+};
+
 /* A server; the key of the requests map. IPv4 stands as an IPv4-mapped IPv6 address, so each server has one key. */
 struct upstat_server_key {
     __u8 address[16] __attribute__((aligned(4))); /* network order */

@@ -47,19 +47,39 @@ struct {
     __uint(pinning, LIBBPF_PIN_BY_NAME);
 } places SEC(".maps");
 
-/* Local ports on which Traefik accepted connections before the programs were there: those connections are its
- * clients'. Ports that a listener holds are never given to outgoing connections. Filled once, by the agent. */
+/* What the local ports are in use for: one value, which the agent writes to by mmap. */
 struct {
-    __uint(type, BPF_MAP_TYPE_HASH);
-    __uint(max_entries, 4096);
-    __type(key, __u16);
-    __type(value, __u8);
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct upstat_ports);
     __uint(pinning, LIBBPF_PIN_BY_NAME);
-} listening SEC(".maps");
+} ports SEC(".maps");
+
+static __always_inline struct upstat_ports *local_ports(void)
+{
+    const __u32 only = 0;
+    return bpf_map_lookup_elem(&ports, &only);
+}
+
+/* Whether a socket is a client's connection by its local port: no call, and all that such a packet costs. */
+static __always_inline int is_clients(const struct bpf_sock *sk)
+{
+    const struct upstat_ports *known = local_ports();
+    __u16 port = sk->src_port;
+
+    return known && known->any[port % sizeof(known->any)] && known->use[port] == UPSTAT_PORT_CLIENTS;
+}
+
+/* What seldom happens stands apart from the way of every packet, so that this one touches few lines of the CPU's cache
+ * of instructions. */
+#define SELDOM static __noinline
+#define seldom(condition) __builtin_expect(!!(condition), 0)
 
 /* Counters are per CPU, and still the additions are atomic: a program that runs for a sender can be interrupted by
  * one that runs for a receiver on the same CPU. */
-static __always_inline void count_place(enum upstat_place place)
+SELDOM void count_place(enum upstat_place place)
 {
     __u32 key = place;
     __u64 *counter = bpf_map_lookup_elem(&places, &key);
@@ -67,27 +87,43 @@ static __always_inline void count_place(enum upstat_place place)
         __sync_fetch_and_add(counter, 1);
 }
 
-/* Counts under a key; 0 where the map has no room for it. */
+/* Counts under a key; 0 where there is no such entry. */
 static __always_inline int count_in(void *map, const void *key)
 {
     __u64 *counter = bpf_map_lookup_elem(map, key);
-    if (!counter) {
-        const __u64 zero = 0;
-        bpf_map_update_elem(map, key, &zero, BPF_NOEXIST); /* another CPU may have been faster: as good */
-        counter = bpf_map_lookup_elem(map, key);
-    }
-    if (counter)
-        __sync_fetch_and_add(counter, 1);
-    return counter != 0;
+    if (seldom(!counter))
+        return 0;
+    __sync_fetch_and_add(counter, 1);
+    return 1;
 }
 
-static __always_inline void count_overflow(__u8 event, __u16 detail, __u8 method)
+/* Counts under a new key; 0 where the map has no room for it. */
+static __always_inline int count_first(void *map, const void *key)
+{
+    const __u64 zero = 0;
+    bpf_map_update_elem(map, key, &zero, BPF_NOEXIST); /* another CPU may have been faster: as good */
+    return count_in(map, key);
+}
+
+SELDOM void count_overflow(__u8 event, __u16 detail, __u8 method)
 {
     struct upstat_total_key key = {.detail = detail, .event = event, .method = method};
 
     count_place(UPSTAT_PLACE_TOTALS_FULL);
-    if (!count_in(&overflow, &key))
+    if (!count_in(&overflow, &key) && !count_first(&overflow, &key))
         count_place(UPSTAT_PLACE_OVERFLOW_FULL);
+}
+
+SELDOM void count_first_request(const struct upstat_server_key *server)
+{
+    if (!count_first(&requests, server))
+        count_overflow(UPSTAT_REQUEST, 0, 0);
+}
+
+SELDOM void count_first_event(const struct upstat_total_key *key)
+{
+    if (!count_first(&totals, key))
+        count_overflow(key->event, key->detail, key->method);
 }
 
 /* The server that a connected socket talks to. */
@@ -115,7 +151,7 @@ static __always_inline void count_request(const struct bpf_sock *sk)
     struct upstat_server_key server;
     server_of(sk, &server);
     if (!count_in(&requests, &server))
-        count_overflow(UPSTAT_REQUEST, 0, 0);
+        count_first_request(&server);
 }
 
 static __always_inline void count_event(const struct bpf_sock *sk, __u8 event, __u16 detail, __u8 method)
@@ -123,7 +159,7 @@ static __always_inline void count_event(const struct bpf_sock *sk, __u8 event, _
     struct upstat_total_key key = {.detail = detail, .event = event, .method = method};
     server_of(sk, &key.server);
     if (!count_in(&totals, &key))
-        count_overflow(event, detail, method);
+        count_first_event(&key);
 }
 
 #endif

@@ -19,8 +19,12 @@ struct packet {
     __u32 length;  /* bytes of payload; of a whole super-packet */
     __u32 seq;     /* sequence number of the first payload byte */
     __u32 ack_seq;
-    __u8 syn, fin, rst, ack;
+    __u8 flags; /* enum tcp_flag */
 };
+
+/* Of TCP's header; the enum is the byte behind the one that says how long the header is. */
+enum tcp_flag { TCP_FIN = 1, TCP_SYN = 2, TCP_RST = 4 };
+enum { TCP_LENGTH_BYTE = 12, TCP_FLAGS_BYTE = 13 };
 
 #define IPV6_EXTENSIONS 6
 
@@ -61,16 +65,16 @@ static __always_inline __u32 tcp_offset(struct __sk_buff *skb)
 static __always_inline void take_header(const struct __sk_buff *skb, struct packet *packet, const struct tcphdr *tcp,
                                         __u32 offset)
 {
-    packet->options = tcp->doff * 4 - sizeof(*tcp);
-    packet->payload = offset + tcp->doff * 4;
+    const __u8 *bytes = (const __u8 *)tcp; /* bit fields would be read one by one */
+    __u32 size = (bytes[TCP_LENGTH_BYTE] >> 4) * 4, total = skb->len;
+
+    packet->flags = bytes[TCP_FLAGS_BYTE];
+    packet->options = size - sizeof(*tcp);
+    packet->payload = offset + size;
     /* Not the IP header's length: it is 0 in super-packets of more than 64 KB. */
-    packet->length = skb->len > packet->payload ? skb->len - packet->payload : 0;
-    packet->seq = bpf_ntohl(tcp->seq) + tcp->syn;
+    packet->length = total > packet->payload ? total - packet->payload : 0;
+    packet->seq = bpf_ntohl(tcp->seq) + !!(packet->flags & TCP_SYN);
     packet->ack_seq = bpf_ntohl(tcp->ack_seq);
-    packet->syn = tcp->syn;
-    packet->fin = tcp->fin;
-    packet->rst = tcp->rst;
-    packet->ack = tcp->ack;
 }
 
 /* The common way, without a helper: plain headers that lie in one piece. 0 where they do not. */
@@ -92,15 +96,12 @@ static __always_inline int read_plain(const struct __sk_buff *skb, struct packet
     return 1;
 }
 
-/* Reads the packet's headers; 0 where it has no TCP header that can be read (counted). */
-static __always_inline int read_packet(struct __sk_buff *skb, struct packet *packet)
+/* Any other way; 0 where the packet has no TCP header that can be read (counted). */
+SELDOM int read_odd(struct __sk_buff *skb, struct packet *packet)
 {
+    __u32 offset = tcp_offset(skb);
     struct tcphdr tcp;
-    __u32 offset;
 
-    if (read_plain(skb, packet))
-        return 1;
-    offset = tcp_offset(skb);
     if (!offset) {
         count_place(UPSTAT_PLACE_NOT_TCP);
         return 0;
@@ -111,6 +112,12 @@ static __always_inline int read_packet(struct __sk_buff *skb, struct packet *pac
     }
     take_header(skb, packet, &tcp, offset);
     return 1;
+}
+
+/* Reads the packet's headers; 0 where that cannot be done. */
+static __always_inline int read_packet(struct __sk_buff *skb, struct packet *packet)
+{
+    return read_plain(skb, packet) || read_odd(skb, packet);
 }
 
 /* Loads `want` bytes, 1 to `size`, of the packet; 0 where that fails (counted). 5.10 and 6.1 learn from "is not

@@ -6,23 +6,29 @@
 
 #include "socket.h"
 
-/* How far into its first segment a request's head is followed. Go writes Content-Length before other headers. */
-#define HEAD_BYTES 1024
-#define HEAD_CHUNK 128
+/* How far into its first segment a request's head is followed, and how much of it is loaded at once. */
+#define HEAD_BYTES 4096
+#define HEAD_CHUNK 192
 /* A head that does not end there, or chunks, are read line by line: so many bytes in a step, so many steps a segment.
  */
 #define LINE_PIECE 32
 #define LINE_STEPS 256
 
-/* What is found in a request's head: offsets from its beginning, 0 where there is none. Kept in the packet's scratch
- * words, since the verifier would follow each value that a variable can have. */
-enum { HEAD_END, HEAD_LENGTH_VALUE, HEAD_CHUNKED };
+/* What is found in a request's head: its method, and offsets from its beginning, 0 where there is none. Kept in the
+ * packet's scratch words, since the verifier would follow each value that a variable can have. */
+enum { HEAD_METHOD, HEAD_END, HEAD_LENGTH_VALUE, HEAD_CHUNKED, HEAD_ENDED };
 
-/* Looks at the line that begins at `at` in the head at `offset`, of which `available` bytes are here. A function of its
- * own, which is verified once for all its calls. */
+enum head {
+    HEAD_NONE,  /* no request begins here, or too little of one to tell */
+    HEAD_BEGUN, /* its end is not in this segment, or too far away */
+    HEAD_WHOLE,
+};
+
+/* Looks at the line that begins at `at` in the head at `offset`, of which `available` bytes are here; 1 when the head
+ * ends with it. A function of its own, which is verified once for all its calls. */
 __noinline int read_header(struct __sk_buff *skb, __u32 offset, __u32 available, __u32 at)
 {
-    __u8 line[HTTP_HEADER_BYTES] = {};
+    __u8 line[HTTP_HEADER_BYTES] __attribute__((aligned(8))) = {};
     __u32 left = available - at;
 
     if (at >= available || !load_bytes(skb, offset + at, line, left < sizeof(line) ? left : sizeof(line), sizeof(line)))
@@ -42,53 +48,104 @@ __noinline int read_header(struct __sk_buff *skb, __u32 offset, __u32 available,
     }
 }
 
-/* Whether one of eight bytes is the end of a line. */
-static __always_inline int has_line_end(__u64 word)
+/* Eight bytes at once, the first one lowest: 0x80 where one equals `byte`, and at times where it equals its neighbour
+ * and the one before did equal it. */
+static __always_inline __u64 may_equal(__u64 word, __u8 byte)
 {
-    __u64 zero_where_it_is = word ^ 0x0a0a0a0a0a0a0a0a;
+    const __u64 ones = 0x0101010101010101;
 
-    return ((zero_where_it_is - 0x0101010101010101) & ~zero_where_it_is & 0x8080808080808080) != 0;
+    word ^= ones * byte;
+    return (word - ones) & ~word & ones << 7;
 }
 
-/* Whether a line with this first byte can be one that read_header looks for. */
-static __always_inline int may_matter(__u8 byte)
+/* The same, and never where it does not. */
+static __always_inline __u64 equal(__u64 word, __u8 byte)
 {
-    return byte == 'C' || byte == 'c' || byte == 'T' || byte == 't' || byte == '\r' || byte == '\n';
+    const __u64 ones = 0x0101010101010101, low = ones * 0x7f;
+
+    word ^= ones * byte;
+    return ~(((word & low) + low) | word | low);
 }
 
-/* Looks at the lines that end within the eight bytes of `word`, which stand at `at` in the head; 1 when one of them
+/* Where a line can begin that read_header looks for. */
+static __always_inline __u64 may_matter(__u64 word)
+{
+    __u64 lower = word | 0x2020202020202020;
+
+    return may_equal(lower, 'c') | may_equal(lower, 't') | may_equal(word, '\r') | may_equal(word, '\n');
+}
+
+/* Which of eight bytes the lowest one of such marks stands for. */
+static __always_inline __u32 index_of(__u64 marks)
+{
+    const __u64 ones = 0x0101010101010101;
+
+    return ((((marks & -marks) - 1) & ones) * ones >> 56) - 1;
+}
+
+/* Looks at the lines that begin where `begins` has marks, within eight bytes at `at` in the head; 1 when one of them
  * ends it. A function of its own, which is verified once for all its calls. */
-__noinline int scan_word(struct __sk_buff *skb, __u64 word, __u32 offset, __u32 available, __u32 at)
+__noinline int read_headers(struct __sk_buff *skb, __u64 begins, __u32 offset, __u32 available, __u32 at)
 {
-    word = bpf_be64_to_cpu(word); /* its first byte highest */
-    for (__u32 i = 1; i <= 8; i++) {
-        __u8 byte = word >> 56;
-        word <<= 8;
-        if (byte == '\n' && (i == 8 || may_matter(word >> 56)) && read_header(skb, offset, available, at + i))
+    for (int i = 0; i < 8 && begins; i++) {
+        if (read_header(skb, offset, available, at + index_of(begins)))
             return 1;
+        begins &= begins - 1;
     }
     return 0;
 }
 
-/* Follows the request's head at `offset` through one segment; 1 when its end was found. */
-__noinline int scan_head(struct __sk_buff *skb, __u32 offset, __u32 available)
+/* Follows a request's head, `left` bytes of which are at `offset`, through one chunk, eight bytes in a step; its enum
+ * head. A function of its own, which is verified once for all its calls. */
+__noinline int scan_chunk(struct __sk_buff *skb, __u32 offset, __u32 done, __u32 left)
 {
-    __u64 words[HEAD_CHUNK / 8] = {};
+    __u64 words[HEAD_CHUNK / 8] = {}; /* zeros behind what is left, which end no line */
+    __u32 size = left < HEAD_CHUNK ? left : HEAD_CHUNK;
+    __u64 ended = skb->cb[HEAD_ENDED]; /* a mark in the first byte where the last word ended a line */
 
-    skb->cb[HEAD_END] = skb->cb[HEAD_LENGTH_VALUE] = skb->cb[HEAD_CHUNKED] = 0;
-    for (__u32 done = 0; done < HEAD_BYTES && done < available; done += HEAD_CHUNK) {
-        __u32 size = available - done < HEAD_CHUNK ? available - done : HEAD_CHUNK;
-        if (!load_bytes(skb, offset + done, (__u8 *)words, size, HEAD_CHUNK))
-            return 0;
-        for (__u32 i = 0; i < HEAD_CHUNK / 8; i++) /* what stands behind `size` is old, and read_header refuses it */
-            if (has_line_end(words[i]) && scan_word(skb, words[i], offset, available, done + i * 8))
-                return 1;
+    if (!size || !load_bytes(skb, offset + done, (__u8 *)words, size, HEAD_CHUNK))
+        return HEAD_NONE;
+    if (!done) {
+        int method = http_request((const __u8 *)words);
+        if (method < 0)
+            return HEAD_NONE;
+        skb->cb[HEAD_METHOD] = method;
     }
-    return 0;
+    for (__u32 i = 0; i < HEAD_CHUNK / 8; i++) {
+        __u64 word = __builtin_bswap64(http_word((const __u8 *)&words[i]));
+        if (!(may_equal(word, '\n') | ended))
+            continue;
+        __u64 ends = equal(word, '\n');
+        __u64 begins = (ends << 8 | ended) & may_matter(word);
+        ended = ends >> 56;
+        if (!begins)
+            continue;
+        __u32 at = i * 8;
+        __u64 empty = begins & -begins & equal(word, '\r') & ends >> 8; /* the first of them, all of it here */
+        if (empty) {
+            skb->cb[HEAD_END] = done + at + index_of(empty) + 2;
+            return HEAD_WHOLE;
+        }
+        if (read_headers(skb, begins, offset, done + left, done + at))
+            return HEAD_WHOLE;
+    }
+    skb->cb[HEAD_ENDED] = ended;
+    return HEAD_BEGUN;
+}
+
+/* Follows the request's head at `offset` through one segment; its enum head. */
+static __always_inline enum head scan_head(struct __sk_buff *skb, __u32 offset, __u32 available)
+{
+    enum head head = HEAD_BEGUN;
+
+    skb->cb[HEAD_LENGTH_VALUE] = skb->cb[HEAD_CHUNKED] = skb->cb[HEAD_ENDED] = 0;
+    for (__u32 done = 0; done < HEAD_BYTES && done < available && head == HEAD_BEGUN; done += HEAD_CHUNK)
+        head = scan_chunk(skb, offset, done, available - done);
+    return head;
 }
 
 /* The value of the Content-Length that a scan found. */
-static __always_inline __u64 content_length(struct __sk_buff *skb, __u32 offset)
+SELDOM __u64 content_length(struct __sk_buff *skb, __u32 offset)
 {
     __u8 value[HTTP_LENGTH_BYTES] = {};
     __u32 at = skb->cb[HEAD_LENGTH_VALUE];
@@ -178,11 +235,10 @@ __noinline int read_line(struct __sk_buff *skb, __u32 payload, __u32 length, __u
 {
     __u8 bytes[LINE_PIECE] = {};
     struct socket_state *state;
-    struct bpf_sock *sk = skb->sk;
     __u32 from, size;
     int ended = 0;
 
-    if (!sk || !(sk = bpf_sk_fullsock(sk)) || !(state = bpf_sk_storage_get(&sockets, sk, 0, 0)))
+    if (!(state = state_of(skb->sk)))
         return 0;
     from = state->next - seq;
     if (!in_lines(state->part) || from >= length)
@@ -209,12 +265,11 @@ __noinline int read_line(struct __sk_buff *skb, __u32 payload, __u32 length, __u
 __noinline int read_lines(struct __sk_buff *skb, __u32 payload, __u32 length, __u32 seq)
 {
     struct socket_state *state;
-    struct bpf_sock *sk = skb->sk;
 
     for (int i = 0; i < LINE_STEPS; i++)
         if (!read_line(skb, payload, length, seq))
             break;
-    if (!sk || !(sk = bpf_sk_fullsock(sk)) || !(state = bpf_sk_storage_get(&sockets, sk, 0, 0)))
+    if (!(state = state_of(skb->sk)))
         return 0;
     __s32 left = (__s32)(seq + length - state->next);
     /* The lines are too many for one segment's steps, or went by before the ones in front of them. */
@@ -231,28 +286,26 @@ __noinline int read_lines(struct __sk_buff *skb, __u32 payload, __u32 length, __
     return 1;
 }
 
-/* Where the request ends that begins at `begin` in the payload, as far as this segment tells. */
+/* Where the request ends that begins at `begin` in the payload, as far as scan_head has found out. */
 static __always_inline void frame(struct __sk_buff *skb, struct socket_state *state, const struct packet *packet,
-                                  __u32 begin)
+                                  __u32 begin, enum head head)
 {
-    __u32 offset = packet->payload + begin;
-
     state->line_size = 0;
     state->chunked = 0;
     state->length = 0;
     state->next = packet->seq + begin;
-    if (!scan_head(skb, offset, packet->length - begin)) {
+    if (head == HEAD_BEGUN) {
         state->part = PART_HEAD;
     } else {
         state->chunked = skb->cb[HEAD_CHUNKED];
         state->next += skb->cb[HEAD_END];
-        pass_body(state, state->chunked ? 0 : content_length(skb, offset));
+        pass_body(state, state->chunked ? 0 : content_length(skb, packet->payload + begin));
     }
 }
 
 /* The request in flight is longer than its head said, or its end could not be told: all that is sent before its answer
  * belongs to it. */
-static __always_inline void leave_open(struct socket_state *state, const struct packet *packet)
+SELDOM void leave_open(struct socket_state *state, const struct packet *packet)
 {
     __u32 end = packet->seq + packet->length;
 
@@ -266,28 +319,37 @@ static __always_inline void leave_open(struct socket_state *state, const struct 
         state->seen = state->next;
 }
 
-/* A request's first segment is here. Its answer will begin at the number that this very segment acknowledges, since
- * Traefik sends no request before the last answer was read whole. */
-static __always_inline void start(struct __sk_buff *skb, const struct bpf_sock *sk, struct socket_state *state,
-                                  const struct packet *packet, int method)
+/* A request whose answer was not seen, or not all of whose bytes could be kept in order, is no longer in flight. */
+SELDOM void clear_flight(struct bpf_sock *sk, struct socket_state *state)
 {
-    count_request(sk); /* before the answer can be counted */
     bpf_spin_lock(&state->lock);
     int missed = in_flight(state->stage);
-    state->stage = packet->syn ? STAGE_SYN : STAGE_STATUS;
-    state->method = method;
-    state->answer = packet->ack_seq;
-    state->have = 0;
-    int was_scattered = state->flags & ANSWER_SCATTERED;
-    state->flags &= ~(ANSWER_SKIPPED | ANSWER_SCATTERED);
+    int was_scattered = state->gaps & ANSWER_SCATTERED;
+    state->stage = STAGE_IDLE;
+    state->gaps = 0;
     bpf_spin_unlock(&state->lock);
     if (was_scattered)
-        bpf_sk_storage_delete(&scattered, (struct bpf_sock *)sk);
+        bpf_sk_storage_delete(&scattered, sk);
     if (missed)
         count_event(sk, UPSTAT_UNANSWERED, UPSTAT_UNANSWERED_MISSED, 0);
+}
+
+/* A request's first segment is here. Its answer will begin at the number that this very segment acknowledges, since
+ * Traefik sends no request before the last answer was read whole. */
+static __always_inline void start(struct __sk_buff *skb, struct bpf_sock *sk, struct socket_state *state,
+                                  const struct packet *packet, int method)
+{
+    const struct socket_state flying = {
+        .answer = packet->ack_seq, .stage = packet->flags & TCP_SYN ? STAGE_SYN : STAGE_STATUS, .method = method};
+
+    count_request(sk); /* before the answer can be counted */
+    if (seldom(in_flight(state->stage) || state->gaps))
+        clear_flight(sk, state);
+    state->have = 0;
+    *(volatile __u64 *)&state->flight = flying.flight;
     if ((__s32)(state->seen - packet->seq) < 0)
         state->seen = packet->seq;
-    if (in_lines(state->part))
+    if (seldom(in_lines(state->part)))
         read_lines(skb, packet->payload, packet->length, packet->seq);
     if (state->part == PART_REQUEST && (__s32)(packet->seq + packet->length - state->next) > 0)
         leave_open(state, packet);
@@ -298,11 +360,10 @@ static __always_inline void start(struct __sk_buff *skb, const struct bpf_sock *
 __noinline int read_opening(struct __sk_buff *skb, __u32 payload, __u32 length, __u32 seq)
 {
     struct socket_state *state;
-    struct bpf_sock *sk = skb->sk;
-    __u8 bytes[HTTP_OPENING_BYTES] = {};
+    __u8 bytes[HTTP_OPENING_BYTES] __attribute__((aligned(8))) = {};
     __u32 from, size;
 
-    if (!sk || !(sk = bpf_sk_fullsock(sk)) || !(state = bpf_sk_storage_get(&sockets, sk, 0, 0)))
+    if (!(state = state_of(skb->sk)))
         return 0;
     from = state->next - seq;
     if (from >= length)
@@ -324,9 +385,8 @@ __noinline int read_opening(struct __sk_buff *skb, __u32 payload, __u32 length, 
 }
 
 /* An opening that came in pieces is whole. */
-static __always_inline void start_in_pieces(struct __sk_buff *skb, const struct bpf_sock *sk,
-                                            struct socket_state *state, const struct packet *packet,
-                                            const __u8 *opening)
+static __always_inline void start_in_pieces(struct __sk_buff *skb, struct bpf_sock *sk, struct socket_state *state,
+                                            const struct packet *packet, const __u8 *opening)
 {
     state->part = PART_HEAD;
     state->chunked = 0;
@@ -334,40 +394,51 @@ static __always_inline void start_in_pieces(struct __sk_buff *skb, const struct 
     start(skb, sk, state, packet, http_method(opening));
 }
 
-/* What the payload says from `begin` on, on a connection that is at the beginning of a request. */
-static __always_inline void send_opening(struct __sk_buff *skb, const struct bpf_sock *sk, struct socket_state *state,
-                                         const struct packet *packet, __u32 begin)
+/* What the payload says from `begin` on, where scan_head has found no request. */
+SELDOM void send_other(struct __sk_buff *skb, struct bpf_sock *sk, struct socket_state *state,
+                       const struct packet *packet, __u32 begin)
 {
-    __u8 bytes[HTTP_OPENING_BYTES] = {};
+    __u8 bytes[HTTP_OPENING_BYTES] __attribute__((aligned(8))) = {};
     __u32 size = packet->length - begin < sizeof(bytes) ? packet->length - begin : sizeof(bytes);
-    int pieces = state->line_size != 0;
+    enum http_opening opening = HTTP_OPENING_PARTIAL;
 
-    if (!pieces && !load_bytes(skb, packet->payload + begin, bytes, size, sizeof(bytes)))
-        return;
-    enum http_opening opening = pieces ? HTTP_OPENING_PARTIAL : http_opening(bytes, size);
+    if (!state->line_size) {
+        if (!load_bytes(skb, packet->payload + begin, bytes, size, sizeof(bytes)))
+            return;
+        opening = http_opening(bytes, size);
+    }
     if (opening == HTTP_OPENING_PARTIAL) {
         if (!read_opening(skb, packet->payload, packet->length, packet->seq))
             return;
         __builtin_memcpy(bytes, state->line, sizeof(bytes));
         opening = http_opening(bytes, HTTP_OPENING_BYTES);
-        pieces = 1;
     }
-    if (opening == HTTP_OPENING_REQUEST) {
-        if (pieces) {
-            start_in_pieces(skb, sk, state, packet, bytes);
-        } else {
-            frame(skb, state, packet, begin);
-            start(skb, sk, state, packet, http_method(bytes));
-        }
-    } else if (opening == HTTP_OPENING_TLS) {
+    if (opening == HTTP_OPENING_REQUEST)
+        start_in_pieces(skb, sk, state, packet, bytes);
+    else if (opening == HTTP_OPENING_TLS)
         give_up(sk, state, UPSTAT_UNREAD_TLS);
-    } else if (opening == HTTP_OPENING_HTTP2) {
+    else if (opening == HTTP_OPENING_HTTP2)
         give_up(sk, state, UPSTAT_UNREAD_HTTP2);
-    } else if (state->stage == STAGE_FRESH) {
+    else if (state->stage == STAGE_FRESH)
         give_up(sk, state, UPSTAT_UNREAD_OTHER);
-    } else {
+    else
         leave_open(state, packet); /* the last request was longer than its head said */
+}
+
+/* What the payload says from `begin` on, on a connection that is at the beginning of a request. */
+static __always_inline void send_opening(struct __sk_buff *skb, struct bpf_sock *sk, struct socket_state *state,
+                                         const struct packet *packet, __u32 begin)
+{
+    enum head head = HEAD_NONE;
+
+    if (!state->line_size)
+        head = scan_head(skb, packet->payload + begin, packet->length - begin);
+    if (seldom(head == HEAD_NONE)) {
+        send_other(skb, sk, state, packet, begin);
+        return;
     }
+    frame(skb, state, packet, begin, head);
+    start(skb, sk, state, packet, skb->cb[HEAD_METHOD]);
 }
 
 /* The number of bytes in the payload before `seq`; negative where the payload begins behind it. */
@@ -378,7 +449,7 @@ static __always_inline __s32 position(const struct packet *packet, __u32 seq)
 
 /* Payload that begins behind `next`: what stands between was lost before it came here, and will be sent again, but this
  * will not. */
-static __always_inline void skip(struct socket_state *state, const struct packet *packet)
+SELDOM void skip(struct socket_state *state, const struct packet *packet)
 {
     __u32 end = packet->seq + packet->length;
 
@@ -388,10 +459,10 @@ static __always_inline void skip(struct socket_state *state, const struct packet
 }
 
 /* Whether what is sent while a request is in flight begins another: only where the first one's end is known. */
-static __always_inline int begins_another(struct __sk_buff *skb, const struct socket_state *state,
-                                          const struct packet *packet, __u32 begin)
+SELDOM int begins_another(struct __sk_buff *skb, const struct socket_state *state, const struct packet *packet,
+                          __u32 begin)
 {
-    __u8 bytes[HTTP_OPENING_BYTES] = {};
+    __u8 bytes[HTTP_OPENING_BYTES] __attribute__((aligned(8))) = {};
     __u32 size = packet->length - begin < sizeof(bytes) ? packet->length - begin : sizeof(bytes);
 
     return state->part == PART_REQUEST && load_bytes(skb, packet->payload + begin, bytes, size, sizeof(bytes)) &&
@@ -399,7 +470,7 @@ static __always_inline int begins_another(struct __sk_buff *skb, const struct so
 }
 
 /* Payload on a connection to a server. */
-static __always_inline void send_payload(struct __sk_buff *skb, const struct bpf_sock *sk, struct socket_state *state,
+static __always_inline void send_payload(struct __sk_buff *skb, struct bpf_sock *sk, struct socket_state *state,
                                          const struct packet *packet)
 {
     int flies = in_flight(state->stage);
@@ -428,16 +499,12 @@ static __always_inline void send_payload(struct __sk_buff *skb, const struct bpf
 
 /* The state of a connection that is older than the programs, made at the first payload seen of it: a server's if a
  * request begins there. 0 where that cannot be told yet. */
-static __always_inline struct socket_state *recognise(struct __sk_buff *skb, struct bpf_sock *sk,
-                                                      const struct packet *packet)
+SELDOM struct socket_state *recognise(struct __sk_buff *skb, struct bpf_sock *sk, const struct packet *packet)
 {
-    __u8 bytes[HTTP_OPENING_BYTES] = {};
+    __u8 bytes[HTTP_OPENING_BYTES] __attribute__((aligned(8))) = {};
     __u32 size = packet->length < sizeof(bytes) ? packet->length : sizeof(bytes);
-    __u16 port = sk->src_port;
     struct socket_state *state;
 
-    if (bpf_map_lookup_elem(&listening, &port))
-        return make_state(sk, STAGE_CLIENT, 0);
     if (!load_bytes(skb, packet->payload, bytes, size, sizeof(bytes)))
         return 0;
     /* In the middle of a body anything can stand; a method of three capitals at least seldom does. */
@@ -446,19 +513,19 @@ static __always_inline struct socket_state *recognise(struct __sk_buff *skb, str
         count_place(UPSTAT_PLACE_UNKNOWN_STREAM);
         return 0;
     }
-    state = make_state(sk, STAGE_IDLE, 0);
+    state = make_state(sk, STAGE_IDLE);
     if (state)
         expect_request(state, packet->seq);
     return state;
 }
 
 /* The end of a connection of which sockops will not tell. */
-static __always_inline void end_unwatched(const struct bpf_sock *sk, struct socket_state *state)
+SELDOM void end_unwatched(const struct bpf_sock *sk, struct socket_state *state)
 {
     end_unanswered(sk, state,
-                   state->flags & SOCKET_RESET      ? UPSTAT_UNANSWERED_RESET
-                   : state->flags & SOCKET_FINISHED ? UPSTAT_UNANSWERED_CLOSED
-                                                    : UPSTAT_UNANSWERED_ABORTED);
+                   state->reset      ? UPSTAT_UNANSWERED_RESET
+                   : state->finished ? UPSTAT_UNANSWERED_CLOSED
+                                     : UPSTAT_UNANSWERED_ABORTED);
 }
 
 #endif

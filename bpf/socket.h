@@ -22,12 +22,10 @@ enum stage {
     STAGE_UNREAD,  /* never looked at again */
 };
 
-enum socket_flag {
-    SOCKET_WATCHED = 1,    /* sockops will tell of its end */
-    SOCKET_RESET = 2,      /* the peer sent a RST */
-    SOCKET_FINISHED = 4,   /* the peer sent a FIN */
-    ANSWER_SKIPPED = 8,    /* bytes from `skipped` on went by before those at `answer`, and were not kept */
-    ANSWER_SCATTERED = 16, /* bytes behind the window are kept in the socket's other storage */
+/* What happened to bytes of an answer that came before those awaited and fit no window. */
+enum gap {
+    ANSWER_SKIPPED = 1,   /* from `skipped` on they went by, and were not kept */
+    ANSWER_SCATTERED = 2, /* they are kept in the socket's other storage */
 };
 
 /* What stands at socket_state.next. */
@@ -47,25 +45,36 @@ enum part {
 #define LINE_BYTES 32
 
 /* Of two versions that have the same members, one goes on with the other's state: what changes its meaning changes its
- * name. */
+ * name. What every packet needs comes first, in one cache line. */
 struct socket_state {
     struct bpf_spin_lock lock;
-    __u32 answer;  /* in flight: sequence number of the next byte of the answer to be read */
     __u32 skipped; /* see ANSWER_SKIPPED */
-    __u8 stage;
-    __u8 flags;
-    __u8 method;
+    union {
+        /* One word, which egress writes at once: it needs no lock to let a request fly, since nobody else touches
+         * these while none does. */
+        __u64 flight;
+        struct {
+            __u32 answer; /* in flight: sequence number of the next byte of the answer to be read */
+            __u8 stage;   /* enum stage */
+            __u8 method;  /* enum upstat_method */
+            __u8 gaps;    /* enum gap */
+            __u8 unused;
+        };
+    };
+    __u64 have; /* which bytes of the window are there; bit and byte of sequence number s stand at s % 64 */
+    __u32 tail; /* the last bytes of an interim head, the newest lowest */
+    /* Each is set once, by whoever sees it. */
+    __u8 watched;  /* sockops will tell of its end */
+    __u8 reset;    /* the peer sent a RST */
+    __u8 finished; /* the peer sent a FIN */
     /* From here to `line`: only for egress, which runs under the socket's own lock. */
     __u8 part;      /* enum part */
     __u32 next;     /* sequence number of the next byte of the request, or of the next request, to be read */
     __u32 seen;     /* the end of the furthest segment that went by unread, because `next` was not in it */
     __u64 length;   /* PART_HEAD: what Content-Length said; PART_BODY: bytes of the body from `next` on */
-    __u64 have;     /* which bytes of the window are there; bit and byte of sequence number s stand at s % 64 */
-    __u32 tail;     /* the last bytes of an interim head, the newest lowest */
-    __u8 chunked;   /* the request has Transfer-Encoding: egress only */
-    __u8 line_size; /* bytes of `line` that are there: egress only */
-    __u16 unused;
-    __u8 line[LINE_BYTES];
+    __u8 chunked;   /* the request has Transfer-Encoding */
+    __u8 line_size; /* bytes of `line` that are there */
+    __u8 line[LINE_BYTES] __attribute__((aligned(8)));
     __u8 window[WINDOW_BYTES];
 };
 
@@ -96,6 +105,12 @@ struct {
     __uint(pinning, LIBBPF_PIN_BY_NAME);
 } scattered SEC(".maps");
 
+/* The socket's state; 0 where it has none. Packets come here with full sockets only. */
+static __always_inline struct socket_state *state_of(struct bpf_sock *sk)
+{
+    return sk ? bpf_sk_storage_get(&sockets, sk, 0, 0) : 0;
+}
+
 static __always_inline int in_flight(__u8 stage)
 {
     return stage == STAGE_STATUS || stage == STAGE_INTERIM || stage == STAGE_SYN;
@@ -111,7 +126,7 @@ static __always_inline void expect_request(struct socket_state *state, __u32 seq
 }
 
 /* The state of a socket that has none yet. */
-static __always_inline struct socket_state *make_state(struct bpf_sock *sk, enum stage stage, __u8 flags)
+SELDOM struct socket_state *make_state(struct bpf_sock *sk, enum stage stage)
 {
     struct socket_state *state = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
     if (!state) {
@@ -120,13 +135,12 @@ static __always_inline struct socket_state *make_state(struct bpf_sock *sk, enum
     }
     bpf_spin_lock(&state->lock);
     state->stage = stage;
-    state->flags = flags;
     bpf_spin_unlock(&state->lock);
     return state;
 }
 
 /* A connection that will never be read again. */
-static __always_inline void give_up(const struct bpf_sock *sk, struct socket_state *state, enum upstat_unread reason)
+SELDOM void give_up(const struct bpf_sock *sk, struct socket_state *state, enum upstat_unread reason)
 {
     bpf_spin_lock(&state->lock);
     int already = state->stage == STAGE_UNREAD;
@@ -140,8 +154,7 @@ static __always_inline void give_up(const struct bpf_sock *sk, struct socket_sta
 }
 
 /* The request in flight, if there is one, will have no answer. */
-static __always_inline void end_unanswered(const struct bpf_sock *sk, struct socket_state *state,
-                                           enum upstat_unanswered reason)
+SELDOM void end_unanswered(const struct bpf_sock *sk, struct socket_state *state, enum upstat_unanswered reason)
 {
     bpf_spin_lock(&state->lock);
     int ended = in_flight(state->stage);
@@ -150,14 +163,6 @@ static __always_inline void end_unanswered(const struct bpf_sock *sk, struct soc
     bpf_spin_unlock(&state->lock);
     if (ended)
         count_event(sk, UPSTAT_UNANSWERED, reason, 0);
-}
-
-/* Notes a flag that a later end of the connection is explained by. */
-static __always_inline void note(struct socket_state *state, enum socket_flag flag)
-{
-    bpf_spin_lock(&state->lock);
-    state->flags |= flag;
-    bpf_spin_unlock(&state->lock);
 }
 
 #endif

@@ -9,17 +9,18 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
-/* What both directions begin with: the packet is read, and its socket returned; 0 where there is nothing to look at.
- * Packets of connections not yet made or already gone have no full socket (counted). */
+/* What both directions begin with: the packet is read, and its socket returned; 0 where there is nothing to look at. */
 static __always_inline struct bpf_sock *enter(struct __sk_buff *skb, struct packet *packet)
 {
     struct bpf_sock *sk = skb->sk;
 
-    if (!read_packet(skb, packet) || (!packet->length && !packet->syn && !packet->fin && !packet->rst))
-        return 0;
-    sk = sk ? bpf_sk_fullsock(sk) : 0;
-    if (!sk)
+    if (!sk) {
         count_place(UPSTAT_PLACE_NO_SOCKET);
+        return 0;
+    }
+    if (is_clients(sk) || !read_packet(skb, packet) ||
+        (!packet->length && !(packet->flags & (TCP_SYN | TCP_FIN | TCP_RST))))
+        return 0;
     return sk;
 }
 
@@ -32,23 +33,23 @@ int upstat_egress(struct __sk_buff *skb)
 
     if (!sk)
         return 1;
-    state = bpf_sk_storage_get(&sockets, sk, 0, 0);
-    if (!state && packet.length)
+    state = state_of(sk);
+    if (seldom(!state) && packet.length)
         state = recognise(skb, sk, &packet);
     if (!state || state->stage == STAGE_CLIENT || state->stage == STAGE_UNREAD)
         return 1;
-    if (packet.syn)
+    if (seldom(packet.flags & TCP_SYN))
         expect_request(state, packet.seq);
     if (packet.length)
         send_payload(skb, sk, state, &packet);
-    if ((packet.fin || packet.rst) && !(state->flags & SOCKET_WATCHED))
+    if (seldom(packet.flags & (TCP_FIN | TCP_RST)) && !state->watched)
         end_unwatched(sk, state);
     return 1;
 }
 
 /* The server's SYN-ACK. */
-static __always_inline void connected(struct __sk_buff *skb, const struct bpf_sock *sk, struct socket_state *state,
-                                      const struct packet *packet)
+SELDOM void connected(struct __sk_buff *skb, const struct bpf_sock *sk, struct socket_state *state,
+                      const struct packet *packet)
 {
     bpf_spin_lock(&state->lock);
     if (state->stage == STAGE_SYN) {
@@ -60,6 +61,18 @@ static __always_inline void connected(struct __sk_buff *skb, const struct bpf_so
         give_up(sk, state, UPSTAT_UNREAD_MPTCP);
 }
 
+/* What a server's packet says of its connection. */
+SELDOM void receive_control(const struct bpf_sock *sk, struct socket_state *state, const struct packet *packet)
+{
+    if (packet->flags & TCP_FIN)
+        state->finished = 1;
+    if (packet->flags & TCP_RST && takes_reset(state, packet)) {
+        state->reset = 1;
+        if (!state->watched)
+            end_unwatched(sk, state);
+    }
+}
+
 SEC("cgroup_skb/ingress")
 int upstat_ingress(struct __sk_buff *skb)
 {
@@ -69,20 +82,15 @@ int upstat_ingress(struct __sk_buff *skb)
 
     if (!sk)
         return 1;
-    state = bpf_sk_storage_get(&sockets, sk, 0, 0);
+    state = state_of(sk);
     if (!state || state->stage == STAGE_CLIENT || state->stage == STAGE_UNREAD)
         return 1;
-    if (packet.syn)
+    if (seldom(packet.flags & TCP_SYN))
         connected(skb, sk, state, &packet);
     if (packet.length && in_flight(state->stage))
         receive_payload(skb, sk, state, &packet);
-    if (packet.fin)
-        note(state, SOCKET_FINISHED);
-    if (packet.rst && takes_reset(state, &packet)) {
-        note(state, SOCKET_RESET);
-        if (!(state->flags & SOCKET_WATCHED))
-            end_unwatched(sk, state);
-    }
+    if (seldom(packet.flags & (TCP_FIN | TCP_RST)))
+        receive_control(sk, state, &packet);
     return 1;
 }
 
@@ -91,19 +99,39 @@ static __always_inline struct socket_state *opened(struct bpf_sock_ops *ops, str
 {
     int known = ops->bpf_sock_ops_cb_flags & BPF_SOCK_OPS_STATE_CB_FLAG; /* but there was no memory for its state */
     int refused = bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
+    struct upstat_ports *known_ports = local_ports();
+    struct socket_state *state;
 
+    if (known_ports)
+        known_ports->use[(__u16)ops->local_port] = UPSTAT_PORT_MIXED;
     if (refused)
         count_place(UPSTAT_PLACE_CALLBACK_REFUSED);
     if (!known || ops->op == BPF_SOCK_OPS_TCP_CONNECT_CB)
         count_event(sk, UPSTAT_CONNECT, 0, 0);
-    return make_state(sk, STAGE_FRESH, refused ? 0 : SOCKET_WATCHED);
+    state = make_state(sk, STAGE_FRESH);
+    if (state)
+        state->watched = !refused;
+    return state;
+}
+
+/* A connection that this host accepts: its port is clients', and where that does not tell, its own state does. */
+static __always_inline void accepted(struct bpf_sock_ops *ops, struct bpf_sock *sk)
+{
+    struct upstat_ports *known = local_ports();
+    __u16 port = ops->local_port;
+
+    if (known && known->use[port] == UPSTAT_PORT_UNKNOWN) {
+        known->use[port] = UPSTAT_PORT_CLIENTS;
+        known->any[port % sizeof(known->any)] = 1;
+    }
+    make_state(sk, STAGE_CLIENT);
 }
 
 /* An attempt that ended in SYN_SENT. One that was closed before it had to repeat its SYN lost a race
  * (Happy Eyeballs) or was called off: no failure of the server's. */
 static __always_inline void not_connected(struct bpf_sock_ops *ops, struct bpf_sock *sk, struct socket_state *state)
 {
-    if (state->flags & SOCKET_RESET)
+    if (state->reset)
         count_event(sk, UPSTAT_CONNECT_FAILURE, UPSTAT_CONNECT_REFUSED, 0);
     else if (ops->total_retrans)
         count_event(sk, UPSTAT_CONNECT_FAILURE, UPSTAT_CONNECT_TIMEOUT, 0);
@@ -120,7 +148,7 @@ static __always_inline void state_changed(struct bpf_sock_ops *ops, struct bpf_s
     else if (to == BPF_TCP_FIN_WAIT1)
         end_unanswered(sk, state, UPSTAT_UNANSWERED_ABORTED);
     else if (to == BPF_TCP_CLOSE)
-        end_unanswered(sk, state, state->flags & SOCKET_RESET ? UPSTAT_UNANSWERED_RESET : UPSTAT_UNANSWERED_ABORTED);
+        end_unanswered(sk, state, state->reset ? UPSTAT_UNANSWERED_RESET : UPSTAT_UNANSWERED_ABORTED);
 }
 
 SEC("sockops")
@@ -137,17 +165,17 @@ int upstat_sockops(struct bpf_sock_ops *ops)
         break;
     case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
         /* Has its state already, unless its SYN left before the programs came. */
-        state = bpf_sk_storage_get(&sockets, sk, 0, 0);
+        state = state_of(sk);
         if (!state)
             state = opened(ops, sk);
         if (state && state->stage == STAGE_FRESH)
             expect_request(state, ops->snd_una);
         break;
     case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
-        make_state(sk, STAGE_CLIENT, 0);
+        accepted(ops, sk);
         break;
     case BPF_SOCK_OPS_STATE_CB:
-        state = bpf_sk_storage_get(&sockets, sk, 0, 0);
+        state = state_of(sk);
         if (state)
             state_changed(ops, sk, state);
         break;

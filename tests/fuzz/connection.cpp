@@ -19,6 +19,7 @@
 #include <cstring>
 #include <deque>
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -172,6 +173,12 @@ std::uint64_t sum_totals(Wanted wanted) {
     return sum;
 }
 
+/// The one value of the array of ports, which is too large to be made anew for each connection.
+std::span<unsigned char> value_of_ports() {
+    static std::vector<unsigned char> value(sizeof(upstat_ports));
+    return value;
+}
+
 constexpr std::size_t linear_bytes = 128;
 
 /// Memory whose addresses have 32 bits, as those in a packet's context: one piece for each CPU.
@@ -321,8 +328,11 @@ extern "C" {
 void* bpf_map_lookup_elem(void* map, const void* key) {
     enter_helper(__func__);
     const program_map& known = map_of(map);
+    if (known.type == BPF_MAP_TYPE_ARRAY) {
+        return value_of_ports().data();
+    }
     Entry* entry = find_entry(known, key);
-    if (!entry && (known.type == BPF_MAP_TYPE_PERCPU_ARRAY || known.type == BPF_MAP_TYPE_ARRAY)) {
+    if (!entry && known.type == BPF_MAP_TYPE_PERCPU_ARRAY) {
         entry = &make_entry(known, key);
     }
     return entry ? entry->value.data() : nullptr;
@@ -403,6 +413,7 @@ long bpf_sock_ops_cb_flags_set(bpf_sock_ops* /*ops*/, int /*flags*/) {
 
 Connection::Connection(Wire wire, Age age) : wire_(wire) {
     kernel = {};
+    std::ranges::fill(value_of_ports(), 0);
     kernel.sock.family = wire.ipv6 ? AF_INET6 : AF_INET;
     kernel.sock.dst_ip4 = htonl(0x7f000001);
     kernel.sock.dst_port = htons(8080);

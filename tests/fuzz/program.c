@@ -7,7 +7,7 @@
 #define MAP(name) {#name, &name, sizeof(*name.key), sizeof(*name.value), sizeof(*name.type) / sizeof(int)}
 
 const struct program_map program_maps[] = {
-    MAP(totals), MAP(requests), MAP(overflow), MAP(places), MAP(listening), MAP(sockets), MAP(scattered),
+    MAP(totals), MAP(requests), MAP(overflow), MAP(places), MAP(ports), MAP(sockets), MAP(scattered),
 };
 const size_t program_map_count = sizeof(program_maps) / sizeof(program_maps[0]);
 

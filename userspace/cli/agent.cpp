@@ -119,8 +119,7 @@ Sources sources_of(const Counter& counter) {
     Sources sources{.totals = maps.totals,
                     .requests = maps.requests,
                     .overflow = maps.overflow,
-                    .places = maps.places,
-                    .listening = maps.listening};
+                    .places = maps.places};
     for (const auto& carried : counter.carried()) {
         spdlog::info("{} goes on with the counts of {}", maps.path, carried.path);
         sources.carried.push_back({.path = carried.path,

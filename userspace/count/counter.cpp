@@ -5,6 +5,7 @@
 #include <bpf/libbpf.h>
 #include <fcntl.h>
 #include <spdlog/spdlog.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -18,6 +19,7 @@
 #include "count/links.hpp"
 #include "count/pins.hpp"
 #include "count/shape.hpp"
+#include "layout.h"
 #include "upstat.skel.h"
 
 namespace upstat {
@@ -86,7 +88,7 @@ std::vector<bpf_map*> maps_of(const bpf_object* object) {
 
 /// What is known of sockets, as opposed to what was counted.
 bool is_state(const bpf_map* map) {
-    return bpf_map__type(map) == BPF_MAP_TYPE_SK_STORAGE || bpf_map__type(map) == BPF_MAP_TYPE_HASH;
+    return bpf_map__type(map) == BPF_MAP_TYPE_SK_STORAGE || bpf_map__type(map) == BPF_MAP_TYPE_ARRAY;
 }
 
 /// A new generation goes on with all that the newest one knows of sockets, if it can read it: then requests in flight
@@ -145,6 +147,24 @@ Result<void> load(upstat_bpf& skeleton, const Home& home) {
     return {};
 }
 
+/// Lets the programs know the ports on which clients are listened for. They write to the same memory, each byte by
+/// itself.
+Result<void> tell_listening(int map, const std::set<std::uint16_t>& ports) {
+    void* const memory = mmap(nullptr, sizeof(upstat_ports), PROT_READ | PROT_WRITE, MAP_SHARED, map, 0);
+    if (memory == MAP_FAILED) {
+        return std::unexpected(bpf_error(errno, "cannot write to the map of ports"));
+    }
+    auto& known = *static_cast<upstat_ports*>(memory);
+    for (const auto port : ports) {
+        if (known.use[port] == UPSTAT_PORT_UNKNOWN) {
+            known.use[port] = UPSTAT_PORT_CLIENTS;
+            known.any[port % sizeof(known.any)] = 1;
+        }
+    }
+    munmap(memory, sizeof(upstat_ports));
+    return {};
+}
+
 }  // namespace
 
 class Counter::Impl {
@@ -165,7 +185,9 @@ class Counter::Impl {
         if (!directory || fstat(directory.get(), &file) != 0) {
             return std::unexpected(bpf_error(errno, fmt::format("cannot open the cgroup {}", cgroup.string())));
         }
-        remember_listening(listening);
+        if (auto told = tell_listening(bpf_map__fd(skeleton_->maps.ports), listening); !told) {
+            return std::unexpected(told.error());
+        }
         const auto fresh = links_.attach(directory.get(), file.st_ino);
         if (!fresh) {
             return std::unexpected(fresh.error());
@@ -179,13 +201,6 @@ class Counter::Impl {
     [[nodiscard]] const std::vector<Generation>& generations() const { return generations_; }
 
   private:
-    void remember_listening(const std::set<std::uint16_t>& ports) const {
-        const std::uint8_t yes = 1;
-        for (const auto port : ports) {
-            bpf_map_update_elem(bpf_map__fd(skeleton_->maps.listening), &port, &yes, BPF_ANY);
-        }
-    }
-
     Fd lock_;
     Skeleton skeleton_;
     std::vector<Generation> generations_;  ///< the last one is the programs' own
@@ -249,8 +264,7 @@ CounterMaps Counter::maps() const {
             .totals = generation.map("totals"),
             .requests = generation.map("requests"),
             .overflow = generation.map("overflow"),
-            .places = generation.map("places"),
-            .listening = generation.map("listening")};
+            .places = generation.map("places")};
 }
 
 std::vector<CounterMaps> Counter::carried() const {

@@ -25,7 +25,6 @@ struct CounterMaps {
     int requests = -1;
     int overflow = -1;
     int places = -1;
-    int listening = -1;
     bool ended = false;  ///< the programs do not know the requests that were in flight when these were left
 };
 
@@ -49,7 +48,7 @@ class Counter {
     ~Counter();
 
     /// Attaches the programs to a cgroup v2 directory. Links that an earlier agent pinned for it are adopted: they
-    /// run this agent's programs from then on, without a gap. `listening` are the local ports whose present
+    /// run this agent's programs from then on, without a gap. `listening` are the local ports whose
     /// connections are clients'.
     Result<void> attach(const std::filesystem::path& cgroup, const std::set<std::uint16_t>& listening);
 

@@ -114,14 +114,4 @@ Result<std::vector<std::uint64_t>> read_array(int fd, std::uint32_t most) {
     return numbers;
 }
 
-MapFill fill_of(const std::string& name, int fd) {
-    const auto info = info_of(fd);
-    MapFill fill{.map = name, .entries = 0, .capacity = info.max_entries};
-    std::vector<std::byte> key(info.key_size);
-    for (void* last = nullptr; bpf_map_get_next_key(fd, last, key.data()) == 0; last = key.data()) {
-        fill.entries++;
-    }
-    return fill;
-}
-
 }  // namespace upstat

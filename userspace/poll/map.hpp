@@ -41,7 +41,4 @@ class CountingMap {
 /// such array.
 Result<std::vector<std::uint64_t>> read_array(int fd, std::uint32_t most);
 
-/// How full a hash map of anything is. Walks over its keys, so it is for small ones.
-MapFill fill_of(const std::string& name, int fd);
-
 }  // namespace upstat

@@ -212,9 +212,6 @@ Result<Snapshot> Reader::read(Time at) const {
                       .kernel_errors = std::move(*places),
                       .maps = std::move(gathered.fills),
                       .programs = read_programs(sources_.programs)};
-    if (sources_.listening >= 0) {
-        snapshot.maps.push_back(fill_of("listening", sources_.listening));
-    }
     const auto lost = never_answered(to_servers(gathered.ended));
     auto& all = gathered.going_on;
     all.insert(all.end(), gathered.ended.begin(), gathered.ended.end());

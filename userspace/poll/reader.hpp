@@ -32,7 +32,6 @@ struct Sources {
     int requests = -1;
     int overflow = -1;
     int places = -1;
-    int listening = -1;
     std::vector<CarriedMaps> carried{};
     std::vector<std::pair<std::string, int>> programs{};
 };
