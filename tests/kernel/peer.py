@@ -99,6 +99,12 @@ class _Commands:
             data += more
         return data
 
+    def converse(self, number, request, size, times):
+        """As fast as the answers, of `size`, come."""
+        for _ in range(times):
+            self._sockets[number].sendall(request)
+            self.receive(number, size)
+
     def close(self, number):
         self._sockets.pop(number).close()
 

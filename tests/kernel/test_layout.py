@@ -1,19 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """An upgrade: the maps of another layout, or of another size, are summed up with the new ones, and never misread."""
 
+import random
+import socket
 import subprocess
 import threading
+import time
 from contextlib import ExitStack
 
 import pytest
 
 import other_layout
-from agents import OWN, check_attached, run_again
+from agents import OWN, check_attached, run_again, set_command
 from conftest import BUILD, Bench, Server
+from parts.base import wait_for
+from parts.cgroup import Cgroup
 from parts.exposition import select, total
-from peer import Connection, RemoteClient
+from peer import RemoteClient
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+SMALL = {"--bpf.totals-size": 64, "--bpf.requests-size": 16}  # quick to make
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
 
 
@@ -48,24 +55,49 @@ def generations(bench):
 
 @pytest.mark.parametrize("end", ["stop", "kill"])
 def test_there_and_back(stage, server, other, end):
-    """Connections live through both; a request that is in flight when the programs change is counted as unanswered."""
-    idle, busy = server.connect(), server.connect()
+    """Connections live through both; the answer to a request that was in flight when the programs changed is taken by those
+    that saw the request, which are let go then."""
+    idle, busy, patient = (server.connect() for _ in range(3))
     idle.ask()
     idle.answer(NOT_FOUND)
+    patient.ask()
     for cycle, binary in enumerate([other, OWN, other], start=1):
         busy.ask()
         run_again(stage, binary, end=end)
-        check_attached(stage)
-        busy.answer(OK)
+        check_attached(stage, in_flight=True)
+        server.expect({(404, "GET"): 1, (200, "GET"): 2 * cycle - 2} if cycle > 1 else {(404, "GET"): 1}, outstanding=2)
+        busy.answer(OK[:5])
         idle.ask()
         idle.answer(OK)
-        server.expect({(404, "GET"): 1, (200, "GET"): cycle}, unanswered={"upgraded": cycle})
-    busy.ask()
-    busy.answer(OK)
-    for connection in (idle, busy):
+        busy.answer(OK[5:])
+        server.expect({(404, "GET"): 1, (200, "GET"): 2 * cycle}, outstanding=1)
+    patient.answer(NOT_FOUND)
+    for connection in (idle, busy, patient):
+        connection.ask()
+        connection.answer(OK)
         connection.close()
-    server.expect({(404, "GET"): 1, (200, "GET"): 4}, unanswered={"upgraded": 3})
+    server.expect({(404, "GET"): 2, (200, "GET"): 9})
+    check_attached(stage)
     assert generations(stage) == ["layout-1", "layout-1-1", "layout-2", "layout-2-1"]
+
+
+def test_a_request_that_is_never_answered(stage, server, other):
+    """The old programs do not stay for ever, and what they waited for is told, once."""
+    lost, busy = server.connect(), server.connect()
+    lost.ask()
+    run_again(stage, other)
+    lost.close()
+    busy.ask()
+    server.expect(outstanding=2)
+    check_attached(stage, in_flight=True)
+    wait_for(lambda: total(stage.page(), "upstat_server_unanswered_total", server=server.label), 30, "the old programs let go")
+    server.expect(unanswered={"upgraded": 1}, outstanding=1)
+    check_attached(stage)
+    run_again(stage, OWN)
+    busy.answer(OK)
+    busy.close()
+    server.expect({(200, "GET"): 1}, unanswered={"upgraded": 1})
+    check_attached(stage)
 
 
 def test_requests_in_flight_survive_where_the_sockets_are_the_same(stage, server, same_sockets):
@@ -119,43 +151,86 @@ def test_backends_counters_go_on(stage, server, other):
     connection.close()
 
 
-def test_under_traffic(stage, other):
-    """Two busy clients, and upgrades there and back: every answer is counted but those of requests that were in flight when
-    the programs changed, and these are counted as such."""
-    server = Server(stage)
-    ended = threading.Event()
-    sent = []
-
-    def work(client):
-        connection, count = Connection(client, server.listener), 0
-        while not ended.is_set():
+def test_a_cgroup_that_the_new_agent_is_not_sent_to(stage, server, other):
+    """The old programs go on there, and are taken over when an agent comes that is."""
+    connection = server.connect()
+    connection.ask()
+    home = stage.cgroup.path
+    with Cgroup() as elsewhere:
+        run_again(stage, other, {"--traefik.cgroup": elsewhere.path})
+        server.expect(outstanding=1)
+        connection.answer(OK)
+        for _ in range(2):
             connection.ask()
             connection.answer(OK)
-            count += 1
-        connection.close()
-        sent.append(count)
+        connection.ask()
+        server.expect({(200, "GET"): 3}, outstanding=1)
+        run_again(stage, OWN, {"--traefik.cgroup": home})
+        server.expect({(200, "GET"): 3}, outstanding=1)
+    connection.answer(OK)
+    connection.ask()
+    connection.answer(OK)
+    connection.close()
+    server.expect({(200, "GET"): 5})
+    check_attached(stage)
 
+
+class Busy:
+    """A client and a server that exchange as fast as they can, on one connection after another."""
+
+    def __init__(self, stage, stack):
+        self.client = stack.enter_context(RemoteClient(stage.cgroup))
+        self.server = Server(stage)
+        self.exchanged = 0
+        self._ended = threading.Event()
+        self._threads = [threading.Thread(target=role) for role in (self._ask, self._answer)]
+        for thread in self._threads:
+            thread.start()
+        stack.callback(self.end)
+
+    def end(self):
+        self._ended.set()
+        self._threads[0].join()
+        socket.create_connection(self.server.address).close()  # the other one may be waiting for the next
+        self._threads[1].join()
+        self.server.close()
+
+    def _ask(self):
+        while not self._ended.is_set():
+            number = self.client.call("connect", self.server.listener.family, self.server.address)
+            self.client.call("converse", number, GET, len(OK), 500)
+            self.client.call("close", number)
+            self.exchanged += 500
+
+    def _answer(self):
+        while not self._ended.is_set():
+            connection, _ = self.server.listener.accept()
+            with connection:
+                while connection.recv(len(GET)):
+                    connection.sendall(OK)
+
+
+def test_under_traffic(stage, other, same_sockets):
+    """Two busy clients, upgrades there and back, and agents that are killed at any moment: every request is counted and
+    every answer, once."""
+    seed = random.randrange(1 << 32)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
     with ExitStack() as stack:
-        clients = [stack.enter_context(RemoteClient(stage.cgroup)) for _ in range(2)]
-        workers = [threading.Thread(target=work, args=(client,)) for client in clients]
-        try:
-            for worker in workers:
-                worker.start()
-            for binary in [other, OWN] * 2:
-                run_again(stage, binary)
-        finally:
-            ended.set()
-            for worker in workers:
-                worker.join()
-    samples = stage.page()
-    requests = total(samples, "upstat_server_requests_total", server=server.label)
-    answers = total(samples, "upstat_server_responses_total", server=server.label)
-    upgraded = total(samples, "upstat_server_unanswered_total", server=server.label, reason="upgraded")
-    server.close()
-    assert sum(sent) > 100 and len(sent) == 2
-    assert (requests, answers + upgraded) == (sum(sent), sum(sent))
-    assert upgraded <= 2 * 4
-    assert total(samples, "upstat_server_outstanding_requests", server=server.label) == 0
+        crowd = [Busy(stage, stack) for _ in range(2)]
+        for binary in [other, same_sockets, OWN] * 2:
+            run_again(stage, binary, SMALL)
+        for _ in range(30):
+            stage.agent.kill()
+            set_command(stage, chance.choice([other, same_sockets, OWN]))
+            stage.agent.launch()
+            time.sleep(chance.random() / 4)
+        run_again(stage, OWN, end="kill")
+    for busy in crowd:
+        assert busy.exchanged > 1000
+        busy.server.expect({(200, "GET"): busy.exchanged})
+        print(f"{busy.exchanged} exchanges")
+    check_attached(stage)
 
 
 def test_maps_that_say_nothing_of_their_keys_are_left_alone(stage, server):

@@ -37,6 +37,9 @@ using std::chrono::steady_clock;
 
 /// How long a poll waits for Traefik's API before it goes on with the catalogue at hand.
 constexpr auto api_patience = std::chrono::seconds(1);
+/// For so many polls the programs of a former upstat stay for the answers to requests that were in flight when it was
+/// upgraded. How a connection ends they are not told.
+constexpr int upgrade_patience = 100;
 /// How often new cgroups are looked into.
 constexpr auto eager_interval = Millis(50);
 /// How long a clean exit may take to say goodbye to the Pushgateway.
@@ -121,13 +124,13 @@ Sources sources_of(const Counter& counter) {
                     .overflow = maps.overflow,
                     .places = maps.places};
     for (const auto& carried : counter.carried()) {
-        spdlog::info("{} goes on with the counts of {}", maps.path, carried.path);
         sources.carried.push_back({.path = carried.path,
                                    .totals = carried.totals,
                                    .requests = carried.requests,
                                    .overflow = carried.overflow,
                                    .places = carried.places,
-                                   .ended = carried.ended});
+                                   .own_state = carried.own_state,
+                                   .served = carried.served});
     }
     for (const auto& program : counter.programs()) {
         sources.programs.emplace_back(program.name, program.fd);
@@ -160,6 +163,7 @@ class Agent {
     void restore();
 
     void poll();
+    [[nodiscard]] Result<Snapshot> read();
     void absorb(const Snapshot& snapshot);
     void judge(const Snapshot& snapshot);
     void save();
@@ -192,6 +196,7 @@ class Agent {
     HttpClient http_;
 
     steady_clock::time_point next_poll_ = steady_clock::now();
+    int upgrade_patience_ = upgrade_patience;
     std::optional<Snapshot> waiting_;  ///< polled, and waiting for Traefik's API until `patience_`
     steady_clock::time_point patience_;
     Counts counts_;
@@ -220,6 +225,9 @@ Result<std::unique_ptr<Agent>> Agent::start(const Settings& settings, Fd signals
     }
     std::unique_ptr<Agent> agent(
         new Agent(settings, std::move(signals), std::move(*counter), std::move(*catalogues), std::move(*rules)));
+    for (const auto& carried : agent->counter_.carried()) {
+        spdlog::info("{} goes on with the counts of {}", agent->counter_.maps().path, carried.path);
+    }
     for (const auto& left_out : agent->reader_.left_out()) {
         spdlog::error("{}", left_out.text());
     }
@@ -295,7 +303,7 @@ void Agent::poll() {
     const auto began = steady_clock::now();
     next_poll_ = std::max(next_poll_ + settings_.poll_interval, began);
     traefiks_->look();
-    auto snapshot = reader_.read(now());
+    auto snapshot = read();
     poll_duration_ = std::chrono::duration_cast<std::chrono::microseconds>(steady_clock::now() - began);
     if (!snapshot) {
         spdlog::error("{}: nothing is judged until a poll succeeds", snapshot.error().text());
@@ -312,6 +320,17 @@ void Agent::poll() {
     catalogues_.ask(http_, traefiks_->watched());
     waiting_ = std::move(*snapshot);
     patience_ = began + std::min<steady_clock::duration>(api_patience, settings_.poll_interval);
+}
+
+Result<Snapshot> Agent::read() {
+    if (auto sources = sources_of(counter_); sources != reader_.sources()) {
+        reader_ = Reader(std::move(sources));
+    }
+    auto snapshot = reader_.read(now());
+    if (snapshot && (snapshot->leaving == 0 || upgrade_patience_-- <= 0)) {
+        counter_.let_go();
+    }
+    return snapshot;
 }
 
 void Agent::absorb(const Snapshot& snapshot) {

@@ -125,8 +125,8 @@ void place_maps(const bpf_object* object, const Home& home, const std::vector<Ge
 }
 
 std::array<int, hooks> descriptors(const upstat_bpf& skeleton) {
-    return {bpf_program__fd(skeleton.progs.upstat_sockops), bpf_program__fd(skeleton.progs.upstat_ingress),
-            bpf_program__fd(skeleton.progs.upstat_egress)};
+    return {bpf_program__fd(skeleton.progs.upstat_ingress), bpf_program__fd(skeleton.progs.upstat_egress),
+            bpf_program__fd(skeleton.progs.upstat_sockops)};
 }
 
 /// Loads the programs. A new generation is whole once its directory of links is there.
@@ -173,11 +173,7 @@ class Counter::Impl {
         : lock_(std::move(lock)),
           skeleton_(std::move(skeleton)),
           generations_(std::move(generations)),
-          links_(links_of(generations_.back().path), descriptors(*skeleton_)) {
-        for (std::size_t i = 0; i + 1 < generations_.size(); i++) {
-            links_.adopt(links_of(generations_[i].path));
-        }
-    }
+          links_(links_of(generations_.back().path), links_of(former()), descriptors(*skeleton_)) {}
 
     [[nodiscard]] Result<void> attach(const fs::path& cgroup, const std::set<std::uint16_t>& listening) const {
         const Fd directory(::open(cgroup.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -198,7 +194,11 @@ class Counter::Impl {
 
     [[nodiscard]] const Links& links() const { return links_; }
     [[nodiscard]] const upstat_bpf& skeleton() const { return *skeleton_; }
-    [[nodiscard]] const std::vector<Generation>& generations() const { return generations_; }
+    [[nodiscard]] const Generation& newest() const { return generations_.back(); }
+    [[nodiscard]] const Generation& oldest() const { return generations_.front(); }
+    [[nodiscard]] std::span<const Generation> former() const {
+        return std::span(generations_).first(generations_.size() - 1);
+    }
 
   private:
     Fd lock_;
@@ -250,6 +250,10 @@ Result<void> Counter::attach(const fs::path& cgroup, const std::set<std::uint16_
     return impl_->attach(cgroup, listening);
 }
 
+void Counter::let_go() {
+    impl_->links().let_go();
+}
+
 void Counter::drop_dead() {
     impl_->links().drop_dead();
 }
@@ -259,7 +263,7 @@ std::set<std::uint64_t> Counter::attached() const {
 }
 
 CounterMaps Counter::maps() const {
-    const auto& generation = impl_->generations().back();
+    const auto& generation = impl_->newest();
     return {.path = generation.path.string(),
             .totals = generation.map("totals"),
             .requests = generation.map("requests"),
@@ -268,15 +272,20 @@ CounterMaps Counter::maps() const {
 }
 
 std::vector<CounterMaps> Counter::carried() const {
-    const auto& generations = impl_->generations();
+    const auto former = impl_->former();
     std::vector<CounterMaps> carried;
-    for (const auto& generation : std::span(generations).first(generations.size() - 1)) {
+    for (const auto& generation : former) {
+        const auto sockets = generation.id("sockets");
+        const bool served = std::ranges::any_of(former, [&](const Generation& other) {
+            return other.id("sockets") == sockets && !entries_of(links_of(other.path)).empty();
+        });
         carried.push_back({.path = generation.path.string(),
                            .totals = generation.map("totals"),
                            .requests = generation.map("requests"),
                            .overflow = generation.map("overflow"),
                            .places = generation.map("places"),
-                           .ended = generation.id("sockets") != generations.back().id("sockets")});
+                           .own_state = sockets != impl_->newest().id("sockets"),
+                           .served = served});
     }
     return carried;
 }
@@ -291,7 +300,7 @@ std::vector<CounterProgram> Counter::programs() const {
 std::string Counter::epoch() const {
     std::string boot;
     std::getline(std::ifstream("/proc/sys/kernel/random/boot_id"), boot);
-    return fmt::format("{}/{}", boot, impl_->generations().front().id("totals"));
+    return fmt::format("{}/{}", boot, impl_->oldest().id("totals"));
 }
 
 bool Counter::is_pinned(const fs::path& pin_path) {

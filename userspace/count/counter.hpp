@@ -25,7 +25,8 @@ struct CounterMaps {
     int requests = -1;
     int overflow = -1;
     int places = -1;
-    bool ended = false;  ///< the programs do not know the requests that were in flight when these were left
+    bool own_state = false;  ///< of sockets: the newest programs do not know the requests in flight there
+    bool served = false;     ///< programs that do know them are attached still
 };
 
 /// A kernel program of ours, for its statistics.
@@ -39,7 +40,7 @@ struct CounterProgram {
 class Counter {
   public:
     /// Loads the programs, on the maps that are pinned below pin_path already or on new ones: where those are of
-    /// another layout, or too small. Every link that is pinned there runs these programs from then on.
+    /// another layout, or too small.
     /// Errors: host where the kernel, privileges or pin_path do not do; runtime where another agent is at work.
     static Result<Counter> open(const std::filesystem::path& pin_path, const MapSizes& sizes);
 
@@ -52,6 +53,9 @@ class Counter {
     /// connections are clients'.
     Result<void> attach(const std::filesystem::path& cgroup, const std::set<std::uint16_t>& listening);
 
+    /// Takes the programs of former generations, which stay for the answers to requests in flight, off the cgroups.
+    void let_go();
+
     /// Unpins the links of cgroups that are gone.
     void drop_dead();
 
@@ -61,7 +65,7 @@ class Counter {
     /// The maps that the programs write.
     [[nodiscard]] CounterMaps maps() const;
 
-    /// The maps of former generations, which nothing writes any more: what is counted is the sum over all.
+    /// The maps of former generations, as things stand: what is counted is the sum over all.
     [[nodiscard]] std::vector<CounterMaps> carried() const;
 
     [[nodiscard]] std::vector<CounterProgram> programs() const;

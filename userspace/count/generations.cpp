@@ -6,6 +6,7 @@
 #include <spdlog/fmt/fmt.h>
 
 #include <algorithm>
+#include <iterator>
 
 #include "count/pins.hpp"
 #include "count/shape.hpp"
@@ -49,6 +50,13 @@ std::uint32_t Generation::id(const std::string& name) const {
 
 fs::path links_of(const fs::path& generation) {
     return generation / "links";
+}
+
+std::vector<fs::path> links_of(std::span<const Generation> generations) {
+    std::vector<fs::path> directories;
+    std::ranges::transform(generations, std::back_inserter(directories),
+                           [](const Generation& generation) { return links_of(generation.path); });
+    return directories;
 }
 
 Result<std::vector<Generation>> find_generations(const fs::path& root) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -17,7 +18,7 @@ namespace upstat {
 /// The maps that were made together, by one layout and with one size, below --bpf.pin-path:
 ///     layout-N/MAP, layout-N/links/CGROUP-PROGRAM      and layout-N-1, layout-N-2, ... where that was taken
 /// Nothing is ever copied from one to another, so that no crash can make anything count twice: what is counted is the
-/// sum over all of them, and the programs write into the newest only.
+/// sum over all of them. New requests are counted in the newest only, on the cgroups that its programs are on.
 struct Generation {
     std::filesystem::path path;
     std::map<std::string, Fd> maps;
@@ -29,6 +30,7 @@ struct Generation {
 };
 
 std::filesystem::path links_of(const std::filesystem::path& generation);
+std::vector<std::filesystem::path> links_of(std::span<const Generation> generations);
 
 /// All of them, oldest first. Those that a crash left unfinished were never in use and are removed.
 Result<std::vector<Generation>> find_generations(const std::filesystem::path& root);

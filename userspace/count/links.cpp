@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <map>
 
@@ -18,9 +19,9 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr std::array<const char*, hooks> hook_names{"sockops", "ingress", "egress"};
-constexpr std::array<bpf_attach_type, hooks> hook_types{BPF_CGROUP_SOCK_OPS, BPF_CGROUP_INET_INGRESS,
-                                                        BPF_CGROUP_INET_EGRESS};
+constexpr std::array<const char*, hooks> hook_names{"ingress", "egress", "sockops"};
+constexpr std::array<bpf_attach_type, hooks> hook_types{BPF_CGROUP_INET_INGRESS, BPF_CGROUP_INET_EGRESS,
+                                                        BPF_CGROUP_SOCK_OPS};
 
 /// Nothing when there is no such link.
 std::optional<Place> place_of(const Fd& link) {
@@ -33,99 +34,103 @@ std::optional<Place> place_of(const Fd& link) {
     return Place{.cgroup = info.cgroup.cgroup_id, .hook = static_cast<Hook>(type - hook_types.begin())};
 }
 
-/// A link that is pinned where it shall not stay.
-struct Found {
-    fs::path pin;
-    Fd link;
-    Place place;
-};
-
-/// What is pinned in a directory, each cgroup's hooks in their order.
-std::vector<Found> find_links(const fs::path& directory) {
-    std::vector<Found> found;
+void drop_dead_in(const fs::path& directory) {
     for (const auto& pin : entries_of(directory)) {
-        Fd link = open_pin(pin);
-        const auto place = place_of(link).value_or(Place{});
-        found.push_back({.pin = pin, .link = std::move(link), .place = place});
-    }
-    std::ranges::sort(found, {}, [](const Found& one) { return std::pair(one.place.cgroup, one.place.hook); });
-    return found;
-}
-
-}  // namespace
-
-fs::path Links::pin(std::uint64_t cgroup, Hook hook) const {
-    return directory_ / fmt::format("{}-{}", cgroup, hook_names.at(hook));
-}
-
-void Links::adopt(const fs::path& other) const {
-    auto links = find_links(other);
-    std::erase_if(links, [&](const Found& one) {
-        const bool is_ours = update(one.link, one.place);
-        if (!is_ours) {
-            ::unlink(one.pin.c_str());
-        }
-        return !is_ours;
-    });
-    for (const auto& [old, link, place] : links) {
-        // There already, if a start was cut short between the two.
-        if (const auto own = pin(place.cgroup, place.hook);
-            !open_pin(own) && bpf_obj_pin(link.get(), own.c_str()) != 0) {
-            spdlog::error("cannot pin {}: {}", own.string(), std::strerror(errno));
-        }
-        ::unlink(old.c_str());
-    }
-}
-
-bool Links::update(const Fd& link, const Place& place) const {
-    if (place.cgroup == 0 || place.hook == hooks) {
-        return false;
-    }
-    const bool updated = bpf_link_update(link.get(), programs_.at(place.hook), nullptr) == 0;
-    if (!updated) {
-        spdlog::error("cannot take over the {} program of cgroup {}: {}", hook_names.at(place.hook), place.cgroup,
-                      std::strerror(errno));
-    }
-    return updated;
-}
-
-Result<bool> Links::attach(int cgroup, std::uint64_t id) const {
-    bool fresh = false;
-    for (std::size_t hook = 0; hook < hooks; hook++) {
-        const auto made = attach_one(static_cast<Hook>(hook), cgroup, id);
-        if (!made) {
-            return made;
-        }
-        fresh = fresh || *made;
-    }
-    return fresh;
-}
-
-Result<bool> Links::attach_one(Hook hook, int cgroup, std::uint64_t id) const {
-    const auto path = pin(id, hook);
-    if (const Fd old = open_pin(path); old) {
-        if (place_of(old).value_or(Place{}).cgroup == id &&
-            bpf_link_update(old.get(), programs_.at(hook), nullptr) == 0) {
-            return false;
-        }
-        ::unlink(path.c_str());
-    }
-    const Fd made(bpf_link_create(programs_.at(hook), cgroup, hook_types.at(hook), nullptr));
-    if (!made) {
-        return std::unexpected(bpf_error(errno, fmt::format("cannot attach the {} program", hook_names.at(hook))));
-    }
-    if (bpf_obj_pin(made.get(), path.c_str()) != 0) {
-        return std::unexpected(bpf_error(errno, fmt::format("cannot pin {}", path.string())));
-    }
-    return true;
-}
-
-void Links::drop_dead() const {
-    for (const auto& pin : entries_of(directory_)) {
         if (place_of(open_pin(pin)).value_or(Place{}).cgroup == 0) {
             ::unlink(pin.c_str());
         }
     }
+}
+
+std::string name_of(const Place& place) {
+    return fmt::format("{}-{}", place.cgroup, hook_names.at(place.hook));
+}
+
+}  // namespace
+
+fs::path Links::pin(const Place& place) const {
+    return directory_ / name_of(place);
+}
+
+Result<bool> Links::attach(int cgroup, std::uint64_t id) const {
+    bool fresh = false;
+    for (const auto hook : {ingress, egress, sockops}) {
+        const auto made = attach_one(cgroup, {.cgroup = id, .hook = hook});
+        if (!made) {
+            return made;
+        }
+        fresh = fresh || (*made && hook == egress);
+    }
+    return fresh;
+}
+
+Result<bool> Links::attach_one(int cgroup, const Place& place) const {
+    const auto taken = take_over(place);
+    if (!taken) {
+        return taken;
+    }
+    if (*taken) {
+        return false;
+    }
+    const auto* const name = hook_names.at(place.hook);
+    const Fd made(bpf_link_create(programs_.at(place.hook), cgroup, hook_types.at(place.hook), nullptr));
+    if (!made) {
+        return std::unexpected(bpf_error(errno, fmt::format("cannot attach the {} program", name)));
+    }
+    if (bpf_obj_pin(made.get(), pin(place).c_str()) != 0) {
+        return std::unexpected(bpf_error(errno, fmt::format("cannot pin {}", pin(place).string())));
+    }
+    return true;
+}
+
+/// Whether there is a link that runs our program now. Its pin comes here after that: so what is pinned here is ours.
+Result<bool> Links::take_over(const Place& place) const {
+    bool taken = update(pin(place), place);
+    if (place.hook == ingress) {
+        return taken;
+    }
+    for (const auto& directory : former_) {
+        const auto old = directory / name_of(place);
+        if (!update(old, place)) {
+            continue;
+        }
+        if (::rename(old.c_str(), pin(place).c_str()) != 0) {
+            return std::unexpected(bpf_error(errno, fmt::format("cannot move {}", old.string())));
+        }
+        taken = true;
+    }
+    return taken;
+}
+
+/// Makes a link run our program, without a gap. One that cannot is unpinned, so that nothing counts beside us.
+bool Links::update(const fs::path& pin, const Place& place) const {
+    const Fd link = open_pin(pin);
+    if (!link) {
+        return false;
+    }
+    if (place_of(link).value_or(Place{}).cgroup == place.cgroup &&
+        bpf_link_update(link.get(), programs_.at(place.hook), nullptr) == 0) {
+        return true;
+    }
+    spdlog::error("cannot take over {}: {}", pin.string(), std::strerror(errno));
+    ::unlink(pin.c_str());
+    return false;
+}
+
+void Links::let_go() const {
+    const auto ours = attached();
+    for (const auto& directory : former_) {
+        for (const auto& old : entries_of(directory)) {
+            if (ours.contains(place_of(open_pin(old)).value_or(Place{}).cgroup)) {
+                ::unlink(old.c_str());
+            }
+        }
+    }
+}
+
+void Links::drop_dead() const {
+    drop_dead_in(directory_);
+    std::ranges::for_each(former_, drop_dead_in);
 }
 
 std::set<std::uint64_t> Links::attached() const {

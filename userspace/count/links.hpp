@@ -7,15 +7,17 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "base/error.hpp"
 #include "base/fd.hpp"
 
 namespace upstat {
 
-/// Where a program is attached to a cgroup, in the order in which it is done: connections made from the first step on
-/// are known by their own state, and no answer comes in that a new program would be expected to know and does not.
-enum Hook : std::size_t { sockops, ingress, egress, hooks };
+/// Where a program is attached to a cgroup, in the order in which it is done. Egress alone decides whose a request is:
+/// each answer finds the ingress program there already, and no socket is told of by sockops, as one whose first request
+/// is awaited, before egress sees what it sends.
+enum Hook : std::size_t { ingress, egress, sockops, hooks };
 
 /// What a link is on.
 struct Place {
@@ -24,19 +26,23 @@ struct Place {
 };
 
 /// The links by which the programs are on their cgroups, each pinned as DIRECTORY/CGROUP-HOOK.
+///
+/// A cgroup on which the programs of a former generation are goes over step by step, each of which leaves it with one
+/// egress program, one sockops program, and the ingress program of whichever egress program sent a request in flight:
+///     a new ingress link beside the old one; egress runs our program, then is pinned here; sockops the same.
+/// The old ingress link stays for the answers to the requests that were in flight, until `let_go`.
 class Links {
   public:
-    /// `programs` are descriptors by Hook, owned by the caller.
-    Links(std::filesystem::path directory, const std::array<int, hooks>& programs)
-        : directory_(std::move(directory)), programs_(programs) {}
+    /// `former` are the directories of former generations; `programs` descriptors by Hook, owned by the caller.
+    Links(std::filesystem::path directory, std::vector<std::filesystem::path> former,
+          const std::array<int, hooks>& programs)
+        : directory_(std::move(directory)), former_(std::move(former)), programs_(programs) {}
 
-    /// Takes over every link that is pinned in another directory: it runs our program from then on, without a gap. All
-    /// programs first, then the pins: while a cgroup has programs of two kinds, the ones do not know the others'
-    /// requests.
-    void adopt(const std::filesystem::path& other) const;
-
-    /// Puts the programs on a cgroup, or takes over the links that it has here; true when there were none.
+    /// Puts the programs on a cgroup, or takes over the links that it has; true when no request was counted there.
     [[nodiscard]] Result<bool> attach(int cgroup, std::uint64_t id) const;
+
+    /// Unpins what former generations still have on the cgroups that are ours.
+    void let_go() const;
 
     /// Unpins the links of cgroups that are gone.
     void drop_dead() const;
@@ -45,11 +51,13 @@ class Links {
     [[nodiscard]] std::set<std::uint64_t> attached() const;
 
   private:
-    [[nodiscard]] std::filesystem::path pin(std::uint64_t cgroup, Hook hook) const;
-    [[nodiscard]] bool update(const Fd& link, const Place& place) const;
-    [[nodiscard]] Result<bool> attach_one(Hook hook, int cgroup, std::uint64_t id) const;
+    [[nodiscard]] std::filesystem::path pin(const Place& place) const;
+    [[nodiscard]] bool update(const std::filesystem::path& pin, const Place& place) const;
+    [[nodiscard]] Result<bool> take_over(const Place& place) const;
+    [[nodiscard]] Result<bool> attach_one(int cgroup, const Place& place) const;
 
     std::filesystem::path directory_;
+    std::vector<std::filesystem::path> former_;
     std::array<int, hooks> programs_;
 };
 

@@ -142,7 +142,10 @@ Reader::Reader(Sources sources) : sources_(std::move(sources)) {
 }
 
 std::expected<Reader::Generation, std::string> Reader::translated(const CarriedMaps& maps) const {
-    Generation generation{.events = {}, .requests = {}, .places = maps.places, .ended = maps.ended};
+    Generation generation{.events = {}, .requests = {}, .places = maps.places};
+    if (maps.own_state) {
+        generation.totals = maps.served ? &Gathered::leaving : &Gathered::ended;
+    }
     std::string problem;
     const auto add = [&](std::vector<CountingMap>& to, const char* name, int fd, CountingMap::FindFields find_fields) {
         if (fd < 0) {
@@ -185,7 +188,7 @@ Result<std::map<std::string, std::uint64_t>> Reader::read_places() const {
 Result<void> Reader::gather(Gathered& into, std::vector<CountingMap> Generation::* maps,
                             bool (*wanted)(const Total&)) const {
     for (const auto& generation : generations_) {
-        const auto fills = append(generation.ended ? into.ended : into.going_on, generation.*maps, wanted);
+        const auto fills = append(into.*generation.totals, generation.*maps, wanted);
         if (!fills) {
             return std::unexpected(fills.error());
         }
@@ -213,7 +216,11 @@ Result<Snapshot> Reader::read(Time at) const {
                       .maps = std::move(gathered.fills),
                       .programs = read_programs(sources_.programs)};
     const auto lost = never_answered(to_servers(gathered.ended));
+    for (const auto& [server, count] : never_answered(to_servers(gathered.leaving))) {
+        snapshot.leaving += count;
+    }
     auto& all = gathered.going_on;
+    all.insert(all.end(), gathered.leaving.begin(), gathered.leaving.end());
     all.insert(all.end(), gathered.ended.begin(), gathered.ended.end());
     snapshot.servers = to_servers(all);
     for (const auto& [server, count] : lost) {

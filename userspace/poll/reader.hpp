@@ -16,14 +16,17 @@
 
 namespace upstat {
 
-/// Maps of an earlier generation, of any layout: -1 where there is no such map. Nothing is counted there any more.
+/// Maps of an earlier generation, of any layout: -1 where there is no such map.
 struct CarriedMaps {
     std::string path;  ///< where they are pinned, for messages
     int totals = -1;
     int requests = -1;
     int overflow = -1;
     int places = -1;
-    bool ended = false;  ///< no program knows the requests that were in flight there
+    bool own_state = false;  ///< of sockets: the newest programs do not know the requests in flight there
+    bool served = false;     ///< programs that do know them are attached still
+
+    bool operator==(const CarriedMaps&) const = default;
 };
 
 /// Where to read: descriptors of the maps of bpf/maps.h and of the programs, all owned by the caller.
@@ -34,6 +37,8 @@ struct Sources {
     int places = -1;
     std::vector<CarriedMaps> carried{};
     std::vector<std::pair<std::string, int>> programs{};
+
+    bool operator==(const Sources&) const = default;
 };
 
 /// Reads a snapshot: the sum over all generations of maps, each by its own layout.
@@ -42,24 +47,26 @@ class Reader {
     /// Carried maps that cannot be read are left out; `left_out` says which and why.
     explicit Reader(Sources sources);
 
+    [[nodiscard]] const Sources& sources() const { return sources_; }
     [[nodiscard]] const std::vector<Error>& left_out() const { return left_out_; }
 
     /// Reads all maps once. Totals come before requests, so no answer is seen without its request.
     [[nodiscard]] Result<Snapshot> read(Time at) const;
 
   private:
+    /// What one reading has brought so far.
+    struct Gathered {
+        std::vector<Total> going_on;
+        std::vector<Total> leaving;  ///< of generations whose programs stay for the answers to requests in flight
+        std::vector<Total> ended;    ///< of generations whose requests in flight no program knows
+        std::vector<MapFill> fills;  ///< of the newest generation's maps
+    };
+
     struct Generation {
         std::vector<CountingMap> events;    ///< what is read first
         std::vector<CountingMap> requests;  ///< what is read then; a map of both kinds is in both
         int places = -1;
-        bool ended = false;
-    };
-
-    /// What one reading has brought so far.
-    struct Gathered {
-        std::vector<Total> going_on;
-        std::vector<Total> ended;
-        std::vector<MapFill> fills;  ///< of the newest generation's maps
+        std::vector<Total> Gathered::* totals = &Gathered::going_on;
     };
 
     [[nodiscard]] std::expected<Generation, std::string> translated(const CarriedMaps& maps) const;

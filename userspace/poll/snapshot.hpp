@@ -85,6 +85,7 @@ struct Snapshot {
     std::map<std::string, std::uint64_t> kernel_errors{};  ///< by place, every place present
     std::vector<MapFill> maps{};
     std::vector<ProgramRuns> programs{};
+    std::uint64_t leaving = 0;  ///< requests in flight that only the programs of former generations know
 };
 
 /// In flight when the programs were replaced by ones that cannot know it: counted by nobody, but told by the sums.
