@@ -497,7 +497,15 @@ static __always_inline void send_payload(struct __sk_buff *skb, struct bpf_sock 
     }
 }
 
-/* The state of a connection that is older than the programs, made at the first payload seen of it: a server's if a
+/* Whether this was sent before: by a connection without a state, before the programs came. */
+static __always_inline int is_sent_again(struct bpf_sock *sk, const struct packet *packet)
+{
+    const struct bpf_tcp_sock *tcp = bpf_tcp_sock(sk);
+
+    return !tcp || (__s32)(packet->seq - tcp->snd_nxt) < 0; /* the kernel moves it once the segment has left */
+}
+
+/* The state of a connection that is older than the programs, made at the first new payload seen of it: a server's if a
  * request begins there. 0 where that cannot be told yet. */
 SELDOM struct socket_state *recognise(struct __sk_buff *skb, struct bpf_sock *sk, const struct packet *packet)
 {
@@ -508,8 +516,8 @@ SELDOM struct socket_state *recognise(struct __sk_buff *skb, struct bpf_sock *sk
     if (!load_bytes(skb, packet->payload, bytes, size, sizeof(bytes)))
         return 0;
     /* In the middle of a body anything can stand; a method of three capitals at least seldom does. */
-    if (http_method(bytes) < 0 || !http_is_capital(bytes[0]) || !http_is_capital(bytes[1]) ||
-        !http_is_capital(bytes[2])) {
+    if (is_sent_again(sk, packet) || http_method(bytes) < 0 || !http_is_capital(bytes[0]) ||
+        !http_is_capital(bytes[1]) || !http_is_capital(bytes[2])) {
         count_place(UPSTAT_PLACE_UNKNOWN_STREAM);
         return 0;
     }

@@ -100,6 +100,29 @@ def test_a_request_that_is_never_answered(stage, server, other):
     check_attached(stage)
 
 
+def test_a_request_that_is_sent_again(stage, server, other):
+    """Its first segment is lost before the upgrade and sent again after it: to the new programs it is no request."""
+    lossy = ["-p", "tcp", "--dport", str(server.address[1]), "--tcp-flags", "PSH", "PSH",
+             "-j", "DROP"]
+    connection = server.connect()
+    subprocess.run(["iptables", "-w", "-A", "INPUT", *lossy], check=True)
+    try:
+        asking = threading.Thread(target=connection.ask)
+        asking.start()
+        wait_for(lambda: total(stage.page(), "upstat_server_outstanding_requests", server=server.label), 5, "the request counted")
+        run_again(stage, other)
+    finally:
+        subprocess.run(["iptables", "-w", "-D", "INPUT", *lossy], check=True)
+    asking.join()
+    server.expect(outstanding=1)
+    connection.answer(OK)
+    server.expect({(200, "GET"): 1})
+    connection.ask()
+    connection.answer(OK)
+    connection.close()
+    server.expect({(200, "GET"): 2})
+
+
 def test_requests_in_flight_survive_where_the_sockets_are_the_same(stage, server, same_sockets):
     connection = server.connect()
     for cycle, binary in enumerate([same_sockets, OWN, same_sockets], start=1):
