@@ -59,6 +59,7 @@ struct Passed {
 /// What the kernel holds of the one connection.
 struct Kernel {
     bpf_sock sock{};
+    struct bpf_tcp_sock tcp{};
     std::vector<Storage> storages;
     std::deque<Entry> entries;
     std::vector<Passed> passed;
@@ -373,9 +374,9 @@ long bpf_sk_storage_delete(void* map, void* sk) {
     return 0;
 }
 
-bpf_sock* bpf_sk_fullsock(bpf_sock* sk) {
+bpf_tcp_sock* bpf_tcp_sock(bpf_sock* /*sk*/) {
     enter_helper(__func__);
-    return sk;
+    return &kernel.tcp;
 }
 
 long bpf_skb_load_bytes(const void* skb, __u32 offset, void* to, __u32 size) {
@@ -418,6 +419,7 @@ Connection::Connection(Wire wire, Age age) : wire_(wire) {
     kernel.sock.dst_ip4 = htonl(0x7f000001);
     kernel.sock.dst_port = htons(8080);
     kernel.sock.src_port = 40000;
+    kernel.tcp.snd_nxt = wire.request_seq;
     if (age == Age::fresh) {
         connect(wire);
     }
@@ -432,6 +434,10 @@ void Connection::send(Segment segment, std::size_t received) {
     const auto tcp = make_tcp(number(wire_.request_seq, segment.at), number(wire_.answer_seq, received));
     Packet packet = make_packet(wire_, tcp, segment.bytes);
     run(upstat_egress, packet);
+    const auto end = number(wire_.request_seq, segment.at + segment.bytes.size());
+    if (static_cast<std::int32_t>(end - kernel.tcp.snd_nxt) > 0) {
+        kernel.tcp.snd_nxt = end;
+    }
 }
 
 void Connection::receive(Segment segment) {

@@ -21,7 +21,7 @@ void* bpf_map_lookup_elem(void* map, const void* key);
 long bpf_map_update_elem(void* map, const void* key, const void* value, __u64 flags);
 void* bpf_sk_storage_get(void* map, void* sk, void* value, __u64 flags);
 long bpf_sk_storage_delete(void* map, void* sk);
-struct bpf_sock* bpf_sk_fullsock(struct bpf_sock* sk);
+struct bpf_tcp_sock* bpf_tcp_sock(struct bpf_sock* sk);
 long bpf_skb_load_bytes(const void* skb, __u32 offset, void* to, __u32 size);
 void bpf_spin_lock(struct bpf_spin_lock* lock);
 void bpf_spin_unlock(struct bpf_spin_lock* lock);
