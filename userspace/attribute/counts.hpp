@@ -4,11 +4,13 @@
 #include <compare>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <set>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/flat_map.hpp"
 #include "base/time.hpp"
 #include "poll/snapshot.hpp"
 
@@ -27,7 +29,7 @@ struct Series {
     auto operator<=>(const Series&) const = default;
 };
 
-using SeriesCounts = std::map<Series, std::uint64_t>;
+using SeriesCounts = FlatMap<Series, std::uint64_t>;
 
 /// What attribute gives: the answers of each backend, monotonic while the state lives.
 struct Counts {
@@ -59,6 +61,9 @@ struct Catalogue {
     bool operator==(const Catalogue&) const = default;
     [[nodiscard]] std::set<std::string> owners(const Server& server) const;
 };
+
+/// A catalogue is read by several rooms and changes seldom.
+using SharedCatalogue = std::shared_ptr<const Catalogue>;
 
 /// Both catalogues in one, for several Traefiks or a static map beside the API. A backend that both have lists what
 /// either lists; where both list one url, `second` says whether it is up.

@@ -3,9 +3,12 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "attribute/counts.hpp"
 #include "base/error.hpp"
@@ -33,16 +36,23 @@ class Ledger {
   public:
     /// Takes in one poll. Times and totals of successive snapshots only grow; a server whose total went back comes from
     /// new maps, and its whole new value is the increment. Hand in the last good catalogue when there is no newer one.
-    Counts absorb(const Snapshot& snapshot, const Catalogue& catalogue);
+    Counts absorb(const Snapshot& snapshot, SharedCatalogue catalogue);
 
     /// The server-level series of a snapshot that has been absorbed.
-    [[nodiscard]] ServerView view(const Snapshot& snapshot) const;
+    [[nodiscard]] ServerView view(Snapshot snapshot) const;
+
+    /// What a ledger like this one has to be told to become what absorb() is about to make of this one, as the members
+    /// of a JSON object. Nothing when more is new than counts that grew: then the whole ledger is to be saved.
+    [[nodiscard]] std::optional<std::string> record(const Snapshot& snapshot, const Catalogue& catalogue) const;
+
+    /// Absorbs what record() wrote. What is no such record throws an exception.
+    Counts absorb_record(const nlohmann::json& record);
 
     /// Every backend's counters as they stand, also of backends that no catalogue lists any more.
     [[nodiscard]] const std::map<std::string, SeriesCounts>& counters() const { return backends_; }
 
     /// The catalogue last absorbed; after a restart, the saved one.
-    [[nodiscard]] const Catalogue& catalogue() const { return catalogue_; }
+    [[nodiscard]] const SharedCatalogue& catalogue() const { return catalogue_; }
 
     /// The kernel's maps were made anew: what comes next counts from 0. The backends' counters go on.
     void maps_made_anew();
@@ -50,24 +60,28 @@ class Ledger {
     [[nodiscard]] nlohmann::json to_json() const;
     static Result<Ledger> from_json(const nlohmann::json& saved);
 
-    bool operator==(const Ledger&) const = default;
+    bool operator==(const Ledger& other) const;
 
   private:
     /// The part of the last kernel totals that the next increments are told from.
     struct Last {
         std::uint64_t requests = 0;
-        std::map<Answer, std::uint64_t> answers;
+        Answers answers;
         bool operator==(const Last&) const = default;
+        [[nodiscard]] bool went_back(const ServerTotals& now) const;
+        [[nodiscard]] bool is(const ServerTotals& now) const;
     };
 
-    void learn(const Catalogue& catalogue);
+    void learn(SharedCatalogue catalogue);
     void give(const std::set<std::string>& owners, const SeriesCounts& counts);
-    SeriesCounts increments(const Server& server, const ServerTotals& totals);
+    SeriesCounts increments(const Server& server, Last& last, const ServerTotals& totals);
+    [[nodiscard]] bool changes_nothing(const Server& server, const ServerTotals& totals) const;
     void fold(const Server& server, const ServerTotals& totals, Time at);
     static Ledger parsed(const nlohmann::json& saved);
 
-    Catalogue catalogue_;
+    SharedCatalogue catalogue_ = std::make_shared<const Catalogue>();
     std::map<std::string, SeriesCounts> backends_;
+    std::vector<Server> listed_;                      ///< in the catalogue, ascending
     std::map<Server, std::set<std::string>> owners_;  ///< now, or when it was last listed
     std::map<Server, Last> last_;
     std::map<Server, SeriesCounts> unclaimed_;  ///< of servers that no catalogue has listed yet

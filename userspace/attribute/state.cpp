@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <string_view>
@@ -24,6 +25,10 @@ namespace {
 constexpr int version = 1;
 constexpr auto file_name = "state.json";
 constexpr auto new_name = "state.json.new";
+
+/// When the lines of single polls have outgrown the whole so many times, all is saved again; not for a small file.
+constexpr std::uint64_t most_lines_to_whole = 8;
+constexpr std::uint64_t least_lines = std::uint64_t{1} << 20;
 
 Restored anew(const fs::path& file, std::string_view why) {
     return {.saved = {}, .note = fmt::format("counters start anew: {} {}", file.string(), why)};
@@ -46,6 +51,28 @@ bool write_all(int fd, std::string_view text) {
     return true;
 }
 
+/// Absorbs the lines behind the first; empty, or what is wrong with them. Where the last one is cut short, the power
+/// failed before anybody was told of that poll.
+std::string absorb_lines(Saved& saved, std::string_view lines) {
+    while (!lines.empty()) {
+        lines.remove_prefix(1);  // the line break
+        const auto line = lines.substr(0, lines.find('\n'));
+        lines.remove_prefix(line.size());
+        try {
+            const auto record = json::parse(line);
+            saved.since.push_back(saved.ledger.absorb_record(record));
+            saved.alerts = record.at("alerts");
+        } catch (const std::exception& error) {
+            return lines.empty() ? ""
+                                 : fmt::format(
+                                       "a poll in the saved state is broken, and those after it are counted "
+                                       "from the kernel's maps again: {}",
+                                       error.what());
+        }
+    }
+    return {};
+}
+
 }  // namespace
 
 Restored restore_state(const fs::path& directory, const std::string& epoch) {
@@ -58,7 +85,8 @@ Restored restore_state(const fs::path& directory, const std::string& epoch) {
     if (!text) {
         return anew(file, "cannot be read");
     }
-    auto document = json::parse(*text, nullptr, false);
+    const auto end = std::min(text->find('\n'), text->size());
+    auto document = json::parse(std::string_view(*text).substr(0, end), nullptr, false);
     if (!document.is_object()) {
         return anew(file, "is broken: it is not whole JSON");
     }
@@ -71,8 +99,10 @@ Restored restore_state(const fs::path& directory, const std::string& epoch) {
     }
     Restored restored{.saved = {.ledger = *std::move(ledger),
                                 .window = document.value("window", json()),
+                                .since = {},
                                 .alerts = document.value("alerts", json())},
                       .note = {}};
+    restored.note = absorb_lines(restored.saved, std::string_view(*text).substr(end));
     if (document.value("epoch", json()) != epoch) {
         restored.saved.ledger.maps_made_anew();
         restored.note =
@@ -106,6 +136,41 @@ Result<void> save_state(const fs::path& directory, const std::string& epoch, con
         return failed("sync", directory);
     }
     return {};
+}
+
+Result<void> StateFile::save(const Ledger& ledger, const json& window, const json& alerts) {
+    inode_ = 0;
+    if (auto saved = save_state(directory_, epoch_, ledger, window, alerts); !saved) {
+        return saved;
+    }
+    struct stat info{};
+    if (stat((directory_ / file_name).c_str(), &info) == 0) {
+        inode_ = info.st_ino;
+        whole_ = size_ = static_cast<std::uint64_t>(info.st_size);
+    }
+    return {};
+}
+
+Result<bool> StateFile::append(const std::string& record, const json& alerts) {
+    if (inode_ == 0 || size_ > std::max(whole_ * most_lines_to_whole, least_lines)) {
+        return false;
+    }
+    const auto path = directory_ / file_name;
+    const Fd file(open(path.c_str(), O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC));
+    struct stat info{};
+    const bool ours = file && fstat(file.get(), &info) == 0 && info.st_ino == inode_ &&
+                      static_cast<std::uint64_t>(info.st_size) == size_;
+    if (!ours) {
+        return false;  // somebody took it away or wrote to it
+    }
+    const auto line =
+        "\n{" + record + R"(,"alerts":)" + alerts.dump(-1, ' ', false, json::error_handler_t::replace) + "}";
+    if (!write_all(file.get(), line) || fdatasync(file.get()) != 0) {
+        inode_ = 0;
+        return failed("append to", path);
+    }
+    size_ += line.size();
+    return true;
 }
 
 }  // namespace upstat

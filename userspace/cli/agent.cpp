@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <csignal>
 #include <filesystem>
+#include <iterator>
 
 #include "attribute/ledger.hpp"
 #include "attribute/state.hpp"
@@ -89,17 +90,26 @@ class Past {
 
     void add(const Snapshot& snapshot) {
         if (!newer_ || snapshot.at - newer_->at >= window_) {
-            older_ = newer_ ? std::move(newer_) : snapshot;
-            newer_ = snapshot;
+            const auto now = std::make_shared<const Snapshot>(snapshot);
+            older_ = newer_ ? std::move(newer_) : now;
+            newer_ = now;
         }
     }
     [[nodiscard]] const Snapshot& begin() const { return *older_; }
 
   private:
     Millis window_;
-    std::optional<Snapshot> older_;
-    std::optional<Snapshot> newer_;
+    std::shared_ptr<const Snapshot> older_;
+    std::shared_ptr<const Snapshot> newer_;
 };
+
+/// What a restart has to know of the alerts. All others are as they begin: inactive.
+std::vector<Alert> going_on(const std::vector<Alert>& alerts) {
+    std::vector<Alert> kept;
+    std::ranges::copy_if(alerts, std::back_inserter(kept),
+                         [](const Alert& alert) { return alert.state != State::inactive || alert.resolved_at; });
+    return kept;
+}
 
 /// The agent's pages as others reach them: a listener on every address is named by this host's name.
 std::string generator_url(const std::string& address, const std::string& host) {
@@ -119,10 +129,7 @@ std::set<Server> servers_of(const Catalogue& catalogue, const std::string& backe
 
 Sources sources_of(const Counter& counter) {
     const auto maps = counter.maps();
-    Sources sources{.totals = maps.totals,
-                    .requests = maps.requests,
-                    .overflow = maps.overflow,
-                    .places = maps.places};
+    Sources sources{.totals = maps.totals, .requests = maps.requests, .overflow = maps.overflow, .places = maps.places};
     for (const auto& carried : counter.carried()) {
         sources.carried.push_back({.path = carried.path,
                                    .totals = carried.totals,
@@ -157,6 +164,7 @@ class Agent {
           window_(longest_window(settings.all_rules())),
           past_(longest_window(settings.all_rules())),
           judge_(settings.all_rules()),
+          state_(settings.state_path, counter_.epoch()),
           pusher_(settings.push_interval) {}
 
     Result<void> open_outside();
@@ -164,11 +172,11 @@ class Agent {
 
     void poll();
     [[nodiscard]] Result<Snapshot> read();
-    void absorb(const Snapshot& snapshot);
+    void absorb(Snapshot snapshot);
     void judge(const Snapshot& snapshot);
-    void save();
-    void publish(const Snapshot& snapshot);
-    [[nodiscard]] Report report(const Snapshot& snapshot) const;
+    void save(const std::optional<std::string>& record);
+    void publish(Snapshot snapshot);
+    [[nodiscard]] Report report(Snapshot snapshot) const;
     [[nodiscard]] std::vector<TraefikReport> traefik_reports() const;
 
     void send();
@@ -188,6 +196,7 @@ class Agent {
     Window window_;
     Past past_;
     Judge judge_;
+    StateFile state_;
     Births births_;
     Pusher pusher_;
     std::string push_group_;
@@ -286,6 +295,7 @@ void Agent::restore() {
         if (const auto& saved = restored.saved.window; !saved.is_null()) {
             if (auto window = Window::restore(longest_window(settings_.all_rules()), history_from(saved)); window) {
                 window_ = std::move(*window);
+                std::ranges::for_each(restored.saved.since, [this](const Counts& counts) { window_.add(counts); });
             } else {
                 spdlog::warn("{}: the window of the rates begins anew", window.error().message);
             }
@@ -333,13 +343,15 @@ Result<Snapshot> Agent::read() {
     return snapshot;
 }
 
-void Agent::absorb(const Snapshot& snapshot) {
-    counts_ = ledger_.absorb(snapshot, catalogues_.catalogue(snapshot.at));
+void Agent::absorb(Snapshot snapshot) {
+    auto catalogue = catalogues_.catalogue(snapshot.at);
+    const auto record = ledger_.record(snapshot, *catalogue);
+    counts_ = ledger_.absorb(snapshot, std::move(catalogue));
     window_.add(counts_);
     past_.add(snapshot);
     judge(snapshot);
-    save();
-    publish(snapshot);
+    save(record);
+    publish(std::move(snapshot));
 }
 
 void Agent::judge(const Snapshot& snapshot) {
@@ -356,15 +368,20 @@ void Agent::judge(const Snapshot& snapshot) {
         const auto rule = std::ranges::find_if(
             rules_, [&](const CompiledRule& compiled) { return compiled.rule.name == transition.now.rule; });
         const auto where =
-            worst(past_.begin(), snapshot, servers_of(ledger_.catalogue(), transition.now.backend), rule->codes);
+            worst(past_.begin(), snapshot, servers_of(*ledger_.catalogue(), transition.now.backend), rule->codes);
         const auto text = sentence(transition, rule->rule, where);
         spdlog::log(transition.now.state == State::firing ? spdlog::level::warn : spdlog::level::info, "{}", text);
     }
 }
 
-void Agent::save() {
-    const auto saved = save_state(settings_.state_path, counter_.epoch(), ledger_, to_json(window_.history()),
-                                  to_json(alerts_.alerts));
+/// Before anything is published, so that no restart, not even after the power failed, shows less than was shown.
+void Agent::save(const std::optional<std::string>& record) {
+    const auto alerts = to_json(going_on(alerts_.alerts));
+    auto saved = record ? state_.append(*record, alerts) : Result<bool>(false);
+    if (saved && !*saved) {
+        const auto all = state_.save(ledger_, to_json(window_.history()), alerts);
+        saved = all ? Result<bool>(true) : std::unexpected(all.error());
+    }
     const auto error = saved ? std::string() : saved.error().text();
     if (error != state_error_ && !error.empty()) {
         spdlog::error("{}: a restart would begin the backends' counters anew", error);
@@ -394,7 +411,7 @@ std::vector<TraefikReport> Agent::traefik_reports() const {
     return reports;
 }
 
-Report Agent::report(const Snapshot& snapshot) const {
+Report Agent::report(Snapshot snapshot) const {
     Report report{.at = snapshot.at,
                   .not_ready = {},
                   .build = {{"version", UPSTAT_VERSION}},
@@ -402,13 +419,14 @@ Report Agent::report(const Snapshot& snapshot) const {
                   .traefiks = traefik_reports(),
                   .counts = counts_,
                   .servers = {},
+                  .overflow = std::move(snapshot.overflow),
                   .catalogue = ledger_.catalogue(),
                   .ratios = ratios_.at(settings_.rule.name),
                   .alerts = alerts_,
                   .rules = settings_.all_rules(),
-                  .kernel_errors = snapshot.kernel_errors,
-                  .maps = snapshot.maps,
-                  .programs = snapshot.programs,
+                  .kernel_errors = std::move(snapshot.kernel_errors),
+                  .maps = std::move(snapshot.maps),
+                  .programs = std::move(snapshot.programs),
                   .last_poll = last_poll_,
                   .poll_duration = poll_duration_,
                   .polls = polls_,
@@ -416,22 +434,14 @@ Report Agent::report(const Snapshot& snapshot) const {
                   .alertmanager = notifier_->results(),
                   .traefik_api = catalogues_.results(),
                   .process = read_process("/")};
-    auto view = ledger_.view(snapshot);
-    for (auto& [server, totals] : view.servers) {
-        report.servers.emplace(to_string(server), std::move(totals));
-    }
-    report.servers.emplace("unmapped", std::move(view.unmapped));
-    if (snapshot.overflow != ServerTotals{}) {
-        report.servers.emplace("overflow", snapshot.overflow);
-    }
+    report.servers = ledger_.view(std::move(snapshot));
     return report;
 }
 
-void Agent::publish(const Snapshot& snapshot) {
-    const auto report = std::make_shared<const Report>(this->report(snapshot));
+void Agent::publish(Snapshot snapshot) {
     births_.served(web_->served_generation());
-    page_ = std::make_shared<const Page>(render(*report, births_));
-    web_->publish(report, page_);
+    page_ = std::make_shared<const Page>(render(std::make_shared<const Report>(report(std::move(snapshot))), births_));
+    web_->publish(page_);
     send();
 }
 
@@ -444,7 +454,7 @@ void Agent::send() {
                                 .job = settings_.push_job,
                                 .instance = settings_.push_instance,
                                 .interval = settings_.push_interval};
-        pusher_.started(now(), http_.start(push_request(target, push_group_, page_->pushed())), page_->number);
+        pusher_.started(now(), http_.start(push_request(target, push_group_, pushed_text(*page_))), page_->number);
     }
 }
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <utility>
 
 #include "attribute/api_address.hpp"
 #include "attribute/rawdata.hpp"
@@ -46,9 +47,9 @@ Result<Catalogues> Catalogues::open(const Settings& settings) {
     return catalogues;
 }
 
-void Catalogues::remember(const Catalogue& saved) {
+void Catalogues::remember(SharedCatalogue saved) {
     if (settings_->backends_file.empty()) {
-        last_ = saved;
+        last_ = std::move(saved);
     }
 }
 
@@ -73,6 +74,8 @@ void Catalogues::update_sources(const std::vector<Watched>& traefiks) {
             keep(traefik.pid, api_address("/", traefik).url, foreign_network(traefik.network_namespace));
         }
     }
+    const auto same = [](const auto& one, const auto& other) { return one.first == other.first; };
+    changed_ = changed_ || !std::ranges::equal(sources_, now, same);
     sources_ = std::move(now);
 }
 
@@ -107,13 +110,17 @@ void Catalogues::take_catalogue(Source& source, const HttpDone& done) {
                               source.url);
     } else if (done.result->status != 200) {
         problem = fmt::format("{} answers {}", source.url, done.result->status);
+    } else if (source.known && done.result->body == source.body) {
+        // Nothing new: most answers are that.
     } else if (auto catalogue = source.v1 ? parse_providers(done.result->body, source.url)
                                           : parse_rawdata(done.result->body, source.url);
                !catalogue) {
         problem = catalogue.error().message;
     } else {
         source.catalogue = std::move(*catalogue);
+        source.body = done.result->body;
         source.known = true;
+        changed_ = true;
     }
     if (problem != source.problem) {
         if (problem.empty()) {
@@ -149,22 +156,34 @@ bool Catalogues::awaited() const {
         sources_, [](const auto& entry) { return entry.second.ticket.has_value() && entry.second.problem.empty(); });
 }
 
-Catalogue Catalogues::catalogue(Time now) {
+bool Catalogues::all_known() const {
+    return !sources_.empty() && std::ranges::all_of(sources_, [](const auto& entry) { return entry.second.known; });
+}
+
+Catalogue Catalogues::merge_all() const {
     auto all = static_;
-    bool all_known = !sources_.empty();
     for (const auto& [key, source] : sources_) {
         all = merged(std::move(all), source.catalogue);
-        all_known = all_known && source.known;
     }
-    if (all_known) {
-        last_ = all;
-    } else {
-        all = merged(std::move(all), last_);
+    return all_known() ? all : merged(std::move(all), *last_);
+}
+
+SharedCatalogue Catalogues::catalogue(Time now) {
+    std::optional<Catalogue> all;
+    if (std::exchange(changed_, false)) {
+        all = merge_all();
+        names_ = names_of(*all);
     }
     const auto network = sources_.empty() ? std::string() : sources_.begin()->second.network_namespace;
-    resolver_->ask(names_of(all), network, now);
-    fill(all, resolver_->take().addresses);
-    return all;
+    resolver_->ask(names_, network, now);
+    if (auto addresses = resolver_->take().addresses; all || addresses != addresses_) {
+        all = all ? std::move(all) : merge_all();
+        fill(*all, addresses);
+        addresses_ = std::move(addresses);
+        current_ = std::make_shared<const Catalogue>(*std::move(all));
+        last_ = all_known() ? current_ : last_;
+    }
+    return current_;
 }
 
 }  // namespace upstat

@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -25,7 +26,7 @@ class Catalogues {
     static Result<Catalogues> open(const Settings& settings);
 
     /// What was in force before a restart of the agent. Not used beside a static map, which says it all by itself.
-    void remember(const Catalogue& saved);
+    void remember(SharedCatalogue saved);
 
     /// Asks every API again that has no answer under way.
     void ask(HttpClient& http, const std::vector<Watched>& traefiks);
@@ -37,7 +38,7 @@ class Catalogues {
     [[nodiscard]] bool awaited() const;
 
     /// Everything that is known now, with the addresses of host names filled in.
-    Catalogue catalogue(Time now);
+    SharedCatalogue catalogue(Time now);
 
     /// What is known of one Traefik's API: its URL and version, and what is wrong with it.
     struct Source {
@@ -49,6 +50,7 @@ class Catalogues {
         std::string version;
         std::string problem;  ///< of the last answer; empty when it was good
         bool known = false;   ///< it has given a catalogue
+        std::string body;     ///< what it was read from
         Catalogue catalogue;
     };
     [[nodiscard]] const std::map<int, Source>& sources() const { return sources_; }
@@ -61,11 +63,18 @@ class Catalogues {
     [[nodiscard]] HttpRequest request(const Source& source, const std::string& path) const;
     void take_catalogue(Source& source, const HttpDone& done);
 
+    [[nodiscard]] bool all_known() const;
+    [[nodiscard]] Catalogue merge_all() const;
+
     const Settings* settings_;
     std::string password_;
     Catalogue static_;
-    Catalogue last_;                 ///< when every API was known, for the last time
+    SharedCatalogue last_ = std::make_shared<const Catalogue>();  ///< when every API was known, for the last time
     std::map<int, Source> sources_;  ///< by Traefik's pid; of --traefik.api: by -1, -2, ...
+    bool changed_ = true;            ///< a catalogue, since they were merged
+    SharedCatalogue current_;
+    std::set<std::string> names_;  ///< the host names in it
+    Addresses addresses_;          ///< of these, as they are in it
     std::unique_ptr<Resolver> resolver_ = std::make_unique<Resolver>();
     Results results_;
 };

@@ -65,14 +65,42 @@ Error CountingMap::failed(int error) const {
             .hint = {}};
 }
 
+Total CountingMap::total(std::size_t entry) const {
+    return to_total(std::span(keys_).subspan(entry * key_size_, key_size_), fields_, counts_[entry]);
+}
+
+/// Takes in a batch whose entries are number `first` and on.
+CountingMap::Changed CountingMap::take(std::size_t first, std::span<const std::byte> keys,
+                                       std::span<const std::uint64_t> per_cpu) {
+    const auto entries = keys.size() / key_size_;
+    Changed changed;
+    if (counts_.size() < first + entries) {
+        changed.keys = true;
+        counts_.resize(first + entries);
+        keys_.resize(counts_.size() * key_size_);
+    }
+    auto* const known = keys_.data() + (first * key_size_);
+    if (!std::equal(keys.begin(), keys.end(), known)) {
+        changed.keys = true;
+        std::ranges::copy(keys, known);
+    }
+    for (std::size_t i = 0; i < entries; i++) {
+        const auto count = sum(per_cpu.subspan(i * cpus, cpus));
+        changed.counts |= count != counts_[first + i];
+        counts_[first + i] = count;
+    }
+    return changed;
+}
+
 /// Reads in as few calls as the kernel allows: every kernel since 5.6 has batches of these maps.
-Result<std::vector<Total>> CountingMap::read() const {
+Result<CountingMap::Changed> CountingMap::read() {
     std::uint32_t batch = 4096;
-    std::vector<Total> totals;
     std::vector<std::byte> keys(std::size_t{batch} * key_size_);
     std::vector<std::uint64_t> values(batch * cpus);
     std::uint64_t position = 0;  // the kernel's cursor; hash maps use four bytes of it
     void* from = nullptr;
+    std::size_t entries = 0;
+    Changed changed;
     for (;;) {
         auto count = batch;
         const int status = bpf_map_lookup_batch(fd_, from, &position, keys.data(), values.data(), &count, nullptr);
@@ -86,15 +114,19 @@ Result<std::vector<Total>> CountingMap::read() const {
         if (error != 0 && error != ENOENT) {
             return std::unexpected(failed(error));
         }
-        for (std::size_t i = 0; i < count; i++) {
-            totals.push_back(to_total(std::span(keys).subspan(i * key_size_, key_size_), fields_,
-                                      sum(std::span(values).subspan(i * cpus, cpus))));
-        }
+        const auto taken =
+            take(entries, std::span(keys).first(count * key_size_), std::span(values).first(count * cpus));
+        changed = {.keys = changed.keys || taken.keys, .counts = changed.counts || taken.counts};
+        entries += count;
         if (error == ENOENT) {
-            return totals;
+            break;
         }
         from = &position;
     }
+    changed.keys |= entries != counts_.size();
+    counts_.resize(entries);
+    keys_.resize(entries * key_size_);
+    return changed;
 }
 
 Result<std::vector<std::uint64_t>> read_array(int fd, std::uint32_t most) {

@@ -8,6 +8,7 @@
 #include <array>
 #include <cstdlib>
 #include <iterator>
+#include <utility>
 
 #include "layout.h"
 
@@ -34,58 +35,29 @@ std::vector<ProgramRuns> read_programs(const std::vector<std::pair<std::string, 
     return runs;
 }
 
-void add_reason(std::map<std::string, std::uint64_t>& counts, const std::vector<std::string>& reasons,
-                const Total& total) {
-    counts[total.detail < reasons.size() ? reasons[total.detail] : unknown_reason] += total.count;
+std::uint64_t* reason_cell(Reasons& counts, const std::vector<std::string>& reasons, const Total& total) {
+    return &counts[total.detail < reasons.size() ? reasons[total.detail] : unknown_reason];
 }
 
-void add_total(ServerTotals& server, const Total& total) {
+/// Where a server counts this; null for an event of a newer layout.
+std::uint64_t* cell_of(ServerTotals& server, const Total& total) {
     switch (total.event) {
         case UPSTAT_ANSWER:
-            server.answers[{.code = static_cast<std::uint16_t>(total.detail),
-                            .method = total.method < UPSTAT_METHODS ? static_cast<Method>(total.method)
-                                                                    : Method::extension}] += total.count;
-            break;
+            return &server.answers[{
+                .code = static_cast<std::uint16_t>(total.detail),
+                .method = total.method < UPSTAT_METHODS ? static_cast<Method>(total.method) : Method::extension}];
         case UPSTAT_UNANSWERED:
-            add_reason(server.unanswered, kernel_unanswered_reasons(), total);
-            break;
+            return reason_cell(server.unanswered, kernel_unanswered_reasons(), total);
         case UPSTAT_UNREAD:
-            add_reason(server.unread, unread_reasons(), total);
-            break;
+            return reason_cell(server.unread, unread_reasons(), total);
         case UPSTAT_CONNECT:
-            server.connects += total.count;
-            break;
+            return &server.connects;
         case UPSTAT_CONNECT_FAILURE:
-            add_reason(server.connect_failures, connect_failure_reasons(), total);
-            break;
+            return reason_cell(server.connect_failures, connect_failure_reasons(), total);
         case UPSTAT_REQUEST:
-            server.requests += total.count;
-            break;
+            return &server.requests;
         default:
-            break;
-    }
-}
-
-/// Appends the entries of all maps that `wanted` takes; returns how full each map is.
-Result<std::vector<MapFill>> append(std::vector<Total>& to, const std::vector<CountingMap>& maps, auto wanted) {
-    std::vector<MapFill> fills;
-    for (const auto& map : maps) {
-        const auto totals = map.read();
-        if (!totals) {
-            return std::unexpected(totals.error());
-        }
-        std::ranges::copy_if(*totals, std::back_inserter(to), wanted);
-        fills.push_back({.map = map.name(), .entries = totals->size(), .capacity = map.capacity()});
-    }
-    return fills;
-}
-
-/// A map that is read twice is noted once.
-void note_fills(std::vector<MapFill>& to, const std::vector<MapFill>& fills) {
-    for (const auto& fill : fills) {
-        if (std::ranges::find(to, fill.map, &MapFill::map) == to.end()) {
-            to.push_back(fill);
-        }
+            return nullptr;
     }
 }
 
@@ -102,7 +74,9 @@ bool is_event(const Total& total) {
 std::map<Server, ServerTotals> to_servers(std::span<const Total> totals) {
     std::map<Server, ServerTotals> servers;
     for (const auto& total : totals) {
-        add_total(servers[total.server], total);
+        if (auto* const cell = cell_of(servers[total.server], total)) {
+            *cell += total.count;
+        }
     }
     return servers;
 }
@@ -121,50 +95,50 @@ std::map<Server, std::uint64_t> never_answered(const std::map<Server, ServerTota
 }
 
 Reader::Reader(Sources sources) : sources_(std::move(sources)) {
-    Generation own{.events = {CountingMap(sources_.totals, own_total_fields())},
-                   .requests = {CountingMap(sources_.requests, own_server_fields())},
-                   .places = sources_.places};
-    if (sources_.overflow >= 0) {
-        own.events.emplace_back(sources_.overflow, own_total_fields());
-        own.requests.emplace_back(sources_.overflow, own_total_fields());
-    }
-    generations_.push_back(std::move(own));
+    add_own();
     for (const auto& carried : sources_.carried) {
-        if (auto generation = translated(carried)) {
-            generations_.push_back(std::move(*generation));
-        } else {
-            left_out_.push_back(
-                {.kind = Error::Kind::runtime,
-                 .message = fmt::format("the counts in {} are left out: {}", carried.path, generation.error()),
-                 .hint = "run the upstat that made it, or `upstat detach` to begin anew"});
-        }
+        add_carried(carried);
     }
+    std::ranges::stable_partition(parts_, [](const Part& part) { return part.wanted == is_event; });
 }
 
-std::expected<Reader::Generation, std::string> Reader::translated(const CarriedMaps& maps) const {
-    Generation generation{.events = {}, .requests = {}, .places = maps.places};
-    if (maps.own_state) {
-        generation.totals = maps.served ? &Gathered::leaving : &Gathered::ended;
+void Reader::add_own() {
+    parts_.push_back({.map = CountingMap(sources_.totals, own_total_fields()), .wanted = is_event});
+    parts_.push_back({.map = CountingMap(sources_.requests, own_server_fields()), .wanted = is_request});
+    if (sources_.overflow >= 0) {
+        parts_.push_back({.map = CountingMap(sources_.overflow, own_total_fields()), .wanted = is_event});
+        parts_.push_back({.map = CountingMap(sources_.overflow, own_total_fields()), .wanted = is_request});
     }
+    places_.push_back(sources_.places);
+}
+
+void Reader::add_carried(const CarriedMaps& maps) {
+    using enum Role;
+    const auto role = !maps.own_state ? going_on : maps.served ? leaving : ended;
+    std::vector<Part> parts;
     std::string problem;
-    const auto add = [&](std::vector<CountingMap>& to, const char* name, int fd, CountingMap::FindFields find_fields) {
+    const auto add = [&](const char* name, int fd, CountingMap::FindFields find_fields, bool (*wanted)(const Total&)) {
         if (fd < 0) {
             return;
         }
         if (auto map = CountingMap::translated(fd, find_fields)) {
-            to.push_back(std::move(*map));
+            parts.push_back({.map = std::move(*map), .wanted = wanted, .newest = false, .role = role});
         } else if (problem.empty()) {
             problem = fmt::format("the map {}: {}", name, map.error());
         }
     };
-    add(generation.events, "totals", maps.totals, total_fields);
-    add(generation.events, "overflow", maps.overflow, total_fields);
-    add(generation.requests, "requests", maps.requests, server_fields);
-    add(generation.requests, "overflow", maps.overflow, total_fields);
+    add("totals", maps.totals, total_fields, is_event);
+    add("overflow", maps.overflow, total_fields, is_event);
+    add("requests", maps.requests, server_fields, is_request);
+    add("overflow", maps.overflow, total_fields, is_request);
     if (!problem.empty()) {
-        return std::unexpected(problem);
+        left_out_.push_back({.kind = Error::Kind::runtime,
+                             .message = fmt::format("the counts in {} are left out: {}", maps.path, problem),
+                             .hint = "run the upstat that made it, or `upstat detach` to begin anew"});
+        return;
     }
-    return generation;
+    std::ranges::move(parts, std::back_inserter(parts_));
+    places_.push_back(maps.places);
 }
 
 Result<std::map<std::string, std::uint64_t>> Reader::read_places() const {
@@ -172,9 +146,8 @@ Result<std::map<std::string, std::uint64_t>> Reader::read_places() const {
     for (const auto name : place_names) {
         places[std::string(name)] = 0;
     }
-    for (const auto& generation : generations_) {
-        const auto numbers =
-            generation.places < 0 ? std::vector<std::uint64_t>{} : read_array(generation.places, UPSTAT_PLACES);
+    for (const int fd : places_) {
+        const auto numbers = read_array(fd, UPSTAT_PLACES);
         if (!numbers) {
             return std::unexpected(numbers.error());
         }
@@ -185,46 +158,97 @@ Result<std::map<std::string, std::uint64_t>> Reader::read_places() const {
     return places;
 }
 
-Result<void> Reader::gather(Gathered& into, std::vector<CountingMap> Generation::* maps,
-                            bool (*wanted)(const Total&)) const {
-    for (const auto& generation : generations_) {
-        const auto fills = append(into.*generation.totals, generation.*maps, wanted);
-        if (!fills) {
-            return std::unexpected(fills.error());
+Result<void> Reader::read_parts() {
+    for (auto& part : parts_) {
+        const auto changed = part.map.read();
+        if (!changed) {
+            return std::unexpected(changed.error());
         }
-        if (&generation == &generations_.front()) {
-            note_fills(into.fills, *fills);
-        }
+        // What an ended generation left unanswered is told from all of its counts.
+        stale_ = stale_ || changed->keys || (part.role == Role::ended && changed->counts);
     }
     return {};
 }
 
-Result<Snapshot> Reader::read(Time at) const {
-    Gathered gathered;
-    if (auto read = gather(gathered, &Generation::events, is_event); !read) {
-        return std::unexpected(read.error());
+/// Requests that generations of one role have counted and not seen the end of.
+std::map<Server, std::uint64_t> Reader::left_unanswered(Role role) const {
+    std::vector<Total> totals;
+    for (const auto& part : parts_) {
+        for (std::size_t entry = 0; part.role == role && entry < part.map.size(); entry++) {
+            if (const auto total = part.map.total(entry); part.wanted(total)) {
+                totals.push_back(total);
+            }
+        }
     }
-    if (auto read = gather(gathered, &Generation::requests, is_request); !read) {
+    return never_answered(to_servers(totals));
+}
+
+/// A cell for every entry, all at 0 but for what the ended generations left unanswered.
+void Reader::begin_servers_anew() {
+    servers_.clear();
+    for (const auto& part : parts_) {
+        for (std::size_t entry = 0; entry < part.map.size(); entry++) {
+            if (const auto total = part.map.total(entry); part.wanted(total)) {
+                cell_of(servers_[total.server], total);
+            }
+        }
+    }
+    for (const auto& [server, count] : left_unanswered(Role::ended)) {
+        servers_[server].unanswered[upgraded_reason] += count;
+    }
+    // Only now are the cells told, because a new one moves the others of its server.
+    for (auto& part : parts_) {
+        part.added.assign(part.map.size(), 0);
+        part.cells.assign(part.map.size(), nullptr);
+        for (std::size_t entry = 0; entry < part.map.size(); entry++) {
+            const auto total = part.map.total(entry);
+            part.cells[entry] = part.wanted(total) ? cell_of(servers_[total.server], total) : nullptr;
+        }
+    }
+}
+
+void Reader::add_growth() {
+    for (auto& part : parts_) {
+        const auto counts = part.map.counts();
+        for (std::size_t entry = 0; entry < counts.size(); entry++) {
+            if (auto* const cell = part.cells[entry]) {
+                *cell += counts[entry] - part.added[entry];
+                part.added[entry] = counts[entry];
+            }
+        }
+    }
+}
+
+/// Of the newest generation's maps; one that is read twice is told once.
+std::vector<MapFill> Reader::fills() const {
+    std::vector<MapFill> fills;
+    for (const auto& part : parts_) {
+        if (part.newest && std::ranges::find(fills, part.map.name(), &MapFill::map) == fills.end()) {
+            fills.push_back({.map = part.map.name(), .entries = part.map.size(), .capacity = part.map.capacity()});
+        }
+    }
+    return fills;
+}
+
+Result<Snapshot> Reader::read(Time at) {
+    if (auto read = read_parts(); !read) {
         return std::unexpected(read.error());
     }
     auto places = read_places();
     if (!places) {
         return std::unexpected(places.error());
     }
-    Snapshot snapshot{.at = at,
-                      .kernel_errors = std::move(*places),
-                      .maps = std::move(gathered.fills),
-                      .programs = read_programs(sources_.programs)};
-    const auto lost = never_answered(to_servers(gathered.ended));
-    for (const auto& [server, count] : never_answered(to_servers(gathered.leaving))) {
-        snapshot.leaving += count;
+    if (std::exchange(stale_, false)) {
+        begin_servers_anew();
     }
-    auto& all = gathered.going_on;
-    all.insert(all.end(), gathered.leaving.begin(), gathered.leaving.end());
-    all.insert(all.end(), gathered.ended.begin(), gathered.ended.end());
-    snapshot.servers = to_servers(all);
-    for (const auto& [server, count] : lost) {
-        snapshot.servers[server].unanswered[upgraded_reason] += count;
+    add_growth();
+    Snapshot snapshot{.at = at,
+                      .servers = servers_,
+                      .kernel_errors = std::move(*places),
+                      .maps = fills(),
+                      .programs = read_programs(sources_.programs)};
+    for (const auto& [server, count] : left_unanswered(Role::leaving)) {
+        snapshot.leaving += count;
     }
     if (auto overflow = snapshot.servers.extract(Server{})) {
         snapshot.overflow = std::move(overflow.mapped());

@@ -41,42 +41,55 @@ struct Sources {
     bool operator==(const Sources&) const = default;
 };
 
-/// Reads a snapshot: the sum over all generations of maps, each by its own layout.
+/// Reads a snapshot: the sum over all generations of maps, each by its own layout. From one reading to the next it
+/// keeps the servers, and where the count of each entry belongs in them: an ordinary reading only adds what the counts
+/// grew.
 class Reader {
   public:
     /// Carried maps that cannot be read are left out; `left_out` says which and why.
     explicit Reader(Sources sources);
+    Reader(const Reader&) = delete;
+    Reader& operator=(const Reader&) = delete;
+    Reader(Reader&&) = default;
+    Reader& operator=(Reader&&) = default;
+    ~Reader() = default;
 
     [[nodiscard]] const Sources& sources() const { return sources_; }
     [[nodiscard]] const std::vector<Error>& left_out() const { return left_out_; }
 
     /// Reads all maps once. Totals come before requests, so no answer is seen without its request.
-    [[nodiscard]] Result<Snapshot> read(Time at) const;
+    [[nodiscard]] Result<Snapshot> read(Time at);
 
   private:
-    /// What one reading has brought so far.
-    struct Gathered {
-        std::vector<Total> going_on;
-        std::vector<Total> leaving;  ///< of generations whose programs stay for the answers to requests in flight
-        std::vector<Total> ended;    ///< of generations whose requests in flight no program knows
-        std::vector<MapFill> fills;  ///< of the newest generation's maps
+    /// What becomes of a generation's requests in flight: the newest programs know them; programs that stay for them
+    /// do; no program does.
+    enum class Role : std::uint8_t { going_on, leaving, ended };
+
+    /// One map, and what is wanted of it. A map of both kinds is two parts.
+    struct Part {
+        CountingMap map;
+        bool (*wanted)(const Total&);
+        bool newest = true;  ///< of the generation that counts now
+        Role role = Role::going_on;
+        std::vector<std::uint64_t*> cells{};  ///< by entry, in servers_; null where it is not wanted
+        std::vector<std::uint64_t> added{};   ///< by entry, how much of it is in its cell
     };
 
-    struct Generation {
-        std::vector<CountingMap> events;    ///< what is read first
-        std::vector<CountingMap> requests;  ///< what is read then; a map of both kinds is in both
-        int places = -1;
-        std::vector<Total> Gathered::* totals = &Gathered::going_on;
-    };
-
-    [[nodiscard]] std::expected<Generation, std::string> translated(const CarriedMaps& maps) const;
-    Result<void> gather(Gathered& into, std::vector<CountingMap> Generation::* maps,
-                        bool (*wanted)(const Total&)) const;
+    void add_own();
+    void add_carried(const CarriedMaps& maps);
+    Result<void> read_parts();
+    [[nodiscard]] std::map<Server, std::uint64_t> left_unanswered(Role role) const;
+    void begin_servers_anew();
+    void add_growth();
+    [[nodiscard]] std::vector<MapFill> fills() const;
     [[nodiscard]] Result<std::map<std::string, std::uint64_t>> read_places() const;
 
     Sources sources_;
-    std::vector<Generation> generations_;
+    std::vector<Part> parts_;  ///< in the order of reading
+    std::vector<int> places_;
     std::vector<Error> left_out_;
+    std::map<Server, ServerTotals> servers_;
+    bool stale_ = false;  ///< servers_ have not a cell for every entry
 };
 
 /// Reads once: for those who need no second poll.

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/flat_map.hpp"
 #include "base/time.hpp"
 
 namespace upstat {
@@ -46,14 +47,17 @@ struct Answer {
     auto operator<=>(const Answer&) const = default;
 };
 
+using Answers = FlatMap<Answer, std::uint64_t>;
+using Reasons = std::map<std::string, std::uint64_t>;  ///< most servers have none
+
 /// Totals of one server since the maps were made; they only grow. The reasons are the `reason` labels.
 struct ServerTotals {
     std::uint64_t requests = 0;
     std::uint64_t connects = 0;
-    std::map<Answer, std::uint64_t> answers;
-    std::map<std::string, std::uint64_t> unanswered;
-    std::map<std::string, std::uint64_t> unread;
-    std::map<std::string, std::uint64_t> connect_failures;
+    Answers answers;
+    Reasons unanswered;
+    Reasons unread;
+    Reasons connect_failures;
 
     bool operator==(const ServerTotals&) const = default;
 

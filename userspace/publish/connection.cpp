@@ -34,7 +34,7 @@ bool Connection::wait_for(short events) const {
     }
 }
 
-ssize_t Connection::read(char* to, size_t size) {
+ssize_t Connection::read(char* to, std::size_t size) {
     if (at_ == filled_) {
         if (taken_ >= longest_request || !wait_for(POLLIN)) {
             return -1;
@@ -53,25 +53,16 @@ ssize_t Connection::read(char* to, size_t size) {
     return static_cast<ssize_t>(count);
 }
 
-ssize_t Connection::write(const char* from, size_t size) {
+bool Connection::write(std::string_view text) {
     writing_ = true;
-    while (wait_for(POLLOUT)) {
-        const auto sent = send(fd_.get(), from, size, MSG_NOSIGNAL);
-        if (sent >= 0 || (errno != EINTR && errno != EAGAIN)) {
-            return sent;
+    while (!text.empty() && wait_for(POLLOUT)) {
+        const auto sent = send(fd_.get(), text.data(), text.size(), MSG_NOSIGNAL);
+        if (sent < 0 && errno != EINTR && errno != EAGAIN) {
+            return false;
         }
+        text.remove_prefix(sent < 0 ? 0 : static_cast<std::size_t>(sent));
     }
-    return -1;
-}
-
-void Connection::get_remote_ip_and_port(std::string& ip, int& port) const {
-    ip.clear();
-    port = 0;
-}
-
-void Connection::get_local_ip_and_port(std::string& ip, int& port) const {
-    ip.clear();
-    port = 0;
+    return text.empty();
 }
 
 bool Connection::finish() {

@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <httplib.h>
-
-#ifndef CPPHTTPLIB_OPENSSL_SUPPORT
-#error "cpp-httplib's classes depend on the flags that pkg-config gives for it"
-#endif
+#include <sys/types.h>
 
 #include <array>
 #include <atomic>
 #include <chrono>
-#include <string>
+#include <cstddef>
+#include <string_view>
 
 #include "base/fd.hpp"
 #include "base/time.hpp"
@@ -19,18 +16,15 @@ namespace upstat {
 
 /// One client's connection, for one request. As a whole it may take so long and no longer, and send so much and no
 /// more: a client that drips its request byte by byte does not hold a thread for ever.
-class Connection : public httplib::Stream {
+class Connection {
   public:
     Connection(Fd fd, Millis patience);
 
-    [[nodiscard]] bool is_readable() const override { return true; }
-    [[nodiscard]] bool is_writable() const override { return true; }
-    ssize_t read(char* to, size_t size) override;
-    ssize_t write(const char* from, size_t size) override;
-    void get_remote_ip_and_port(std::string& ip, int& port) const override;
-    void get_local_ip_and_port(std::string& ip, int& port) const override;
-    [[nodiscard]] socket_t socket() const override { return fd_.get(); }
-    using httplib::Stream::write;
+    /// As read(2), but waits until there is something; -1 too when patience is over or the request too long.
+    ssize_t read(char* to, std::size_t size);
+
+    /// False when not all of it could be sent.
+    bool write(std::string_view text);
 
     /// Says that this was all, and waits until the client has taken it. False if the client did not.
     bool finish();

@@ -24,10 +24,10 @@ constexpr std::array<std::uint16_t, 25> usual_codes{200, 201, 204, 206, 301, 302
 
 using Labels = std::initializer_list<std::pair<std::string_view, std::string_view>>;
 
-/// Appends the lines of one page.
+/// Writes the lines of one page.
 class Writer {
   public:
-    explicit Writer(std::size_t expected) { text_.reserve(expected); }
+    explicit Writer(const Sink& sink) : sink_(&sink) { text_.reserve(2 * piece); }
 
     /// Begins a metric; its samples follow until the next one.
     void metric(std::string_view name, std::string_view type, std::string_view help) {
@@ -56,7 +56,7 @@ class Writer {
         }
         text_ += before == '{' ? " " : "} ";
         number(value);
-        text_ += '\n';
+        end_line();
     }
 
     /// A sample of a metric that has no labels.
@@ -66,19 +66,34 @@ class Writer {
     void line(std::string_view beginning, std::string_view middle, std::string_view ending, std::uint64_t value) {
         text_.append(beginning).append(middle).append(ending);
         number(value);
-        text_ += '\n';
+        end_line();
     }
 
-    [[nodiscard]] std::size_t size() const { return text_.size(); }
-    std::string take() { return std::move(text_); }
+    /// Hands over what is left.
+    void finish() {
+        if (!text_.empty() && wanted_) {
+            wanted_ = (*sink_)(text_);
+        }
+        text_.clear();
+    }
 
   private:
+    static constexpr std::size_t piece = std::size_t{1} << 17;
+
+    void end_line() {
+        text_ += '\n';
+        if (text_.size() >= piece) {
+            finish();
+        }
+    }
     void number(double value) { append_number(text_, value); }
     void number(std::integral auto value) {
         std::array<char, 24> digits{};
         text_.append(digits.data(), std::to_chars(digits.data(), digits.data() + digits.size(), value).ptr);
     }
 
+    const Sink* sink_;
+    bool wanted_ = true;
     std::string text_;
     std::string_view name_;
 };
@@ -142,41 +157,55 @@ void each_with_zeros(const auto& counts, auto&& take) {
     }
 }
 
-/// `",method="GET",protocol="http"} `, for every method and protocol.
+constexpr std::size_t protocol_count = static_cast<std::size_t>(Protocol::websocket) + 1;
+
+/// `",method="GET"} ` for every method.
+std::string method_ending(std::size_t method) {
+    return "\"," + label("method", to_string(static_cast<Method>(method))) + "} ";
+}
+
+/// `",method="GET",protocol="http"} ` for every method and protocol.
+std::string series_ending(std::size_t method, std::size_t protocol) {
+    return "\"," + label("method", to_string(static_cast<Method>(method))) + "," +
+           label("protocol", to_string(static_cast<Protocol>(protocol))) + "} ";
+}
+
+/// Most of a page are two metrics, whose lines are put together from ready pieces.
 class Endings {
   public:
     Endings() {
         for (std::size_t method = 0; method < method_count; ++method) {
+            answers_.at(method) = method_ending(method);
             for (std::size_t protocol = 0; protocol < protocol_count; ++protocol) {
-                texts_.at(method).at(protocol) = "\"," + label("method", to_string(static_cast<Method>(method))) + "," +
-                                                 label("protocol", to_string(static_cast<Protocol>(protocol))) + "} ";
+                series_.at(method).at(protocol) = series_ending(method, protocol);
             }
         }
     }
+    [[nodiscard]] std::string_view of(const Answer& answer) const {
+        return answers_.at(static_cast<std::size_t>(answer.method));
+    }
     [[nodiscard]] std::string_view of(const Series& series) const {
-        return texts_.at(static_cast<std::size_t>(series.method)).at(static_cast<std::size_t>(series.protocol));
+        return series_.at(static_cast<std::size_t>(series.method)).at(static_cast<std::size_t>(series.protocol));
     }
 
   private:
-    static constexpr std::size_t protocol_count = static_cast<std::size_t>(Protocol::websocket) + 1;
-    std::array<std::array<std::string, protocol_count>, method_count> texts_;
+    std::array<std::string, method_count> answers_;
+    std::array<std::array<std::string, protocol_count>, method_count> series_;
 };
 
-/// Most of a page is this metric, so its lines are put together from ready pieces.
-void backend_requests(Writer& out, const Counts& counts, Births& births) {
+void backend_requests(Writer& out, const Page& page) {
     out.metric("traefik_backend_requests_total", "counter",
                "Answers of the servers of a Traefik backend, as the kernel saw them.");
     const Endings endings;
-    std::vector<ShownSample> samples;
-    for (const auto& [backend, series] : counts.backends) {
-        samples.clear();
-        each_with_zeros(series,
-                        [&samples](const Series& key, std::uint64_t value) { samples.push_back({key, value}); });
-        births.show(backend, samples);
+    std::size_t next = 0;
+    auto end = page.requests_end.begin();
+    for (const auto& [backend, series] : page.report->counts.backends) {
         const auto beginning = "traefik_backend_requests_total{" + label("backend", backend) + ",code=\"";
-        for (const auto& [key, value] : samples) {
+        for (; next < *end; ++next) {
+            const auto& [key, value] = page.requests[next];
             out.line(beginning, CodeText(key.code).view(), endings.of(key), value);
         }
+        ++end;
     }
 }
 
@@ -198,42 +227,45 @@ void backend_ups(Writer& out, const Catalogue& catalogue) {
 /// A server's totals with its label ready to print.
 struct LabelledServer {
     std::string label;
-    const ServerTotals& totals;
+    const ServerTotals* totals;
 };
 
 void server_counts(Writer& out, const std::vector<LabelledServer>& servers) {
     out.metric("upstat_server_requests_total", "counter", "HTTP/1 requests sent to a server.");
     for (const auto& server : servers) {
-        out.sample(server.label, {}, server.totals.requests);
+        out.sample(server.label, {}, server.totals->requests);
     }
     out.metric("upstat_server_responses_total", "counter", "Answers of a server by status code and request method.");
+    const Endings endings;
     for (const auto& server : servers) {
-        each_with_zeros(server.totals.answers, [&out, &server](const Answer& key, std::uint64_t value) {
-            out.sample(server.label, {{"code", CodeText(key.code).view()}, {"method", to_string(key.method)}}, value);
+        const auto beginning = "upstat_server_responses_total{" + server.label + ",code=\"";
+        each_with_zeros(server.totals->answers, [&](const Answer& key, std::uint64_t value) {
+            out.line(beginning, CodeText(key.code).view(), endings.of(key), value);
         });
     }
     out.metric("upstat_server_outstanding_requests", "gauge",
                "Requests that wait for their answer: requests - responses - unanswered.");
     for (const auto& server : servers) {
-        out.sample(server.label, {}, server.totals.outstanding());
+        out.sample(server.label, {}, server.totals->outstanding());
     }
     out.metric("upstat_server_connects_total", "counter", "Connections made to a server.");
     for (const auto& server : servers) {
-        out.sample(server.label, {}, server.totals.connects);
+        out.sample(server.label, {}, server.totals->connects);
     }
 }
 
-using ByReason = std::map<std::string, std::uint64_t>;
-
-void by_reason(Writer& out, const std::vector<LabelledServer>& servers, ByReason ServerTotals::* counts,
+/// The counts by reason, and 0 for every reason that can appear.
+void by_reason(Writer& out, const std::vector<LabelledServer>& servers, Reasons ServerTotals::* counts,
                const std::vector<std::string>& reasons) {
     for (const auto& server : servers) {
-        auto all = server.totals.*counts;
-        for (const auto& reason : reasons) {
-            all.try_emplace(reason, 0);
-        }
-        for (const auto& [reason, count] : all) {
+        const auto& counted = server.totals->*counts;
+        for (const auto& [reason, count] : counted) {
             out.sample(server.label, {{"reason", reason}}, count);
+        }
+        for (const auto& reason : reasons) {
+            if (!counted.contains(reason)) {
+                out.sample(server.label, {{"reason", reason}}, 0);
+            }
         }
     }
 }
@@ -250,17 +282,17 @@ void server_failures(Writer& out, const std::vector<LabelledServer>& servers) {
 
 void servers(Writer& out, const Report& report) {
     std::vector<LabelledServer> labelled;
-    labelled.reserve(report.servers.size());
-    for (const auto& [name, totals] : report.servers) {
-        labelled.push_back({label("server", name), totals});
-    }
+    labelled.reserve(report.servers.servers.size() + 2);
+    each_server(report, [&labelled](const std::string& name, const ServerTotals& totals) {
+        labelled.push_back({label("server", name), &totals});
+    });
     server_counts(out, labelled);
     server_failures(out, labelled);
 }
 
 void backend_servers(Writer& out, const Report& report) {
     out.metric("upstat_backend_server_info", "gauge", "1 for each server that Traefik lists for a backend.");
-    for (const auto& [name, backend] : report.catalogue.backends) {
+    for (const auto& [name, backend] : report.catalogue->backends) {
         std::set<Server> listed;  // two urls may stand for one server
         for (const auto& entry : backend.listed) {
             listed.insert(entry.servers.begin(), entry.servers.end());
@@ -381,7 +413,7 @@ void Births::restore(const Counts& counts) {
     }
 }
 
-void Births::show(const std::string& backend, std::vector<ShownSample>& samples) {
+void Births::show(const std::string& backend, std::span<ShownSample> samples) {
     auto& shown = backends_[backend];
     const bool unbroken = shown.last_page + 1 == page_;
     auto known = shown.entries.begin();
@@ -419,23 +451,61 @@ void Births::served(std::uint64_t page) {
     }
 }
 
-Page render(const Report& report, Births& births) {
-    constexpr std::size_t bytes_per_backend = 8192;
-    Writer out(bytes_per_backend * (report.counts.backends.size() + report.servers.size() + 1));
-    Page page;
-    page.number = births.next_page();
-    backend_requests(out, report.counts, births);
-    backend_ups(out, report.catalogue);
+Page render(std::shared_ptr<const Report> report, Births& births) {
+    Page page{.number = births.next_page(), .report = std::move(report)};
+    for (const auto& [backend, series] : page.report->counts.backends) {
+        const auto begin = page.requests.size();
+        each_with_zeros(series,
+                        [&page](const Series& key, std::uint64_t value) { page.requests.push_back({key, value}); });
+        births.show(backend, std::span(page.requests).subspan(begin));
+        page.requests_end.push_back(page.requests.size());
+    }
+    return page;
+}
+
+namespace {
+
+void write_lasting(Writer& out, const Page& page) {
+    const auto& report = *page.report;
+    backend_requests(out, page);
+    backend_ups(out, *report.catalogue);
     servers(out, report);
     backend_servers(out, report);
     judgement(out, report);
     work(out, report);
     kernel(out, report);
     build(out, report);
-    page.push_size = out.size();
-    process(out, report.process);
-    page.text = out.take();
-    return page;
+}
+
+Sink append_to(std::string& text) {
+    return [&text](std::string_view piece) {
+        text += piece;
+        return true;
+    };
+}
+
+}  // namespace
+
+void write_page(const Page& page, const Sink& sink) {
+    Writer out(sink);
+    write_lasting(out, page);
+    process(out, page.report->process);
+    out.finish();
+}
+
+std::string page_text(const Page& page) {
+    std::string text;
+    write_page(page, append_to(text));
+    return text;
+}
+
+std::string pushed_text(const Page& page) {
+    std::string text;
+    const auto sink = append_to(text);
+    Writer out(sink);
+    write_lasting(out, page);
+    out.finish();
+    return text;
 }
 
 }  // namespace upstat

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
+#include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -31,7 +35,7 @@ class Births {
     std::uint64_t next_page() { return ++page_; }
 
     /// Sets to 0 what is not born yet. `samples` are all of this backend on this page, in the order of their series.
-    void show(const std::string& backend, std::vector<ShownSample>& samples);
+    void show(const std::string& backend, std::span<ShownSample> samples);
 
     /// This page was delivered to a scraper or a Pushgateway: what it showed at 0 is born.
     void served(std::uint64_t page);
@@ -51,17 +55,25 @@ class Births {
     std::vector<Entry> next_;  ///< kept for its memory
 };
 
-/// One rendered page.
+/// One page: what it shows is settled, its text is written when somebody asks for it.
 struct Page {
     std::uint64_t number = 0;  ///< for Births::served
-    std::string text;          ///< what /metrics gives
-    std::size_t push_size = 0;
-
-    /// What a Pushgateway gets: the page without the process_* of this process, which the gateway has of its own.
-    [[nodiscard]] std::string_view pushed() const { return std::string_view(text).substr(0, push_size); }
+    std::shared_ptr<const Report> report = std::make_shared<const Report>();
+    std::vector<ShownSample> requests{};      ///< of all backends, one after another
+    std::vector<std::size_t> requests_end{};  ///< by backend, in the order of the report's
 };
 
-/// The Prometheus text format 0.0.4 of the whole report. `births` remembers what this page shows.
-Page render(const Report& report, Births& births);
+/// The page of a report. `births` remembers what it shows.
+Page render(std::shared_ptr<const Report> report, Births& births);
+
+/// Takes a page's text piece by piece; false when it wants no more.
+using Sink = std::function<bool(std::string_view piece)>;
+
+/// The Prometheus text format 0.0.4 of the whole page, which nobody has to hold in memory: some are 60 MB.
+void write_page(const Page& page, const Sink& sink);
+std::string page_text(const Page& page);
+
+/// What a Pushgateway gets: the page without the process_* of this process, which the gateway has of its own.
+std::string pushed_text(const Page& page);
 
 }  // namespace upstat

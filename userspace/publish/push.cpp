@@ -56,12 +56,12 @@ Result<std::string> group_url(const PushTarget& target) {
                          "/metrics" + path_part("job", target.job) + path_part("instance", target.instance));
 }
 
-HttpRequest push_request(const PushTarget& target, const std::string& group, std::string_view page) {
+HttpRequest push_request(const PushTarget& target, const std::string& group, std::string page) {
     HttpRequest request;
     request.method = "PUT";
     request.url = group;
     request.headers = {"Content-Type: " + std::string(exposition_content_type)};
-    request.body = page;
+    request.body = std::move(page);
     request.timeout = std::min(target.timeout, target.interval);
     return request;
 }

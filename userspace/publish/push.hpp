@@ -25,8 +25,8 @@ struct PushTarget {
 /// The URL of the group: URL/metrics/job/JOB/instance/INSTANCE. An error of kind usage if the gateway's URL is none.
 Result<std::string> group_url(const PushTarget& target);
 
-/// The PUT that replaces the group by this page (Page::pushed()). `group` is what group_url gave.
-HttpRequest push_request(const PushTarget& target, const std::string& group, std::string_view page);
+/// The PUT that replaces the group by this page (pushed_text()). `group` is what group_url gave.
+HttpRequest push_request(const PushTarget& target, const std::string& group, std::string page);
 
 /// The DELETE that takes the group away, for a clean exit; it takes at most `patience`.
 HttpRequest delete_request(const std::string& group, Millis patience);

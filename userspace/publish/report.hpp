@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "attribute/counts.hpp"
+#include "attribute/ledger.hpp"
 #include "base/time.hpp"
 #include "judge/alert.hpp"
 #include "measure/ratio.hpp"
@@ -49,8 +50,9 @@ struct Report {
     std::vector<TraefikReport> traefiks;
 
     Counts counts;
-    std::map<std::string, ServerTotals> servers;  ///< by the `server` label; "unmapped" is one of them
-    Catalogue catalogue;
+    ServerView servers;
+    ServerTotals overflow;  ///< shown as a server of this name once there is anything
+    SharedCatalogue catalogue = std::make_shared<const Catalogue>();
     Ratios ratios;  ///< of the built-in rule
     Alerts alerts;
     std::vector<Rule> rules;
@@ -68,5 +70,16 @@ struct Report {
     bool config_reloaded = true;  ///< the last reading of the configuration went well
     ProcessStats process;
 };
+
+/// Calls `take(label, totals)` for every series of the `server` label.
+void each_server(const Report& report, auto&& take) {
+    for (const auto& [server, totals] : report.servers.servers) {
+        take(to_string(server), totals);
+    }
+    take(std::string("unmapped"), report.servers.unmapped);
+    if (report.overflow != ServerTotals{}) {
+        take(std::string("overflow"), report.overflow);
+    }
+}
 
 }  // namespace upstat

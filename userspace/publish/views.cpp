@@ -91,7 +91,7 @@ json backend(const Report& report, const std::string& name, const SeriesCounts& 
                 {"alerts", json::object()},
                 {"provider", ""},
                 {"listed", json::array()}};
-    if (const auto found = report.catalogue.backends.find(name); found != report.catalogue.backends.end()) {
+    if (const auto found = report.catalogue->backends.find(name); found != report.catalogue->backends.end()) {
         out["provider"] = found->second.provider;
         for (const auto& entry : found->second.listed) {
             out["listed"].push_back(listed(entry));
@@ -217,9 +217,9 @@ std::string backends_json(const Report& report) {
             (*found)["alerts"][one.rule] = to_string(one.state);
         }
     }
-    for (const auto& [label, totals] : report.servers) {
+    each_server(report, [&out](const std::string& label, const ServerTotals& totals) {
         out["servers"][label] = server(totals);
-    }
+    });
     return dump(out);
 }
 

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <condition_variable>
@@ -21,7 +22,9 @@
 #include <utility>
 
 #include "publish/connection.hpp"
+#include "publish/gzip.hpp"
 #include "publish/listen.hpp"
+#include "publish/request.hpp"
 #include "publish/views.hpp"
 
 namespace upstat {
@@ -31,20 +34,15 @@ namespace {
 /// What the threads serve: swapped as a whole, never changed.
 class Shelf {
   public:
-    struct Content {
-        std::shared_ptr<const Report> report = std::make_shared<const Report>();
-        std::shared_ptr<const Page> metrics = std::make_shared<const Page>();
-    };
-
     Shelf(std::function<Time()> now, Millis bound) : now_(std::move(now)), bound_(bound), heartbeat_(now_()) {}
 
-    void put(Content content) {
+    void put(std::shared_ptr<const Page> page) {
         const std::lock_guard lock(mutex_);
-        std::swap(content_, content);
+        std::swap(page_, page);
     }
-    [[nodiscard]] Content get() const {
+    [[nodiscard]] std::shared_ptr<const Page> get() const {
         const std::lock_guard lock(mutex_);
-        return content_;
+        return page_;
     }
     void heartbeat(Time now) { heartbeat_ = now; }
 
@@ -67,73 +65,119 @@ class Shelf {
     const Millis bound_;
     std::atomic<Time> heartbeat_;
     mutable std::mutex mutex_;
-    Content content_;
+    std::shared_ptr<const Page> page_ = std::make_shared<const Page>();
     std::uint64_t served_ = 0;
 };
 
-/// Answers one thread's requests. cpp-httplib speaks HTTP; sockets and threads are ours, because its own know no bound
-/// on the whole of a request.
-class Answerer : public httplib::Server {
-  public:
-    explicit Answerer(Shelf& shelf) : shelf_(shelf) {
-        Get("/metrics",
-            [this](const httplib::Request& request, httplib::Response& response) { metrics(request, response); });
-        Get("/-/healthy",
-            [this](const httplib::Request& /*request*/, httplib::Response& response) { healthy(response); });
-        Get("/-/ready", [this](const httplib::Request& /*request*/, httplib::Response& response) { ready(response); });
-        view("/", "text/html; charset=utf-8", index_html);
-        view("/api/v1/status", "application/json", status_json);
-        view("/api/v1/alerts", "application/json", alerts_json);
-        view("/api/v1/backends", "application/json", backends_json);
-    }
+constexpr auto plain_text = "text/plain; charset=utf-8";
 
-    void answer(Connection& connection) {
-        page_ = 0;
-        bool closed = false;
-        try {
-            // Ranges are ignored: a few bytes of them could ask for gigabytes.
-            const auto whole = [](httplib::Request& request) { request.ranges.clear(); };
-            const bool sent = process_request(connection, true, closed, whole);
-            if (connection.finish() && sent && page_ != 0) {
-                shelf_.served(page_);
+/// Answers the one request of a connection.
+class Answerer {
+  public:
+    Answerer(Shelf& shelf, Connection& connection) : shelf_(shelf), connection_(connection) {}
+
+    void answer() {
+        const auto request = read_request(connection_);
+        if (!request) {
+            request_.method = "GET";
+            if (request.error() != 0) {
+                send(request.error(), plain_text, "");
             }
-        } catch (const std::exception& failure) {
-            spdlog::debug("a request to the web server could not be read: {}", failure.what());
+            connection_.finish();
+            return;
+        }
+        request_ = *request;
+        const auto page = shelf_.get();
+        const bool sent = route(page);
+        if (connection_.finish() && sent && request_.path == "/metrics" && request_.method == "GET") {
+            shelf_.served(page->number);
         }
     }
 
   private:
-    void view(const std::string& path, const char* type, std::string (*render)(const Report&)) {
-        Get(path, [this, type, render](const httplib::Request& /*request*/, httplib::Response& response) {
-            response.set_content(render(*shelf_.get().report), type);
-        });
-    }
+    using View = std::string (*)(const Report&);
+    struct Route {
+        std::string_view path;
+        const char* type;
+        View view;
+    };
+    static constexpr std::array<Route, 4> views{{{"/", "text/html; charset=utf-8", index_html},
+                                                 {"/api/v1/status", "application/json", status_json},
+                                                 {"/api/v1/alerts", "application/json", alerts_json},
+                                                 {"/api/v1/backends", "application/json", backends_json}}};
 
-    void metrics(const httplib::Request& request, httplib::Response& response) {
-        const auto page = shelf_.get().metrics;
-        response.set_content(page->text, std::string(exposition_content_type));
-        page_ = request.method == "GET" ? page->number : 0;
-    }
-
-    void healthy(httplib::Response& response) const {
-        if (const auto silence = shelf_.silence()) {
-            response.status = 503;
-            response.set_content(fmt::format("the agent's loop was last seen {} ms ago\n", silence->count()),
-                                 "text/plain; charset=utf-8");
-            return;
+    bool route(const std::shared_ptr<const Page>& page) {
+        if (request_.method != "GET" && request_.method != "HEAD") {
+            return send(404, plain_text, "");
         }
-        response.set_content("healthy\n", "text/plain; charset=utf-8");
+        if (request_.path == "/metrics") {
+            return metrics(*page);
+        }
+        if (request_.path == "/-/healthy") {
+            const auto silence = shelf_.silence();
+            return silence ? send(503, plain_text,
+                                  fmt::format("the agent's loop was last seen {} ms ago\n", silence->count()))
+                           : send(200, plain_text, "healthy\n");
+        }
+        const auto& report = *page->report;
+        if (request_.path == "/-/ready") {
+            return report.not_ready.empty() ? send(200, plain_text, "ready\n")
+                                            : send(503, plain_text, "not ready: " + report.not_ready + "\n");
+        }
+        const auto* const found = std::ranges::find(views, request_.path, &Route::path);
+        return found == views.end() ? send(404, plain_text, "") : send(200, found->type, found->view(report));
     }
 
-    void ready(httplib::Response& response) const {
-        const auto report = shelf_.get().report;
-        response.status = report->not_ready.empty() ? 200 : 503;
-        response.set_content(report->not_ready.empty() ? "ready\n" : "not ready: " + report->not_ready + "\n",
-                             "text/plain; charset=utf-8");
+    /// The page as it is written, in chunks, where the client takes it so: no page is ever whole in memory then.
+    bool metrics(const Page& page) {
+        if (request_.gzip) {
+            Gzip gzip;
+            write_page(page, [&gzip](std::string_view piece) {
+                gzip.add(piece);
+                return true;
+            });
+            return send_packed(200, exposition_content_type, gzip.finish());
+        }
+        if (!request_.chunks) {
+            return send(200, exposition_content_type, page_text(page));
+        }
+        bool good = send_head(200, exposition_content_type, "Transfer-Encoding: chunked\r\n");
+        if (request_.method == "HEAD") {
+            return good;
+        }
+        std::string chunk;
+        write_page(page, [&](std::string_view piece) {
+            chunk = fmt::format("{:x}\r\n", piece.size());
+            chunk.append(piece).append("\r\n");
+            good = good && connection_.write(chunk);
+            return good;
+        });
+        return good && connection_.write("0\r\n\r\n");
+    }
+
+    bool send(int status, std::string_view type, const std::string& body) {
+        if (request_.gzip && !body.empty()) {
+            Gzip gzip;
+            gzip.add(body);
+            return send_packed(status, type, gzip.finish());
+        }
+        return send_body(status, type, body, "");
+    }
+    bool send_packed(int status, std::string_view type, const std::string& packed) {
+        return send_body(status, type, packed, "Content-Encoding: gzip\r\n");
+    }
+    bool send_body(int status, std::string_view type, const std::string& body, std::string_view more) {
+        return send_head(status, type, fmt::format("{}Content-Length: {}\r\n", more, body.size())) &&
+               (request_.method == "HEAD" || connection_.write(body));
+    }
+    bool send_head(int status, std::string_view type, std::string_view more) {
+        return connection_.write(fmt::format("HTTP/1.1 {} {}\r\nContent-Type: {}\r\nConnection: close\r\n{}\r\n",
+                                             status, reason_phrase(status), type, more));
     }
 
     Shelf& shelf_;
-    std::uint64_t page_ = 0;  ///< of the /metrics page in this answer
+    Connection& connection_;
+    WebRequest request_;
 };
 
 /// Signals are for the loop's thread: while this lives, new threads start with all of them blocked.
@@ -245,8 +289,15 @@ class Web::Impl {
         return true;
     }
 
+    void answer(Connection& connection) {
+        try {
+            Answerer(shelf, connection).answer();
+        } catch (const std::exception& failure) {
+            spdlog::error("a request to the web server could not be answered: {}", failure.what());
+        }
+    }
+
     void work() {
-        Answerer answerer(shelf);
         std::unique_lock lock(mutex_);
         while (true) {
             changed_.wait(lock, [this] { return stopping_ || !waiting_.empty(); });
@@ -257,7 +308,7 @@ class Web::Impl {
             waiting_.pop_front();
             active_.insert(&connection);
             lock.unlock();
-            answerer.answer(connection);
+            answer(connection);
             lock.lock();
             active_.erase(&connection);
         }
@@ -299,8 +350,8 @@ const std::vector<std::string>& Web::addresses() const {
     return impl_->addresses;
 }
 
-void Web::publish(std::shared_ptr<const Report> report, std::shared_ptr<const Page> metrics) {
-    impl_->shelf.put({.report = std::move(report), .metrics = std::move(metrics)});
+void Web::publish(std::shared_ptr<const Page> page) {
+    impl_->shelf.put(std::move(page));
 }
 
 void Web::heartbeat(Time now) {

@@ -36,8 +36,8 @@ class Web {
     /// The addresses as bound, in the order of the options: "127.0.0.1:9479".
     [[nodiscard]] const std::vector<std::string>& addresses() const;
 
-    /// From now on these are served. Neither may change any more.
-    void publish(std::shared_ptr<const Report> report, std::shared_ptr<const Page> metrics);
+    /// From now on this and its report are served.
+    void publish(std::shared_ptr<const Page> page);
 
     /// The loop lives.
     void heartbeat(Time now);

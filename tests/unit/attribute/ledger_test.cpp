@@ -31,7 +31,7 @@ Server server(std::uint16_t number) {
     return parse_server("10.0.0.1", number).value();
 }
 
-ServerTotals answered(std::map<Answer, std::uint64_t> answers) {
+ServerTotals answered(Answers answers) {
     ServerTotals totals{.requests = 0,
                         .connects = 0,
                         .answers = std::move(answers),
@@ -54,7 +54,7 @@ Snapshot poll(std::int64_t seconds, std::map<Server, ServerTotals> servers) {
 }
 
 /// backend -> its servers
-Catalogue listing(const std::map<std::string, std::set<std::uint16_t>>& backends) {
+SharedCatalogue listing(const std::map<std::string, std::set<std::uint16_t>>& backends) {
     Catalogue catalogue;
     for (const auto& [name, servers] : backends) {
         auto& backend = catalogue.backends[name];
@@ -63,8 +63,10 @@ Catalogue listing(const std::map<std::string, std::set<std::uint16_t>>& backends
             backend.listed.push_back({.url = "http://" + text, .up = true, .servers = {server(number)}});
         }
     }
-    return catalogue;
+    return std::make_shared<const Catalogue>(std::move(catalogue));
 }
+
+const SharedCatalogue nobody = listing({});
 
 std::uint64_t sum(const SeriesCounts& counts) {
     return std::accumulate(counts.begin(), counts.end(), std::uint64_t{0},
@@ -134,7 +136,7 @@ TEST(Ledger, TrafficBeforeTheFirstListingIsTheFirstOwners) {
 TEST(Ledger, ABackendLeavesAndComesBackWithItsCounters) {
     Ledger ledger;
     ledger.absorb(poll(1, {{server(1), answered(5)}}), listing({{"a", {1}}}));
-    EXPECT_THAT(ledger.absorb(poll(2, {{server(1), answered(6)}}), {}).backends, IsEmpty());
+    EXPECT_THAT(ledger.absorb(poll(2, {{server(1), answered(6)}}), nobody).backends, IsEmpty());
     EXPECT_THAT(sums(ledger.absorb(poll(3, {{server(1), answered(7)}}), listing({{"a", {1}}}))),
                 ElementsAre(Pair("a", 7)));
 }
@@ -167,6 +169,25 @@ TEST(Ledger, ASeriesThatOnePollMissesIsNotCountedTwice) {
     EXPECT_THAT(sums(ledger.absorb(poll(3, {{server(1), answered(11)}}), catalogue)), ElementsAre(Pair("a", 11)));
 }
 
+TEST(Ledger, ARecordTellsWhatGrewAndNothingElse) {
+    Ledger ledger;
+    const auto catalogue = listing({{"a", {1, 2}}});
+    ledger.absorb(poll(1, {{server(1), answered({{ok, 10}, {missing, 1}})}, {server(2), answered(4)}}), catalogue);
+    EXPECT_EQ(
+        ledger.record(poll(2, {{server(1), answered({{ok, 12}, {missing, 1}})}, {server(2), answered(4)}}), *catalogue),
+        R"("at":2000,"grown":["10.0.0.1:1",13,[200,1,12]],"strangers":{})");
+    EXPECT_EQ(ledger.record(poll(2, {{server(2), answered(4)}}), *catalogue), R"("at":2000,"grown":[],"strangers":{})");
+}
+
+TEST(Ledger, ThereIsNoRecordOfAnotherCatalogueOrOfNewMaps) {
+    Ledger ledger;
+    const auto catalogue = listing({{"a", {1}}});
+    ledger.absorb(poll(1, {{server(1), answered(10)}}), catalogue);
+    EXPECT_FALSE(ledger.record(poll(2, {{server(1), answered(11)}}), *listing({{"a", {1, 2}}})));
+    EXPECT_FALSE(ledger.record(poll(2, {{server(1), answered(9)}}), *catalogue));
+    EXPECT_TRUE(ledger.record(poll(2, {{server(1), answered(11)}}), *listing({{"a", {1}}})));
+}
+
 // --- the server-level series ---
 
 TEST(Ledger, ListedServersAreShownAsThemselvesAlsoWithoutTraffic) {
@@ -175,13 +196,13 @@ TEST(Ledger, ListedServersAreShownAsThemselvesAlsoWithoutTraffic) {
     ledger.absorb(snapshot, listing({{"a", {1, 2}}}));
     EXPECT_THAT(ledger.view(snapshot).servers,
                 ElementsAre(Pair(server(1), answered(5)), Pair(server(2), ServerTotals{})));
-    ledger.absorb(snapshot, {});
+    ledger.absorb(snapshot, nobody);
     EXPECT_THAT(ledger.view(snapshot).servers, ElementsAre(Key(server(1))));  // once listed is enough
 }
 
 TEST(Ledger, AnUnknownServerIsHeldBackForAMinuteAndThenUnmapped) {
     Ledger ledger;
-    const auto show = [&](std::int64_t seconds, std::uint64_t count, const Catalogue& catalogue = {}) {
+    const auto show = [&](std::int64_t seconds, std::uint64_t count, const SharedCatalogue& catalogue = nobody) {
         const auto snapshot = poll(seconds, {{server(1), answered(count)}});
         ledger.absorb(snapshot, catalogue);
         return ledger.view(snapshot);
@@ -199,7 +220,7 @@ TEST(Ledger, AnUnknownServerIsHeldBackForAMinuteAndThenUnmapped) {
 
 TEST(Ledger, AnOrdinaryNewServerIsWhole) {
     Ledger ledger;
-    ledger.absorb(poll(0, {{server(1), answered(5)}}), {});
+    ledger.absorb(poll(0, {{server(1), answered(5)}}), nobody);
     const auto snapshot = poll(55, {{server(1), answered(8)}});
     ledger.absorb(snapshot, listing({{"a", {1}}}));
     EXPECT_THAT(ledger.view(snapshot).servers, ElementsAre(Pair(server(1), answered(8))));
@@ -210,8 +231,8 @@ TEST(Ledger, ARequestThatWaitsWhileItsServerIsFirstListedIsOutstandingOnce) {
     Ledger ledger;
     auto totals = answered(5);
     totals.requests = 6;
-    ledger.absorb(poll(0, {{server(1), totals}}), {});
-    ledger.absorb(poll(60, {{server(1), totals}}), {});
+    ledger.absorb(poll(0, {{server(1), totals}}), nobody);
+    ledger.absorb(poll(60, {{server(1), totals}}), nobody);
     auto snapshot = poll(65, {{server(1), totals}});
     ledger.absorb(snapshot, listing({{"a", {1}}}));
     EXPECT_EQ(ledger.view(snapshot).unmapped.outstanding(), 0);
@@ -223,10 +244,10 @@ TEST(Ledger, ARequestThatWaitsWhileItsServerIsFirstListedIsOutstandingOnce) {
 
 TEST(Ledger, UnmappedNeverGoesBackWithTheMaps) {
     Ledger ledger;
-    ledger.absorb(poll(0, {{server(1), answered(5)}}), {});
-    ledger.absorb(poll(60, {{server(1), answered(5)}}), {});
+    ledger.absorb(poll(0, {{server(1), answered(5)}}), nobody);
+    ledger.absorb(poll(60, {{server(1), answered(5)}}), nobody);
     const auto snapshot = poll(65, {{server(1), answered(2)}});
-    ledger.absorb(snapshot, {});
+    ledger.absorb(snapshot, nobody);
     EXPECT_EQ(ledger.view(snapshot).unmapped, answered(7));
 }
 
@@ -257,7 +278,7 @@ class Life {
     }
 
     [[nodiscard]] Snapshot snapshot() const { return poll(seconds_, totals_); }
-    [[nodiscard]] const Catalogue& catalogue() const { return catalogue_; }
+    [[nodiscard]] const SharedCatalogue& catalogue() const { return catalogue_; }
     [[nodiscard]] const std::set<Server>& ever_listed() const { return ever_listed_; }
 
     int pick(int low, int high) { return std::uniform_int_distribution(low, high)(random_); }
@@ -279,7 +300,7 @@ class Life {
     std::mt19937 random_;
     std::int64_t seconds_ = 1000;
     std::map<Server, ServerTotals> totals_;
-    Catalogue catalogue_ = listing({{"a", {}}, {"b", {}}, {"c", {}}});
+    SharedCatalogue catalogue_ = listing({{"a", {}}, {"b", {}}, {"c", {}}});
     std::set<Server> ever_listed_;
 };
 
@@ -304,9 +325,29 @@ SeriesCounts all_backends(const Counts& counts) {
             all[key] += count;
         }
     }
-    std::erase_if(all, [](const auto& entry) { return entry.second == 0; });
+    erase_if(all, [](const auto& entry) { return entry.second == 0; });
     return all;
 }
+
+/// One that is only told what each poll changes, and saved and restored where that does not do.
+class Follower {
+  public:
+    void follow(const Ledger& leader, const Snapshot& snapshot, const SharedCatalogue& catalogue) {
+        if (const auto record = leader.record(snapshot, *catalogue)) {
+            ledger_.absorb_record(nlohmann::json::parse("{" + *record + "}"));
+            ++records;
+        } else {
+            ledger_ = Ledger::from_json(ledger_.to_json()).value();
+            ledger_.absorb(snapshot, catalogue);
+        }
+    }
+    [[nodiscard]] const Ledger& ledger() const { return ledger_; }
+
+    int records = 0;
+
+  private:
+    Ledger ledger_;
+};
 
 void expect_grown(const ServerTotals& before, const ServerTotals& after) {
     EXPECT_LE(before.requests, after.requests);
@@ -322,11 +363,14 @@ TEST(LedgerProperty, NothingIsLostOrCountedTwiceAndARestartChangesNothing) {
         Life life(seed);
         Ledger ledger;
         Ledger restarted;
+        Follower follower;
         ServerView before;
         for (int step = 0; step < 40; ++step) {
             life.step();
             const auto snapshot = life.snapshot();
+            follower.follow(ledger, snapshot, life.catalogue());
             const auto counts = ledger.absorb(snapshot, life.catalogue());
+            ASSERT_EQ(follower.ledger(), ledger) << "step " << step;
             ASSERT_EQ(all_backends(counts), series_of_ever_listed(life, snapshot)) << "step " << step;
 
             ASSERT_EQ(restarted.absorb(snapshot, life.catalogue()).backends, counts.backends);
@@ -350,6 +394,7 @@ TEST(LedgerProperty, NothingIsLostOrCountedTwiceAndARestartChangesNothing) {
             EXPECT_EQ(view.unmapped.outstanding(), 0);
             before = view;
         }
+        EXPECT_GT(follower.records, 0);
     }
 }
 
@@ -358,7 +403,7 @@ TEST(LedgerProperty, APollMoreOrLessChangesNothing) {
         Life life(seed);
         Ledger often;
         Ledger seldom;
-        Catalogue catalogue = listing({{"a", {1, 2, 3, 4, 5, 6}}, {"b", {7, 8, 9, 10, 11, 12}}});
+        const SharedCatalogue catalogue = listing({{"a", {1, 2, 3, 4, 5, 6}}, {"b", {7, 8, 9, 10, 11, 12}}});
         Counts last;
         for (int step = 0; step < 30; ++step) {
             life.step();

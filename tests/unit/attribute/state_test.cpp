@@ -23,6 +23,10 @@ Catalogue catalogue() {
     return one;
 }
 
+SharedCatalogue shared(Catalogue one) {
+    return std::make_shared<const Catalogue>(std::move(one));
+}
+
 Snapshot snapshot(std::uint64_t count) {
     Snapshot one;
     one.at = at(100);
@@ -40,9 +44,9 @@ Snapshot snapshot(std::uint64_t count) {
 Ledger used() {
     Ledger ledger;
     auto early = snapshot(5);
-    ledger.absorb(early, catalogue());
+    ledger.absorb(early, shared(catalogue()));
     early.at += std::chrono::minutes(2);
-    ledger.absorb(early, catalogue());
+    ledger.absorb(early, shared(catalogue()));
     return ledger;
 }
 
@@ -70,16 +74,120 @@ TEST_F(State, ComesBackAsItWas) {
     const auto now = restored();
     EXPECT_EQ(now.note, "");
     EXPECT_EQ(now.saved.ledger, used());
-    EXPECT_EQ(now.saved.ledger.catalogue(), catalogue());
+    EXPECT_EQ(*now.saved.ledger.catalogue(), catalogue());
     EXPECT_EQ(now.saved.window, nlohmann::json({{"samples", {1, 2}}}));
     EXPECT_EQ(now.saved.alerts, nlohmann::json({"firing"}));
     EXPECT_FALSE(std::filesystem::exists(directory_.path() / "state/state.json.new"));
 }
 
+// --- the lines of single polls ---
+
+class StateLines : public State {
+  protected:
+    StateLines() {
+        early_.at = at(300);
+        ledger_ = used();
+        EXPECT_TRUE(lines_.save(ledger_, {{"samples", {1, 2}}}, {"firing"}));
+    }
+    /// One more poll, in which the servers have `count` answers.
+    Result<bool> poll(std::uint64_t count, const nlohmann::json& alerts = {"pending"}) {
+        auto now = snapshot(count);
+        now.at = early_.at += std::chrono::seconds(5);
+        const auto record = ledger_.record(now, *ledger_.catalogue());
+        EXPECT_TRUE(record);
+        counts_.push_back(ledger_.absorb(now, ledger_.catalogue()));
+        return lines_.append(*record, alerts);
+    }
+    void expect_all_back() const {
+        const auto now = restored();
+        EXPECT_EQ(now.note, "");
+        EXPECT_EQ(now.saved.ledger, ledger_);
+        EXPECT_EQ(now.saved.window, nlohmann::json({{"samples", {1, 2}}}));
+        ASSERT_EQ(now.saved.since.size(), counts_.size());
+        for (std::size_t i = 0; i < counts_.size(); ++i) {
+            EXPECT_EQ(now.saved.since[i].at, counts_[i].at);
+            EXPECT_EQ(now.saved.since[i].backends, counts_[i].backends);
+        }
+    }
+
+    Snapshot early_;
+    Ledger ledger_;
+    std::vector<Counts> counts_;
+    StateFile lines_{directory_.path() / "state", "boot-1"};
+};
+
+TEST_F(StateLines, ComeBack) {
+    EXPECT_TRUE(poll(6).value());
+    EXPECT_TRUE(poll(9, {"firing"}).value());
+    expect_all_back();
+    EXPECT_EQ(restored().saved.alerts, nlohmann::json({"firing"}));
+}
+
+TEST_F(StateLines, OneThatIsCutShortWasToldToNobody) {
+    EXPECT_TRUE(poll(6).value());
+    const auto one = text();
+    const auto before = ledger_;
+    EXPECT_TRUE(poll(9).value());
+    const auto both = text();
+    for (auto length = one.size(); length < both.size(); ++length) {
+        write(both.substr(0, length));
+        const auto now = restored();
+        ASSERT_EQ(now.note, "") << length;
+        ASSERT_EQ(now.saved.ledger, before) << length;
+        ASSERT_EQ(now.saved.since.size(), 1U);
+    }
+    write(one + std::string(100, '\0'));
+    EXPECT_EQ(restored().saved.ledger, before);
+}
+
+TEST_F(StateLines, ABrokenOneEndsThemAndIsSaid) {
+    const auto whole = text();
+    const auto before = ledger_;
+    EXPECT_TRUE(poll(6).value());
+    EXPECT_TRUE(poll(9).value());
+    auto broken = text();
+    broken[whole.size() + 5] = '}';
+    write(broken);
+    const auto now = restored();
+    EXPECT_THAT(now.note, HasSubstr("a poll in the saved state is broken"));
+    EXPECT_EQ(now.saved.ledger, before);
+    EXPECT_TRUE(now.saved.since.empty());
+}
+
+TEST_F(StateLines, OfAnotherEpochCountToo) {
+    EXPECT_TRUE(poll(9).value());
+    auto now = restored("boot-2");
+    EXPECT_THAT(now.note, HasSubstr("made anew"));
+    const auto counts = now.saved.ledger.absorb(snapshot(2), shared(catalogue()));
+    EXPECT_EQ(counts.backends.at("shop@file").at({.code = 200, .method = Method::get, .protocol = Protocol::http}),
+              11U);
+}
+
+TEST_F(StateLines, AreOnlyAppendedToWhatIsThere) {
+    EXPECT_FALSE(StateFile(directory_.path() / "state", "boot-1").append("", {}).value()) << "it has not saved all yet";
+    std::filesystem::remove(file());
+    EXPECT_FALSE(poll(6).value());
+    EXPECT_FALSE(std::filesystem::exists(file()));
+    EXPECT_TRUE(lines_.save(ledger_, {}, {}));
+    std::ofstream(file(), std::ios::app) << "more";
+    EXPECT_FALSE(poll(7).value());
+}
+
+TEST_F(StateLines, OutgrowWhatTheyAreAppendedTo) {
+    const nlohmann::json long_alerts = std::string(300'000, 'x');
+    int appended = 0;
+    while (poll(6 + appended, long_alerts).value()) {
+        ASSERT_LT(++appended, 10);
+    }
+    EXPECT_GT(appended, 1);
+    EXPECT_TRUE(lines_.save(ledger_, {}, {}));
+    EXPECT_TRUE(poll(100).value());
+}
+
 TEST_F(State, IncrementsGoOnFromTheSavedTotals) {
     save();
     auto ledger = restored().saved.ledger;
-    const auto counts = ledger.absorb(snapshot(8), catalogue());
+    const auto counts = ledger.absorb(snapshot(8), shared(catalogue()));
     EXPECT_EQ(counts.backends.at("shop@file").at({.code = 200, .method = Method::get, .protocol = Protocol::http}), 8U);
 }
 
@@ -88,7 +196,7 @@ TEST_F(State, OfAnotherEpochKeepsCountersAndTakesTheNewMapsWhole) {
     auto now = restored("boot-2");
     EXPECT_THAT(now.note, HasSubstr("made anew"));
     EXPECT_EQ(now.saved.window, nlohmann::json({{"samples", {1, 2}}}));
-    const auto counts = now.saved.ledger.absorb(snapshot(8), catalogue());
+    const auto counts = now.saved.ledger.absorb(snapshot(8), shared(catalogue()));
     EXPECT_EQ(counts.backends.at("shop@file").at({.code = 200, .method = Method::get, .protocol = Protocol::http}),
               13U);
 }
@@ -169,10 +277,10 @@ TEST_F(State, ANameThatIsNoUtf8IsNoReasonToLoseTheOthers) {
     Ledger ledger;
     auto odd = catalogue();
     odd.backends["\xff"] = {};
-    ledger.absorb(snapshot(3), odd);
+    ledger.absorb(snapshot(3), shared(odd));
     ASSERT_TRUE(save_state(directory_.path() / "state", "e", ledger, {}, {}));
     EXPECT_EQ(restored("e").note, "");
-    EXPECT_TRUE(restored("e").saved.ledger.catalogue().backends.contains("shop@file"));
+    EXPECT_TRUE(restored("e").saved.ledger.catalogue()->backends.contains("shop@file"));
 }
 
 }  // namespace

@@ -15,7 +15,7 @@ const Server first = parse_server("10.0.0.1:80").value();
 const Server second = parse_server("10.0.0.2:80").value();
 const Server elsewhere = parse_server("[fd00::1]:80").value();
 
-Snapshot snapshot(std::map<Server, std::map<Answer, std::uint64_t>> answers) {
+Snapshot snapshot(std::map<Server, Answers> answers) {
     Snapshot result;
     for (auto& [server, counts] : answers) {
         result.servers[server].answers = std::move(counts);

@@ -29,11 +29,15 @@ bool has_line(const std::string& text, const std::string& line) {
     return ("\n" + text).contains("\n" + line + "\n");
 }
 
+Page page_of(const Report& report, Births& births) {
+    return render(std::make_shared<const Report>(report), births);
+}
+
 /// The page of a report whose series have all been shown before.
 std::string text_of(const Report& report) {
     Births births;
-    births.served(render(report, births).number);
-    return render(report, births).text;
+    births.served(page_of(report, births).number);
+    return page_text(page_of(report, births));
 }
 
 TEST(Exposition, GivesEveryMetric) {
@@ -126,11 +130,36 @@ TEST(Exposition, EscapesLabelValues) {
 
 TEST(Exposition, APushedPageLeavesTheProcessOut) {
     Births births;
-    const auto page = render(sample_report(), births);
-    EXPECT_TRUE(page.text.contains("process_open_fds"));
-    EXPECT_FALSE(page.pushed().contains("process_"));
-    EXPECT_TRUE(page.pushed().contains("upstat_build_info"));
-    EXPECT_TRUE(page.pushed().ends_with("\n"));
+    const auto page = page_of(sample_report(), births);
+    EXPECT_TRUE(page_text(page).contains("process_open_fds"));
+    EXPECT_FALSE(pushed_text(page).contains("process_"));
+    EXPECT_TRUE(pushed_text(page).contains("upstat_build_info"));
+    EXPECT_TRUE(pushed_text(page).ends_with("\n"));
+    EXPECT_TRUE(page_text(page).starts_with(pushed_text(page)));
+}
+
+TEST(Exposition, ComesInPiecesUntilNoMoreAreWanted) {
+    auto report = sample_report();
+    for (int i = 0; i < 1000; ++i) {
+        report.counts.backends["backend" + std::to_string(i)] = {};
+    }
+    Births births;
+    const auto page = page_of(report, births);
+    std::string joined;
+    std::size_t pieces = 0;
+    write_page(page, [&](std::string_view piece) {
+        joined += piece;
+        ++pieces;
+        return true;
+    });
+    EXPECT_EQ(joined, page_text(page));
+    EXPECT_GT(pieces, 1U);
+    pieces = 0;
+    write_page(page, [&](std::string_view /*piece*/) {
+        ++pieces;
+        return false;
+    });
+    EXPECT_EQ(pieces, 1U);
 }
 
 TEST(Exposition, PromtoolFindsNoFault) {
@@ -157,15 +186,15 @@ TEST(Exposition, PromtoolFindsNoFault) {
 
 /// What a page says of app's answers with this code to GET.
 std::string shown(const Report& report, Births& births, const std::string& code = "404") {
-    const auto page = render(report, births);
+    const auto text = page_text(page_of(report, births));
     const auto series =
         "traefik_backend_requests_total{backend=\"app\",code=\"" + code + R"(",method="GET",protocol="http"} )";
-    const auto found = page.text.find(series);
+    const auto found = text.find(series);
     if (found == std::string::npos) {
         return "absent";
     }
     const auto start = found + series.size();
-    return page.text.substr(start, page.text.find('\n', start) - start);
+    return text.substr(start, text.find('\n', start) - start);
 }
 
 Report with(std::uint16_t code, std::uint64_t count) {
@@ -202,10 +231,10 @@ TEST(Births, AZeroThatWasDeliveredIsABirth) {
 
 TEST(Births, ASeriesThatWasAwayBeforeItWasDeliveredBeginsAgain) {
     Births births;
-    EXPECT_EQ(shown(with(404, 5), births), "0");     // page 1
-    EXPECT_EQ(render(Report(), births).number, 2U);  // without the backend
-    births.served(2);                                // a page that did not show it
-    EXPECT_EQ(shown(with(404, 6), births), "0");     // page 3
+    EXPECT_EQ(shown(with(404, 5), births), "0");      // page 1
+    EXPECT_EQ(page_of(Report(), births).number, 2U);  // without the backend
+    births.served(2);                                 // a page that did not show it
+    EXPECT_EQ(shown(with(404, 6), births), "0");      // page 3
     births.served(2);
     EXPECT_EQ(shown(with(404, 7), births), "0");  // page 4
     births.served(4);
@@ -218,7 +247,7 @@ TEST(Births, ABornSeriesComesBackAsItIs) {
     births.served(1);
     EXPECT_EQ(shown(with(404, 5), births, "418"), "absent");
     EXPECT_EQ(shown(with(418, 6), births, "418"), "6") << "it was away alone";
-    EXPECT_EQ(render(Report(), births).number, 4U);
+    EXPECT_EQ(page_of(Report(), births).number, 4U);
     EXPECT_EQ(shown(with(418, 7), births, "418"), "7") << "it was away with its backend";
 }
 

@@ -38,16 +38,17 @@ inline Report sample_report() {
     totals.unanswered = {{"reset", 2}, {"novel", 1}};
     totals.unread = {{"tls", 4}};
     totals.connect_failures = {{"refused", 5}};
-    report.servers["10.0.0.1:80"] = totals;
-    report.servers["unmapped"] = {};
-
     const auto first = *parse_server("10.0.0.1:80");
     const auto second = *parse_server("[fd00::1]:80");
-    auto& backend = report.catalogue.backends["app@file"];
+    report.servers.servers[first] = totals;
+
+    Catalogue catalogue;
+    auto& backend = catalogue.backends["app@file"];
     backend.provider = "file";
     backend.listed = {{.url = "http://one", .up = true, .servers = {first, second}},
                       {.url = "http://two", .up = false, .servers = {first}},
                       {.url = "http://one", .up = true, .servers = {}}};
+    report.catalogue = std::make_shared<const Catalogue>(std::move(catalogue));
 
     report.ratios.backends["app@file"] = {.matching = 1.0, .all = 8.0};
     report.ratios.backends["quiet@file"] = {.matching = 0.0, .all = 0.0};

@@ -33,7 +33,7 @@ class WebTest : public testing::Test {
     }
 
     void publish(const Report& report) {
-        web_->publish(std::make_shared<const Report>(report), std::make_shared<const Page>(render(report, births_)));
+        web_->publish(std::make_shared<const Page>(render(std::make_shared<const Report>(report), births_)));
     }
 
     [[nodiscard]] int port() const {
@@ -97,7 +97,7 @@ TEST_F(WebTest, ServesTheMetrics) {
     EXPECT_EQ(response->status, 200);
     EXPECT_EQ(response->get_header_value("Content-Type"), "text/plain; version=0.0.4; charset=utf-8");
     Births births;
-    EXPECT_EQ(response->body, render(sample_report(), births).text);
+    EXPECT_EQ(response->body, page_text(render(std::make_shared<const Report>(sample_report()), births)));
 }
 
 TEST_F(WebTest, CompressesForAClientThatAsks) {
