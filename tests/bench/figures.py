@@ -101,7 +101,6 @@ def machine(traefik):
         "kernel": platform.release(),
         "traefik": version[1] if version else "unknown",
         "nginx": _said("nginx", "-v").rpartition("/")[2],
-        "wrk": _said("wrk", "-v").partition(" [")[0].removeprefix("wrk "),
         "clang": _said("clang-19", "--version"),
         "gcc": _said("g++", "--version"),
     }
@@ -109,7 +108,7 @@ def machine(traefik):
 
 def machine_line(about):
     return (f"{about['at']}, {about['cpus']} CPUs of {about['processor']}, load {about['load']:.1f} at the start; Linux "
-            f"{about['kernel']}, Traefik {about['traefik']}, nginx {about['nginx']}, wrk {about['wrk']}")
+            f"{about['kernel']}, Traefik {about['traefik']}, nginx {about['nginx']}")
 
 
 def load_json(path):

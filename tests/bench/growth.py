@@ -48,7 +48,7 @@ def measure(directory, options):
     rounds = max(3, options.rounds // 3)
     sockets = {count: [] for count in SOCKETS}
     servers = {count: [] for count in options.servers}
-    with Path(directory, options.traefik) as path, bpf.statistics():
+    with Path(directory, options) as path, bpf.statistics():
         with Programs(directory, options.upstat) as programs:
             for _ in range(rounds):
                 for count in random.sample(SOCKETS, len(SOCKETS)):
@@ -65,7 +65,7 @@ def _beside_sockets(programs, path, count, seconds):
     """(ns a request alone, beside `count` sockets)."""
     with programs.on(path.cgroup, "upstat"):
         def slice_of():
-            return counted(programs.by_name["upstat"], path, path.load, path.url, "small", seconds).per_request()
+            return counted(programs.by_name["upstat"], path, path.load(), path.url, "small", seconds).per_request()
 
         alone = slice_of()
         with idle(count, path.cgroup):

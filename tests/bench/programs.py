@@ -3,11 +3,11 @@
 
 Each path is driven alone, the empty programs and upstat's in turn, in random order:
     proxied   Traefik in the cgroup: both its sides and all of a request's packets
-    request, answer   wrk in the cgroup asks nginx for small answers: what leaves are requests, what comes are answers
-    body      wrk in the cgroup asks for 300 KB: what comes are answers and body packets, the answers taken off;
+    request, answer   the load in the cgroup asks nginx for small answers: what leaves are requests, what comes are answers
+    body      the load in the cgroup asks for 300 KB: what comes are answers and body packets, the answers taken off;
               what leaves are requests and bare acknowledgements, the requests taken off
     client    nginx in the cgroup: packets of accepted connections only
-wrk and nginx do little else, so their caches are warmer than Traefik's: `proxied` is the figure that counts.
+The load and nginx do little else, so their caches are warmer than Traefik's: `proxied` is the figure that counts.
 """
 
 import os
@@ -18,7 +18,7 @@ from parts.cgroup import Cgroup
 
 import bpf
 from figures import of_spread
-from stage import BODY, WORKLOADS, Load, Path, Programs
+from stage import BODY, WORKLOADS, Path, Programs
 
 PROGRAMS = ("sockops", "ingress", "egress")
 
@@ -32,8 +32,8 @@ class Drive(NamedTuple):
 PATHS = {
     "proxied": Drive("traefik", "small", True),
     "proxied large": Drive("traefik", "large", True),
-    "exchange": Drive("wrk", "small"),
-    "download": Drive("wrk", "large"),
+    "exchange": Drive("load", "small"),
+    "download": Drive("load", "large"),
     "client": Drive("nginx", "small"),
 }
 
@@ -47,7 +47,7 @@ class Sample(NamedTuple):
 
 
 def measure(directory, options):
-    with Programs(directory, options.upstat) as programs, Path(directory, options.traefik) as path, bpf.statistics():
+    with Programs(directory, options.upstat) as programs, Path(directory, options) as path, bpf.statistics():
         rounds = [_round(programs, path, options.seconds) for _ in range(options.rounds)]
     details = [{name: {which: {"requests": sample.requests, **{hook: runs._asdict() for hook, runs in sample.runs.items()}}
                        for which, sample in pair.items()} for name, pair in each.items()} for each in rounds]
@@ -67,10 +67,9 @@ def sample(programs, path, drive, which, seconds):
     """One slice of load on one path, with the programs of one name."""
     url = path.url if drive.through_traefik else f"http://{path.nginx.servers[0]}"
     with Cgroup(f"upstat-bench-{os.getpid()}-client") as client:
-        cgroup = {"traefik": path.cgroup, "wrk": client, "nginx": path.around}[drive.where]
-        load = Load(path.directory, client)
+        cgroup = {"traefik": path.cgroup, "load": client, "nginx": path.around}[drive.where]
         with programs.on(cgroup, which):
-            return counted(programs.by_name[which], path, load, url, drive.workload, seconds)
+            return counted(programs.by_name[which], path, path.load(client), url, drive.workload, seconds)
 
 
 def counted(programs, path, load, url, workload, seconds):

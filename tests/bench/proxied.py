@@ -1,33 +1,39 @@
 # SPDX-License-Identifier: Apache-2.0
 """`traefik`: what a proxied request costs, with nothing, with upstat, and with what else counts answers.
 
-Each configuration has its Traefik, nginx and wrk. A shared machine's speed changes from second to second, by more than
-what is looked for: so all configurations are under load in one and the same round, each for WINDOW, in a random order
-that is drawn again and again; whose turn it is not has its wrk stopped. A round gives one ratio to the plain one, and
-the programs stand on another of the plain processes in each round. The plain one is there three times: what those
-differ by is noise, and so is any difference within. Latency is taken in slices of its own, since a stopped wrk's is
-none.
+A shared machine's speed changes from second to second, and two processes of one binary differ for as long as they live,
+both by more than what is looked for. So:
+ - Nothing, empty programs and upstat are roles of one and the same process, with the same nginx and load. Each role has a
+   service and connections of its own in it, which the programs see from their first packet to the last; they are attached
+   for the windows of their role only. The roles change services in each round.
+ - A window of load is short, and ends with nothing under way: CPU, answers and latency of a window are whole. All roles
+   have one in each turn, in an order that is drawn again and again. A turn gives a cost of each role as a ratio to the mean
+   of two plain windows in it: the machine's pace falls out.
+ - Two more plain roles are compared with those two, in the same way: that is the noise, and so is any difference within.
+ - The median of all turns, with an interval by bootstrap: turns in which somebody else had the machine do not move it.
+What else counts answers has a process for each, with windows in the same turns.
 
-CPU is that of the whole path (Traefik, nginx, wrk), because on the loopback the programs that see a packet arrive run
+CPU is that of the whole path (Traefik, nginx, load), because on the loopback the programs that see a packet arrive run
 on the sender's time; the difference is set against Traefik's own CPU. Traefik's CPU alone is shown beside it.
 """
 
-import os
 import random
-import signal
+import statistics
 import time
 from contextlib import ExitStack
 from typing import NamedTuple
 
 from figures import Figure, of_spread, spread
-from stage import WORKLOADS, Path, Programs, cpu_us
+from stage import WORKLOADS, Path, Programs
 
-WINDOW = 0.05  # seconds
-IDLE = 2.0     # longer than one turn of all configurations: a pause closes no connection
+WINDOW = 0.1    # seconds
+SETTLE = 0.005  # until what ends a window's connections has run
+IDLE = 3.0      # longer than a turn: a pause closes no connection
 
-PLAIN = ("plain", "plain again", "plain, a third time", "empty programs", "upstat")  # roles of equal processes
+BASE = ("plain", "plain too")
+NOISE = ("plain again", "plain, once more")
 PROGRAMS = {"empty programs": "empty", "upstat": "upstat"}
-NOISE = PLAIN[1:3]
+EQUAL = (*BASE, *NOISE, *PROGRAMS)  # roles of one process
 _LABELS = {"addServicesLabels": True, "addEntryPointsLabels": False}
 METRICS = "Traefik's metrics (services)"
 OTHERS = {
@@ -39,99 +45,99 @@ OTHERS = {
 
 
 class Cost(NamedTuple):
-    """One configuration in one round: microseconds a request, milliseconds of latency."""
+    """One role in one turn: microseconds a request."""
 
     traefik: float
-    whole: float  # Traefik, nginx and wrk together
-    requests: int
+    whole: float  # Traefik, nginx and load together
+
+
+class Latency(NamedTuple):
+    """One role in one round, in milliseconds."""
+
     p50: float
     p99: float
+
+
+class Round(NamedTuple):
+    turns: list     # of {role: Cost}
+    latency: dict   # role -> Latency
 
 
 def measure(directory, options):
     with Programs(directory, options.upstat) as programs, ExitStack() as stack:
         def path(name, **more):
-            return stack.enter_context(Path(directory, options.traefik, name, idle=IDLE, **more))
+            return stack.enter_context(Path(directory, options, name, ways=len(EQUAL), idle=IDLE, **more))
 
-        equal = [path(f"plain-{i}") for i in range(len(PLAIN))]
-        others = {role: path(f"other-{i}", **more) for i, (role, more) in enumerate(OTHERS.items())}
+        plain = path("plain")
+        paths = {role: plain for role in EQUAL} | {role: path(f"other-{i}", **more)
+                                                   for i, (role, more) in enumerate(OTHERS.items())}
         figures, details = [], {}
         for workload in options.workloads:
-            rounds = [_round(programs, equal, others, WORKLOADS[workload], options.seconds, number)
+            rounds = [_round(programs, paths, WORKLOADS[workload], options.seconds, number)
                       for number in range(options.rounds + 1)][1:]  # the first one warms up
             figures += figures_of(workload, rounds)
-            details[workload] = [{name: cost._asdict() for name, cost in each.items()} for each in rounds]
+            details[workload] = [{"turns": [{role: list(cost) for role, cost in turn.items()} for turn in one.turns],
+                                  "latency": {role: one.latency[role]._asdict() for role in one.latency}} for one in rounds]
         return figures, details
 
 
-def _round(programs, equal, others, workload, seconds, number):
-    """Role -> Cost. Each process has each role in turn."""
-    paths = {role: equal[(number + i) % len(equal)] for i, role in enumerate(PLAIN)} | others
+def _round(programs, paths, workload, seconds, number):
+    """Turns on connections that are new."""
     with ExitStack() as stack:
-        for role, which in PROGRAMS.items():
-            stack.enter_context(programs.on(paths[role].cgroup, which))
-        counted = programs.answers()
-        used = _interleaved(paths, workload, seconds)
-        latency = {role: paths[role].load.run(paths[role].url, workload, 1) for role in random.sample(list(paths), len(paths))}
-        paths["upstat"].traefik.drain()
-        requests = used["upstat"][2] + latency["upstat"].requests
-        counted = programs.answers() - counted
-        # wrk does not count what is under way when it ends, and has been answered too.
-        assert 0 <= counted - requests <= 4 * workload.connections, (
-            f"upstat counted {counted} answers, wrk {requests}: not a measurement of upstat at work")
-    for path in paths.values():
+        loads = {}
+        for i, (role, path) in enumerate(paths.items()):
+            loads[role] = path.load()
+            stack.callback(loads[role].stop)
+            loads[role].start(path.url_of(workload, (number + i) % len(EQUAL)), workload)
+        turns, latency = [], {role: [] for role in paths}
+        for turn in range(1 + int(seconds / WINDOW)):
+            costs = {}
+            for role in random.sample(list(paths), len(paths)):
+                costs[role], answered = _window(programs, role, paths[role], loads[role])
+                latency[role] += answered.microseconds
+            if turn:  # in the first one, connections begin
+                turns.append(costs)
+    for path in set(paths.values()):
         path.forget_log()
-    return {role: Cost(*used[role], latency[role].p50, latency[role].p99) for role in paths}
+    time.sleep(IDLE + 0.5)  # Traefik's connections to nginx end, before they are another role's
+    return Round(turns, {role: _latency(all_of_it) for role, all_of_it in latency.items()})
 
 
-def _interleaved(paths, workload, seconds):
-    """role -> (us a request of Traefik, of the whole path, requests)."""
-    try:
-        before = {role: (cpu_us(path.cgroup), cpu_us(path.around)) for role, path in paths.items()}
-        for path in paths.values():
-            path.load.start(path.url, workload, 600)
-        time.sleep(0.5)
-        _take_turns([path.load for path in paths.values()], seconds)
-        answered = {role: path.load.end().requests for role, path in paths.items()}
-    finally:
-        for path in paths.values():
-            path.load.kill()
-    used = {}
-    for role, path in paths.items():
-        traefik, around = cpu_us(path.cgroup) - before[role][0], cpu_us(path.around) - before[role][1]
-        used[role] = (traefik / answered[role], (traefik + around) / answered[role], answered[role])
-    return used
+def _window(programs, role, path, load):
+    counted = programs.answers()
+    with programs.on(path.cgroup, PROGRAMS.get(role)):
+        before = path.cpu_us()
+        answered = load.window(WINDOW)
+        time.sleep(SETTLE)
+        after = path.cpu_us()
+    counted = programs.answers() - counted
+    if role == "upstat":
+        assert counted == answered.answers, (
+            f"upstat counted {counted} answers, the load {answered.answers}: not a measurement of upstat at work")
+    return Cost(*((now - then) / answered.requests for now, then in zip(after, before))), answered
 
 
-def _take_turns(loads, seconds):
-    os.setpriority(os.PRIO_PROCESS, 0, -10)  # a turn is to end in time, however busy the machine
-    try:
-        for load in loads:
-            load.send(signal.SIGSTOP)
-        for _ in range(int(seconds / WINDOW)):
-            for load in random.sample(loads, len(loads)):
-                load.send(signal.SIGCONT)
-                time.sleep(WINDOW)
-                load.send(signal.SIGSTOP)
-        for load in loads:
-            load.send(signal.SIGCONT)
-    finally:
-        os.setpriority(os.PRIO_PROCESS, 0, 0)
+def _latency(microseconds):
+    cuts = statistics.quantiles(microseconds, n=100)
+    return Latency(cuts[49] / 1000, cuts[98] / 1000)
 
 
 def figures_of(workload, rounds):
-    plain = [each["plain"] for each in rounds]
+    turns = [turn for one in rounds for turn in one.turns]
+    latencies = [one.latency for one in rounds]
+    plain = [turn[BASE[0]] for turn in turns]
 
     def row(name, unit, values, note="", bound=None, upper=None):
         return of_spread("traefik", f"{workload}: {name}", unit, values, note, bound, upper)
 
     figures = [row("plain Traefik, CPU", "us/request", [one.traefik for one in plain]),
-               row("plain Traefik, p50", "ms", [one.p50 for one in plain]),
-               row("plain Traefik, p99", "ms", [one.p99 for one in plain])]
-    for what, value in (("CPU, whole path", _whole), ("CPU, Traefik alone", _alone), ("p50", _p50), ("p99", _p99)):
-        ratios = {role: [value(each[role], each["plain"]) for each in rounds] for role in list(rounds[0]) if role != "plain"}
+               row("plain Traefik, p50", "ms", [each[BASE[0]].p50 for each in latencies]),
+               row("plain Traefik, p99", "ms", [each[BASE[0]].p99 for each in latencies])]
+    for what, value, samples in (("CPU, whole path", _whole, turns), ("CPU, Traefik alone", _alone, turns),
+                                 ("p50", _p50, latencies), ("p99", _p99, latencies)):
+        ratios = {role: [value(each[role], [each[base] for base in BASE]) for each in samples] for role in (*EQUAL, *OTHERS)}
         noise = max(abs(edge - 1) for role in NOISE for edge in spread(ratios[role])[1:])
-        for role in (*PLAIN[1:], *OTHERS):
+        for role in (*NOISE, *PROGRAMS, *OTHERS):
             note = "" if role in NOISE else _verdict(spread(ratios[role]), noise)
             bounds = (1.01, 1.02) if role == "upstat" and value is _whole else ()
             figure = row(f"{role}, {what}", "ratio to plain", ratios[role], note, *bounds)
@@ -149,21 +155,25 @@ def _against_metrics(workload, upstat, metrics, noise):
                   noisy=noise > 0.05 * added)
 
 
-def _whole(one, plain):
+def _whole(one, base):
     """What the whole path needs more, as a part of what Traefik needs."""
-    return 1 + (one.whole - plain.whole) / plain.traefik
+    return 1 + (one.whole - _mean(base, "whole")) / _mean(base, "traefik")
 
 
-def _alone(one, plain):
-    return one.traefik / plain.traefik
+def _alone(one, base):
+    return one.traefik / _mean(base, "traefik")
 
 
-def _p50(one, plain):
-    return one.p50 / plain.p50
+def _p50(one, base):
+    return one.p50 / _mean(base, "p50")
 
 
-def _p99(one, plain):
-    return one.p99 / plain.p99
+def _p99(one, base):
+    return one.p99 / _mean(base, "p99")
+
+
+def _mean(costs, name):
+    return statistics.fmean(getattr(cost, name) for cost in costs)
 
 
 def _verdict(ratio, noise):

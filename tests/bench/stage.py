@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is measured upon: nginx, Traefiks that differ in what they record, and wrk; each in a cgroup of its own."""
+"""What is measured upon: nginx, Traefiks that differ in what they record, and the load; each in a cgroup of its own."""
 
 import os
 import re
-import signal
 import subprocess
 import time
 from contextlib import ExitStack, nullcontext
 from pathlib import Path as FilePath
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from parts.base import Part, Process, free_port, status_of
 from parts.cgroup import Cgroup
-from parts.nginx import Nginx
+from parts.nginx import Nginx, connects
 from parts.traefik import Traefik
 from parts.upstat import Bpffs, Upstat
 
@@ -21,86 +21,70 @@ import bpf
 BODY = 300_000
 UPLOAD = 100_000
 
-_UPLOAD_SCRIPT = f"""
-wrk.method = "POST"
-wrk.body = string.rep("x", {UPLOAD})
-"""
-
 
 class Workload(NamedTuple):
     path: str
     connections: int = 32
-    script: str | None = None
+    kind: str = "get"  # of bench_load
+    body: int = 0
 
 
 WORKLOADS = {
     "small": Workload("/"),
     "large": Workload(f"/bytes/{BODY}", 16),
-    "upload": Workload("/read/200", 16, _UPLOAD_SCRIPT),
+    "upload": Workload("/read/200", 16, "post", UPLOAD),
     "connections": Workload("/", 1000),
+    "websockets": Workload("/", kind="websocket"),
 }
 
 
 class Answered(NamedTuple):
-    """What wrk saw in one slice of time."""
+    """What the load saw in one window."""
 
-    requests: int
-    p50: float  # milliseconds
-    p99: float
+    answers: int        # of HTTP: what upstat is to count. Of websockets, the upgrades
+    microseconds: list  # of each request, or message and its echo
 
-
-_UNITS = {"us": 1e-3, "ms": 1, "s": 1e3, "m": 6e4}
-
-
-def _latency(text, percent):
-    value, unit = re.search(rf"{percent}%\s+([\d.]+)(us|ms|s|m)\b", text).groups()
-    return float(value) * _UNITS[unit]
+    @property
+    def requests(self):
+        return len(self.microseconds)
 
 
 class Load:
-    """wrk in a cgroup."""
+    """bench_load in a cgroup: windows of load, and nothing is under way between them. The connections stay."""
 
-    def __init__(self, directory, cgroup):
-        self._directory = FilePath(directory)
+    def __init__(self, tool, cgroup):
+        self._tool = tool
         self._cgroup = cgroup
         self._child = None
 
-    def start(self, url, workload, seconds):
-        command = ["wrk", "-t1", f"-c{workload.connections}", f"-d{seconds}s", "--latency", "--timeout", "60s"]
-        if workload.script:
-            script = self._directory / "load.lua"
-            script.write_text(workload.script)
-            command += ["-s", str(script)]
-        self._child = subprocess.Popen(self._cgroup.inside([*command, url + workload.path]), stdin=subprocess.DEVNULL,
+    def start(self, url, workload):
+        """url: where the workload's path is to be found."""
+        parts = urlsplit(url + workload.path)
+        command = [self._tool, "client", parts.port, workload.connections, workload.kind, parts.path, workload.body]
+        self._child = subprocess.Popen(self._cgroup.inside([str(word) for word in command]), stdin=subprocess.PIPE,
                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         return self
 
-    def send(self, number):
-        self._child.send_signal(number)
+    def window(self, seconds):
+        self._child.stdin.write(f"{int(seconds * 1000)}\n")
+        self._child.stdin.flush()
+        said = self._child.stdout.readline()  # it ends by itself when nothing happens any more
+        assert re.fullmatch(r"[\d ]+\n", said), f"the load ended: {said}{self._child.stdout.read()}"
+        answers, *microseconds = map(int, said.split())
+        return Answered(answers, microseconds)
 
-    def end(self):
-        """Ends the load now. Which of wrk's threads takes an interrupt is open; its main one is to wake up by it."""
-        for _ in range(100):
-            self.send(signal.SIGINT)
-            try:
-                return self.finish(0.2)
-            except subprocess.TimeoutExpired:
-                pass
-        raise AssertionError("wrk does not end")
-
-    def finish(self, bound=90):
-        said, _ = self._child.communicate(timeout=bound)
-        requests = re.search(r"(\d+) requests in", said)
-        assert requests and int(requests[1]) and "Non-2xx" not in said and "Socket errors" not in said, f"wrk said:\n{said}"
-        return Answered(int(requests[1]), _latency(said, 50), _latency(said, 99))
-
-    def run(self, url, workload, seconds):
-        return self.start(url, workload, seconds).finish()
-
-    def kill(self):
-        if self._child and self._child.poll() is None:
+    def stop(self):
+        if self._child:
             self._child.kill()
             self._child.communicate()
+            self._child = None
+
+    def run(self, url, workload, seconds):
+        """One window on connections of its own."""
+        try:
+            return self.start(url, workload).window(seconds)
+        finally:
+            self.stop()
 
 
 def cpu_us(cgroup):
@@ -111,8 +95,8 @@ def cpu_us(cgroup):
 class Servers(Nginx):
     """nginx in a cgroup of its own, with a body of BODY bytes too."""
 
-    def __init__(self, directory, cgroup):
-        super().__init__(directory, ["127.0.0.1"])
+    def __init__(self, directory, cgroup, count=1):
+        super().__init__(directory, ["127.0.0.1"] * count)
         self._process.cgroup = cgroup
 
     def start(self):
@@ -120,6 +104,22 @@ class Servers(Nginx):
         files.mkdir(parents=True, exist_ok=True)
         (files / str(BODY)).write_bytes(b"x" * BODY)
         super().start()
+
+
+class Echo(Part):
+    """bench_load's server for websockets."""
+
+    def __init__(self, tool, directory, cgroup):
+        self._port = free_port()
+        self.url = f"http://127.0.0.1:{self._port}"
+        self._process = Process("echo", [tool, "echo", self._port], directory, cgroup)
+
+    def start(self):
+        self._process.start()
+        self._process.ready_when(lambda: connects("127.0.0.1", self._port), 20, "the echo listens")
+
+    def stop(self):
+        self._process.stop()
 
 
 class OneTraefik(Traefik):
@@ -197,28 +197,44 @@ class Programs(Part):
 
 
 class Path(Part):
-    """wrk, Traefik and nginx, one behind the other. What is not Traefik is paid for by the cgroup `around`."""
+    """Load, Traefik and nginx, one behind the other. What is not Traefik is paid for by the cgroup `around`.
 
-    def __init__(self, directory, traefik_binary, name="plain", more=None, log=False, mtail=False, idle=0.3):
+    ways: services, each with a server of its own, and so with connections to it of its own.
+    """
+
+    def __init__(self, directory, options, name="plain", ways=1, more=None, log=False, mtail=False, idle=0.3):
         self.directory = FilePath(directory) / name
         self.directory.mkdir()
         self._stack = ExitStack()
+        self._tool = options.build / "bench_load"
         self.cgroup, self.around = (Cgroup(f"upstat-bench-{os.getpid()}-{name}-{side}") for side in ("traefik", "around"))
-        self.nginx = Servers(self.directory, self.around)
+        self.nginx = Servers(self.directory, self.around, ways)
+        self._echo = Echo(self._tool, self.directory, self.around)
         self.access_log = self.directory / "access.json" if log or mtail else None
         written = {"accessLog": {"filePath": str(self.access_log), "format": "json"}} if self.access_log else {}
-        self.traefik = OneTraefik(traefik_binary, self.directory, self.cgroup, {"s": [self.nginx.url(self.nginx.servers[0])]},
+        services = {f"s{i}": [self.nginx.url(server)] for i, server in enumerate(self.nginx.servers)}
+        self.traefik = OneTraefik(options.traefik, self.directory, self.cgroup, {**services, "echo": [self._echo.url]},
                                   more={**(more or {}), **written}, idle=idle)
         self._mtail = Mtail(self.directory, self.access_log, self.cgroup) if mtail else nullcontext()
-        self.load = Load(self.directory, self.around)
-        self.url = f"{self.traefik.url}/s"
+        self.url = self.url_of(WORKLOADS["small"], 0)
 
     def start(self):
-        for part in (self.cgroup, self.around, self.nginx, self.traefik, self._mtail):
+        for part in (self.cgroup, self.around, self.nginx, self._echo, self.traefik, self._mtail):
             self._stack.enter_context(part)
 
     def stop(self):
         self._stack.close()
+
+    def url_of(self, workload, way):
+        return f"{self.traefik.url}/{'echo' if workload.kind == 'websocket' else f's{way}'}"
+
+    def load(self, cgroup=None):
+        return Load(self._tool, cgroup or self.around)
+
+    def cpu_us(self):
+        """(Traefik's, the whole path's), so far."""
+        traefik, around = cpu_us(self.cgroup), cpu_us(self.around)
+        return traefik, traefik + around
 
     def forget_log(self):
         if self.access_log:

@@ -106,7 +106,7 @@ class Nginx(Part):
         self._process.start()
         for server in self.servers:
             host, _, port = server.rpartition(":")
-            self._process.ready_when(lambda: _connects(host.strip("[]"), int(port)), 20, f"nginx listens on {server}")
+            self._process.ready_when(lambda: connects(host.strip("[]"), int(port)), 20, f"nginx listens on {server}")
 
     def stop(self):
         self._process.stop(signal.SIGTERM)
@@ -156,6 +156,6 @@ def _row(line):
     return Row(server, int(code), method, int(connection), int(sequence), float(ended), float(duration), uri)
 
 
-def _connects(host, port):
+def connects(host, port):
     with socket.create_connection((host, port), timeout=5):
         return True
