@@ -18,9 +18,9 @@ from stage import WORKLOADS  # noqa: E402
 
 TOP = HERE.parents[1]
 BUILD = Path(os.environ.get("UPSTAT_BUILD_DIR", TOP / "build"))
-KINDS = {"kernel": "programs", "traefik": "proxied", "agent": "agent", "growth": "growth", "check": "check", "alert": "alert",
+KINDS = {"kernel": "programs", "traefik": "proxied", "inside": "inside", "agent": "agent", "growth": "growth", "check": "check", "alert": "alert",
          "soak": "soak"}
-USUAL = ("kernel", "traefik", "agent", "growth", "check")
+USUAL = ("kernel", "traefik", "inside", "agent", "growth", "check")
 
 
 def _words(text):

@@ -28,12 +28,13 @@ class Spread(NamedTuple):
         return self.low <= 1 <= self.high
 
 
-def spread(values, times=2000):
+def spread(values, middle=statistics.median, times=2000):
+    """middle: another statistic than the median."""
     if len(values) < 2:
         return Spread(values[0], float("nan"), float("nan"))
     dice = random.Random(1)  # the interval of the same values is the same
-    medians = sorted(statistics.median(dice.choices(values, k=len(values))) for _ in range(times))
-    return Spread(statistics.median(values), medians[int(times * 0.025)], medians[int(times * 0.975)])
+    middles = sorted(middle(dice.choices(values, k=len(values))) for _ in range(times))
+    return Spread(middle(values), middles[int(times * 0.025)], middles[int(times * 0.975)])
 
 
 class Figure(NamedTuple):
@@ -61,8 +62,8 @@ class Figure(NamedTuple):
         return f"at most {_short(self.bound)}: {'yes' if reached else 'NO' if low > self.bound else 'open'}"
 
 
-def of_spread(kind, name, unit, values, note="", bound=None, upper=None):
-    return Figure(kind, name, unit, *spread(values), note, bound, upper)
+def of_spread(kind, name, unit, values, note="", bound=None, upper=None, middle=statistics.median):
+    return Figure(kind, name, unit, *spread(values, middle), note, bound, upper)
 
 
 def _short(number):

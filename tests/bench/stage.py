@@ -20,6 +20,7 @@ import bpf
 
 BODY = 300_000
 UPLOAD = 100_000
+DOWNLOAD = 32_000_000
 
 
 class Workload(NamedTuple):
@@ -93,7 +94,7 @@ def cpu_us(cgroup):
 
 
 class Servers(Nginx):
-    """nginx in a cgroup of its own, with a body of BODY bytes too."""
+    """nginx in a cgroup of its own, with bodies of BODY and DOWNLOAD bytes too."""
 
     def __init__(self, directory, cgroup, count=1):
         super().__init__(directory, ["127.0.0.1"] * count)
@@ -102,7 +103,8 @@ class Servers(Nginx):
     def start(self):
         files = self.directory / "files" / "bytes"
         files.mkdir(parents=True, exist_ok=True)
-        (files / str(BODY)).write_bytes(b"x" * BODY)
+        for size in (BODY, DOWNLOAD):
+            (files / str(size)).write_bytes(b"x" * size)
         super().start()
 
 
@@ -190,6 +192,10 @@ class Programs(Part):
     def on(self, cgroup, name):
         """Runs the programs of this name, if there are any, for the cgroup's sockets during a with block."""
         return bpf.attached(self.by_name[name], cgroup.path) if name else nullcontext()
+
+    def runs(self):
+        """name -> hook -> Runs so far."""
+        return {name: {hook: program.runs() for hook, program in programs.items()} for name, programs in self.by_name.items()}
 
     def answers(self):
         """All that upstat's have counted."""

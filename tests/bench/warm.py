@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Of `kernel`: what a run costs with warm caches, by path. One connection goes round and round in a loop of its own:
+    exchange   the load in the cgroup, one kept connection: what leaves are requests, what comes are answers
+    body       the load in the cgroup downloads DOWNLOAD bytes at a time: body packets come, bare acknowledgements leave
+    client     nginx in the cgroup, of an exchange: requests come on an accepted connection, answers leave
+    once       the load in the cgroup, a connection for each request: its first packets, and its end
+The empty programs stand beside upstat's in the same slice, and bpf_stats times each: their difference is of the very
+same packets. Whatever else a machine does only adds: the figure is the lower quartile of SLICES short slices.
+"""
+
+import os
+import statistics
+from typing import NamedTuple
+
+from parts.cgroup import Cgroup
+
+from figures import of_spread
+from stage import DOWNLOAD, Workload
+
+SLICES = 100
+SLICE = 0.02  # seconds
+
+
+class Loop(NamedTuple):
+    where: str  # whose cgroup
+    workload: Workload
+
+
+LOOPS = {
+    "exchange": Loop("load", Workload("/", 1)),
+    "body": Loop("load", Workload(f"/bytes/{DOWNLOAD}", 1)),
+    "client": Loop("nginx", Workload("/", 1)),
+    "once": Loop("load", Workload("/", 1, "once")),
+}
+
+
+class Slice(NamedTuple):
+    requests: int
+    runs: dict  # hook -> (upstat's Runs, the empty program's)
+
+    def beyond(self, hook):
+        """ns a run."""
+        upstat, empty = self.runs[hook]
+        return upstat.each - empty.each
+
+    def beyond_all(self):
+        """ns a request, all programs."""
+        return sum(upstat.ns - empty.ns for upstat, empty in self.runs.values()) / self.requests
+
+    def per_request(self, hook):
+        return self.runs[hook][0].count / self.requests
+
+
+def measure(programs, path):
+    """name -> [Slice]"""
+    return {name: _slices(programs, path, loop) for name, loop in LOOPS.items()}
+
+
+def _slices(programs, path, loop):
+    slices = []
+    with Cgroup(f"upstat-bench-{os.getpid()}-warm") as client:
+        cgroup = client if loop.where == "load" else path.around
+        with programs.on(cgroup, "empty"), programs.on(cgroup, "upstat"):
+            load = path.load(client).start(f"http://{path.nginx.servers[0]}", loop.workload)
+            try:
+                for _ in range(SLICES + 1):
+                    before = programs.runs()
+                    requests = load.window(SLICE).requests
+                    after = programs.runs()
+                    slices.append(Slice(requests, {hook: (after["upstat"][hook] - before["upstat"][hook],
+                                                          after["empty"][hook] - before["empty"][hook])
+                                                   for hook in after["upstat"]}))
+            finally:
+                load.stop()
+    return slices[1:]
+
+
+def details_of(loops):
+    return {name: [{"requests": one.requests, **{hook: [list(runs) for runs in pair] for hook, pair in one.runs.items()}}
+                   for one in slices] for name, slices in loops.items()}
+
+
+def _lower_quartile(values):
+    return statistics.quantiles(values, n=4)[0]
+
+
+def figures_of(loops):
+    def row(name, loop, hook):
+        often = statistics.median(one.per_request(hook) for one in loops[loop])
+        return of_spread("kernel", f"warm: {name} ({hook}), beyond empty", "ns/run", [one.beyond(hook) for one in loops[loop]],
+                         f"{often:.2f} runs a request" if often < 10 else "", middle=_lower_quartile)
+
+    def total(name, loop, unit):
+        return of_spread("kernel", f"warm: {name}, all programs, beyond empty ones", unit,
+                         [one.beyond_all() for one in loops[loop]], middle=_lower_quartile)
+
+    return [
+        row("request", "exchange", "egress"), row("answer", "exchange", "ingress"),
+        total("request and answer on a kept connection", "exchange", "ns/request"),
+        row("body packet", "body", "ingress"), row("bare acknowledgement", "body", "egress"),
+        row("client-side request", "client", "ingress"), row("client-side answer", "client", "egress"),
+        row("connection's events", "once", "sockops"),
+        row("packets of a connection for one request", "once", "egress"),
+        row("packets of a connection for one request", "once", "ingress"),
+        total("connection, from its first packet to its end, with one request", "once", "ns/connection"),
+    ]
