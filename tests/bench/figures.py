@@ -82,7 +82,7 @@ def table(figures):
     return "\n".join(rows)
 
 
-def _said(*command):
+def said(*command):
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
     except OSError:
@@ -101,9 +101,9 @@ def machine(traefik):
         "load": os.getloadavg()[0],
         "kernel": platform.release(),
         "traefik": version[1] if version else "unknown",
-        "nginx": _said("nginx", "-v").rpartition("/")[2],
-        "clang": _said("clang-19", "--version"),
-        "gcc": _said("g++", "--version"),
+        "nginx": said("nginx", "-v").rpartition("/")[2],
+        "clang": said("clang-19", "--version"),
+        "gcc": said("g++", "--version"),
     }
 
 

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`growth`: what all programs together cost a proxied request (bpf_stats), beside idle sockets and with servers in the
-maps.
+"""`growth`: what all programs together cost a proxied request (bpf_stats, beyond empty programs that stand beside them),
+beside idle sockets and with servers in the maps; and the slope: what ten times as many add.
 
 Sockets: connections in Traefik's cgroup that the programs know, both ends. Each level is set against the slice just
 before it, without them. Servers: agents with maps of one size that hold so many servers; their programs take turns in
 random order. The traffic is one server's in all cases: what grows is the maps around its entries.
 """
 
+import math
 import random
+import statistics
 import subprocess
 import sys
 from contextlib import ExitStack, contextmanager
@@ -16,8 +18,8 @@ from pathlib import Path as FilePath
 import agent as agents
 import bpf
 from figures import of_spread
-from programs import PATHS, counted, sample
-from stage import Path, Programs
+from stage import WORKLOADS, Path, Programs
+from warm import slice_of
 
 SOCKETS = (10, 1000, 50000)
 MOST_A_PROCESS = 4000  # connections, of two descriptors each
@@ -57,19 +59,30 @@ def measure(directory, options):
             filled = {count: stack.enter_context(_filled(directory, options, count)) for count in options.servers}
             for _ in range(options.rounds):
                 for count in random.sample(list(filled), len(filled)):
-                    servers[count].append(sample(filled[count], path, PATHS["proxied"], "upstat", options.seconds).per_request())
+                    with _on(filled[count], path):
+                        servers[count].append(_cost(filled[count], path, options.seconds))
     return _figures(sockets, servers), {"sockets": sockets, "servers": servers}
 
 
 def _beside_sockets(programs, path, count, seconds):
     """(ns a request alone, beside `count` sockets)."""
-    with programs.on(path.cgroup, "upstat"):
-        def slice_of():
-            return counted(programs.by_name["upstat"], path, path.load(), path.url, "small", seconds).per_request()
-
-        alone = slice_of()
+    with _on(programs, path):
+        alone = _cost(programs, path, seconds)
         with idle(count, path.cgroup):
-            return alone, slice_of()
+            return alone, _cost(programs, path, seconds)
+
+
+@contextmanager
+def _on(programs, path):
+    with programs.on(path.cgroup, "empty"), programs.on(path.cgroup, "upstat"):
+        yield
+
+
+def _cost(programs, path, seconds):
+    """ns a request; its connections are new."""
+    cost = slice_of(programs, lambda: path.load().run(path.url, WORKLOADS["small"], seconds)).beyond_all()
+    path.traefik.drain()
+    return cost
 
 
 @contextmanager
@@ -83,13 +96,21 @@ def _filled(directory, options, count):
 
 
 def _figures(sockets, servers):
-    figures = []
-    for count, pairs in sockets.items():
-        figures.append(of_spread("growth", f"beside {count:,} idle sockets: cost of a request", "ratio to none",
-                                 [with_them / alone for alone, with_them in pairs], bound=1.2))
+    beside = {count: [with_them / alone for alone, with_them in pairs] for count, pairs in sockets.items()}
+    figures = [of_spread("growth", f"beside {count:,} idle sockets: cost of a request", "ratio to none", ratios, bound=1.2)
+               for count, ratios in beside.items()]
+    figures.append(_slope("sockets", beside))
     least = min(servers)
-    figures.append(of_spread("growth", f"{least:,} servers in the maps: all programs", "ns/request", servers[least]))
-    for count in sorted(servers)[1:]:
-        ratios = [many / few for many, few in zip(servers[count], servers[least])]
-        figures.append(of_spread("growth", f"{count:,} servers in the maps: cost of a request", f"ratio to {least:,}", ratios, bound=1.2))
-    return figures
+    figures.append(of_spread("growth", f"{least:,} servers in the maps: all programs, beyond empty ones", "ns/request",
+                             servers[least]))
+    with_servers = {count: [many / few for many, few in zip(costs, servers[least])] for count, costs in sorted(servers.items())}
+    figures += [of_spread("growth", f"{count:,} servers in the maps: cost of a request", f"ratio to {least:,}", ratios, bound=1.2)
+                for count, ratios in with_servers.items() if count != least]
+    return figures + ([_slope("servers", with_servers)] if len(servers) > 1 else [])
+
+
+def _slope(what, ratios):
+    """ratios: count -> one of each round. The slope is each round's own, over the counts' logarithms."""
+    decades = [math.log10(count) for count in ratios]
+    slopes = [100 * statistics.linear_regression(decades, each).slope for each in zip(*ratios.values())]
+    return of_spread("growth", f"ten times as many {what}: cost of a request", "% more", slopes)

@@ -19,4 +19,4 @@ def measure(_directory, options):
         if run["run_type"] == "iteration":
             assert run["time_unit"] == "ns"
             times[run["run_name"].removeprefix("with/")].append(run["cpu_time"])
-    return [of_spread("inside", name, "ns/call", values) for name, values in times.items()], times
+    return [of_spread("inside", name, "ns/call", values) for name, values in sorted(times.items())], times

@@ -63,25 +63,21 @@ def _round(programs, path, seconds):
     random.shuffle(order)
     samples = {name: {} for name in PATHS}
     for name, which in order:
-        samples[name][which] = sample(programs, path, PATHS[name], which, seconds)
+        samples[name][which] = _sample(programs, path, PATHS[name], which, seconds)
     return samples
 
 
-def sample(programs, path, drive, which, seconds):
+def _sample(programs, path, drive, which, seconds):
     """One slice of load on one path, with the programs of one name."""
     url = path.url if drive.through_traefik else f"http://{path.nginx.servers[0]}"
     with Cgroup(f"upstat-bench-{os.getpid()}-client") as client:
         cgroup = {"traefik": path.cgroup, "load": client, "nginx": path.around}[drive.where]
         with programs.on(cgroup, which):
-            return counted(programs.by_name[which], path, path.load(client), url, drive.workload, seconds)
-
-
-def counted(programs, path, load, url, workload, seconds):
-    """One slice of load under programs that are attached already."""
-    before = {hook: program.runs() for hook, program in programs.items()}
-    answered = load.run(url, WORKLOADS[workload], seconds)
-    path.traefik.drain()
-    return Sample(answered.requests, {hook: program.runs() - before[hook] for hook, program in programs.items()})
+            before = programs.runs()[which]
+            answered = path.load(client).run(url, WORKLOADS[drive.workload], seconds)
+            path.traefik.drain()
+            after = programs.runs()[which]
+    return Sample(answered.requests, {hook: after[hook] - before[hook] for hook in after})
 
 
 def beyond_empty(pair):

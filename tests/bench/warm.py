@@ -57,22 +57,24 @@ def measure(programs, path):
 
 
 def _slices(programs, path, loop):
-    slices = []
     with Cgroup(f"upstat-bench-{os.getpid()}-warm") as client:
         cgroup = client if loop.where == "load" else path.around
         with programs.on(cgroup, "empty"), programs.on(cgroup, "upstat"):
             load = path.load(client).start(f"http://{path.nginx.servers[0]}", loop.workload)
             try:
-                for _ in range(SLICES + 1):
-                    before = programs.runs()
-                    requests = load.window(SLICE).requests
-                    after = programs.runs()
-                    slices.append(Slice(requests, {hook: (after["upstat"][hook] - before["upstat"][hook],
-                                                          after["empty"][hook] - before["empty"][hook])
-                                                   for hook in after["upstat"]}))
+                slices = [slice_of(programs, lambda: load.window(SLICE)) for _ in range(SLICES + 1)]
             finally:
                 load.stop()
     return slices[1:]
+
+
+def slice_of(programs, run):
+    """Of the window of load that run() is, with both kinds of programs attached."""
+    before = programs.runs()
+    requests = run().requests
+    after = programs.runs()
+    return Slice(requests, {hook: tuple(after[name][hook] - before[name][hook] for name in ("upstat", "empty"))
+                            for hook in after["upstat"]})
 
 
 def details_of(loops):
