@@ -2,8 +2,8 @@
 """`growth`: what all programs together cost a proxied request (bpf_stats, beyond empty programs that stand beside them),
 beside idle sockets and with servers in the maps; and the slope: what ten times as many add.
 
-Sockets: connections in Traefik's cgroup that the programs know, both ends. Each level is set against the slice just
-before it, without them. Servers: agents with maps of one size that hold so many servers; their programs take turns in
+Sockets: connections in Traefik's cgroup that the programs know, both ends. Each level is set against the slices
+before and after it, without them. Servers: agents with maps of one size that hold so many servers; their programs take turns in
 random order. The traffic is one server's in all cases: what grows is the maps around its entries.
 """
 
@@ -19,9 +19,10 @@ import agent as agents
 import bpf
 from figures import of_spread
 from stage import WORKLOADS, Path, Programs
-from warm import slice_of
+from warm import lower_quartile, slice_of
 
 SOCKETS = (10, 1000, 50000)
+WINDOW = 0.1  # seconds
 MOST_A_PROCESS = 4000  # connections, of two descriptors each
 HERE = FilePath(__file__).resolve().parent
 
@@ -67,9 +68,10 @@ def measure(directory, options):
 def _beside_sockets(programs, path, count, seconds):
     """(ns a request alone, beside `count` sockets)."""
     with _on(programs, path):
-        alone = _cost(programs, path, seconds)
+        before = _cost(programs, path, seconds)
         with idle(count, path.cgroup):
-            return alone, _cost(programs, path, seconds)
+            beside = _cost(programs, path, seconds)
+        return (before + _cost(programs, path, seconds)) / 2, beside
 
 
 @contextmanager
@@ -79,10 +81,15 @@ def _on(programs, path):
 
 
 def _cost(programs, path, seconds):
-    """ns a request; its connections are new."""
-    cost = slice_of(programs, lambda: path.load().run(path.url, WORKLOADS["small"], seconds)).beyond_all()
+    """ns a request, on connections that are new: the lower quartile of windows, since what else the machine does only adds."""
+    load = path.load().start(path.url, WORKLOADS["small"])
+    try:
+        load.window(WINDOW)  # in which they begin
+        costs = [slice_of(programs, lambda: load.window(WINDOW)).beyond_all() for _ in range(int(seconds / WINDOW))]
+    finally:
+        load.stop()
     path.traefik.drain()
-    return cost
+    return lower_quartile(costs)
 
 
 @contextmanager

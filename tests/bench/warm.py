@@ -82,7 +82,7 @@ def details_of(loops):
                    for one in slices] for name, slices in loops.items()}
 
 
-def _lower_quartile(values):
+def lower_quartile(values):
     return statistics.quantiles(values, n=4)[0]
 
 
@@ -90,11 +90,11 @@ def figures_of(loops):
     def row(name, loop, hook):
         often = statistics.median(one.per_request(hook) for one in loops[loop])
         return of_spread("kernel", f"warm: {name} ({hook}), beyond empty", "ns/run", [one.beyond(hook) for one in loops[loop]],
-                         f"{often:.2f} runs a request" if often < 10 else "", middle=_lower_quartile)
+                         f"{often:.2f} runs a request" if often < 10 else "", middle=lower_quartile)
 
     def total(name, loop, unit):
         return of_spread("kernel", f"warm: {name}, all programs, beyond empty ones", unit,
-                         [one.beyond_all() for one in loops[loop]], middle=_lower_quartile)
+                         [one.beyond_all() for one in loops[loop]], middle=lower_quartile)
 
     return [
         row("request", "exchange", "egress"), row("answer", "exchange", "ingress"),
