@@ -5,8 +5,9 @@
 
 #include "socket.h"
 
-/* Steps that one segment may take: each reads up to WINDOW_BYTES of interim heads. */
-#define ANSWER_STEPS 64
+/* Steps that one segment may take: each reads up to WINDOW_BYTES of interim heads, of which the largest super-packet of
+ * the usual size has no more than these. */
+#define ANSWER_STEPS 1024
 
 enum step {
     STEP_WAIT,      /* no more to be read now */
