@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // How a ledger is saved and restored.
-#include <array>
 #include <charconv>
 #include <stdexcept>
 #include <utility>
@@ -218,29 +217,39 @@ void close_list(std::string& to) {
     to += ']';
 }
 
-void append(std::string& to, std::uint64_t number) {
-    std::array<char, 24> digits{};
-    to.append(digits.data(), std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr);
+constexpr std::size_t most_digits = 20;
+/// `200,1,12345,`
+constexpr std::size_t longest_answer = 3 * (most_digits + 1);
+
+/// A number and a comma, where there is room for them.
+char* put(char* to, std::uint64_t number) {
+    to = std::to_chars(to, to + most_digits, number).ptr;
+    *to++ = ',';
+    return to;
+}
+
+char* put_grown(char* to, const Answers& now, const Answers& before) {
+    Ascending known(before);
+    for (const auto& [answer, count] : now) {
+        if (const auto* const last = known.find(answer); last == nullptr || *last != count) {
+            to = put(put(put(to, answer.code), std::to_underlying(answer.method)), count);
+        }
+    }
+    return to;
 }
 
 /// `"10.0.0.1:80",12,[200,1,10],`: requests and those answers that grew.
-void append_growth(std::string& to, const Server& server, const ServerTotals& totals, const Answers& before) {
-    to.append("\"").append(to_string(server)).append("\",");
-    append(to, totals.requests);
-    to += ",[";
-    Ascending known(before);
-    for (const auto& [answer, count] : totals.answers) {
-        if (const auto* const last = known.find(answer); last == nullptr || *last != count) {
-            append(to, answer.code);
-            to += ',';
-            append(to, std::to_underlying(answer.method));
-            to += ',';
-            append(to, count);
-            to += ',';
-        }
-    }
-    close_list(to);
-    to += ',';
+void append_growth(std::string& text, const Server& server, const ServerTotals& totals, const Answers& before) {
+    text.append("\"").append(to_string(server)).append("\",");
+    const auto size = text.size();
+    const auto room = most_digits + 2 + (totals.answers.size() * longest_answer);
+    text.resize_and_overwrite(size + room, [&](char* data, std::size_t /*room*/) {
+        auto* end = put(data + size, totals.requests);
+        *end++ = '[';
+        return static_cast<std::size_t>(put_grown(end, totals.answers, before) - data);
+    });
+    close_list(text);
+    text += ',';
 }
 
 }  // namespace

@@ -163,13 +163,13 @@ Result<bool> StateFile::append(const std::string& record, const json& alerts) {
     if (!ours) {
         return false;  // somebody took it away or wrote to it
     }
-    const auto line =
-        "\n{" + record + R"(,"alerts":)" + alerts.dump(-1, ' ', false, json::error_handler_t::replace) + "}";
-    if (!write_all(file.get(), line) || fdatasync(file.get()) != 0) {
+    const auto rest = R"(,"alerts":)" + alerts.dump(-1, ' ', false, json::error_handler_t::replace) + "}";
+    if (!write_all(file.get(), "\n{") || !write_all(file.get(), record) || !write_all(file.get(), rest) ||
+        fdatasync(file.get()) != 0) {
         inode_ = 0;
         return failed("append to", path);
     }
-    size_ += line.size();
+    size_ += 2 + record.size() + rest.size();
     return true;
 }
 

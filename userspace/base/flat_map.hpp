@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <compare>
 #include <cstddef>
 #include <initializer_list>
 #include <stdexcept>
@@ -96,10 +97,12 @@ class Ascending {
 
     /// The value; null where there is none.
     auto find(const typename Map::key_type& key) {
-        while (at_ != map_->end() && at_->first < key) {
-            ++at_;
+        for (; at_ != map_->end(); ++at_) {
+            if (const auto order = at_->first <=> key; order >= 0) {
+                return order == 0 ? &at_->second : nullptr;
+            }
         }
-        return at_ != map_->end() && at_->first == key ? &at_->second : nullptr;
+        return decltype(&at_->second)(nullptr);
     }
     auto& operator[](const typename Map::key_type& key) {
         if (auto* const found = find(key)) {

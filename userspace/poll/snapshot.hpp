@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <compare>
 #include <cstdint>
 #include <map>
@@ -20,7 +21,20 @@ struct Server {
     std::array<std::uint8_t, 16> address{};  ///< network order
     std::uint16_t port = 0;                  ///< host order
 
-    auto operator<=>(const Server&) const = default;
+    bool operator==(const Server&) const = default;
+    /// The order of the bytes. As two numbers, because maps of servers are what a poll goes through.
+    std::strong_ordering operator<=>(const Server& other) const {
+        const auto one = numbers();
+        const auto two = other.numbers();
+        return one[0] != two[0] ? one[0] <=> two[0] : one[1] != two[1] ? one[1] <=> two[1] : port <=> other.port;
+    }
+    [[nodiscard]] std::array<std::uint64_t, 2> numbers() const {
+        auto halves = std::bit_cast<std::array<std::uint64_t, 2>>(address);
+        if constexpr (std::endian::native == std::endian::little) {
+            halves = {__builtin_bswap64(halves[0]), __builtin_bswap64(halves[1])};
+        }
+        return halves;
+    }
 };
 
 /// "10.0.0.1:80" or "[fd00::1]:80": the `server` label.

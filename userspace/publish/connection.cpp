@@ -34,7 +34,7 @@ bool Connection::wait_for(short events) const {
     }
 }
 
-ssize_t Connection::read(char* to, std::size_t size) {
+ssize_t Connection::read(char* to, size_t size) {
     if (at_ == filled_) {
         if (taken_ >= longest_request || !wait_for(POLLIN)) {
             return -1;
@@ -53,16 +53,25 @@ ssize_t Connection::read(char* to, std::size_t size) {
     return static_cast<ssize_t>(count);
 }
 
-bool Connection::write(std::string_view text) {
+ssize_t Connection::write(const char* from, size_t size) {
     writing_ = true;
-    while (!text.empty() && wait_for(POLLOUT)) {
-        const auto sent = send(fd_.get(), text.data(), text.size(), MSG_NOSIGNAL);
-        if (sent < 0 && errno != EINTR && errno != EAGAIN) {
-            return false;
+    while (wait_for(POLLOUT)) {
+        const auto sent = send(fd_.get(), from, size, MSG_NOSIGNAL);
+        if (sent >= 0 || (errno != EINTR && errno != EAGAIN)) {
+            return sent;
         }
-        text.remove_prefix(sent < 0 ? 0 : static_cast<std::size_t>(sent));
     }
-    return text.empty();
+    return -1;
+}
+
+void Connection::get_remote_ip_and_port(std::string& ip, int& port) const {
+    ip.clear();
+    port = 0;
+}
+
+void Connection::get_local_ip_and_port(std::string& ip, int& port) const {
+    ip.clear();
+    port = 0;
 }
 
 bool Connection::finish() {

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <sys/types.h>
+#include <httplib.h>
+
+#ifndef CPPHTTPLIB_OPENSSL_SUPPORT
+#error "cpp-httplib's classes depend on the flags that pkg-config gives for it"
+#endif
 
 #include <array>
 #include <atomic>
 #include <chrono>
-#include <cstddef>
-#include <string_view>
+#include <string>
 
 #include "base/fd.hpp"
 #include "base/time.hpp"
@@ -16,15 +19,18 @@ namespace upstat {
 
 /// One client's connection, for one request. As a whole it may take so long and no longer, and send so much and no
 /// more: a client that drips its request byte by byte does not hold a thread for ever.
-class Connection {
+class Connection : public httplib::Stream {
   public:
     Connection(Fd fd, Millis patience);
 
-    /// As read(2), but waits until there is something; -1 too when patience is over or the request too long.
-    ssize_t read(char* to, std::size_t size);
-
-    /// False when not all of it could be sent.
-    bool write(std::string_view text);
+    [[nodiscard]] bool is_readable() const override { return true; }
+    [[nodiscard]] bool is_writable() const override { return true; }
+    ssize_t read(char* to, size_t size) override;
+    ssize_t write(const char* from, size_t size) override;
+    void get_remote_ip_and_port(std::string& ip, int& port) const override;
+    void get_local_ip_and_port(std::string& ip, int& port) const override;
+    [[nodiscard]] socket_t socket() const override { return fd_.get(); }
+    using httplib::Stream::write;
 
     /// Says that this was all, and waits until the client has taken it. False if the client did not.
     bool finish();

@@ -64,9 +64,18 @@ class Writer {
 
     /// A line from pieces that stand as they are.
     void line(std::string_view beginning, std::string_view middle, std::string_view ending, std::uint64_t value) {
-        text_.append(beginning).append(middle).append(ending);
-        number(value);
-        end_line();
+        const auto size = text_.size();
+        const auto room = size + beginning.size() + middle.size() + ending.size() + most_digits + 1;
+        text_.resize_and_overwrite(room, [&](char* data, std::size_t /*room*/) {
+            auto* end = data + size;
+            for (const auto part : {beginning, middle, ending}) {
+                end = std::copy(part.begin(), part.end(), end);
+            }
+            end = std::to_chars(end, end + most_digits, value).ptr;
+            *end++ = '\n';
+            return static_cast<std::size_t>(end - data);
+        });
+        hand_over_piece();
     }
 
     /// Hands over what is left.
@@ -79,9 +88,13 @@ class Writer {
 
   private:
     static constexpr std::size_t piece = std::size_t{1} << 17;
+    static constexpr std::size_t most_digits = 20;
 
     void end_line() {
         text_ += '\n';
+        hand_over_piece();
+    }
+    void hand_over_piece() {
         if (text_.size() >= piece) {
             finish();
         }
@@ -255,16 +268,17 @@ void server_counts(Writer& out, const std::vector<LabelledServer>& servers) {
 }
 
 /// The counts by reason, and 0 for every reason that can appear.
-void by_reason(Writer& out, const std::vector<LabelledServer>& servers, Reasons ServerTotals::* counts,
-               const std::vector<std::string>& reasons) {
+void by_reason(Writer& out, std::string_view metric, const std::vector<LabelledServer>& servers,
+               Reasons ServerTotals::* counts, const std::vector<std::string>& reasons) {
     for (const auto& server : servers) {
+        const auto beginning = std::string(metric) + "{" + server.label + ",reason=\"";
         const auto& counted = server.totals->*counts;
         for (const auto& [reason, count] : counted) {
-            out.sample(server.label, {{"reason", reason}}, count);
+            out.line(beginning, reason, "\"} ", count);
         }
         for (const auto& reason : reasons) {
             if (!counted.contains(reason)) {
-                out.sample(server.label, {{"reason", reason}}, 0);
+                out.line(beginning, reason, "\"} ", 0);
             }
         }
     }
@@ -272,12 +286,13 @@ void by_reason(Writer& out, const std::vector<LabelledServer>& servers, Reasons 
 
 void server_failures(Writer& out, const std::vector<LabelledServer>& servers) {
     out.metric("upstat_server_unanswered_total", "counter", "Requests that will never have an answer, by reason.");
-    by_reason(out, servers, &ServerTotals::unanswered, unanswered_reasons());
+    by_reason(out, "upstat_server_unanswered_total", servers, &ServerTotals::unanswered, unanswered_reasons());
     out.metric("upstat_server_connect_failures_total", "counter", "Connections to a server that failed, by reason.");
-    by_reason(out, servers, &ServerTotals::connect_failures, connect_failure_reasons());
+    by_reason(out, "upstat_server_connect_failures_total", servers, &ServerTotals::connect_failures,
+              connect_failure_reasons());
     out.metric("upstat_server_unread_connections_total", "counter",
                "Connections to a server whose answers cannot be read, by reason.");
-    by_reason(out, servers, &ServerTotals::unread, unread_reasons());
+    by_reason(out, "upstat_server_unread_connections_total", servers, &ServerTotals::unread, unread_reasons());
 }
 
 void servers(Writer& out, const Report& report) {

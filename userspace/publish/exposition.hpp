@@ -69,7 +69,7 @@ Page render(std::shared_ptr<const Report> report, Births& births);
 /// Takes a page's text piece by piece; false when it wants no more.
 using Sink = std::function<bool(std::string_view piece)>;
 
-/// The Prometheus text format 0.0.4 of the whole page, which nobody has to hold in memory: some are 60 MB.
+/// The Prometheus text format 0.0.4 of the whole page.
 void write_page(const Page& page, const Sink& sink);
 std::string page_text(const Page& page);
 

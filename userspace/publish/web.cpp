@@ -22,9 +22,7 @@
 #include <utility>
 
 #include "publish/connection.hpp"
-#include "publish/gzip.hpp"
 #include "publish/listen.hpp"
-#include "publish/request.hpp"
 #include "publish/views.hpp"
 
 namespace upstat {
@@ -69,115 +67,69 @@ class Shelf {
     std::uint64_t served_ = 0;
 };
 
-constexpr auto plain_text = "text/plain; charset=utf-8";
-
-/// Answers the one request of a connection.
-class Answerer {
+/// Answers one thread's requests. cpp-httplib speaks HTTP; sockets and threads are ours, because its own know no bound
+/// on the whole of a request.
+class Answerer : public httplib::Server {
   public:
-    Answerer(Shelf& shelf, Connection& connection) : shelf_(shelf), connection_(connection) {}
+    explicit Answerer(Shelf& shelf) : shelf_(shelf) {
+        Get("/metrics",
+            [this](const httplib::Request& request, httplib::Response& response) { metrics(request, response); });
+        Get("/-/healthy",
+            [this](const httplib::Request& /*request*/, httplib::Response& response) { healthy(response); });
+        Get("/-/ready", [this](const httplib::Request& /*request*/, httplib::Response& response) { ready(response); });
+        view("/", "text/html; charset=utf-8", index_html);
+        view("/api/v1/status", "application/json", status_json);
+        view("/api/v1/alerts", "application/json", alerts_json);
+        view("/api/v1/backends", "application/json", backends_json);
+    }
 
-    void answer() {
-        const auto request = read_request(connection_);
-        if (!request) {
-            request_.method = "GET";
-            if (request.error() != 0) {
-                send(request.error(), plain_text, "");
+    void answer(Connection& connection) {
+        page_ = 0;
+        bool closed = false;
+        try {
+            // Ranges are ignored: a few bytes of them could ask for gigabytes.
+            const auto whole = [](httplib::Request& request) { request.ranges.clear(); };
+            const bool sent = process_request(connection, true, closed, whole);
+            if (connection.finish() && sent && page_ != 0) {
+                shelf_.served(page_);
             }
-            connection_.finish();
-            return;
-        }
-        request_ = *request;
-        const auto page = shelf_.get();
-        const bool sent = route(page);
-        if (connection_.finish() && sent && request_.path == "/metrics" && request_.method == "GET") {
-            shelf_.served(page->number);
+        } catch (const std::exception& failure) {
+            spdlog::debug("a request to the web server could not be read: {}", failure.what());
         }
     }
 
   private:
-    using View = std::string (*)(const Report&);
-    struct Route {
-        std::string_view path;
-        const char* type;
-        View view;
-    };
-    static constexpr std::array<Route, 4> views{{{"/", "text/html; charset=utf-8", index_html},
-                                                 {"/api/v1/status", "application/json", status_json},
-                                                 {"/api/v1/alerts", "application/json", alerts_json},
-                                                 {"/api/v1/backends", "application/json", backends_json}}};
-
-    bool route(const std::shared_ptr<const Page>& page) {
-        if (request_.method != "GET" && request_.method != "HEAD") {
-            return send(404, plain_text, "");
-        }
-        if (request_.path == "/metrics") {
-            return metrics(*page);
-        }
-        if (request_.path == "/-/healthy") {
-            const auto silence = shelf_.silence();
-            return silence ? send(503, plain_text,
-                                  fmt::format("the agent's loop was last seen {} ms ago\n", silence->count()))
-                           : send(200, plain_text, "healthy\n");
-        }
-        const auto& report = *page->report;
-        if (request_.path == "/-/ready") {
-            return report.not_ready.empty() ? send(200, plain_text, "ready\n")
-                                            : send(503, plain_text, "not ready: " + report.not_ready + "\n");
-        }
-        const auto* const found = std::ranges::find(views, request_.path, &Route::path);
-        return found == views.end() ? send(404, plain_text, "") : send(200, found->type, found->view(report));
-    }
-
-    /// The page as it is written, in chunks, where the client takes it so: no page is ever whole in memory then.
-    bool metrics(const Page& page) {
-        if (request_.gzip) {
-            Gzip gzip;
-            write_page(page, [&gzip](std::string_view piece) {
-                gzip.add(piece);
-                return true;
-            });
-            return send_packed(200, exposition_content_type, gzip.finish());
-        }
-        if (!request_.chunks) {
-            return send(200, exposition_content_type, page_text(page));
-        }
-        bool good = send_head(200, exposition_content_type, "Transfer-Encoding: chunked\r\n");
-        if (request_.method == "HEAD") {
-            return good;
-        }
-        std::string chunk;
-        write_page(page, [&](std::string_view piece) {
-            chunk = fmt::format("{:x}\r\n", piece.size());
-            chunk.append(piece).append("\r\n");
-            good = good && connection_.write(chunk);
-            return good;
+    void view(const std::string& path, const char* type, std::string (*render)(const Report&)) {
+        Get(path, [this, type, render](const httplib::Request& /*request*/, httplib::Response& response) {
+            response.set_content(render(*shelf_.get()->report), type);
         });
-        return good && connection_.write("0\r\n\r\n");
     }
 
-    bool send(int status, std::string_view type, const std::string& body) {
-        if (request_.gzip && !body.empty()) {
-            Gzip gzip;
-            gzip.add(body);
-            return send_packed(status, type, gzip.finish());
+    void metrics(const httplib::Request& request, httplib::Response& response) {
+        const auto page = shelf_.get();
+        response.set_content(page_text(*page), std::string(exposition_content_type));
+        page_ = request.method == "GET" ? page->number : 0;
+    }
+
+    void healthy(httplib::Response& response) const {
+        if (const auto silence = shelf_.silence()) {
+            response.status = 503;
+            response.set_content(fmt::format("the agent's loop was last seen {} ms ago\n", silence->count()),
+                                 "text/plain; charset=utf-8");
+            return;
         }
-        return send_body(status, type, body, "");
+        response.set_content("healthy\n", "text/plain; charset=utf-8");
     }
-    bool send_packed(int status, std::string_view type, const std::string& packed) {
-        return send_body(status, type, packed, "Content-Encoding: gzip\r\n");
-    }
-    bool send_body(int status, std::string_view type, const std::string& body, std::string_view more) {
-        return send_head(status, type, fmt::format("{}Content-Length: {}\r\n", more, body.size())) &&
-               (request_.method == "HEAD" || connection_.write(body));
-    }
-    bool send_head(int status, std::string_view type, std::string_view more) {
-        return connection_.write(fmt::format("HTTP/1.1 {} {}\r\nContent-Type: {}\r\nConnection: close\r\n{}\r\n",
-                                             status, reason_phrase(status), type, more));
+
+    void ready(httplib::Response& response) const {
+        const auto report = shelf_.get()->report;
+        response.status = report->not_ready.empty() ? 200 : 503;
+        response.set_content(report->not_ready.empty() ? "ready\n" : "not ready: " + report->not_ready + "\n",
+                             "text/plain; charset=utf-8");
     }
 
     Shelf& shelf_;
-    Connection& connection_;
-    WebRequest request_;
+    std::uint64_t page_ = 0;  ///< of the /metrics page in this answer
 };
 
 /// Signals are for the loop's thread: while this lives, new threads start with all of them blocked.
@@ -289,15 +241,8 @@ class Web::Impl {
         return true;
     }
 
-    void answer(Connection& connection) {
-        try {
-            Answerer(shelf, connection).answer();
-        } catch (const std::exception& failure) {
-            spdlog::error("a request to the web server could not be answered: {}", failure.what());
-        }
-    }
-
     void work() {
+        Answerer answerer(shelf);
         std::unique_lock lock(mutex_);
         while (true) {
             changed_.wait(lock, [this] { return stopping_ || !waiting_.empty(); });
@@ -308,7 +253,7 @@ class Web::Impl {
             waiting_.pop_front();
             active_.insert(&connection);
             lock.unlock();
-            answer(connection);
+            answerer.answer(connection);
             lock.lock();
             active_.erase(&connection);
         }
