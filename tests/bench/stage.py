@@ -88,6 +88,17 @@ class Load:
             self.stop()
 
 
+class OnOneCpu(Cgroup):
+    """What is started inside runs on one CPU: the first, or the last, of those that this process may use."""
+
+    def __init__(self, name, which):
+        super().__init__(name)
+        self._cpu = which(os.sched_getaffinity(0))
+
+    def inside(self, command):
+        return super().inside(["taskset", "-c", str(self._cpu), *command])
+
+
 def cpu_us(cgroup):
     """What all tasks of a cgroup have used so far, in microseconds: of the scheduler's clock, not of ticks."""
     return int(re.search(r"usage_usec (\d+)", (cgroup.path / "cpu.stat").read_text())[1])
@@ -206,14 +217,16 @@ class Path(Part):
     """Load, Traefik and nginx, one behind the other. What is not Traefik is paid for by the cgroup `around`.
 
     ways: services, each with a server of its own, and so with connections to it of its own.
+    pinned: Traefik has one CPU, all else another one.
     """
 
-    def __init__(self, directory, options, name="plain", ways=1, more=None, log=False, mtail=False, idle=0.3):
+    def __init__(self, directory, options, name="plain", ways=1, pinned=False, more=None, log=False, mtail=False, idle=0.3):
         self.directory = FilePath(directory) / name
         self.directory.mkdir()
         self._stack = ExitStack()
         self._tool = options.build / "bench_load"
-        self.cgroup, self.around = (Cgroup(f"upstat-bench-{os.getpid()}-{name}-{side}") for side in ("traefik", "around"))
+        sides = {f"upstat-bench-{os.getpid()}-{name}-{side}": which for side, which in (("traefik", min), ("around", max))}
+        self.cgroup, self.around = (OnOneCpu(side, which) if pinned else Cgroup(side) for side, which in sides.items())
         self.nginx = Servers(self.directory, self.around, ways)
         self._echo = Echo(self._tool, self.directory, self.around)
         self.access_log = self.directory / "access.json" if log or mtail else None
