@@ -11,14 +11,15 @@ both by more than what is looked for. So:
    of the plain windows in it, of which there are four: the machine's pace falls out.
  - Plain roles are compared with the other plain ones, in the same way: that is the noise, and so is any difference within.
  - The median of all turns, with an interval by bootstrap: turns in which somebody else had the machine do not move it.
- - Traefik has one CPU, nginx and the load another one. Where both wander, about a fifth of the windows cost twice
-   what the others do.
+ - Traefik has one CPU, nginx and the load another one. Where both wandered, a tenth of the windows cost at least twice the
+   median.
 What else counts answers has a process for each, with windows in the same turns.
 
-Seen of A/A alone (2 CPUs, virtual; half the 95 % interval, were it of 300 s of plain windows; rough, of 18 s each):
-wandering 0.045, pinned 0.015, all on one CPU 0.018; pinned with windows of 50 ms 0.017, with spinners that let no CPU
-sleep 0.018; pinned against the mean of all other plain windows 0.014. GOGC=400 had 0.009, but is no Traefik that
-anybody runs. A trimmed mean is not clearly better than the median.
+Seen of A/A alone, two runs on 2 virtual CPUs, each variant for 18 s (25 to 51 turns) and one after the other: half the
+95 % interval, scaled to 300 s. First run: wandering 0.031, pinned 0.013, GOMAXPROCS=1 0.018, pinned with GOGC=400 0.017,
+pinned with windows of 50 ms 0.026. Second: wandering 0.064, pinned 0.025, all on one CPU 0.027, pinned with spinners that
+let no CPU sleep 0.023. So pinning halves it, twice; the rest cannot be told apart, nor a trimmed mean from the median.
+That the base is all other plain windows (there it was two) was chosen by reckoning, not by these.
 
 CPU is that of the whole path (Traefik, nginx, load), because on the loopback the programs that see a packet arrive run
 on the sender's time; the difference is set against Traefik's own CPU. Traefik's CPU alone is shown beside it.
