@@ -99,7 +99,11 @@ Reader::Reader(Sources sources) : sources_(std::move(sources)) {
     for (const auto& carried : sources_.carried) {
         add_carried(carried);
     }
-    std::ranges::stable_partition(parts_, [](const Part& part) { return part.wanted == is_event; });
+    std::vector<Part> requests;  // are read last
+    for (auto& part : std::exchange(parts_, {})) {
+        (part.wanted == is_event ? parts_ : requests).push_back(std::move(part));
+    }
+    std::ranges::move(requests, std::back_inserter(parts_));
 }
 
 void Reader::add_own() {
