@@ -69,7 +69,7 @@ class Writer {
         text_.resize_and_overwrite(room, [&](char* data, std::size_t /*room*/) {
             auto* end = data + size;
             for (const auto part : {beginning, middle, ending}) {
-                end = std::copy(part.begin(), part.end(), end);
+                end = std::ranges::copy(part, end).out;
             }
             end = std::to_chars(end, end + most_digits, value).ptr;
             *end++ = '\n';
