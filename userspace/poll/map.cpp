@@ -115,7 +115,7 @@ Result<CountingMap::Changed> CountingMap::read() {
             return std::unexpected(failed(error));
         }
         const auto taken =
-            take(entries, std::span(keys).first(count * key_size_), std::span(values).first(count * cpus));
+            take(entries, std::span(keys).first(std::size_t{count} * key_size_), std::span(values).first(count * cpus));
         changed = {.keys = changed.keys || taken.keys, .counts = changed.counts || taken.counts};
         entries += count;
         if (error == ENOENT) {
