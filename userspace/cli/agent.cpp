@@ -92,7 +92,7 @@ class Past {
     void add(const Snapshot& snapshot) {
         if (!newer_ || snapshot.at - newer_->at >= window_) {
             const auto now = std::make_shared<const Snapshot>(snapshot);
-            older_ = newer_ ? std::move(newer_) : now;
+            older_ = newer_ ? newer_ : now;
             newer_ = now;
         }
     }
