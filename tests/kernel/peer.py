@@ -74,8 +74,18 @@ class _Commands:
             client.connect_ex(address)
         return client.fileno()
 
+    def connect_from(self, port, address):
+        """From a local port that a listener had."""
+        client = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        client.bind(("127.0.0.1", port))
+        client.connect(address)
+        self._sockets[client.fileno()] = client
+        return client.fileno()
+
     def listen(self, family, address):
         server = socket.socket(family, socket.SOCK_STREAM)
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         server.bind(address)
         server.listen()
         self._sockets[server.fileno()] = server

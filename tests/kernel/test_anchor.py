@@ -314,3 +314,30 @@ def test_clients_of_traefik_are_no_servers(bench):
         visitor.sendall(OK)
         bench.client.call("receive", accepted, len(GET + OK))
     assert servers() == before
+
+
+def test_a_server_s_connection_from_a_port_that_was_clients(bench, server):
+    """A client's connection marks its local port; one that is opened from there later is a server's all the same, and stays
+    one when the port is listened on again."""
+    port = bench.port()
+
+    def visit():
+        listener = bench.client.call("listen", socket.AF_INET, ("127.0.0.1", port))
+        visitor = socket.create_connection(("127.0.0.1", port))
+        accepted = bench.client.call("accept", listener)
+        reset(visitor)
+        bench.client.call("close", accepted)
+        bench.client.call("close", listener)
+
+    visit()
+    number = bench.client.call("connect_from", port, server.address)
+    peer, _ = server.listener.accept()
+    for _ in range(2):
+        bench.client.call("send", number, GET)
+        peer.sendall(OK)
+        assert bench.client.call("receive", number, len(OK)) == OK
+        peer.recv(10000)
+        visit()
+    server.expect({(200, "GET"): 2})
+    bench.client.call("close", number)
+    peer.close()

@@ -3,8 +3,8 @@
 """Breaks the kernel programs, one plausible mistake at a time, and watches which test notices.
 
 Each mistake is a text of bpf/ and what stands there instead. It is built into a copy of the peer; then the named cases
-are played, and if they pass, 2,000 random schedules. What only two CPUs at once can see is built into a copy of the agent,
-for the test that has them.
+are played, and if they pass, 2,000 random schedules. What these cannot see is built into a copy of the agent, for a
+test that has one.
 A mistake that no test notices is a failure, and so is a text that bpf/ no longer has.
 
     mutants.py [WORDS]      only the mistakes whose names contain the words
@@ -20,7 +20,11 @@ TOP = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("UPSTAT_BUILD_DIR", TOP / "build"))
 WORK = BUILD / "mutants"
 
-# (what is wrong, file in bpf/, text, what stands there instead[, "two CPUs"])
+# Tests with an agent, for what the peer cannot see.
+TWO_CPUS = "test_soak.py::test_two_cpus_deliver_to_one_socket_at_once"
+PORTS = "test_anchor.py::test_a_server_s_connection_from_a_port_that_was_clients"
+
+# (what is wrong, file in bpf/, text, what stands there instead[, the test with an agent that is to notice])
 MISTAKES = [
     ("the anchor is off by one", "request.h", ".answer = packet->ack_seq,", ".answer = packet->ack_seq + 1,"),
     ("interim answers are taken for final", "http.h", "return code < 200 && code != 101;", "return code < 0;"),
@@ -60,13 +64,15 @@ MISTAKES = [
     ("what was kept of the last answer is taken for the next one's", "request.h", "    state->have = 0;\n", ""),
     ("a line that begins with the next eight bytes is not looked at", "request.h", "        ended = ends >> 56;\n", ""),
     ("the end of a long head is counted from its chunk", "request.h", "skb->cb[HEAD_END] = done + at +", "skb->cb[HEAD_END] = at +"),
+    ("a port that a connection was opened from stays clients'", "upstat.bpf.c", "known_ports->use[(__u16)ops->local_port] = UPSTAT_PORT_MIXED;",
+     "known_ports->any[0] |= 0;", PORTS),
     ("a status of 600 is a status", "http.h", "return code >= 100 && code <= 599 ? code : 0;", "return code;"),
     ("the body may begin another request while one is in flight", "request.h",
      "flies && !begins_another(skb, state, packet, begin)", "flies && begins_another(skb, state, packet, begin) < 0"),
     ("the lock is left out where an answer is taken", "answer.h",
      "    if (state->answer == answer && state->stage == STAGE_STATUS)\n        step = take_status(state, line, code);",
-     "    step = take_status(state, line, code);", "two CPUs"),
-    ("the lock is left out where a piece is taken", "answer.h", "    if (state->answer == slice.answer && in_flight(state->stage)) {", "    {", "two CPUs"),
+     "    step = take_status(state, line, code);", TWO_CPUS),
+    ("the lock is left out where a piece is taken", "answer.h", "    if (state->answer == slice.answer && in_flight(state->stage)) {", "    {", TWO_CPUS),
 ]
 
 
@@ -92,14 +98,13 @@ def build(*targets):
     return done.returncode == 0, done.stdout[-3000:]
 
 
-def noticed_by_two_cpus():
+def noticed_by(test):
     fine, said = build("upstat", "soak")
     if not fine:
         return None, "does not build: " + said[-600:]
-    test = TOP / "tests/kernel/test_soak.py::test_two_cpus_deliver_to_one_socket_at_once"
-    done = subprocess.run(["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", test], capture_output=True, text=True,
+    done = subprocess.run(["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", TOP / "tests/kernel" / test], capture_output=True, text=True,
                           timeout=600, env={**os.environ, "UPSTAT_BUILD_DIR": str(WORK / "build")})
-    return (test.name, None) if "1 failed" in done.stdout else (None, None)
+    return (test, None) if "1 failed" in done.stdout else (None, None)
 
 
 def noticed():
@@ -134,7 +139,7 @@ def main(words):
             survivors += 1
             continue
         path.write_text(right.replace(text, instead))
-        test, trouble = noticed_by_two_cpus() if special else noticed()
+        test, trouble = noticed_by(*special) if special else noticed()
         path.write_text(right)
         survivors += test is None
         print(f"{'noticed ' if test else 'SURVIVES'}  {name}: {test or trouble or 'no test fails'}", flush=True)

@@ -118,6 +118,9 @@ bool Links::update(const fs::path& pin, const Place& place) const {
 }
 
 void Links::let_go() const {
+    if (former_.empty()) {
+        return;  // as nearly always: each poll asks
+    }
     const auto ours = attached();
     for (const auto& directory : former_) {
         for (const auto& old : entries_of(directory)) {

@@ -27,8 +27,6 @@ using Labels = std::initializer_list<std::pair<std::string_view, std::string_vie
 /// Writes the lines of one page.
 class Writer {
   public:
-    explicit Writer(const Sink& sink) : sink_(&sink) { text_.reserve(2 * piece); }
-
     /// Begins a metric; its samples follow until the next one.
     void metric(std::string_view name, std::string_view type, std::string_view help) {
         name_ = name;
@@ -56,7 +54,7 @@ class Writer {
         }
         text_ += before == '{' ? " " : "} ";
         number(value);
-        end_line();
+        text_ += '\n';
     }
 
     /// A sample of a metric that has no labels.
@@ -75,38 +73,19 @@ class Writer {
             *end++ = '\n';
             return static_cast<std::size_t>(end - data);
         });
-        hand_over_piece();
     }
 
-    /// Hands over what is left.
-    void finish() {
-        if (!text_.empty() && wanted_) {
-            wanted_ = (*sink_)(text_);
-        }
-        text_.clear();
-    }
+    [[nodiscard]] std::string take() { return std::move(text_); }
 
   private:
-    static constexpr std::size_t piece = std::size_t{1} << 17;
     static constexpr std::size_t most_digits = 20;
 
-    void end_line() {
-        text_ += '\n';
-        hand_over_piece();
-    }
-    void hand_over_piece() {
-        if (text_.size() >= piece) {
-            finish();
-        }
-    }
     void number(double value) { append_number(text_, value); }
     void number(std::integral auto value) {
         std::array<char, 24> digits{};
         text_.append(digits.data(), std::to_chars(digits.data(), digits.data() + digits.size(), value).ptr);
     }
 
-    const Sink* sink_;
-    bool wanted_ = true;
     std::string text_;
     std::string_view name_;
 };
@@ -492,35 +471,19 @@ void write_lasting(Writer& out, const Page& page) {
     build(out, report);
 }
 
-Sink append_to(std::string& text) {
-    return [&text](std::string_view piece) {
-        text += piece;
-        return true;
-    };
-}
-
 }  // namespace
 
-void write_page(const Page& page, const Sink& sink) {
-    Writer out(sink);
+std::string page_text(const Page& page) {
+    Writer out;
     write_lasting(out, page);
     process(out, page.report->process);
-    out.finish();
-}
-
-std::string page_text(const Page& page) {
-    std::string text;
-    write_page(page, append_to(text));
-    return text;
+    return out.take();
 }
 
 std::string pushed_text(const Page& page) {
-    std::string text;
-    const auto sink = append_to(text);
-    Writer out(sink);
+    Writer out;
     write_lasting(out, page);
-    out.finish();
-    return text;
+    return out.take();
 }
 
 }  // namespace upstat
