@@ -2,7 +2,8 @@
 """`check`: counted instructions, which do not depend on the machine's mood, against tests/bench/record.json.
 
 The verifier's steps are those of this kernel, so they are recorded by kernel; what was never recorded is only shown.
-The way of a poll through the rooms is counted by callgrind, with so many servers that a step too many for each shows.
+The way of a poll through the rooms, and the text of a page, are counted by callgrind, with so many servers that a step
+too many for each shows.
 It fails (exit 1) where a count is more than 2 % above its record, and names each such count; fewer is fine. --update
 records what is counted now and keeps what other kernels' runs recorded.
 """
@@ -59,12 +60,18 @@ def _programs(directory, options):
 def _rooms(directory, options):
     counted = {}
     for servers in SERVERS:
-        output = Path(directory) / f"callgrind.{servers}"
-        done = subprocess.run(["valgrind", "--tool=callgrind", "--collect-atstart=no", "--toggle-collect=one_poll",
-                               f"--callgrind-out-file={output}", options.build / "poll_cost", str(servers), str(POLLS)],
-                              check=False, capture_output=True, text=True, timeout=600)
-        assert done.returncode == 0, f"callgrind ended with {done.returncode}:\n{done.stderr}"
-        count = int(re.search(r"^(?:summary|totals): (\d+)", output.read_text(), re.MULTILINE)[1])
-        assert count > 0, "callgrind has not met one_poll"
-        counted[f"a poll through the rooms, {servers} servers"] = count // POLLS
+        polls = _counted_in("one_poll", directory, options, servers)
+        counted[f"a poll through the rooms, {servers} servers"] = polls // POLLS
+        counted[f"a page, {servers} servers"] = _counted_in("one_scrape", directory, options, servers)
     return counted
+
+
+def _counted_in(function, directory, options, servers):
+    output = Path(directory) / f"callgrind.{function}.{servers}"
+    done = subprocess.run(["valgrind", "--tool=callgrind", "--collect-atstart=no", f"--toggle-collect={function}",
+                           f"--callgrind-out-file={output}", options.build / "poll_cost", str(servers), str(POLLS)],
+                          check=False, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, f"callgrind ended with {done.returncode}:\n{done.stderr}"
+    count = int(re.search(r"^(?:summary|totals): (\d+)", output.read_text(), re.MULTILINE)[1])
+    assert count > 0, f"callgrind has not met {function}"
+    return count

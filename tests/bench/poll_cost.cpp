@@ -89,7 +89,12 @@ extern "C" __attribute__((noinline)) std::size_t one_poll(Rooms& rooms, Snapshot
 
 /// What a scrape costs; the size of the page.
 extern "C" __attribute__((noinline)) std::size_t one_scrape(const Rooms& rooms) {
-    return page_text(rooms.page).size();
+    std::size_t size = 0;
+    write_page(rooms.page, [&size](std::string_view piece) {
+        size += piece.size();
+        return true;
+    });
+    return size;
 }
 
 }  // namespace upstat

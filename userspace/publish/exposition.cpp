@@ -27,6 +27,8 @@ using Labels = std::initializer_list<std::pair<std::string_view, std::string_vie
 /// Writes the lines of one page.
 class Writer {
   public:
+    explicit Writer(const Sink& sink) : sink_(&sink) { text_.reserve(2 * piece); }
+
     /// Begins a metric; its samples follow until the next one.
     void metric(std::string_view name, std::string_view type, std::string_view help) {
         name_ = name;
@@ -54,38 +56,57 @@ class Writer {
         }
         text_ += before == '{' ? " " : "} ";
         number(value);
-        text_ += '\n';
+        end_line();
     }
 
     /// A sample of a metric that has no labels.
     void sample(auto value) { sample(Labels{}, value); }
 
-    /// A line from pieces that stand as they are.
-    void line(std::string_view beginning, std::string_view middle, std::string_view ending, std::uint64_t value) {
+    /// A line from two pieces that stand as they are.
+    void line(std::string_view beginning, std::string_view ending, std::uint64_t value) {
         const auto size = text_.size();
-        const auto room = size + beginning.size() + middle.size() + ending.size() + most_digits + 1;
+        const auto room = size + beginning.size() + ending.size() + most_digits + 1;
         text_.resize_and_overwrite(room, [&](char* data, std::size_t /*room*/) {
             auto* end = data + size;
-            for (const auto part : {beginning, middle, ending}) {
-                end = std::ranges::copy(part, end).out;
-            }
+            end += beginning.copy(end, beginning.size());
+            end += ending.copy(end, ending.size());
             end = std::to_chars(end, end + most_digits, value).ptr;
             *end++ = '\n';
             return static_cast<std::size_t>(end - data);
         });
+        hand_over_piece();
     }
 
-    [[nodiscard]] std::string take() { return std::move(text_); }
+    /// Hands over what is left. False when it was not wanted.
+    bool finish() {
+        if (!text_.empty() && wanted_) {
+            wanted_ = (*sink_)(text_);
+        }
+        text_.clear();
+        return wanted_;
+    }
 
   private:
+    static constexpr std::size_t piece = std::size_t{1} << 17;
     static constexpr std::size_t most_digits = 20;
 
+    void end_line() {
+        text_ += '\n';
+        hand_over_piece();
+    }
+    void hand_over_piece() {
+        if (text_.size() >= piece) {
+            finish();
+        }
+    }
     void number(double value) { append_number(text_, value); }
     void number(std::integral auto value) {
         std::array<char, 24> digits{};
         text_.append(digits.data(), std::to_chars(digits.data(), digits.data() + digits.size(), value).ptr);
     }
 
+    const Sink* sink_;
+    bool wanted_ = true;
     std::string text_;
     std::string_view name_;
 };
@@ -97,17 +118,6 @@ std::string label(std::string_view name, std::string_view value) {
     text += '"';
     return text;
 }
-
-/// The three digits of a status code.
-struct CodeText {
-    std::array<char, 8> digits{};
-    std::size_t size = 0;
-
-    explicit CodeText(std::uint16_t code)
-        : size(static_cast<std::size_t>(std::to_chars(digits.data(), digits.data() + digits.size(), code).ptr -
-                                        digits.data())) {}
-    [[nodiscard]] std::string_view view() const { return {digits.data(), size}; }
-};
 
 constexpr std::size_t method_count = static_cast<std::size_t>(Method::patch) + 1;
 using Methods = std::array<bool, method_count>;
@@ -151,51 +161,55 @@ void each_with_zeros(const auto& counts, auto&& take) {
 
 constexpr std::size_t protocol_count = static_cast<std::size_t>(Protocol::websocket) + 1;
 
-/// `",method="GET"} ` for every method.
-std::string method_ending(std::size_t method) {
-    return "\"," + label("method", to_string(static_cast<Method>(method))) + "} ";
+std::string ending_of(const Answer& answer) {
+    return std::to_string(answer.code) + "\"," + label("method", to_string(answer.method)) + "} ";
 }
 
-/// `",method="GET",protocol="http"} ` for every method and protocol.
-std::string series_ending(std::size_t method, std::size_t protocol) {
-    return "\"," + label("method", to_string(static_cast<Method>(method))) + "," +
-           label("protocol", to_string(static_cast<Protocol>(protocol))) + "} ";
+std::string ending_of(const Series& series) {
+    return std::to_string(series.code) + "\"," + label("method", to_string(series.method)) + "," +
+           label("protocol", to_string(series.protocol)) + "} ";
 }
 
-/// Most of a page are two metrics, whose lines are put together from ready pieces.
+/// Most of a page are the lines of two metrics. What stands behind `code="` in them, as `200",method="GET"} `, is put
+/// together once for all of them.
+template <typename Key>
 class Endings {
   public:
-    Endings() {
-        for (std::size_t method = 0; method < method_count; ++method) {
-            answers_.at(method) = method_ending(method);
-            for (std::size_t protocol = 0; protocol < protocol_count; ++protocol) {
-                series_.at(method).at(protocol) = series_ending(method, protocol);
-            }
+    [[nodiscard]] std::string_view of(const Key& key) {
+        const auto place = place_of(key);
+        if (place >= texts_.size()) {  // a code that no status line can have, from the maps of another version
+            texts_.resize(place + 1);
         }
-    }
-    [[nodiscard]] std::string_view of(const Answer& answer) const {
-        return answers_.at(static_cast<std::size_t>(answer.method));
-    }
-    [[nodiscard]] std::string_view of(const Series& series) const {
-        return series_.at(static_cast<std::size_t>(series.method)).at(static_cast<std::size_t>(series.protocol));
+        auto& text = texts_[place];
+        if (text.empty()) {
+            text = ending_of(key);
+        }
+        return text;
     }
 
   private:
-    std::array<std::string, method_count> answers_;
-    std::array<std::array<std::string, protocol_count>, method_count> series_;
+    static std::size_t place_of(const Answer& answer) {
+        return answer.code * method_count + static_cast<std::size_t>(answer.method);
+    }
+    static std::size_t place_of(const Series& series) {
+        return (series.code * method_count + static_cast<std::size_t>(series.method)) * protocol_count +
+               static_cast<std::size_t>(series.protocol);
+    }
+
+    std::vector<std::string> texts_ = std::vector<std::string>(place_of(Key{.code = 600}));
 };
 
 void backend_requests(Writer& out, const Page& page) {
     out.metric("traefik_backend_requests_total", "counter",
                "Answers of the servers of a Traefik backend, as the kernel saw them.");
-    const Endings endings;
+    Endings<Series> endings;
     std::size_t next = 0;
     auto end = page.requests_end.begin();
     for (const auto& [backend, series] : page.report->counts.backends) {
         const auto beginning = "traefik_backend_requests_total{" + label("backend", backend) + ",code=\"";
         for (; next < *end; ++next) {
             const auto& [key, value] = page.requests[next];
-            out.line(beginning, CodeText(key.code).view(), endings.of(key), value);
+            out.line(beginning, endings.of(key), value);
         }
         ++end;
     }
@@ -228,12 +242,11 @@ void server_counts(Writer& out, const std::vector<LabelledServer>& servers) {
         out.sample(server.label, {}, server.totals->requests);
     }
     out.metric("upstat_server_responses_total", "counter", "Answers of a server by status code and request method.");
-    const Endings endings;
+    Endings<Answer> endings;
     for (const auto& server : servers) {
         const auto beginning = "upstat_server_responses_total{" + server.label + ",code=\"";
-        each_with_zeros(server.totals->answers, [&](const Answer& key, std::uint64_t value) {
-            out.line(beginning, CodeText(key.code).view(), endings.of(key), value);
-        });
+        each_with_zeros(server.totals->answers,
+                        [&](const Answer& key, std::uint64_t value) { out.line(beginning, endings.of(key), value); });
     }
     out.metric("upstat_server_outstanding_requests", "gauge",
                "Requests that wait for their answer: requests - responses - unanswered.");
@@ -249,15 +262,21 @@ void server_counts(Writer& out, const std::vector<LabelledServer>& servers) {
 /// The counts by reason, and 0 for every reason that can appear.
 void by_reason(Writer& out, std::string_view metric, const std::vector<LabelledServer>& servers,
                Reasons ServerTotals::* counts, const std::vector<std::string>& reasons) {
+    constexpr std::string_view end = "\"} ";
+    std::vector<std::string> endings;
+    endings.reserve(reasons.size());
+    for (const auto& reason : reasons) {
+        endings.push_back(reason + std::string(end));
+    }
     for (const auto& server : servers) {
         const auto beginning = std::string(metric) + "{" + server.label + ",reason=\"";
         const auto& counted = server.totals->*counts;
         for (const auto& [reason, count] : counted) {
-            out.line(beginning, reason, "\"} ", count);
+            out.line(beginning, reason + std::string(end), count);
         }
-        for (const auto& reason : reasons) {
-            if (!counted.contains(reason)) {
-                out.line(beginning, reason, "\"} ", 0);
+        for (std::size_t i = 0; i < reasons.size(); ++i) {
+            if (!counted.contains(reasons[i])) {
+                out.line(beginning, endings[i], 0);
             }
         }
     }
@@ -471,19 +490,35 @@ void write_lasting(Writer& out, const Page& page) {
     build(out, report);
 }
 
+Sink append_to(std::string& text) {
+    return [&text](std::string_view piece) {
+        text += piece;
+        return true;
+    };
+}
+
 }  // namespace
 
-std::string page_text(const Page& page) {
-    Writer out;
+bool write_page(const Page& page, const Sink& sink) {
+    Writer out(sink);
     write_lasting(out, page);
     process(out, page.report->process);
-    return out.take();
+    return out.finish();
+}
+
+std::string page_text(const Page& page) {
+    std::string text;
+    write_page(page, append_to(text));
+    return text;
 }
 
 std::string pushed_text(const Page& page) {
-    Writer out;
+    std::string text;
+    const auto sink = append_to(text);
+    Writer out(sink);
     write_lasting(out, page);
-    return out.take();
+    out.finish();
+    return text;
 }
 
 }  // namespace upstat

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <span>
@@ -65,7 +66,11 @@ struct Page {
 /// The page of a report. `births` remembers what it shows.
 Page render(std::shared_ptr<const Report> report, Births& births);
 
-/// The Prometheus text format 0.0.4 of the whole page.
+/// Takes a page's text piece by piece; false when it wants no more.
+using Sink = std::function<bool(std::string_view piece)>;
+
+/// The Prometheus text format 0.0.4 of the whole page. False when the sink wanted no more.
+bool write_page(const Page& page, const Sink& sink);
 std::string page_text(const Page& page);
 
 /// What a Pushgateway gets: the page without the process_* of this process, which the gateway has of its own.

@@ -71,6 +71,7 @@ class Shelf {
 class Answerer : public httplib::Server {
   public:
     explicit Answerer(Shelf& shelf) : shelf_(shelf) {
+        svr_sock_ = 0;  // without a listener cpp-httplib takes itself for stopped, and streams nothing
         Get("/metrics",
             [this](const httplib::Request& request, httplib::Response& response) { metrics(request, response); });
         Get("/-/healthy",
@@ -104,10 +105,21 @@ class Answerer : public httplib::Server {
         });
     }
 
+    /// In chunks, as it is written: with many servers a page has tens of megabytes, which are never whole in memory.
     void metrics(const httplib::Request& request, httplib::Response& response) {
         const auto page = shelf_.get();
-        response.set_content(page_text(*page), std::string(exposition_content_type));
+        const std::string type(exposition_content_type);
         page_ = request.method == "GET" ? page->number : 0;
+        if (request.version == "HTTP/1.0") {  // has no chunks
+            response.set_content(page_text(*page), type);
+            return;
+        }
+        response.set_chunked_content_provider(type, [page](std::size_t /*offset*/, httplib::DataSink& sink) {
+            const bool taken =
+                write_page(*page, [&sink](std::string_view piece) { return sink.write(piece.data(), piece.size()); });
+            sink.done();
+            return taken;
+        });
     }
 
     void healthy(httplib::Response& response) const {

@@ -138,6 +138,30 @@ TEST(Exposition, APushedPageLeavesTheProcessOut) {
     EXPECT_TRUE(page_text(page).starts_with(pushed_text(page)));
 }
 
+TEST(Exposition, ComesInPiecesUntilNoMoreAreWanted) {
+    auto report = sample_report();
+    for (int i = 0; i < 1000; ++i) {
+        report.counts.backends["backend" + std::to_string(i)] = {};
+    }
+    Births births;
+    const auto page = page_of(report, births);
+    std::string joined;
+    std::size_t pieces = 0;
+    EXPECT_TRUE(write_page(page, [&](std::string_view piece) {
+        joined += piece;
+        ++pieces;
+        return true;
+    }));
+    EXPECT_EQ(joined, page_text(page));
+    EXPECT_GT(pieces, 1U);
+    pieces = 0;
+    EXPECT_FALSE(write_page(page, [&](std::string_view /*piece*/) {
+        ++pieces;
+        return false;
+    }));
+    EXPECT_EQ(pieces, 1U);
+}
+
 TEST(Exposition, PromtoolFindsNoFault) {
     const std::string promtool = "/usr/bin/promtool";
     if (access(promtool.c_str(), X_OK) != 0) {
