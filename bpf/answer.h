@@ -139,7 +139,7 @@ static __always_inline int cut(struct __sk_buff *skb, __u32 payload, __u32 lengt
 {
     __s32 ahead = (__s32)(slice->answer - seq); /* bytes of the payload before the anchor */
     __u32 from = ahead > 0 ? ahead : 0;
-    __u32 gap = ahead > 0 ? 0 : -ahead; /* bytes between the anchor and the payload */
+    __u32 gap = ahead > 0 ? 0 : seq - slice->answer; /* bytes between the anchor and the payload */
 
     slice->seq = seq + from;
     slice->size = 0;
