@@ -20,14 +20,17 @@ constexpr Millis longest_goodbye = std::chrono::seconds(2);
 }  // namespace
 
 Connection::Connection(Fd fd, Millis patience)
-    : fd_(std::move(fd)), start_(std::chrono::steady_clock::now()), deadline_(start_ + patience) {}
+    : fd_(std::move(fd)), start_(std::chrono::steady_clock::now()), deadline_(start_ + patience), progress_(start_) {}
 
-/// Waits for the descriptor until the deadline.
+/// Waits for the descriptor; false when the deadline has passed, ready or not.
 bool Connection::wait_for(short events) const {
     pollfd poll_fd{.fd = fd_.get(), .events = events, .revents = 0};
     while (true) {
         const auto left = std::chrono::ceil<Millis>(deadline_ - std::chrono::steady_clock::now());
-        const int ready = ::poll(&poll_fd, 1, static_cast<int>(std::max<Millis::rep>(left.count(), 0)));
+        if (left <= Millis(0)) {
+            return false;
+        }
+        const int ready = ::poll(&poll_fd, 1, static_cast<int>(left.count()));
         if (ready >= 0 || errno != EINTR) {
             return ready > 0;
         }
@@ -54,6 +57,7 @@ ssize_t Connection::read(char* to, size_t size) {
 }
 
 ssize_t Connection::write(const char* from, size_t size) {
+    progress_ = std::chrono::steady_clock::now();
     writing_ = true;
     while (wait_for(POLLOUT)) {
         const auto sent = send(fd_.get(), from, size, MSG_NOSIGNAL);
@@ -97,8 +101,9 @@ bool Connection::finish() {
     return ioctl(fd_.get(), SIOCOUTQ, &unsent) == 0 && unsent == 0;
 }
 
-void Connection::cut_if_waiting(Millis age) {
-    if (!writing_ && std::chrono::steady_clock::now() - start_ >= age) {
+void Connection::cut_if_waiting(const Patience& patience) {
+    const auto now = std::chrono::steady_clock::now();
+    if (writing_ ? now - progress_.load() >= patience.for_progress : now - start_ >= patience.for_request) {
         cut();
     }
 }

@@ -35,8 +35,13 @@ class Connection : public httplib::Stream {
     /// Says that this was all, and waits until the client has taken it. False if the client did not.
     bool finish();
 
-    /// Ends the connection if it has waited for its client for at least this long. From any thread.
-    void cut_if_waiting(Millis age);
+    struct Patience {
+        Millis for_request;   ///< to be there, all of it
+        Millis for_progress;  ///< between two pieces of the answer that the client takes
+    };
+
+    /// Ends the connection if it has waited for its client for so long. From any thread.
+    void cut_if_waiting(const Patience& patience);
 
     /// Ends the connection. From any thread.
     void cut();
@@ -48,6 +53,7 @@ class Connection : public httplib::Stream {
     std::chrono::steady_clock::time_point start_;
     std::chrono::steady_clock::time_point deadline_;
     std::atomic<bool> writing_ = false;
+    std::atomic<std::chrono::steady_clock::time_point> progress_;  ///< when the client last took something
     std::array<char, 4096> buffer_{};
     std::size_t at_ = 0;
     std::size_t filled_ = 0;

@@ -36,6 +36,15 @@ class WebTest : public testing::Test {
         web_->publish(std::make_shared<const Page>(render(std::make_shared<const Report>(report), births_)));
     }
 
+    /// Whose page is more than a socket's buffers hold.
+    static Report big_report() {
+        auto report = sample_report();
+        for (int i = 0; i < 20'000; ++i) {
+            report.counts.backends["backend" + std::to_string(i)] = {};
+        }
+        return report;
+    }
+
     [[nodiscard]] int port() const {
         const auto& address = web_->addresses().front();
         return std::stoi(address.substr(address.rfind(':') + 1));
@@ -126,11 +135,7 @@ TEST_F(WebTest, ReportsThePageThatAClientTook) {
 TEST_F(WebTest, APageThatWasNotReadIsNotServed) {
     options_.threads = 1;
     start();
-    auto report = sample_report();
-    for (int i = 0; i < 20'000; ++i) {
-        report.counts.backends["backend" + std::to_string(i)] = {};  // more than a socket's buffers hold
-    }
-    publish(report);
+    publish(big_report());
     {
         const auto fd = connect();
         const std::string_view request = "GET /metrics HTTP/1.1\r\n\r\n";
@@ -241,6 +246,21 @@ TEST_F(WebTest, SlowClientsDoNotKeepOthersOut) {
     EXPECT_EQ(response->status, 200);
 }
 
+TEST_F(WebTest, ClientsThatReadNothingDoNotKeepOthersOut) {
+    options_.threads = 2;
+    start();
+    publish(big_report());
+    std::vector<Fd> slow;
+    for (int i = 0; i < 4; ++i) {
+        slow.push_back(connect());
+        const std::string_view request = "GET /metrics HTTP/1.1\r\n\r\n";
+        send(slow.back().get(), request.data(), request.size(), MSG_NOSIGNAL);
+    }
+    const auto response = get("/-/ready");
+    ASSERT_TRUE(response) << "those that do not read have every thread";
+    EXPECT_EQ(response->status, 200);
+}
+
 TEST_F(WebTest, PatienceEnds) {
     options_.patience = 50ms;
     start();
@@ -266,6 +286,10 @@ TEST_F(WebTest, SurvivesOddRequests) {
     const auto whole = say(ranges + "\r\n\r\n");
     EXPECT_TRUE(whole.starts_with("HTTP/1.1 200 OK")) << whole.substr(0, 200);
     EXPECT_LT(whole.size(), 100'000U);
+    EXPECT_TRUE(say("POST /metrics HTTP/1.1\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc")
+                    .starts_with("HTTP/1.1 404"))
+        << "a body was unpacked that nobody wants";
+    EXPECT_FALSE(say("GET /metrics HTTP/1.1\r\nAccept-Encoding: br\r\n\r\n").contains("Content-Encoding"));
     EXPECT_TRUE(say("POST /metrics HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc").starts_with("HTTP/1.1 404"));
     const auto old = say("GET /metrics HTTP/1.0\r\n\r\n");
     EXPECT_TRUE(old.contains("\nupstat_build_info"));
