@@ -218,6 +218,18 @@ bool is_root(const fs::path& directory) {
     return !fs::exists(directory / "cgroup.events", error);
 }
 
+/// Not there, but below a cgroup.
+bool may_come(fs::path directory) {
+    std::error_code error;
+    if (fs::exists(directory, error)) {
+        return false;
+    }
+    while (directory.has_relative_path() && !fs::exists(directory, error)) {
+        directory = directory.parent_path();
+    }
+    return is_cgroup2(directory);
+}
+
 bool descends(const fs::path& root, pid_t pid, pid_t from) {
     // bounded, because parents change while they are read
     for (int depth = 0; depth < 1000 && pid > 1; ++depth) {
@@ -311,6 +323,9 @@ std::optional<std::string> cgroup2_mount(const fs::path& root) {
 Result<std::string> explicit_cgroup(const fs::path& root, const std::string& cgroup) {
     const auto directory = below(root, cgroup);
     constexpr auto example = "name a directory such as /sys/fs/cgroup/system.slice/traefik.service";
+    if (cgroup.starts_with('/') && may_come(directory)) {
+        return tidy(directory);
+    }
     if (!cgroup.starts_with('/') || !is_cgroup2(directory)) {
         return fail(Error::Kind::usage, fmt::format("--traefik.cgroup {} is not a cgroup v2 directory", cgroup),
                     example);

@@ -414,7 +414,7 @@ std::vector<TraefikReport> Agent::traefik_reports() const {
 
 Report Agent::report(Snapshot snapshot) const {
     Report report{.at = snapshot.at,
-                  .not_ready = {},
+                  .not_ready = traefiks_->all_refused(),
                   .build = {{"version", UPSTAT_VERSION}},
                   .traefik = settings_.push_instance,
                   .traefiks = traefik_reports(),

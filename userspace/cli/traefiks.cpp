@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/traefiks.hpp"
 
+#include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -22,16 +23,6 @@ constexpr auto candidacy = std::chrono::seconds(10);
 
 Result<Traefiks> Traefiks::open(Counter& counter, const FindOptions& options) {
     Traefiks traefiks(counter, options);
-    if (!options.cgroup.empty()) {
-        const auto cgroup = explicit_cgroup(root, options.cgroup);
-        if (!cgroup) {
-            return std::unexpected(cgroup.error());
-        }
-        if (auto attached = counter.attach(*cgroup, {}); !attached) {
-            return std::unexpected(attached.error());
-        }
-        traefiks.homes_.insert(*cgroup);
-    }
     const auto mount = cgroup2_mount(root);
     if (!mount) {
         return fail(Error::Kind::host, "no cgroup v2 is mounted on this host",
@@ -41,6 +32,18 @@ Result<Traefiks> Traefiks::open(Counter& counter, const FindOptions& options) {
         traefiks.cgroups_ = std::move(*watch);
     } else {
         spdlog::warn("{}: a Traefik that restarts is found at the next poll only", watch.error().text());
+    }
+    if (!options.cgroup.empty()) {
+        const auto cgroup = explicit_cgroup(root, options.cgroup);
+        if (!cgroup) {
+            return std::unexpected(cgroup.error());
+        }
+        traefiks.homes_.insert(*cgroup);
+        if (std::error_code error; !fs::exists(*cgroup, error)) {
+            spdlog::warn("--traefik.cgroup {} is not there yet: waiting for it", options.cgroup);
+        } else if (auto attached = counter.attach(*cgroup, {}); !attached) {
+            return std::unexpected(attached.error());
+        }
     }
     if (auto found = find_traefiks(root, options); !found) {
         return std::unexpected(found.error());
@@ -70,6 +73,7 @@ Result<std::vector<Traefik>> Traefiks::find() const {
 
 void Traefiks::look() {
     counter_->drop_dead();
+    std::erase_if(processes_, [](const ProcessWatch& watch) { return watch.ended(); });
     auto found = find();
     if (!found) {
         spdlog::error("{}", found.error().text());
@@ -81,35 +85,45 @@ void Traefiks::look() {
             return watched.traefik.pid == traefik.pid && watched.traefik.start_time == traefik.start_time &&
                    watched.traefik.cgroup == traefik.cgroup;
         });
-        if (known != watched_.end()) {
+        if (known != watched_.end() && known->problem.empty()) {
             now.push_back(std::move(*known));
             continue;
         }
+        // One that could not be counted is tried again: a neighbour in its cgroup may have been there for a moment only.
         now.push_back({.traefik = std::move(traefik), .problem = {}});
-        attach(now.back());
+        attach(now.back(), known != watched_.end() ? known->problem : std::string());
     }
     watched_ = std::move(now);
     watch_processes();
 }
 
-void Traefiks::attach(Watched& watched) {
+/// `problem_before` has been told already.
+void Traefiks::attach(Watched& watched, const std::string& problem_before) {
     const auto& traefik = watched.traefik;
-    if (traefik.refused) {
-        watched.problem = traefik.refused->message;
-        spdlog::error("{}", traefik.refused->text());
-        return;
+    auto error = traefik.refused;
+    if (!error) {
+        if (auto attached = counter_->attach(traefik.cgroup, listening_ports(root, traefik.pid)); !attached) {
+            error = attached.error();
+            error->message = fmt::format("Traefik (pid {}): {}", traefik.pid, error->message);
+        }
     }
-    if (auto attached = counter_->attach(traefik.cgroup, listening_ports(root, traefik.pid)); !attached) {
-        watched.problem = attached.error().message;
-        spdlog::error("Traefik (pid {}): {}", traefik.pid, attached.error().text());
+    if (error) {
+        watched.problem = error->message;
+        if (watched.problem != problem_before) {
+            spdlog::error("{}", error->text());
+        }
         return;
     }
     spdlog::info("counting Traefik (pid {}) in {}", traefik.pid, traefik.cgroup);
     homes_.insert(traefik.cgroup);
 }
 
+std::string Traefiks::all_refused() const {
+    const auto counted = [](const Watched& watched) { return watched.problem.empty(); };
+    return watched_.empty() || std::ranges::any_of(watched_, counted) ? "" : watched_.front().problem;
+}
+
 void Traefiks::watch_processes() {
-    std::erase_if(processes_, [](const ProcessWatch& watch) { return watch.ended(); });
     for (const auto& watched : watched_) {
         const auto same = [&](const ProcessWatch& watch) { return watch.pid() == watched.traefik.pid; };
         if (std::ranges::any_of(processes_, same)) {

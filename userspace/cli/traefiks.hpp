@@ -43,10 +43,13 @@ class Traefiks {
 
     [[nodiscard]] const std::vector<Watched>& watched() const { return watched_; }
 
+    /// Why no Traefik is counted although there is one; empty otherwise.
+    [[nodiscard]] std::string all_refused() const;
+
   private:
     Traefiks(Counter& counter, FindOptions options) : counter_(&counter), options_(std::move(options)) {}
 
-    void attach(Watched& watched);
+    void attach(Watched& watched, const std::string& problem_before);
     void meet(const std::string& cgroup, std::chrono::steady_clock::time_point now);
     [[nodiscard]] bool holds_traefik(const std::string& cgroup) const;
     [[nodiscard]] Result<std::vector<Traefik>> find() const;

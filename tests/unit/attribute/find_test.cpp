@@ -220,6 +220,17 @@ TEST(Find, AnExplicitCgroupIsTakenWithWhoeverLivesThere) {
     EXPECT_FALSE(traefiks.at(0).refused);
 }
 
+TEST(Find, AnExplicitCgroupMayBeToCome) {
+    const FakeHost host;
+    host.process({.pid = 42, .cgroup = "/other"});
+    host.cgroup("/", {});
+    host.cgroup("/other", {42});
+    const auto cgroup = explicit_cgroup(host.root(), "/sys/fs/cgroup/system.slice/traefik.service/");
+    ASSERT_TRUE(cgroup) << cgroup.error().text();
+    EXPECT_EQ(*cgroup, host.at("/sys/fs/cgroup/system.slice/traefik.service"));
+    EXPECT_THAT(found(host, {.pid = std::nullopt, .cgroup = "/sys/fs/cgroup/system.slice/traefik.service"}), IsEmpty());
+}
+
 TEST(Find, AnExplicitCgroupMustBeOne) {
     const FakeHost host;
     host.write("/etc/hosts", "");
