@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <fstream>
@@ -18,6 +19,12 @@ const fs::path root = "/";
 
 /// A container's cgroup is made well before its process becomes Traefik: as long as that may take.
 constexpr auto candidacy = std::chrono::seconds(10);
+
+/// Whether a cgroup that is there lacks programs, which an administrator may have detached.
+bool is_bare(const std::string& cgroup, const std::set<std::uint64_t>& attached) {
+    struct stat info{};
+    return stat(cgroup.c_str(), &info) == 0 && !attached.contains(info.st_ino);
+}
 
 }  // namespace
 
@@ -79,17 +86,23 @@ void Traefiks::look() {
         spdlog::error("{}", found.error().text());
         return;
     }
+    const auto attached = counter_->attached();
     std::vector<Watched> now;
     for (auto& traefik : *found) {
         const auto known = std::ranges::find_if(watched_, [&](const Watched& watched) {
             return watched.traefik.pid == traefik.pid && watched.traefik.start_time == traefik.start_time &&
                    watched.traefik.cgroup == traefik.cgroup;
         });
-        if (known != watched_.end() && known->problem.empty()) {
+        const bool counted = known != watched_.end() && known->problem.empty();
+        if (counted && !is_bare(traefik.cgroup, attached)) {
             now.push_back(std::move(*known));
             continue;
         }
-        // One that could not be counted is tried again: a neighbour in its cgroup may have been there for a moment only.
+        if (counted) {
+            spdlog::warn("the programs are not all on {} any more: attaching them again", traefik.cgroup);
+        }
+        // One that could not be counted is tried again: a neighbour in its cgroup may have been there for a moment
+        // only.
         now.push_back({.traefik = std::move(traefik), .problem = {}});
         attach(now.back(), known != watched_.end() ? known->problem : std::string());
     }

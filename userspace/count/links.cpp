@@ -34,9 +34,11 @@ std::optional<Place> place_of(const Fd& link) {
     return Place{.cgroup = info.cgroup.cgroup_id, .hook = static_cast<Hook>(type - hook_types.begin())};
 }
 
+/// Only what says itself that its cgroup is gone: a link that cannot be looked at now, for want of memory or
+/// descriptors, may be all that keeps a program where it is.
 void drop_dead_in(const fs::path& directory) {
     for (const auto& pin : entries_of(directory)) {
-        if (place_of(open_pin(pin)).value_or(Place{}).cgroup == 0) {
+        if (const auto place = place_of(open_pin(pin)); place && place->cgroup == 0) {
             ::unlink(pin.c_str());
         }
     }
