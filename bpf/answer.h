@@ -154,19 +154,28 @@ static __always_inline int cut(struct __sk_buff *skb, __u32 payload, __u32 lengt
     return 1;
 }
 
+/* Whether `answer` is where a request waits still: another CPU may have read it to its end, and the next request may
+ * fly. The lock is held. */
+static __always_inline int waits_at(const struct socket_state *state, __u32 answer)
+{
+    return state->answer == answer && in_flight(state->stage);
+}
+
 /* Bytes from `seq` on went by and cannot be read if they turn out to be needed. */
-static __always_inline void note_skipped(struct socket_state *state, __u32 seq)
+static __always_inline void note_skipped(struct socket_state *state, __u32 answer, __u32 seq)
 {
     bpf_spin_lock(&state->lock);
-    if (!(state->gaps & ANSWER_SKIPPED) || (__s32)(seq - state->skipped) < 0)
-        state->skipped = seq;
-    state->gaps |= ANSWER_SKIPPED;
+    if (waits_at(state, answer)) {
+        if (!(state->gaps & ANSWER_SKIPPED) || (__s32)(seq - state->skipped) < 0)
+            state->skipped = seq;
+        state->gaps |= ANSWER_SKIPPED;
+    }
     bpf_spin_unlock(&state->lock);
 }
 
 /* Keeps the segment's bytes from the packet's offset `at` on, which begin at `seq`, in the socket's other storage. A
  * function of its own, which is verified once. */
-__noinline int scatter(struct __sk_buff *skb, __u32 at, __u32 length, __u32 seq)
+__noinline int scatter(struct __sk_buff *skb, __u32 at, __u32 length, __u32 seq, __u32 answer)
 {
     struct socket_state *state;
     struct scattered *kept;
@@ -177,14 +186,20 @@ __noinline int scatter(struct __sk_buff *skb, __u32 at, __u32 length, __u32 seq)
     kept = bpf_sk_storage_get(&scattered, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
     if (!kept) {
         count_place(UPSTAT_PLACE_STORAGE_FAILED);
-        note_skipped(state, seq);
+        note_skipped(state, answer, seq);
         return 0;
     }
     bpf_spin_lock(&state->lock);
-    if (!(state->gaps & ANSWER_SCATTERED))
-        kept->begin = state->answer;
-    state->gaps |= ANSWER_SCATTERED;
+    int waits = waits_at(state, answer);
+    if (waits) {
+        if (!kept->begun)
+            kept->begin = answer;
+        kept->begun = 1;
+        state->gaps |= ANSWER_SCATTERED;
+    }
     bpf_spin_unlock(&state->lock);
+    if (!waits)
+        return 0;
     __u32 read = kept->begin - seq; /* bytes that another CPU has brought and read in the meantime */
     if ((__s32)read > 0) {
         if (read >= length)
@@ -198,7 +213,7 @@ __noinline int scatter(struct __sk_buff *skb, __u32 at, __u32 length, __u32 seq)
         __u32 place = seq + done - kept->begin;
         __u32 size = length - done < 64 ? length - done : 64;
         if (place >= SCATTERED_BYTES) {
-            note_skipped(state, seq + done);
+            note_skipped(state, answer, seq + done);
             return 0;
         }
         asm volatile("" : "+r"(place)); /* keeps the masks, which the verifier needs */
@@ -251,7 +266,7 @@ static __always_inline void keep_rest(struct __sk_buff *skb, __u32 payload, __u3
         return;
     if (inside < 0)
         inside = 0;
-    scatter(skb, payload + inside, length - inside, seq + inside);
+    scatter(skb, payload + inside, length - inside, seq + inside, answer);
 }
 
 /* One step on the way that takes everything: the segment's part of the window is kept there, and what can be read is
@@ -273,7 +288,7 @@ __noinline int read_piece(struct __sk_buff *skb, __u32 payload, __u32 length, __
         return 0;
     bpf_spin_lock(&state->lock);
     __u8 method = state->method;
-    if (state->answer == slice.answer && in_flight(state->stage)) {
+    if (waits_at(state, slice.answer)) {
         keep(state, &slice);
         step = state->stage == STAGE_STATUS ? read_status(state, &code) : read_interim(state);
     }
@@ -334,16 +349,18 @@ static __always_inline void receive_payload(struct __sk_buff *skb, const struct 
 }
 
 /* Whether the kernel will take a RST: it must stand at the next byte that is awaited (RFC 5961), which is known while a
- * request is in flight. */
-static __always_inline int takes_reset(struct socket_state *state, const struct packet *packet)
+ * request is in flight. Else it is the kernel's own word that must do, where no other event will tell. */
+static __always_inline int takes_reset(struct bpf_sock *sk, struct socket_state *state, const struct packet *packet)
 {
+    const struct bpf_tcp_sock *tcp = state->watched ? 0 : bpf_tcp_sock(sk);
+
     bpf_spin_lock(&state->lock);
     __u32 ahead = packet->seq - state->answer;
     int known = in_flight(state->stage) && state->stage != STAGE_SYN && !state->gaps;
     __u64 before = bits_at(state->answer, ahead), through = bits_at(state->answer, ahead + 1);
-    int taken = !known || (ahead < WINDOW_BYTES && (state->have & through) == before);
+    int taken = ahead < WINDOW_BYTES && (state->have & through) == before;
     bpf_spin_unlock(&state->lock);
-    return taken;
+    return known ? taken : !tcp || packet->seq == tcp->rcv_nxt;
 }
 
 #endif

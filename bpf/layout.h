@@ -84,19 +84,19 @@ enum upstat_place {
     UPSTAT_PLACES,
 };
 
-/* What is known of the connections that have a local port. A port that a listener holds is never given to an outgoing
- * connection; but two network namespaces, or two times, can differ. */
-enum upstat_port {
-    UPSTAT_PORT_UNKNOWN,
-    UPSTAT_PORT_CLIENTS, /* connections were accepted there, and none was opened from there */
-    UPSTAT_PORT_MIXED,   /* a connection was opened from there: each one's own state tells what it is */
+/* What is known of the connections that have a local port. Each is set once and never taken back, so that no order of
+ * writers loses one. */
+struct upstat_port {
+    __u8 accepted; /* clients' connections were, or a listener waits for them */
+    __u8 opened;   /* a server's connection was, from this port: each one's own state tells what it is */
 };
 
-/* The value of the ports map. */
+/* The value of the ports map. A port that a listener holds is never given to an outgoing connection; but two network
+ * namespaces, two addresses or two times can differ. */
 struct upstat_ports {
-    __u8 any[64];    /* by port % 64: not zero where one of those ports is UPSTAT_PORT_CLIENTS. One line of the CPU's
-                        cache,    which spares most packets of servers' connections a look at the next. */
-    __u8 use[65536]; /* enum upstat_port, by port */
+    __u8 any[64]; /* by port % 64: not zero where one of those ports was accepted on. One line of the CPU's cache, which
+                     spares most packets of servers' connections a look at the next. */
+    struct upstat_port by_number[65536];
 };
 
 /* A server; the key of the requests map. IPv4 stands as an IPv4-mapped IPv6 address, so each server has one key. */

@@ -69,7 +69,8 @@ static __always_inline int is_clients(const struct bpf_sock *sk)
     const struct upstat_ports *known = local_ports();
     __u16 port = sk->src_port;
 
-    return known && known->any[port % sizeof(known->any)] && known->use[port] == UPSTAT_PORT_CLIENTS;
+    return known && known->any[port % sizeof(known->any)] && known->by_number[port].accepted &&
+           !known->by_number[port].opened;
 }
 
 /* What seldom happens stands apart from the way of every packet, so that this one touches few lines of the CPU's cache

@@ -37,13 +37,18 @@ static __always_inline __u32 behind_ipv6(struct __sk_buff *skb)
     if (bpf_skb_load_bytes(skb, __builtin_offsetof(struct ipv6hdr, nexthdr), &next, 1))
         return 0;
     for (int i = 0; i < IPV6_EXTENSIONS; i++) {
-        __u8 extension[2];
+        __u8 extension[4];
         if (next == IPPROTO_TCP)
             return offset;
-        if (next != IPPROTO_HOPOPTS && next != IPPROTO_ROUTING && next != IPPROTO_DSTOPTS)
-            return 0;
         if (bpf_skb_load_bytes(skb, offset, extension, sizeof(extension)))
             return 0;
+        if (next == IPPROTO_FRAGMENT) {
+            if (extension[2] || extension[3] & ~6)
+                return 0; /* one of several */
+            extension[1] = 0;
+        } else if (next != IPPROTO_HOPOPTS && next != IPPROTO_ROUTING && next != IPPROTO_DSTOPTS) {
+            return 0;
+        }
         next = extension[0];
         offset += (extension[1] + 1) * 8;
     }

@@ -334,6 +334,26 @@ SELDOM void clear_flight(struct bpf_sock *sk, struct socket_state *state)
         count_event(sk, UPSTAT_UNANSWERED, UPSTAT_UNANSWERED_MISSED, 0);
 }
 
+/* The end of a connection of which sockops will not tell. */
+SELDOM void end_unwatched(const struct bpf_sock *sk, struct socket_state *state)
+{
+    end_unanswered(sk, state,
+                   state->reset      ? UPSTAT_UNANSWERED_RESET
+                   : state->finished ? UPSTAT_UNANSWERED_CLOSED
+                                     : UPSTAT_UNANSWERED_ABORTED);
+}
+
+/* On such a connection a RST may have crossed the request that flies now, and nothing will tell of it again. The lock
+ * is passed, so that either this sees the RST or who sees the RST sees the request. */
+SELDOM void end_if_reset(const struct bpf_sock *sk, struct socket_state *state)
+{
+    bpf_spin_lock(&state->lock);
+    int reset = state->reset;
+    bpf_spin_unlock(&state->lock);
+    if (reset)
+        end_unwatched(sk, state);
+}
+
 /* A request's first segment is here. Its answer will begin at the number that this very segment acknowledges, since
  * Traefik sends no request before the last answer was read whole. */
 static __always_inline void start(struct __sk_buff *skb, struct bpf_sock *sk, struct socket_state *state,
@@ -347,6 +367,8 @@ static __always_inline void start(struct __sk_buff *skb, struct bpf_sock *sk, st
         clear_flight(sk, state);
     state->have = 0;
     *(volatile __u64 *)&state->flight = flying.flight;
+    if (seldom(!state->watched))
+        end_if_reset(sk, state);
     if ((__s32)(state->seen - packet->seq) < 0)
         state->seen = packet->seq;
     if (seldom(in_lines(state->part)))
@@ -469,6 +491,39 @@ SELDOM int begins_another(struct __sk_buff *skb, const struct socket_state *stat
            http_opening(bytes, size) == HTTP_OPENING_REQUEST;
 }
 
+/* Whether this was sent before: by a connection without a state, before the programs came. */
+static __always_inline int is_sent_again(struct bpf_sock *sk, const struct packet *packet)
+{
+    const struct bpf_tcp_sock *tcp = bpf_tcp_sock(sk);
+
+    return !tcp || (__s32)(packet->seq - tcp->snd_nxt) < 0; /* the kernel moves it once the segment has left */
+}
+
+/* Whether a new segment begins a request, where it is not known what stands there. In the middle of a body anything
+ * can; a method of three capitals at least seldom does. */
+SELDOM int begins_anywhere(struct __sk_buff *skb, struct bpf_sock *sk, const struct packet *packet)
+{
+    __u8 bytes[HTTP_OPENING_BYTES] __attribute__((aligned(8))) = {};
+    __u32 size = packet->length < sizeof(bytes) ? packet->length : sizeof(bytes);
+
+    return load_bytes(skb, packet->payload, bytes, size, sizeof(bytes)) && !is_sent_again(sk, packet) &&
+           http_method(bytes) >= 0 && http_is_capital(bytes[0]) && http_is_capital(bytes[1]) &&
+           http_is_capital(bytes[2]);
+}
+
+/* Payload that begins behind `next`: 1 where it begins a request all the same, since what stands between went by while
+ * the programs were away. The server has acknowledged it, so it will not come again. */
+SELDOM int find_again(struct __sk_buff *skb, struct bpf_sock *sk, struct socket_state *state,
+                      const struct packet *packet)
+{
+    const struct bpf_tcp_sock *tcp = bpf_tcp_sock(sk);
+
+    if (!tcp || (__s32)(tcp->snd_una - state->next) <= 0 || !begins_anywhere(skb, sk, packet))
+        return 0;
+    expect_request(state, packet->seq);
+    return 1;
+}
+
 /* Payload on a connection to a server. */
 static __always_inline void send_payload(struct __sk_buff *skb, struct bpf_sock *sk, struct socket_state *state,
                                          const struct packet *packet)
@@ -481,15 +536,23 @@ static __always_inline void send_payload(struct __sk_buff *skb, struct bpf_sock 
         pass_body(state, state->length);
         begin = position(packet, state->next);
     }
+    if (begin >= 0 && begin < (__s32)packet->length && in_lines(state->part)) {
+        read_lines(skb, packet->payload, packet->length, packet->seq);
+        if (state->part == PART_OPEN)
+            leave_open(state, packet);
+        if (state->part != PART_REQUEST)
+            return;
+        begin = position(packet, state->next);
+    }
     if (begin >= (__s32)packet->length)
         return; /* body of a known length, or sent before */
+    if (begin < 0 && find_again(skb, sk, state, packet))
+        begin = 0;
     if (begin < 0) {
         if (flies && (in_lines(state->part) || state->part == PART_OPEN))
             leave_open(state, packet);
         else
             skip(state, packet);
-    } else if (in_lines(state->part)) {
-        read_lines(skb, packet->payload, packet->length, packet->seq);
     } else if (flies && !begins_another(skb, state, packet, begin)) {
         leave_open(state, packet);
     } else {
@@ -497,27 +560,13 @@ static __always_inline void send_payload(struct __sk_buff *skb, struct bpf_sock 
     }
 }
 
-/* Whether this was sent before: by a connection without a state, before the programs came. */
-static __always_inline int is_sent_again(struct bpf_sock *sk, const struct packet *packet)
-{
-    const struct bpf_tcp_sock *tcp = bpf_tcp_sock(sk);
-
-    return !tcp || (__s32)(packet->seq - tcp->snd_nxt) < 0; /* the kernel moves it once the segment has left */
-}
-
 /* The state of a connection that is older than the programs, made at the first new payload seen of it: a server's if a
  * request begins there. 0 where that cannot be told yet. */
 SELDOM struct socket_state *recognise(struct __sk_buff *skb, struct bpf_sock *sk, const struct packet *packet)
 {
-    __u8 bytes[HTTP_OPENING_BYTES] __attribute__((aligned(8))) = {};
-    __u32 size = packet->length < sizeof(bytes) ? packet->length : sizeof(bytes);
     struct socket_state *state;
 
-    if (!load_bytes(skb, packet->payload, bytes, size, sizeof(bytes)))
-        return 0;
-    /* In the middle of a body anything can stand; a method of three capitals at least seldom does. */
-    if (is_sent_again(sk, packet) || http_method(bytes) < 0 || !http_is_capital(bytes[0]) ||
-        !http_is_capital(bytes[1]) || !http_is_capital(bytes[2])) {
+    if (!begins_anywhere(skb, sk, packet)) {
         count_place(UPSTAT_PLACE_UNKNOWN_STREAM);
         return 0;
     }
@@ -525,15 +574,6 @@ SELDOM struct socket_state *recognise(struct __sk_buff *skb, struct bpf_sock *sk
     if (state)
         expect_request(state, packet->seq);
     return state;
-}
-
-/* The end of a connection of which sockops will not tell. */
-SELDOM void end_unwatched(const struct bpf_sock *sk, struct socket_state *state)
-{
-    end_unanswered(sk, state,
-                   state->reset      ? UPSTAT_UNANSWERED_RESET
-                   : state->finished ? UPSTAT_UNANSWERED_CLOSED
-                                     : UPSTAT_UNANSWERED_ABORTED);
 }
 
 #endif

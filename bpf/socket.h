@@ -91,8 +91,8 @@ struct {
 #define SCATTERED_BYTES 4096
 
 struct scattered {
-    __u32 begin; /* sequence number of bytes[0] */
-    __u32 unused;
+    __u32 begin;                          /* sequence number of bytes[0] */
+    __u32 begun;                          /* it is */
     __u64 have[SCATTERED_BYTES / 64 + 1]; /* which bytes are there */
     __u8 bytes[SCATTERED_BYTES + 64];
 };

@@ -38,7 +38,7 @@ int upstat_egress(struct __sk_buff *skb)
         state = recognise(skb, sk, &packet);
     if (!state || state->stage == STAGE_CLIENT || state->stage == STAGE_UNREAD)
         return 1;
-    if (seldom(packet.flags & TCP_SYN))
+    if (seldom(packet.flags & TCP_SYN) && !in_flight(state->stage)) /* else it is sent again, without its request */
         expect_request(state, packet.seq);
     if (packet.length)
         send_payload(skb, sk, state, &packet);
@@ -62,11 +62,11 @@ SELDOM void connected(struct __sk_buff *skb, const struct bpf_sock *sk, struct s
 }
 
 /* What a server's packet says of its connection. */
-SELDOM void receive_control(const struct bpf_sock *sk, struct socket_state *state, const struct packet *packet)
+SELDOM void receive_control(struct bpf_sock *sk, struct socket_state *state, const struct packet *packet)
 {
     if (packet->flags & TCP_FIN)
         state->finished = 1;
-    if (packet->flags & TCP_RST && takes_reset(state, packet)) {
+    if (packet->flags & TCP_RST && takes_reset(sk, state, packet)) {
         state->reset = 1;
         if (!state->watched)
             end_unwatched(sk, state);
@@ -103,7 +103,7 @@ static __always_inline struct socket_state *opened(struct bpf_sock_ops *ops, str
     struct socket_state *state;
 
     if (known_ports)
-        known_ports->use[(__u16)ops->local_port] = UPSTAT_PORT_MIXED;
+        known_ports->by_number[(__u16)ops->local_port].opened = 1;
     if (refused)
         count_place(UPSTAT_PLACE_CALLBACK_REFUSED);
     if (!known || ops->op == BPF_SOCK_OPS_TCP_CONNECT_CB)
@@ -120,8 +120,8 @@ static __always_inline void accepted(struct bpf_sock_ops *ops, struct bpf_sock *
     struct upstat_ports *known = local_ports();
     __u16 port = ops->local_port;
 
-    if (known && known->use[port] == UPSTAT_PORT_UNKNOWN) {
-        known->use[port] = UPSTAT_PORT_CLIENTS;
+    if (known && !known->by_number[port].accepted) {
+        known->by_number[port].accepted = 1;
         known->any[port % sizeof(known->any)] = 1;
     }
     make_state(sk, STAGE_CLIENT);
@@ -143,7 +143,7 @@ static __always_inline void state_changed(struct bpf_sock_ops *ops, struct bpf_s
 
     if (from == BPF_TCP_SYN_SENT && to == BPF_TCP_CLOSE)
         not_connected(ops, sk, state);
-    else if (to == BPF_TCP_CLOSE_WAIT)
+    if (to == BPF_TCP_CLOSE_WAIT)
         end_unanswered(sk, state, UPSTAT_UNANSWERED_CLOSED);
     else if (to == BPF_TCP_FIN_WAIT1)
         end_unanswered(sk, state, UPSTAT_UNANSWERED_ABORTED);

@@ -18,6 +18,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -56,16 +57,44 @@ struct Passed {
     std::size_t count;
 };
 
+/// What came by of a stream: TCP knows what is whole.
+class Stream {
+  public:
+    void add(Segment segment) {
+        const auto end = segment.at + segment.bytes.size();
+        if (segment.at > whole_) {
+            ahead_.emplace_back(segment.at, end);
+            return;
+        }
+        whole_ = std::max(whole_, end);
+        const auto joins = [this](const auto& piece) {
+            const bool joined = piece.first <= whole_;
+            whole_ = joined ? std::max(whole_, piece.second) : whole_;
+            return joined;
+        };
+        while (!ahead_.empty() && std::erase_if(ahead_, joins) != 0) {
+        }
+    }
+    /// Bytes from its beginning on.
+    std::size_t whole() const { return whole_; }
+
+  private:
+    std::vector<std::pair<std::size_t, std::size_t>> ahead_;  ///< from, to
+    std::size_t whole_ = 0;
+};
+
 /// What the kernel holds of the one connection.
 struct Kernel {
     bpf_sock sock{};
     struct bpf_tcp_sock tcp{};
+    Stream sent;
+    Stream received;
     std::vector<Storage> storages;
     std::deque<Entry> entries;
     std::vector<Passed> passed;
     bool locked = false;
-    /// A packet of another CPU, and the calls of helpers until it comes in.
-    Packet* other = nullptr;
+    /// What another CPU does, and the calls of helpers until then.
+    std::function<void()> other;
     unsigned calls = 0;
 };
 
@@ -216,8 +245,7 @@ void enter_helper(const char* name) {
         fail("%s was called with the lock held", name);
     }
     if (kernel.other && --kernel.calls == 0) {
-        Packet& other = *std::exchange(kernel.other, nullptr);
-        run(upstat_ingress, other);
+        std::exchange(kernel.other, nullptr)();
     }
 }
 
@@ -291,6 +319,37 @@ bpf_sock_ops make_ops(unsigned op) {
     ops.op = op;
     ops.sk = &kernel.sock;
     return ops;
+}
+
+/// All that is whole has been acknowledged: as early as that can be.
+void note_sent(const Wire& wire, Segment segment) {
+    kernel.sent.add(segment);
+    kernel.tcp.snd_una = number(wire.request_seq, kernel.sent.whole());
+    const auto end = number(wire.request_seq, segment.at + segment.bytes.size());
+    if (static_cast<std::int32_t>(end - kernel.tcp.snd_nxt) > 0) {
+        kernel.tcp.snd_nxt = end;
+    }
+}
+
+void note_received(const Wire& wire, Segment segment) {
+    kernel.received.add(segment);
+    kernel.tcp.rcv_nxt = number(wire.answer_seq, kernel.received.whole());
+}
+
+void receive_one(const Wire& wire, Segment segment) {
+    Packet packet = make_answer(wire, segment);
+    run(upstat_ingress, packet);
+    note_received(wire, segment);
+}
+
+/// `other` comes while the segment's program is at its n-th call of a helper, or after it when it makes fewer.
+void receive_beside(const Wire& wire, Segment segment, const std::function<void()>& other, unsigned point) {
+    kernel.other = other;
+    kernel.calls = std::max(point, 1U);
+    receive_one(wire, segment);
+    if (const auto late = std::exchange(kernel.other, nullptr)) {
+        late();
+    }
 }
 
 /// TCP's handshake, as the programs see it.
@@ -414,12 +473,14 @@ long bpf_sock_ops_cb_flags_set(bpf_sock_ops* /*ops*/, int /*flags*/) {
 
 Connection::Connection(Wire wire, Age age) : wire_(wire) {
     kernel = {};
-    std::ranges::fill(value_of_ports(), 0);
+    std::memset(value_of_ports().data(), 0, value_of_ports().size());
     kernel.sock.family = wire.ipv6 ? AF_INET6 : AF_INET;
     kernel.sock.dst_ip4 = htonl(0x7f000001);
     kernel.sock.dst_port = htons(8080);
     kernel.sock.src_port = 40000;
     kernel.tcp.snd_nxt = wire.request_seq;
+    kernel.tcp.snd_una = wire.request_seq;
+    kernel.tcp.rcv_nxt = wire.answer_seq;
     if (age == Age::fresh) {
         connect(wire);
     }
@@ -434,29 +495,45 @@ void Connection::send(Segment segment, std::size_t received) {
     const auto tcp = make_tcp(number(wire_.request_seq, segment.at), number(wire_.answer_seq, received));
     Packet packet = make_packet(wire_, tcp, segment.bytes);
     run(upstat_egress, packet);
-    const auto end = number(wire_.request_seq, segment.at + segment.bytes.size());
-    if (static_cast<std::int32_t>(end - kernel.tcp.snd_nxt) > 0) {
-        kernel.tcp.snd_nxt = end;
-    }
+    note_sent(wire_, segment);
 }
 
 void Connection::receive(Segment segment) {
     note("received", segment, "on CPU", 0);
-    Packet packet = make_answer(wire_, segment);
-    run(upstat_ingress, packet);
+    receive_one(wire_, segment);
 }
 
 void Connection::receive(Segment first, Segment second, unsigned point) {
     note("received", first, "on CPU 0, and when it calls a helper, call", point);
     note("received", second, "on CPU", 1);
-    Packet one = make_answer(wire_, first);
-    Packet other = make_answer(wire_, second);
-    kernel.other = &other;
-    kernel.calls = std::max(point, 1U);
-    run(upstat_ingress, one);
-    if (std::exchange(kernel.other, nullptr)) {
-        run(upstat_ingress, other);
-    }
+    receive_beside(wire_, first, [&] { receive_one(wire_, second); }, point);
+}
+
+void Connection::receive(Segment first, Segment second, Segment request, std::size_t received, unsigned point) {
+    note("received", first, "on CPU 0, and when it calls a helper, call", point);
+    note("received", second, "on CPU", 1);
+    const auto other = [&] {
+        receive_one(wire_, second);
+        send(request, received);
+    };
+    receive_beside(wire_, first, other, point);
+}
+
+void Connection::send_unseen(Segment segment) {
+    note("sent", segment, "unseen", 0);
+    note_sent(wire_, segment);
+}
+
+void Connection::receive_unseen(Segment segment) {
+    note("received", segment, "unseen", 0);
+    note_received(wire_, segment);
+}
+
+void Connection::receive_reset() {
+    tcphdr tcp = make_tcp(kernel.tcp.rcv_nxt, kernel.tcp.snd_nxt);
+    tcp.rst = 1;
+    Packet packet = make_packet(wire_, tcp, {});
+    run(upstat_ingress, packet);
 }
 
 void Connection::send_packet(std::string_view bytes) {

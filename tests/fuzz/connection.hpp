@@ -46,6 +46,16 @@ class Connection {
     /// helper, or after it when it makes fewer.
     void receive(Segment first, Segment second, unsigned point);
 
+    /// The same, and behind the second a segment of the next request leaves, when `received` bytes had come.
+    void receive(Segment first, Segment second, Segment request, std::size_t received, unsigned point);
+
+    /// A segment of the requests, or of the answers, that went by while the programs were away.
+    void send_unseen(Segment segment);
+    void receive_unseen(Segment segment);
+
+    /// A RST that TCP takes.
+    void receive_reset();
+
     /// Packets as they come: not even the headers need to be right.
     void send_packet(std::string_view packet);
     void receive_packet(std::string_view packet);

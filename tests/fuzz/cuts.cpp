@@ -145,13 +145,14 @@ const std::vector<RequestCase> requests{
     {"trailers", "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\nA: b\r\n\r\n",
      UPSTAT_METHOD_POST},
     {"chunk like the last one",
-     "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n13\r\n0\r\n\r\nGET / HTTP/1.1\r\n\r\n0\r\n\r\n",
+     "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n15\r\n0\r\n\r\nGET / HTTP/1.1\r\n\r\n0\r\n\r\n",
      UPSTAT_METHOD_POST},
 };
 
 /// One request in pieces, each sent twice, then its answer; then the same again on the same connection, uncut. Each is
-/// counted once. With `early`, the answer comes behind the first piece that holds the method.
-void check(const RequestCase& each, std::span<const std::size_t> cuts, bool early) {
+/// counted once. With `early`, the answer comes behind the first piece that holds the method, and with `joined` the
+/// last piece then leaves with the next request.
+void check(const RequestCase& each, std::span<const std::size_t> cuts, bool early, bool joined = false) {
     const std::string answer = "HTTP/1.1 404 \r\nContent-Length: 0\r\n\r\n";
     const std::size_t size = each.stream.size();
     Connection connection({.request_seq = 0U - 20, .answer_seq = 0U - 20});
@@ -173,8 +174,13 @@ void check(const RequestCase& each, std::span<const std::size_t> cuts, bool earl
             send_to(cut);
         }
     }
-    send_to(size);
-    connection.send({.at = size, .bytes = each.stream}, received);
+    if (joined && received) {
+        const auto both = each.stream.substr(sent) + each.stream;
+        connection.send({.at = sent, .bytes = both}, received);
+    } else {
+        send_to(size);
+        connection.send({.at = size, .bytes = each.stream}, received);
+    }
     connection.receive({.at = received, .bytes = answer});
     checked++;
     if (connection.requests() != 2 || connection.answers() != 2 || connection.answers(404, each.method) != 2 ||
@@ -197,6 +203,7 @@ void check_request(const RequestCase& each, bool early) {
     for (std::size_t first = 0; first <= size; first++) {
         for (std::size_t second = first; second <= size; second++) {
             check(each, std::array{first, second}, early);
+            check(each, std::array{first, second}, early, true);
         }
     }
 }

@@ -70,9 +70,76 @@ void long_upload(std::uint64_t length) {
     expect("a long upload", connection, 3, 3, 0);
 }
 
+/// Requests that were sent while the programs were away are not counted; those that come after them are.
+void away() {
+    Connection connection;
+    const auto second = get.size(), third = 2 * get.size();
+    connection.send({0, get}, 0);
+    connection.receive({0, answer});
+    connection.send_unseen({second, get});
+    connection.receive_unseen({answer.size(), answer});
+    connection.send({third, get}, 2 * answer.size());
+    connection.receive({2 * answer.size(), answer});
+    expect("away for an exchange", connection, 2, 2, 0);
+}
+
+void away_in_a_request() {
+    Connection connection;
+    const std::string post = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel", rest = "lo\r\n0\r\n\r\n";
+    connection.send({0, post}, 0);
+    connection.send_unseen({post.size(), rest});
+    connection.receive_unseen({0, answer});
+    connection.send({post.size() + rest.size(), get}, answer.size());
+    connection.receive({answer.size(), answer});
+    expect("away since the middle of a request", connection, 2, 1, 1);
+}
+
+/// What was lost in front of the programs is no such thing: it comes again.
+void lost_not_away() {
+    Connection connection;
+    const std::string post = "POST / HTTP/1.1\r\nContent-Length: 40\r\n\r\n", body = get + "0123456789012345678901";
+    connection.send({post.size(), body}, 0);
+    connection.send({0, post + body}, 0);
+    connection.receive({0, answer});
+    expect("the beginning of an upload lost", connection, 1, 1, 0);
+}
+
+/// Of a connection that sockops does not watch, a RST that crosses the request is the last that comes by.
+void reset_before_the_request() {
+    Connection connection({}, Connection::Age::old);
+    connection.send({0, get}, 0);
+    connection.receive({0, answer});
+    connection.receive_reset();
+    connection.send({get.size(), get}, answer.size());
+    expect("a RST that crosses a request", connection, 2, 1, 1);
+}
+
+/// While one CPU keeps an old duplicate from behind the window, another one brings the answer to its end, and the next
+/// request leaves: its own answer, out of order too, is read all the same.
+void old_duplicate(unsigned point) {
+    const auto interim = "HTTP/1.1 103 E\r\nA: " + std::string(200, 'a') + "\r\n\r\n";
+    const auto whole = interim + answer;
+    const auto early = std::string_view(whole).substr(100, 80);
+    Connection connection({.answer_seq = 3U << 30});
+    connection.send({0, get}, 0);
+    connection.receive({100, early});
+    connection.receive({100, early}, {0, whole}, {get.size(), get}, whole.size(), point);
+    for (const std::size_t at : {100UL, 180UL, 0UL}) {
+        connection.receive({whole.size() + at, std::string_view(whole).substr(at, at == 180 ? whole.size() : 100)});
+    }
+    expect(("an old duplicate, and the next request at call " + std::to_string(point)).c_str(), connection, 2, 2, 0);
+}
+
 }  // namespace
 
 int main() {
+    away();
+    away_in_a_request();
+    lost_not_away();
+    reset_before_the_request();
+    for (unsigned point = 1; point < 60; point++) {
+        old_duplicate(point);
+    }
     too_short_a_length();
     too_far_ahead();
     long_upload(3'000'000'000);

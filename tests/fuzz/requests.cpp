@@ -58,11 +58,17 @@ class Exchange {
     std::size_t received_ = 0;
 };
 
-/// Sends one request, cut where the pieces begin; behind each cut, what the piece holds of what was sent before comes
-/// again. Answers it when `early` segments are sent, or all; but no server answers a method's first letters.
-void exchange_one(Exchange& exchange, const ReferenceRequest& request, std::span<const Piece> pieces, unsigned early,
-                  int code) {
-    std::size_t sent = request.begin;
+/// When a request is answered before it is whole, and what becomes of the rest then.
+struct Early {
+    unsigned segments = 0;  ///< that were sent before the answer; 0: all
+    bool joins = false;     ///< the last piece leaves with the next request
+};
+
+/// Sends one request, and in front of it what was not `sent` of the last one, cut where the pieces begin; behind each
+/// cut, what the piece holds of what was sent before comes again. Answers it, but no server answers a method's first
+/// letters. Returns where the bytes begin that are not sent yet.
+std::size_t exchange_one(Exchange& exchange, const ReferenceRequest& request, std::span<const Piece> pieces,
+                         Early early, std::size_t sent, int code) {
     unsigned segments = 0;
     bool answered = false;
     for (const Piece& piece : pieces) {
@@ -70,7 +76,8 @@ void exchange_one(Exchange& exchange, const ReferenceRequest& request, std::span
         if (cut > sent && cut < request.end) {
             exchange.send(sent, cut);
             sent = cut;
-            if (++segments >= early && early && !answered && sent > request.begin + request.method.size()) {
+            if (++segments >= early.segments && early.segments && !answered &&
+                sent > request.begin + request.method.size()) {
                 exchange.answer(code);
                 answered = true;
             }
@@ -80,23 +87,28 @@ void exchange_one(Exchange& exchange, const ReferenceRequest& request, std::span
             exchange.send(again, std::min(again + piece.size, sent));
         }
     }
+    if (answered && early.joins) {
+        return sent;
+    }
     exchange.send(sent, request.end);
     if (!answered) {
         exchange.answer(code);
     }
+    return request.end;
 }
 
-void test(std::string_view stream, const Wire& wire, std::span<const Piece> pieces, unsigned early) {
+void test(std::string_view stream, const Wire& wire, std::span<const Piece> pieces, Early early) {
     Exchange exchange(stream, wire);
     const Connection& connection = exchange.connection();
     std::size_t end = 0;
+    std::size_t sent = 0;
     int code = 400;
     for (const ReferenceRequest& request : reference_requests(stream)) {
         if (request.begin != end ||
             is_read_otherwise(stream.substr(request.begin, request.head - request.begin), request)) {
             return;
         }
-        exchange_one(exchange, request, pieces, early, code);
+        sent = exchange_one(exchange, request, pieces, early, sent, code);
         const auto method = method_of(request.method);
         const std::uint64_t wanted = code - 399;
         connection.check_balance();
@@ -124,6 +136,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const auto wire = upstat::fuzz::take_wire(input);
     const auto pieces = upstat::fuzz::take_pieces(input);
     const auto early = input.ConsumeIntegral<std::uint8_t>();
-    upstat::fuzz::test(input.ConsumeRemainingBytesAsString(), wire, pieces, early);
+    upstat::fuzz::test(input.ConsumeRemainingBytesAsString(), wire, pieces,
+                       {.segments = early % 128U, .joins = early >= 128});
     return 0;
 }

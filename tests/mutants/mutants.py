@@ -64,7 +64,7 @@ MISTAKES = [
     ("what was kept of the last answer is taken for the next one's", "request.h", "    state->have = 0;\n", ""),
     ("a line that begins with the next eight bytes is not looked at", "request.h", "        ended = ends >> 56;\n", ""),
     ("the end of a long head is counted from its chunk", "request.h", "skb->cb[HEAD_END] = done + at +", "skb->cb[HEAD_END] = at +"),
-    ("a port that a connection was opened from stays clients'", "upstat.bpf.c", "known_ports->use[(__u16)ops->local_port] = UPSTAT_PORT_MIXED;",
+    ("a port that a connection was opened from stays clients'", "upstat.bpf.c", "known_ports->by_number[(__u16)ops->local_port].opened = 1;",
      "known_ports->any[0] |= 0;", PORTS),
     ("a status of 600 is a status", "http.h", "return code >= 100 && code <= 599 ? code : 0;", "return code;"),
     ("the body may begin another request while one is in flight", "request.h",

@@ -156,10 +156,8 @@ Result<void> tell_listening(int map, const std::set<std::uint16_t>& ports) {
     }
     auto& known = *static_cast<upstat_ports*>(memory);
     for (const auto port : ports) {
-        if (known.use[port] == UPSTAT_PORT_UNKNOWN) {
-            known.use[port] = UPSTAT_PORT_CLIENTS;
-            known.any[port % sizeof(known.any)] = 1;
-        }
+        known.by_number[port].accepted = 1;
+        known.any[port % sizeof(known.any)] = 1;
     }
     munmap(memory, sizeof(upstat_ports));
     return {};

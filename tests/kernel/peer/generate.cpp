@@ -10,6 +10,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "play.hpp"
@@ -178,24 +179,34 @@ class Schedule {
         const auto asked = request(choices_);
         const bool early = !asked.body.empty() && choices_.one_in(4);
         const bool waits = !asked.body.empty() && !early && choices_.one_in(4);
+        const auto kept = std::exchange(kept_, {});
         if (early || waits) {
-            send(asked.head);
+            send(kept + asked.head);
             if (waits) {
                 line("reply " + quote("HTTP/1.1 100 Continue\r\n\r\n"));
                 line("receive all");
             }
         } else if (choices_.one_in(5)) {
-            send_twice(asked.head + asked.body);
+            send_twice(kept + asked.head + asked.body);
         } else {
-            send(asked.head + asked.body);
+            send(kept + asked.head + asked.body);
         }
         if (waits) {
             send(asked.body);
         }
         answer(asked.method);
         if (early) {
-            send(asked.body);
+            keep_some(asked.body);
         }
+    }
+
+    /// The rest of an upload that was answered early, the end of which may leave with the next request.
+    void keep_some(std::string_view data) {
+        const auto now = choices_.one_in(2) ? data.size() : choices_.next(data.size());
+        if (now > 0) {
+            send(data.substr(0, now));
+        }
+        kept_ = data.substr(now);
     }
 
     void answer(std::string_view method) {
@@ -254,7 +265,7 @@ class Schedule {
         const auto how = choices_.next(5);
         const auto flying = how != 0 && choices_.one_in(2);
         if (flying) {
-            send(fmt::format("{} /last HTTP/1.1\r\nHost: a\r\n\r\n", choices_.of(methods)));
+            send(kept_ + fmt::format("{} /last HTTP/1.1\r\nHost: a\r\n\r\n", choices_.of(methods)));
         }
         constexpr std::array<std::string_view, 5> ends{"", "rst", "fin", "close", "abort"};
         constexpr std::array<std::string_view, 5> reasons{"", "reset", "closed", "aborted", "aborted"};
@@ -268,6 +279,7 @@ class Schedule {
     std::string text_;
     std::string expectations_;
     std::size_t said_ = 0;  ///< bytes of the answers before this one
+    std::string kept_;      ///< of the last upload, not sent yet
 };
 
 using Numbers = std::vector<std::uint16_t>;
