@@ -151,6 +151,57 @@ def test_traefik_pid_that_is_nobody(refused):
     refused(1, ["4194303", "--traefik.pid"], ["run", "--traefik.pid", "4194303"])
 
 
+def test_state_of_another_agent(rig, agent, refused):
+    """With pins of its own, but with the same state, each would undo what the other has saved."""
+    upstat = agent(rig)
+    state = upstat.directory / "state"
+    refused(1, [f"pid {upstat.process.pid}", str(state), "--state.path"], ["run", *spell(rig.flags()), "--state.path", state])
+
+
+def test_a_window_of_one_poll(refused):
+    refused(2, ["alert.window", "poll.interval"], ["run", "--poll.interval", "2m", "--alert.window", "3m"])
+
+
+def test_a_cgroup_that_is_to_come(stack, upstat_binary, traefik_binary, tmp_path):
+    """As a unit's is while it is stopped: the agent waits for it, counts from its first request on, and waits again."""
+    rig = Rig(tmp_path, traefik_binary)
+    upstat = Upstat(upstat_binary, tmp_path, {"--traefik.cgroup": rig.cgroup.path, "--traefik.api": rig.traefik.api_url})
+    running(stack, upstat)
+    wait_for(lambda: "is not there yet" in upstat.log, 10, lambda: f"a sentence in:\n{upstat.log}")
+    for _ in range(2):
+        with rig:
+            upstat.wait_until_ready()
+            upstat.wait_for_counts(counts.of_nginx(send(rig)))
+        already = upstat.log.count("has ended")
+        polls = total(upstat.samples(), "upstat_polls_total", result="success")
+        wait_for(lambda: total(upstat.samples(), "upstat_polls_total", result="success") > polls + 3, 10, "some polls")
+        assert upstat.log.count("has ended") <= already + 1
+
+
+def test_a_neighbour_for_a_while(stack, upstat_binary, traefik_binary, tmp_path):
+    """A Traefik that shares its cgroup is not counted, which /-/ready tells; once it is alone, it is."""
+    space = stack.enter_context(PidNamespace())
+    upstat = Upstat(upstat_binary, tmp_path)
+    upstat.process.command = space.inside(upstat.process.command)
+    running(stack, upstat)
+    upstat.wait_until_ready()
+    rig = Rig(tmp_path, traefik_binary)
+    rig.traefik.enter(space)
+    stack.enter_context(rig.cgroup)
+    stranger = subprocess.Popen(space.inside(rig.cgroup.inside(["sleep", "1000"])), start_new_session=True)
+    stack.callback(lambda: (stranger.kill(), stranger.wait(10)))
+    wait_for(rig.cgroup.pids, 10, "the stranger is in the cgroup")
+    rig.cgroup.start = lambda: None
+    stack.enter_context(rig)
+    wait_for(lambda: "shares the cgroup" in upstat.log, 10, lambda: upstat.log)
+    wait_for(lambda: not upstat.ready(), 10, "the agent is not ready")
+    for pid in rig.cgroup.pids():
+        if b"sleep" in open(f"/proc/{pid}/cmdline", "rb").read():
+            os.kill(pid, 9)
+    wait_for(upstat.ready, 10, lambda: upstat.log)
+    upstat.wait_for_counts(counts.of_nginx(send(rig)))
+
+
 def test_no_traefik_then_one(stack, upstat_binary, traefik_binary, tmp_path):
     """Without a Traefik the agent says so and waits for one, as a service started at boot has to."""
     space = stack.enter_context(PidNamespace())

@@ -70,3 +70,17 @@ def test_killed_while_it_starts(rig, agent):
     rows = rig.nginx.wait_for_rows(len(clients.done))
     upstat.wait_for_counts(counts.of_nginx(rows))
     upstat.wait_for_counts(counts.by_service(counts.of_nginx(rows), rig.traefik.listed_services()), upstat.backend_counts)
+
+
+def test_the_state_is_lost(rig, agent):
+    """The maps live on: the first page after that shows what the last one did. Shown at 0 and then at the totals, Prometheus
+    would take all that was ever counted for the answers of a moment."""
+    upstat = agent(rig)
+    sent = 300
+    Clients(rig.traefik.url, mix(rig.services, sent), clients=3).run()
+    logged = counts.of_nginx(rig.nginx.wait_for_rows(sent))
+    upstat.wait_for_counts(logged)
+    upstat.kill()
+    (upstat.directory / "state" / "state.json").unlink()
+    upstat.start()
+    assert upstat.backend_counts() == counts.by_service(logged, rig.traefik.listed_services())

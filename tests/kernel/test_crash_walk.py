@@ -153,9 +153,13 @@ class Stage(Bench):
             connection.answer(OK)
             self.answered += 1
 
-    def expect_exact(self):
+    def expect_counts_exact(self):
         """Every request is counted and every answer, once."""
         assert self.counts() == (self.asked, self.answered, 0, self.asked - self.answered)
+
+    def expect_exact(self):
+        """The same, and nothing was skipped."""
+        self.expect_counts_exact()
         errors = {s.labels["place"]: s.value for s in select(self.page(), "upstat_kernel_errors_total") if s.value}
         assert not errors
 
@@ -230,6 +234,66 @@ def test_an_adoption(stage):
 
     stage.start()
     walk(stage, Walk(stage, stage.command(), prepare, stage.ready), check, at_least=3)
+
+
+def links_of(stage):
+    """pin -> the id of its inode."""
+    return {path: path.stat().st_ino for path in stage.agent.pin_path.glob("*/links/*")}
+
+
+def take_egress_off(stage):
+    def attached():
+        shown = subprocess.run(["bpftool", "cgroup", "show", stage.cgroup.path], capture_output=True, text=True, check=True)
+        return "upstat_egress" in shown.stdout
+
+    [pin] = [path for path in links_of(stage) if path.name.endswith("-egress")]
+    assert attached()
+    pin.unlink()  # its last reference, which goes a grace period later
+    return attached
+
+
+def test_programs_that_were_away(stage):
+    """A request of that time is missed, but none that its connection sends later."""
+    stage.start()
+    connection = stage.server.connect()
+    stage.ask(connection)
+    stage.answer(connection)
+    stage.stop()
+    attached = take_egress_off(stage)
+    wait_for(lambda: not attached(), 10, "the program is off the cgroup", interval=0.02)
+    connection.ask()
+    connection.answer(OK)
+    stage.start()
+    for _ in range(2):
+        stage.ask(connection)
+        stage.answer(connection)
+    stage.expect_counts_exact()
+    connection.close()
+
+
+def test_a_link_that_was_taken_off(stage):
+    """A running agent puts the programs back."""
+    stage.start()
+    take_egress_off(stage)
+    wait_for(lambda: len(links_of(stage)) == 3, 10, "the link is there again")
+    stage.exchange(2)
+    stage.expect_exact()
+
+
+def test_links_that_cannot_be_looked_at(stage):
+    """For a while each bpf(2) fails: no program is taken off for that."""
+    stage.start()
+    before = links_of(stage)
+    assert len(before) == 3
+    tracer = strace(stage.directory / "failing.log", ["-p", stage.agent.process.pid], "-f", "-e", "inject=bpf:error=ENOMEM")
+    try:
+        wait_for(lambda: stage.agent.log.count("nothing is judged until a poll succeeds") > 2, 20, lambda: stage.agent.log)
+    finally:
+        tracer.terminate()
+        tracer.wait(20)
+    stage.exchange(2)
+    stage.expect_exact()
+    assert links_of(stage) == before
 
 
 @pytest.mark.parametrize("waits", [True, False])

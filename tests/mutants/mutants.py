@@ -22,6 +22,7 @@ WORK = BUILD / "mutants"
 
 # Tests with an agent, for what the peer cannot see.
 TWO_CPUS = "test_soak.py::test_two_cpus_deliver_to_one_socket_at_once"
+AWAY = "test_crash_walk.py::test_programs_that_were_away"
 PORTS = "test_anchor.py::test_a_server_s_connection_from_a_port_that_was_clients"
 
 # (what is wrong, file in bpf/, text, what stands there instead[, the test with an agent that is to notice])
@@ -47,17 +48,22 @@ MISTAKES = [
     ("a line cut by a segment's end is lost", "request.h", "    if (ended)\n        take_line(state);", "    if (ended)\n        take_line(state);\n    else\n        state->line_size = 0;"),
     ("a method cut by a segment's end is lost", "request.h", "    if (opening == HTTP_OPENING_PARTIAL) {\n", "    if (opening == HTTP_OPENING_PARTIAL) {\n        if (!state->line_size) return;\n"),
     ("clients' connections are taken for servers'", "upstat.bpf.c", "        accepted(ops, sk);\n        break;", "        if (!ops)\n            accepted(ops, sk);\n        break;"),
-    ("the server's close is not seen", "upstat.bpf.c", "    else if (to == BPF_TCP_CLOSE_WAIT)\n        end_unanswered(sk, state, UPSTAT_UNANSWERED_CLOSED);\n", ""),
+    ("the server's close is not seen", "upstat.bpf.c", "    if (to == BPF_TCP_CLOSE_WAIT)\n        end_unanswered(sk, state, UPSTAT_UNANSWERED_CLOSED);\n    else if", "    if"),
     ("a reset is not noted", "upstat.bpf.c", "        state->reset = 1;\n", ""),
-    ("a reset that the kernel refuses is believed", "upstat.bpf.c", "if (packet->flags & TCP_RST && takes_reset(state, packet)) {", "if (packet->flags & TCP_RST) {"),
+    ("a reset that the kernel refuses is believed", "upstat.bpf.c", "if (packet->flags & TCP_RST && takes_reset(sk, state, packet)) {", "if (packet->flags & TCP_RST) {"),
     ("a tunnel is read on", "answer.h", "state->stage = is_tunnel(code, state->method) ? STAGE_UNREAD : STAGE_IDLE;", "state->stage = STAGE_IDLE;"),
     ("IPv4 servers stand under another key", "maps.h", "words[2] = bpf_htonl(0xffff);", "words[2] = 0;"),
     ("a bare line feed does not end a line of an interim head", "http.h", " || (last & 0xffff) == 0x0a0a;", ";"),
-    ("bytes that cannot be kept are not noted", "answer.h", "            note_skipped(state, seq + done);\n", ""),
+    ("bytes that cannot be kept are not noted", "answer.h", "            note_skipped(state, answer, seq + done);\n", ""),
     ("what was scattered is not gathered", "answer.h", "        gather(skb);\n", "        ;\n"),
     ("a request in the SYN is answered where its segment says", "request.h", ".stage = packet->flags & TCP_SYN ? STAGE_SYN : STAGE_STATUS,", ".stage = STAGE_STATUS,"),
     ("IPv4 options are not skipped", "packet.h", "return ip.protocol == IPPROTO_TCP ? ip.ihl * 4 : 0;", "return ip.protocol == IPPROTO_TCP ? 20 : 0;"),
-    ("IPv6 extension headers are not walked", "packet.h", "        if (next != IPPROTO_HOPOPTS && next", "        if (next"),
+    ("IPv6 extension headers are not walked", "packet.h", "} else if (next != IPPROTO_HOPOPTS && next", "} else if (next"),
+    ("a fragment header ends the walk", "packet.h", "if (next == IPPROTO_FRAGMENT) {\n            if (extension[2]", "if (next == IPPROTO_FRAGMENT) {\n            if (1 || extension[2]"),
+    ("a SYN that is sent again begins anew", "upstat.bpf.c", " && !in_flight(state->stage)) /* else", ") /* else"),
+    ("a request in a SYN that fails is never ended", "upstat.bpf.c", "    if (to == BPF_TCP_CLOSE_WAIT)", "    else if (to == BPF_TCP_CLOSE_WAIT)"),
+    ("what follows a body's last chunk in its segment is not looked at", "request.h", "        if (state->part != PART_REQUEST)\n            return;\n", "        return;\n"),
+    ("what went by unseen is waited for", "request.h", "(__s32)(tcp->snd_una - state->next) <= 0", "(__s32)(tcp->snd_una - state->next) <= 1 << 30", AWAY),
     ("Multipath TCP is read as if it were plain", "upstat.bpf.c", "    if (has_mptcp(skb, packet->payload, packet->options))\n",
      "    if (has_mptcp(skb, packet->payload, packet->options) > 1)\n"),
     ("a lost SYN is a failure of the server's", "upstat.bpf.c", "    else if (ops->total_retrans)", "    else if (ops->total_retrans + 1)"),

@@ -14,6 +14,7 @@
 
 #include "attribute/proc.hpp"
 #include "base/fd.hpp"
+#include "base/file.hpp"
 
 namespace upstat {
 
@@ -136,6 +137,13 @@ Result<void> save_state(const fs::path& directory, const std::string& epoch, con
         return failed("sync", directory);
     }
     return {};
+}
+
+Result<void> StateFile::hold() {
+    std::error_code ignored;
+    fs::create_directories(directory_, ignored);
+    held_ = Fd(open(directory_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    return held_ ? upstat::hold(held_, directory_, "stop it first, or name another --state.path") : Result<void>();
 }
 
 Result<void> StateFile::save(const Ledger& ledger, const json& window, const json& alerts) {

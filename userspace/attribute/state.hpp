@@ -10,6 +10,7 @@
 
 #include "attribute/ledger.hpp"
 #include "base/error.hpp"
+#include "base/fd.hpp"
 
 namespace upstat {
 
@@ -43,6 +44,9 @@ class StateFile {
     StateFile(std::filesystem::path directory, std::string epoch)
         : directory_(std::move(directory)), epoch_(std::move(epoch)) {}
 
+    /// Keeps other agents from the directory. Where it cannot even be made, saving will say so.
+    Result<void> hold();
+
     /// Appends what Ledger::record gave. False: there is no whole state to append to, or the lines have outgrown it.
     Result<bool> append(const std::string& record, const nlohmann::json& alerts);
 
@@ -51,6 +55,7 @@ class StateFile {
   private:
     std::filesystem::path directory_;
     std::string epoch_;
+    Fd held_;                  ///< the directory
     std::uint64_t inode_ = 0;  ///< of the file that we wrote; 0 when it is not as it should be
     std::uint64_t whole_ = 0;  ///< its size when all was saved
     std::uint64_t size_ = 0;   ///< and now

@@ -2,13 +2,42 @@
 #include "base/file.hpp"
 
 #include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
-
-#include "base/fd.hpp"
+#include <cerrno>
+#include <fstream>
+#include <sstream>
+#include <system_error>
 
 namespace upstat {
+
+namespace {
+
+/// The process that /proc/locks names as the holder of a flock on this inode; empty where it names none.
+std::string holder(const struct stat& file) {
+    const auto wanted = ":" + std::to_string(file.st_ino);
+    std::ifstream locks("/proc/locks");
+    for (std::string line; std::getline(locks, line);) {
+        std::istringstream words(line);
+        std::string number;
+        std::string type;
+        std::string mode;
+        std::string access;
+        std::string pid;
+        std::string inode;
+        words >> number >> type >> mode >> access >> pid >> inode;
+        if (type == "FLOCK" && inode.ends_with(wanted)) {
+            return pid;
+        }
+    }
+    return {};
+}
+
+}  // namespace
 
 // Not by a stream: an iterator of libstdc++ throws where read(2) fails, and /proc's files fail when their process ends.
 std::optional<std::string> read_file(const std::filesystem::path& file) {
@@ -25,6 +54,22 @@ std::optional<std::string> read_file(const std::filesystem::path& file) {
         }
         text.append(piece.data(), static_cast<std::size_t>(size));
     }
+}
+
+Result<void> hold(const Fd& descriptor, const std::filesystem::path& directory, const std::string& hint) {
+    if (flock(descriptor.get(), LOCK_EX | LOCK_NB) == 0) {
+        return {};
+    }
+    if (errno != EWOULDBLOCK) {
+        return fail(Error::Kind::runtime,
+                    fmt::format("cannot lock {}: {}", directory.string(), std::generic_category().message(errno)));
+    }
+    struct stat file{};
+    const auto pid = fstat(descriptor.get(), &file) == 0 ? holder(file) : "";
+    return fail(
+        Error::Kind::runtime,
+        fmt::format("another upstat{} is at work on {}", pid.empty() ? "" : " (pid " + pid + ")", directory.string()),
+        hint);
 }
 
 }  // namespace upstat

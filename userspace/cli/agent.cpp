@@ -150,7 +150,8 @@ Sources sources_of(const Counter& counter) {
 class Agent {
   public:
     /// `signals` becomes readable when the agent is to end.
-    static Result<std::unique_ptr<Agent>> start(const Settings& settings, Fd signals);
+    /// `counted_before`: the maps are not made now.
+    static Result<std::unique_ptr<Agent>> start(const Settings& settings, Fd signals, bool counted_before);
 
     void run();
 
@@ -217,9 +218,10 @@ class Agent {
     std::optional<Time> last_poll_;
     std::chrono::microseconds poll_duration_{};
     std::string state_error_;
+    bool forgotten_ = false;  ///< what was shown before this start, of maps that are older
 };
 
-Result<std::unique_ptr<Agent>> Agent::start(const Settings& settings, Fd signals) {
+Result<std::unique_ptr<Agent>> Agent::start(const Settings& settings, Fd signals, bool counted_before) {
     auto rules = compile(settings.all_rules());
     if (!rules) {
         return std::unexpected(rules.error());
@@ -248,7 +250,11 @@ Result<std::unique_ptr<Agent>> Agent::start(const Settings& settings, Fd signals
         return std::unexpected(traefiks.error());
     }
     agent->traefiks_ = std::move(*traefiks);
+    if (auto held = agent->state_.hold(); !held) {
+        return std::unexpected(held.error());
+    }
     agent->restore();
+    agent->forgotten_ = counted_before && agent->ledger_.counters().empty();
     if (auto opened = agent->open_outside(); !opened) {
         return std::unexpected(opened.error());
     }
@@ -348,6 +354,9 @@ void Agent::absorb(Snapshot snapshot) {
     auto catalogue = catalogues_.catalogue(snapshot.at);
     const auto record = ledger_.record(snapshot, *catalogue);
     counts_ = ledger_.absorb(snapshot, std::move(catalogue));
+    if (std::exchange(forgotten_, false)) {
+        births_.restore(counts_);  // shown at 0, all that the maps hold would look like the answers of a moment
+    }
     window_.add(counts_);
     past_.add(snapshot);
     judge(snapshot);
@@ -385,7 +394,8 @@ void Agent::save(const std::optional<std::string>& record) {
     }
     const auto error = saved ? std::string() : saved.error().text();
     if (error != state_error_ && !error.empty()) {
-        spdlog::error("{}: a restart would begin the backends' counters anew", error);
+        spdlog::error("{}: a restart would go on from what was saved last, or begin the backends' counters anew",
+                      error);
     }
     state_error_ = error;
 }
@@ -528,7 +538,7 @@ Result<void> run_agent(const Settings& settings) {
     mallopt(M_ARENA_MAX, 1);         // a heap for each of the web's threads would only hold what they once freed
     std::signal(SIGPIPE, SIG_IGN);   // a peer that is gone is an error of its write
     auto signals = watch_signals();  // before any thread is there that could take them
-    auto agent = Agent::start(settings, std::move(signals));
+    auto agent = Agent::start(settings, std::move(signals), pinned_before);
     if (!agent) {
         if (!pinned_before) {  // a start that was refused leaves the host as it was
             if (auto detached = Counter::detach(settings.bpf_pin_path); !detached) {

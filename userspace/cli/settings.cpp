@@ -8,10 +8,12 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <cerrno>
 #include <charconv>
 #include <cstdlib>
 #include <limits>
 #include <ranges>
+#include <system_error>
 
 #include "measure/codes.hpp"
 
@@ -389,7 +391,10 @@ FileSettings read_settings_file(const std::string& path) {
             file.errors.push_back(file_error(path, root.Mark(), "a settings file is a map of keys to values"));
         }
     } catch (const YAML::BadFile&) {
-        file.errors.push_back({.kind = Error::Kind::usage, .message = fmt::format("cannot read {}", path), .hint = {}});
+        const auto reason = std::generic_category().message(access(path.c_str(), R_OK) == 0 ? EIO : errno);
+        file.errors.push_back({.kind = Error::Kind::usage,
+                               .message = fmt::format("cannot read {}: {}", path, reason),
+                               .hint = "name another --config.file, or none: everything has a default"});
     } catch (const YAML::Exception& error) {
         file.errors.push_back(file_error(path, error.mark, error.msg));
     }
@@ -432,6 +437,16 @@ std::expected<Settings, std::vector<Error>> merge(const FileSettings& file, cons
     settings.rules = file.rules;
     if (settings.push_instance.empty()) {
         settings.push_instance = host_name();
+    }
+    for (const auto& rule : settings.all_rules()) {
+        if (rule.window < settings.poll_interval * 2) {
+            errors.push_back(
+                {.kind = Error::Kind::usage,
+                 .message = fmt::format("the rule {} has a window of less than two polls, of which it would "
+                                        "never see the increase",
+                                        rule.name),
+                 .hint = "make alert.window at least twice poll.interval"});
+        }
     }
     if (!errors.empty()) {
         return std::unexpected(std::move(errors));

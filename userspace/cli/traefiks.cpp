@@ -20,7 +20,7 @@ const fs::path root = "/";
 /// A container's cgroup is made well before its process becomes Traefik: as long as that may take.
 constexpr auto candidacy = std::chrono::seconds(10);
 
-/// Whether a cgroup that is there lacks programs, which an administrator may have detached.
+/// Whether a cgroup that is there lacks programs: it was made unseen, or an administrator detached them.
 bool is_bare(const std::string& cgroup, const std::set<std::uint64_t>& attached) {
     struct stat info{};
     return stat(cgroup.c_str(), &info) == 0 && !attached.contains(info.st_ino);
@@ -81,25 +81,21 @@ Result<std::vector<Traefik>> Traefiks::find() const {
 void Traefiks::look() {
     counter_->drop_dead();
     std::erase_if(processes_, [](const ProcessWatch& watch) { return watch.ended(); });
+    attach_again();
     auto found = find();
     if (!found) {
         spdlog::error("{}", found.error().text());
         return;
     }
-    const auto attached = counter_->attached();
     std::vector<Watched> now;
     for (auto& traefik : *found) {
         const auto known = std::ranges::find_if(watched_, [&](const Watched& watched) {
             return watched.traefik.pid == traefik.pid && watched.traefik.start_time == traefik.start_time &&
                    watched.traefik.cgroup == traefik.cgroup;
         });
-        const bool counted = known != watched_.end() && known->problem.empty();
-        if (counted && !is_bare(traefik.cgroup, attached)) {
+        if (known != watched_.end() && known->problem.empty()) {
             now.push_back(std::move(*known));
             continue;
-        }
-        if (counted) {
-            spdlog::warn("the programs are not all on {} any more: attaching them again", traefik.cgroup);
         }
         // One that could not be counted is tried again: a neighbour in its cgroup may have been there for a moment
         // only.
@@ -108,6 +104,19 @@ void Traefiks::look() {
     }
     watched_ = std::move(now);
     watch_processes();
+}
+
+void Traefiks::attach_again() {
+    const auto attached = counter_->attached();
+    for (const auto& home : homes_) {
+        if (!is_bare(home, attached)) {
+            continue;
+        }
+        spdlog::warn("not all programs are on {}: attaching them", home);
+        if (auto again = counter_->attach(home, {}); !again) {
+            spdlog::error("{}", again.error().text());
+        }
+    }
 }
 
 /// `problem_before` has been told already.

@@ -49,6 +49,7 @@ class Traefiks {
   private:
     Traefiks(Counter& counter, FindOptions options) : counter_(&counter), options_(std::move(options)) {}
 
+    void attach_again();
     void attach(Watched& watched, const std::string& problem_before);
     void meet(const std::string& cgroup, std::chrono::steady_clock::time_point now);
     [[nodiscard]] bool holds_traefik(const std::string& cgroup) const;

@@ -5,15 +5,13 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <spdlog/fmt/fmt.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <sys/vfs.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <fstream>
-#include <sstream>
+
+#include "base/file.hpp"
 
 namespace upstat {
 
@@ -33,26 +31,6 @@ fs::path existing(fs::path path) {
         path = path.parent_path();
     }
     return path;
-}
-
-/// The process that /proc/locks names as the holder of a flock on this inode; empty where it names none.
-std::string holder(const struct stat& file) {
-    const auto wanted = ":" + std::to_string(file.st_ino);
-    std::ifstream locks("/proc/locks");
-    for (std::string line; std::getline(locks, line);) {
-        std::istringstream words(line);
-        std::string number;
-        std::string type;
-        std::string mode;
-        std::string access;
-        std::string pid;
-        std::string inode;
-        words >> number >> type >> mode >> access >> pid >> inode;
-        if (type == "FLOCK" && inode.ends_with(wanted)) {
-            return pid;
-        }
-    }
-    return {};
 }
 
 }  // namespace
@@ -92,16 +70,11 @@ Result<void> make_root(const fs::path& root) {
 
 Result<Fd> lock(const fs::path& root) {
     Fd directory(::open(root.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    struct stat file{};
-    if (!directory || fstat(directory.get(), &file) != 0) {
+    if (!directory) {
         return std::unexpected(bpf_error(errno, fmt::format("cannot open {}", root.string())));
     }
-    if (flock(directory.get(), LOCK_EX | LOCK_NB) != 0) {
-        const auto pid = holder(file);
-        return fail(
-            Error::Kind::runtime,
-            fmt::format("another upstat{} is at work on {}", pid.empty() ? "" : " (pid " + pid + ")", root.string()),
-            "stop it first, or give this one a --bpf.pin-path of its own");
+    if (auto held = hold(directory, root, "stop it first, or name another --bpf.pin-path"); !held) {
+        return std::unexpected(held.error());
     }
     return directory;
 }

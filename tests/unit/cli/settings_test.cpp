@@ -136,10 +136,17 @@ INSTANTIATE_TEST_SUITE_P(
                     Mistake{"alert.rules: 5\n", ":1: alert.rules needs a list"}, Mistake{"a: [\n", ":2:"},
                     Mistake{"- a\n", ":1: a settings file is a map"}));
 
+TEST(Settings, AWindowHoldsTwoPolls) {
+    EXPECT_TRUE(merge({}, "", {}, {{"poll.interval", {"90s"}}, {"alert.window", {"3m"}}}));
+    const auto settings = merge({}, "", {}, {{"poll.interval", {"91s"}}, {"alert.window", {"3m"}}});
+    ASSERT_FALSE(settings);
+    EXPECT_TRUE(settings.error()[0].message.contains("TraefikHighHttp4xxErrorRateBackend"));
+}
+
 TEST(Settings, AFileThatIsNotThereIsAMistake) {
     const auto errors = read_settings_file("/nonexistent/upstat.yml").errors;
     ASSERT_EQ(errors.size(), 1U);
-    EXPECT_EQ(errors[0].message, "cannot read /nonexistent/upstat.yml");
+    EXPECT_EQ(errors[0].message, "cannot read /nonexistent/upstat.yml: No such file or directory");
 }
 
 TEST(Settings, AMistakeNamesItsSource) {
