@@ -78,7 +78,7 @@ MISTAKES = [
     ("the lock is left out where an answer is taken", "answer.h",
      "    if (state->answer == answer && state->stage == STAGE_STATUS)\n        step = take_status(state, line, code);",
      "    step = take_status(state, line, code);", TWO_CPUS),
-    ("the lock is left out where a piece is taken", "answer.h", "    if (state->answer == slice.answer && in_flight(state->stage)) {", "    {", TWO_CPUS),
+    ("the lock is left out where a piece is taken", "answer.h", "    if (waits_at(state, slice.answer)) {", "    {", TWO_CPUS),
 ]
 
 
