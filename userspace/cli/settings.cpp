@@ -438,6 +438,12 @@ std::expected<Settings, std::vector<Error>> merge(const FileSettings& file, cons
     if (settings.push_instance.empty()) {
         settings.push_instance = host_name();
     }
+    if (!settings.traefik_api_username.empty() && settings.traefik_api.empty()) {
+        errors.push_back({.kind = Error::Kind::usage,
+                          .message = "traefik.api.username without traefik.api: an address that is found is told by "
+                                     "whatever process is called traefik, and would be told the password",
+                          .hint = "name the API, such as --traefik.api=http://127.0.0.1:8080"});
+    }
     for (const auto& rule : settings.all_rules()) {
         if (rule.window < settings.poll_interval * 2) {
             errors.push_back(

@@ -136,6 +136,14 @@ INSTANTIATE_TEST_SUITE_P(
                     Mistake{"alert.rules: 5\n", ":1: alert.rules needs a list"}, Mistake{"a: [\n", ":2:"},
                     Mistake{"- a\n", ":1: a settings file is a map"}));
 
+TEST(Settings, APasswordGoesToANamedApiOnly) {
+    const Given named{{"traefik.api.username", {"u"}}, {"traefik.api", {"http://127.0.0.1:8080"}}};
+    EXPECT_TRUE(merge({}, "", {}, named));
+    const auto settings = merge({}, "", {}, {{"traefik.api.username", {"u"}}});
+    ASSERT_FALSE(settings);
+    EXPECT_TRUE(settings.error()[0].message.contains("traefik.api.username"));
+}
+
 TEST(Settings, AWindowHoldsTwoPolls) {
     EXPECT_TRUE(merge({}, "", {}, {{"poll.interval", {"90s"}}, {"alert.window", {"3m"}}}));
     const auto settings = merge({}, "", {}, {{"poll.interval", {"91s"}}, {"alert.window", {"3m"}}});
