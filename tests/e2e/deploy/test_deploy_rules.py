@@ -11,7 +11,7 @@ from containers import command
 
 RULES = TOP / "deploy/prometheus/rules.yml"
 # Places of enum upstat_place where an answer may be lost; the rest are skips.
-ERRORS = {"storage_failed", "totals_full", "load_failed", "short_header", "callback_refused", "steps_out"}
+ERRORS = {"storage_failed", "overflow_full", "load_failed", "short_header", "callback_refused", "steps_out"}
 
 
 def test_promtool_finds_them_sound():
@@ -23,7 +23,7 @@ def test_they_fire_and_resolve():
 
 
 @pytest.mark.parametrize("change", [("> 120", "> 12000"), ("== 0", "== 2"), ("> 60", "> 6000"), ("> 0.8", "> 0.95"),
-                                    ("storage_failed|", ""), ("totals_full|", "totals_full|request_gap|"), ("* 100 > 5", "* 100 > 15")])
+                                    ("storage_failed|", ""), ("overflow_full|", "overflow_full|request_gap|"), ("* 100 > 5", "* 100 > 15")])
 def test_the_tests_notice_a_broken_rule(tmp_path, change):
     broken = RULES.read_text().replace(*change)
     assert broken != RULES.read_text()
