@@ -33,7 +33,8 @@ struct FindOptions {
 Result<std::vector<Traefik>> find_traefiks(const std::filesystem::path& root, const FindOptions& options);
 
 /// --traefik.cgroup as a directory to attach to: any cgroup v2 directory but the root. It may be empty of processes, so
-/// that the programs can be there before Traefik is, and it need not be there yet: systemd makes a unit's when it starts.
+/// that the programs can be there before Traefik is, and it need not be there yet: systemd makes a unit's when it
+/// starts.
 Result<std::string> explicit_cgroup(const std::filesystem::path& root, const std::string& cgroup);
 
 /// Where cgroup v2 is mounted for us (/sys/fs/cgroup, /sys/fs/cgroup/unified); nothing when it is not.
