@@ -373,7 +373,8 @@ static __always_inline void start(struct __sk_buff *skb, struct bpf_sock *sk, st
         state->seen = packet->seq;
     if (seldom(in_lines(state->part)))
         read_lines(skb, packet->payload, packet->length, packet->seq);
-    if (state->part == PART_REQUEST && (__s32)(packet->seq + packet->length - state->next) > 0)
+    if (state->part == PART_OPEN ||
+        (state->part == PART_REQUEST && (__s32)(packet->seq + packet->length - state->next) > 0))
         leave_open(state, packet);
 }
 
