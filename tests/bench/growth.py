@@ -95,7 +95,7 @@ def _cost(programs, path, seconds):
 @contextmanager
 def _filled(directory, options, count):
     flags = agents.room_for(max(options.servers))
-    with Programs(directory, options.upstat, f"upstat-{count}", {**flags, "--poll.interval": "1h"}) as programs:
+    with Programs(directory, options.upstat, f"upstat-{count}", {**flags, "--poll.interval": "1h", "--alert.window": "2h"}) as programs:
         filler = agents.Filler(programs.agent.pin_path, count)
         filler.set(1)
         filler.close()
