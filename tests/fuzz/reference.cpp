@@ -4,6 +4,8 @@
 #include <http_parser.h>
 
 #include <algorithm>
+#include <charconv>
+#include <cstdint>
 
 namespace upstat::fuzz {
 
@@ -101,11 +103,31 @@ bool has_high_byte(std::string_view bytes) {
     return std::ranges::any_of(bytes, [](char byte) { return static_cast<unsigned char>(byte) >= 128; });
 }
 
+/// Each chunk has a size of at most 15 digits: more are not read, by decision, since Go never writes them. Behind its
+/// data a line ends, where the parser takes any two bytes.
+bool has_strict_chunks(std::string_view chunks) {
+    while (true) {
+        std::uint64_t size = 0;
+        const char* const end = chunks.data() + std::min<std::size_t>(chunks.size(), 16);
+        if (std::from_chars(chunks.data(), end, size, 16).ptr - chunks.data() > 15) {
+            return false;
+        }
+        if (size == 0) {
+            return true;
+        }
+        const std::size_t behind = chunks.find('\n') + 1 + size;
+        if (behind > chunks.size() || chunks.substr(behind, 2) != "\r\n") {
+            return false;
+        }
+        chunks.remove_prefix(behind + 2);
+    }
+}
+
 /// Besides, a request of HTTP/0.9, which has no version, is none; and a byte of 128 or more in a chunk's size, which
 /// the parser takes for a digit 0, is none, nor is a bare LF there (nor are these in a chunk's data, for simplicity).
 bool is_strict_request(std::string_view head, std::string_view chunks) {
     return has_version(head) && !has_lone_cr(head) && !has_space_in_name(head) && !has_lone_cr(chunks) &&
-           !has_lone_lf(chunks) && !has_high_byte(chunks);
+           !has_lone_lf(chunks) && !has_high_byte(chunks) && has_strict_chunks(chunks);
 }
 
 std::string_view between(std::string_view stream, std::size_t begin, std::size_t end) {
