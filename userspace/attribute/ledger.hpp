@@ -57,7 +57,8 @@ class Ledger {
     /// The kernel's maps were made anew: what comes next counts from 0. The backends' counters go on.
     void maps_made_anew();
 
-    [[nodiscard]] nlohmann::json to_json() const;
+    /// Appends what from_json() understands.
+    void append_json(std::string& text) const;
     static Result<Ledger> from_json(const nlohmann::json& saved);
 
     bool operator==(const Ledger& other) const;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "attribute/ledger.hpp"
+#include "base/json_text.hpp"
 
 namespace upstat {
 
@@ -100,20 +101,16 @@ Server server_from(const std::string& text) {
     return server ? *server : throw Wrong("'" + text + "' is no server");
 }
 
-json saved(const Catalogue& catalogue) {
-    auto object = json::object();
-    for (const auto& [name, backend] : catalogue.backends) {
-        auto listed = json::array();
-        for (const auto& one : backend.listed) {
-            auto servers = json::array();
-            for (const auto& server : one.servers) {
-                servers.push_back(to_string(server));
-            }
-            listed.push_back({{"url", one.url}, {"up", one.up}, {"servers", std::move(servers)}});
+json saved(const Backend& backend) {
+    auto listed = json::array();
+    for (const auto& one : backend.listed) {
+        auto servers = json::array();
+        for (const auto& server : one.servers) {
+            servers.push_back(to_string(server));
         }
-        object[name] = {{"provider", backend.provider}, {"listed", std::move(listed)}};
+        listed.push_back({{"url", one.url}, {"up", one.up}, {"servers", std::move(servers)}});
     }
-    return object;
+    return {{"provider", backend.provider}, {"listed", std::move(listed)}};
 }
 
 Catalogue catalogue_from(const json& object) {
@@ -142,14 +139,19 @@ std::vector<Server> servers_of(const Catalogue& catalogue) {
     return {servers.begin(), servers.end()};
 }
 
-/// A map by server as an object by its text.
-template <typename Value, typename Save>
-json by_server(const std::map<Server, Value>& values, Save save) {
-    auto object = json::object();
-    for (const auto& [server, value] : values) {
-        object[to_string(server)] = save(value);
+void append_by_name(std::string& text, const auto& values, auto&& save) {
+    JsonObject object(text);
+    for (const auto& [name, value] : values) {
+        object.add(name, save(value));
     }
-    return object;
+}
+
+/// A map by server as an object by its text.
+void append_by_server(std::string& text, const auto& values, auto&& save) {
+    JsonObject object(text);
+    for (const auto& [server, value] : values) {
+        object.add(to_string(server), save(value));
+    }
 }
 
 template <typename Value, typename Parse>
@@ -163,26 +165,25 @@ std::map<Server, Value> from_servers(const json& object, Parse parse) {
 
 }  // namespace
 
-json Ledger::to_json() const {
-    auto backends = json::object();
-    for (const auto& [name, counts] : backends_) {
-        backends[name] = flat(counts);
-    }
-    return {{"backends", std::move(backends)},
-            {"catalogue", saved(*catalogue_)},
-            {"owners", by_server(owners_, [](const auto& names) { return json(names); })},
-            {"last", by_server(last_,
-                               [](const Last& last) {
-                                   json::array_t pair;
-                                   pair.reserve(2);
-                                   pair.emplace_back(last.requests);
-                                   pair.push_back(flat(last.answers));
-                                   return json(std::move(pair));
-                               })},
-            {"unclaimed", by_server(unclaimed_, [](const SeriesCounts& counts) { return flat(counts); })},
-            {"unknown_since", by_server(unknown_since_, [](Time at) { return json(at.time_since_epoch().count()); })},
-            {"folded", by_server(folded_, [](const ServerTotals& totals) { return saved(totals); })},
-            {"unmapped", saved(unmapped_)}};
+void Ledger::append_json(std::string& text) const {
+    const auto counts = [](const SeriesCounts& series) { return flat(series); };
+    JsonObject ledger(text);
+    append_by_name(ledger.member("backends"), backends_, counts);
+    append_by_name(ledger.member("catalogue"), catalogue_->backends,
+                   [](const Backend& backend) { return saved(backend); });
+    append_by_server(ledger.member("owners"), owners_, [](const auto& names) { return json(names); });
+    append_by_server(ledger.member("last"), last_, [](const Last& last) {
+        json::array_t pair;
+        pair.reserve(2);
+        pair.emplace_back(last.requests);
+        pair.push_back(flat(last.answers));
+        return json(std::move(pair));
+    });
+    append_by_server(ledger.member("unclaimed"), unclaimed_, counts);
+    append_by_server(ledger.member("unknown_since"), unknown_since_,
+                     [](Time at) { return json(at.time_since_epoch().count()); });
+    append_by_server(ledger.member("folded"), folded_, [](const ServerTotals& totals) { return saved(totals); });
+    ledger.add("unmapped", saved(unmapped_));
 }
 
 Ledger Ledger::parsed(const json& saved) {

@@ -15,6 +15,7 @@
 #include "attribute/proc.hpp"
 #include "base/fd.hpp"
 #include "base/file.hpp"
+#include "base/json_text.hpp"
 
 namespace upstat {
 
@@ -74,6 +75,17 @@ std::string absorb_lines(Saved& saved, std::string_view lines) {
     return {};
 }
 
+std::string document(const std::string& epoch, const Ledger& ledger, const std::string& window, const json& alerts) {
+    std::string text;
+    JsonObject object(text);
+    object.add("version", version);
+    object.add("epoch", epoch);
+    ledger.append_json(object.member("ledger"));
+    object.member("window") += window;
+    object.add("alerts", alerts);
+    return text;
+}
+
 }  // namespace
 
 Restored restore_state(const fs::path& directory, const std::string& epoch) {
@@ -113,12 +125,9 @@ Restored restore_state(const fs::path& directory, const std::string& epoch) {
     return restored;
 }
 
-Result<void> save_state(const fs::path& directory, const std::string& epoch, const Ledger& ledger, const json& window,
-                        const json& alerts) {
-    const json document{
-        {"version", version}, {"epoch", epoch}, {"ledger", ledger.to_json()}, {"window", window}, {"alerts", alerts}};
-    // a backend's name in a file of the user's may be no UTF-8, which is no reason to lose all the others
-    const auto text = document.dump(-1, ' ', false, json::error_handler_t::replace);
+Result<void> save_state(const fs::path& directory, const std::string& epoch, const Ledger& ledger,
+                        const std::string& window, const json& alerts) {
+    const auto text = document(epoch, ledger, window, alerts);
     std::error_code ignored;  // the open says what is wrong
     fs::create_directories(directory, ignored);
     const Fd folder(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -146,7 +155,7 @@ Result<void> StateFile::hold() {
     return held_ ? upstat::hold(held_, directory_, "stop it first, or name another --state.path") : Result<void>();
 }
 
-Result<void> StateFile::save(const Ledger& ledger, const json& window, const json& alerts) {
+Result<void> StateFile::save(const Ledger& ledger, const std::string& window, const json& alerts) {
     inode_ = 0;
     if (auto saved = save_state(directory_, epoch_, ledger, window, alerts); !saved) {
         return saved;
@@ -171,7 +180,7 @@ Result<bool> StateFile::append(const std::string& record, const json& alerts) {
     if (!ours) {
         return false;  // somebody took it away or wrote to it
     }
-    const auto rest = R"(,"alerts":)" + alerts.dump(-1, ' ', false, json::error_handler_t::replace) + "}";
+    const auto rest = R"(,"alerts":)" + json_text(alerts) + "}";
     if (!write_all(file.get(), "\n{") || !write_all(file.get(), record) || !write_all(file.get(), rest) ||
         fdatasync(file.get()) != 0) {
         inode_ = 0;

@@ -34,8 +34,9 @@ struct Restored {
 Restored restore_state(const std::filesystem::path& directory, const std::string& epoch);
 
 /// Writes DIRECTORY/state.json, which is the old one or the new one whenever the power fails; makes the directory.
+/// `window` is JSON.
 Result<void> save_state(const std::filesystem::path& directory, const std::string& epoch, const Ledger& ledger,
-                        const nlohmann::json& window, const nlohmann::json& alerts);
+                        const std::string& window, const nlohmann::json& alerts);
 
 /// Saves at each poll what must not be lost before anybody is told of it: all of it where it must, else a line with
 /// what the poll changed.
@@ -50,7 +51,7 @@ class StateFile {
     /// Appends what Ledger::record gave. False: there is no whole state to append to, or the lines have outgrown it.
     Result<bool> append(const std::string& record, const nlohmann::json& alerts);
 
-    Result<void> save(const Ledger& ledger, const nlohmann::json& window, const nlohmann::json& alerts);
+    Result<void> save(const Ledger& ledger, const std::string& window, const nlohmann::json& alerts);
 
   private:
     std::filesystem::path directory_;

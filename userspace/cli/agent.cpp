@@ -314,6 +314,7 @@ void Agent::restore() {
         spdlog::warn("the saved window or alerts are damaged and begin anew: {}", error.what());
     }
     births_.restore({.at = {}, .backends = ledger_.counters()});
+    malloc_trim(0);  // what the file's whole text and tree took, several times what is kept
 }
 
 void Agent::poll() {
@@ -389,7 +390,7 @@ void Agent::save(const std::optional<std::string>& record) {
     const auto alerts = to_json(going_on(alerts_.alerts));
     auto saved = record ? state_.append(*record, alerts) : Result<bool>(false);
     if (saved && !*saved) {
-        const auto all = state_.save(ledger_, to_json(window_.history()), alerts);
+        const auto all = state_.save(ledger_, json_text(window_.history()), alerts);
         saved = all ? Result<bool>(true) : std::unexpected(all.error());
     }
     const auto error = saved ? std::string() : saved.error().text();

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "base/json_text.hpp"
+
 namespace upstat {
 
 using nlohmann::json;
@@ -35,21 +37,31 @@ std::vector<double> totals_from(const json& saved) {
     return totals;
 }
 
+json to_json(const BackendHistory& backend) {
+    json series = json::array();
+    for (const auto& [key, totals] : backend.series) {
+        series.push_back({key.code, static_cast<int>(key.method), static_cast<int>(key.protocol), totals});
+    }
+    return {{"sampled", backend.sampled}, {"series", std::move(series)}};
+}
+
 }  // namespace
 
-json to_json(const History& history) {
-    json saved{{"polls", json::array()}, {"backends", json::object()}};
-    for (const auto poll : history.polls) {
-        saved["polls"].push_back(number(poll));
-    }
-    for (const auto& [name, backend] : history.backends) {
-        json series = json::array();
-        for (const auto& [key, totals] : backend.series) {
-            series.push_back({key.code, static_cast<int>(key.method), static_cast<int>(key.protocol), totals});
+std::string json_text(const History& history) {
+    std::string text;
+    {
+        JsonObject saved(text);
+        json polls = json::array();
+        for (const auto poll : history.polls) {
+            polls.push_back(number(poll));
         }
-        saved["backends"][name] = {{"sampled", backend.sampled}, {"series", std::move(series)}};
+        saved.add("polls", polls);
+        JsonObject backends(saved.member("backends"));
+        for (const auto& [name, backend] : history.backends) {
+            backends.add(name, to_json(backend));
+        }
     }
-    return saved;
+    return text;
 }
 
 History history_from(const json& saved) {

@@ -12,6 +12,8 @@ namespace {
 
 using testing::HasSubstr;
 
+const std::string window = R"({"samples":[1,2]})";
+
 Time at(std::int64_t seconds) {
     return Time(std::chrono::seconds(seconds));
 }
@@ -53,7 +55,7 @@ Ledger used() {
 class State : public testing::Test {
   protected:
     void save(const std::string& epoch = "boot-1") {
-        const auto saved = save_state(directory_.path() / "state", epoch, used(), {{"samples", {1, 2}}}, {"firing"});
+        const auto saved = save_state(directory_.path() / "state", epoch, used(), window, {"firing"});
         ASSERT_TRUE(saved) << saved.error().text();
     }
     [[nodiscard]] Restored restored(const std::string& epoch = "boot-1") const {
@@ -75,7 +77,7 @@ TEST_F(State, ComesBackAsItWas) {
     EXPECT_EQ(now.note, "");
     EXPECT_EQ(now.saved.ledger, used());
     EXPECT_EQ(*now.saved.ledger.catalogue(), catalogue());
-    EXPECT_EQ(now.saved.window, nlohmann::json({{"samples", {1, 2}}}));
+    EXPECT_EQ(now.saved.window, nlohmann::json::parse(window));
     EXPECT_EQ(now.saved.alerts, nlohmann::json({"firing"}));
     EXPECT_FALSE(std::filesystem::exists(directory_.path() / "state/state.json.new"));
 }
@@ -87,7 +89,7 @@ class StateLines : public State {
     StateLines() {
         early_.at = at(300);
         ledger_ = used();
-        EXPECT_TRUE(lines_.save(ledger_, {{"samples", {1, 2}}}, {"firing"}));
+        EXPECT_TRUE(lines_.save(ledger_, window, {"firing"}));
     }
     /// One more poll, in which the servers have `count` answers.
     Result<bool> poll(std::uint64_t count, const nlohmann::json& alerts = {"pending"}) {
@@ -102,7 +104,7 @@ class StateLines : public State {
         const auto now = restored();
         EXPECT_EQ(now.note, "");
         EXPECT_EQ(now.saved.ledger, ledger_);
-        EXPECT_EQ(now.saved.window, nlohmann::json({{"samples", {1, 2}}}));
+        EXPECT_EQ(now.saved.window, nlohmann::json::parse(window));
         ASSERT_EQ(now.saved.since.size(), counts_.size());
         for (std::size_t i = 0; i < counts_.size(); ++i) {
             EXPECT_EQ(now.saved.since[i].at, counts_[i].at);
@@ -195,7 +197,7 @@ TEST_F(State, OfAnotherEpochKeepsCountersAndTakesTheNewMapsWhole) {
     save();
     auto now = restored("boot-2");
     EXPECT_THAT(now.note, HasSubstr("made anew"));
-    EXPECT_EQ(now.saved.window, nlohmann::json({{"samples", {1, 2}}}));
+    EXPECT_EQ(now.saved.window, nlohmann::json::parse(window));
     const auto counts = now.saved.ledger.absorb(snapshot(8), shared(catalogue()));
     EXPECT_EQ(counts.backends.at("shop@file").at({.code = 200, .method = Method::get, .protocol = Protocol::http}),
               13U);
@@ -252,14 +254,14 @@ TEST_F(State, WhatIsWrongInTheLedgerIsNamed) {
 TEST_F(State, ADirectoryInItsPlaceIsAReset) {
     std::filesystem::create_directories(file());
     EXPECT_THAT(restored().note, HasSubstr("cannot be read"));
-    const auto saved = save_state(directory_.path() / "state", "e", used(), {}, {});
+    const auto saved = save_state(directory_.path() / "state", "e", used(), window, {});
     ASSERT_FALSE(saved);
     EXPECT_THAT(saved.error().message, HasSubstr("cannot replace"));
 }
 
 TEST_F(State, APlaceThatCannotBeWrittenIsAnError) {
     std::ofstream(directory_.path() / "plain") << "x";
-    const auto saved = save_state(directory_.path() / "plain/state", "e", used(), {}, {});
+    const auto saved = save_state(directory_.path() / "plain/state", "e", used(), window, {});
     ASSERT_FALSE(saved);
     EXPECT_THAT(saved.error().message, HasSubstr("the state is not saved"));
     EXPECT_THAT(saved.error().hint, HasSubstr("--state.path"));
@@ -278,7 +280,7 @@ TEST_F(State, ANameThatIsNoUtf8IsNoReasonToLoseTheOthers) {
     auto odd = catalogue();
     odd.backends["\xff"] = {};
     ledger.absorb(snapshot(3), shared(odd));
-    ASSERT_TRUE(save_state(directory_.path() / "state", "e", ledger, {}, {}));
+    ASSERT_TRUE(save_state(directory_.path() / "state", "e", ledger, window, {}));
     EXPECT_EQ(restored("e").note, "");
     EXPECT_TRUE(restored("e").saved.ledger.catalogue()->backends.contains("shop@file"));
 }

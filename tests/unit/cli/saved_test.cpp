@@ -21,7 +21,7 @@ TEST(Saved, AHistoryComesBackFromItsText) {
     history.backends["a@file"] = {.sampled = {false, true},
                                   .series = {{{.code = 404, .method = Method::post, .protocol = Protocol::websocket},
                                               {std::numeric_limits<double>::quiet_NaN(), 7}}}};
-    const auto back = history_from(json::parse(to_json(history).dump()));
+    const auto back = history_from(json::parse(json_text(history)));
     EXPECT_EQ(back.polls, history.polls);
     ASSERT_EQ(back.backends.size(), 1U);
     const auto& backend = back.backends.at("a@file");

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+namespace upstat {
+
+/// The JSON text of a value. A backend's name in a file of the user's may be no UTF-8, which is no reason to lose all
+/// the others: what is none is replaced.
+inline std::string json_text(const nlohmann::json& value) {
+    return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+/// A JSON object that is written member by member, for big ones, whose tree would be many times their text. Ends with
+/// its scope.
+class JsonObject {
+  public:
+    explicit JsonObject(std::string& text) : text_(&text) { text += '{'; }
+    JsonObject(const JsonObject&) = delete;
+    JsonObject& operator=(const JsonObject&) = delete;
+    ~JsonObject() { *text_ += '}'; }
+
+    void add(std::string_view name, const nlohmann::json& value) { member(name) += json_text(value); }
+
+    /// Begins a member; its value is to be appended to what this returns.
+    std::string& member(std::string_view name) {
+        if (text_->back() != '{') {
+            *text_ += ',';
+        }
+        text_->append(json_text(name)).append(":");
+        return *text_;
+    }
+
+  private:
+    std::string* text_;
+};
+
+}  // namespace upstat
