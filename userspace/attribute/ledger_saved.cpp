@@ -82,9 +82,9 @@ Reasons reasons_from(const json& object) {
 }
 
 json saved(const ServerTotals& totals) {
-    return {{"requests", totals.requests},     {"connects", totals.connects},
-            {"answers", flat(totals.answers)}, {"unanswered", totals.unanswered},
-            {"unread", totals.unread},         {"connect_failures", totals.connect_failures}};
+    return {{"requests", totals.requests},          {"connects", totals.connects},
+            {"answers", flat(totals.answers)},      {"unanswered", json_object(totals.unanswered)},
+            {"unread", json_object(totals.unread)}, {"connect_failures", json_object(totals.connect_failures)}};
 }
 
 ServerTotals totals_from(const json& object) {

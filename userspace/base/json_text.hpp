@@ -9,8 +9,17 @@ namespace upstat {
 
 /// The JSON text of a value. A backend's name in a file of the user's may be no UTF-8, which is no reason to lose all
 /// the others: what is none is replaced.
-inline std::string json_text(const nlohmann::json& value) {
-    return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+inline std::string json_text(const nlohmann::json& value, int indent = -1) {
+    return value.dump(indent, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+/// A map by names as a JSON object.
+nlohmann::json json_object(const auto& by_name) {
+    auto object = nlohmann::json::object();
+    for (const auto& [name, value] : by_name) {
+        object[name] = value;
+    }
+    return object;
 }
 
 /// A JSON object that is written member by member, for big ones, whose tree would be many times their text. Ends with

@@ -83,25 +83,27 @@ Millis longest_window(const std::vector<Rule>& rules) {
     return std::ranges::max(rules, {}, &Rule::window).window;
 }
 
-/// Two snapshots of the past, the older at least one window old once there was time for it: enough to tell which
+/// Two polls of the past, the older at least one window old once there was time for it: enough to tell which
 /// server's answers a rule is about.
 class Past {
   public:
     explicit Past(Millis window) : window_(window) {}
 
     void add(const Snapshot& snapshot) {
-        if (!newer_ || snapshot.at - newer_->at >= window_) {
-            const auto now = std::make_shared<const Snapshot>(snapshot);
+        if (!newer_ || snapshot.at - at_ >= window_) {
+            auto now = std::make_shared<const AnswersByServer>(answers_of(snapshot));
             older_ = newer_ ? newer_ : now;
-            newer_ = now;
+            newer_ = std::move(now);
+            at_ = snapshot.at;
         }
     }
-    [[nodiscard]] const Snapshot& begin() const { return *older_; }
+    [[nodiscard]] const AnswersByServer& begin() const { return *older_; }
 
   private:
     Millis window_;
-    std::shared_ptr<const Snapshot> older_;
-    std::shared_ptr<const Snapshot> newer_;
+    Time at_{};  ///< of the newer one
+    std::shared_ptr<const AnswersByServer> older_;
+    std::shared_ptr<const AnswersByServer> newer_;
 };
 
 /// What a restart has to know of the alerts. All others are as they begin: inactive.

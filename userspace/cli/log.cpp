@@ -6,7 +6,8 @@
 #include <spdlog/spdlog.h>
 
 #include <memory>
-#include <nlohmann/json.hpp>
+
+#include "base/json_text.hpp"
 
 namespace upstat {
 
@@ -16,8 +17,7 @@ namespace {
 class QuotedMessage : public spdlog::custom_flag_formatter {
   public:
     void format(const spdlog::details::log_msg& message, const std::tm&, spdlog::memory_buf_t& into) override {
-        const auto text = nlohmann::json(std::string(message.payload.data(), message.payload.size()))
-                              .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+        const auto text = json_text(std::string(message.payload.data(), message.payload.size()));
         into.append(text.data(), text.data() + text.size());
     }
     [[nodiscard]] std::unique_ptr<custom_flag_formatter> clone() const override {

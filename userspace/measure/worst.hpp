@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -20,9 +21,13 @@ struct Worst {
     bool operator==(const Worst&) const = default;
 };
 
+/// As much of a snapshot as has to be remembered for worst().
+using AnswersByServer = std::map<Server, Answers>;
+AnswersByServer answers_of(const Snapshot& snapshot);
+
 /// The server and code of `codes` with the most answers between two snapshots, over all methods, among `servers` (those
 /// the backend lists). On a tie the smaller server, then the smaller code. Nothing when there was no such answer.
-std::optional<Worst> worst(const Snapshot& before, const Snapshot& after, const std::set<Server>& servers,
+std::optional<Worst> worst(const AnswersByServer& before, const Snapshot& after, const std::set<Server>& servers,
                            const CodeSet& codes);
 
 }  // namespace upstat

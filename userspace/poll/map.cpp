@@ -126,6 +126,10 @@ Result<CountingMap::Changed> CountingMap::read() {
     changed.keys |= entries != counts_.size();
     counts_.resize(entries);
     keys_.resize(entries * key_size_);
+    if (changed.keys) {  // which seldom happens: no room is kept for more
+        counts_.shrink_to_fit();
+        keys_.shrink_to_fit();
+    }
     return changed;
 }
 

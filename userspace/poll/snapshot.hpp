@@ -62,7 +62,7 @@ struct Answer {
 };
 
 using Answers = FlatMap<Answer, std::uint64_t>;
-using Reasons = std::map<std::string, std::uint64_t>;  ///< most servers have none
+using Reasons = FlatMap<std::string, std::uint64_t>;  ///< most servers have none
 
 /// Totals of one server since the maps were made; they only grow. The reasons are the `reason` labels.
 struct ServerTotals {

@@ -9,6 +9,7 @@
 #include <ranges>
 #include <set>
 
+#include "base/json_text.hpp"
 #include "judge/judge.hpp"
 #include "judge/sentence.hpp"
 #include "publish/text.hpp"
@@ -133,7 +134,7 @@ std::string Notifier::body(const std::vector<const Alert*>& alerts, Time now) co
         }
         out.push_back(std::move(one));
     }
-    return out.dump(-1, ' ', false, json::error_handler_t::replace);
+    return json_text(out);
 }
 
 /// Keeps when each alert fired, because a resolved one does not tell any more; forgets the alerts that are gone.

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <nlohmann/json.hpp>
 
+#include "base/json_text.hpp"
 #include "publish/text.hpp"
 
 namespace upstat {
@@ -15,9 +16,8 @@ namespace {
 
 using nlohmann::json;
 
-/// Names come from outside: what is not UTF-8 is replaced, not thrown over.
 std::string dump(const json& value) {
-    return value.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
+    return json_text(value, 2) + "\n";
 }
 
 json when(const std::optional<Time>& time) {
@@ -70,9 +70,9 @@ json server(const ServerTotals& totals) {
             {"connects", totals.connects},
             {"codes", codes(totals.answers)},
             {"outstanding", totals.outstanding()},
-            {"unanswered", totals.unanswered},
-            {"unread", totals.unread},
-            {"connect_failures", totals.connect_failures}};
+            {"unanswered", json_object(totals.unanswered)},
+            {"unread", json_object(totals.unread)},
+            {"connect_failures", json_object(totals.connect_failures)}};
 }
 
 const Ratio& ratio_of(const Report& report, const std::string& backend) {

@@ -28,9 +28,9 @@ TEST(WorstTest, IsTheServerAndCodeThatGrewMost) {
     const auto after = snapshot({{first, {{{200, Method::get}, 9999}, {{404, Method::get}, 1010}}},
                                  {second, {{{404, Method::get}, 15}, {{429, Method::get}, 11}}},
                                  {elsewhere, {{{404, Method::get}, 500}}}});
-    EXPECT_EQ(worst(before, after, {first, second}, four_hundreds()),
+    EXPECT_EQ(worst(answers_of(before), after, {first, second}, four_hundreds()),
               (Worst{.server = "10.0.0.2:80", .code = 429, .count = 11}));
-    EXPECT_EQ(worst(before, after, {elsewhere}, four_hundreds()),
+    EXPECT_EQ(worst(answers_of(before), after, {elsewhere}, four_hundreds()),
               (Worst{.server = "[fd00::1]:80", .code = 404, .count = 500}));
 }
 
@@ -49,14 +49,14 @@ TEST(WorstTest, TakesTheSmallerOnATie) {
 
 TEST(WorstTest, IsNothingWithoutSuchAnswers) {
     const auto same = snapshot({{first, {{{404, Method::get}, 3}, {{200, Method::get}, 3}}}});
-    EXPECT_EQ(worst(same, same, {first, second}, four_hundreds()), std::nullopt);
+    EXPECT_EQ(worst(answers_of(same), same, {first, second}, four_hundreds()), std::nullopt);
     EXPECT_EQ(worst({}, same, {}, four_hundreds()), std::nullopt);
 }
 
 TEST(WorstTest, CountsFromZeroWhereTheTotalsWereMadeAnew) {
     const auto before = snapshot({{first, {{{404, Method::get}, 1000}}}});
     const auto after = snapshot({{first, {{{404, Method::get}, 7}}}});
-    EXPECT_EQ(worst(before, after, {first}, four_hundreds())->count, 7);
+    EXPECT_EQ(worst(answers_of(before), after, {first}, four_hundreds())->count, 7);
 }
 
 }  // namespace
