@@ -27,10 +27,18 @@ std::vector<double> born_at_zero(const std::vector<bool>& sampled) {
     return values;
 }
 
+/// A window that has grown to its length stays so long: twice the room, as a vector takes it, would never be used.
+void append_sample(std::vector<double>& values, double value) {
+    if (values.size() == values.capacity()) {
+        values.reserve(values.size() + (values.size() / 8) + 1);
+    }
+    values.push_back(value);
+}
+
 void append(BackendHistory& backend, const SeriesCounts* counts) {
     backend.sampled.push_back(counts != nullptr);
     for (auto& [series, values] : backend.series) {
-        values.push_back(no_sample);
+        append_sample(values, no_sample);
     }
     if (counts == nullptr) {
         return;
