@@ -120,14 +120,19 @@ std::string label(std::string_view name, std::string_view value) {
 }
 
 constexpr std::size_t method_count = static_cast<std::size_t>(Method::patch) + 1;
-using Methods = std::array<bool, method_count>;
 
-/// The methods that counts are about, and GET.
-Methods methods_of(const auto& counts) {
-    Methods methods{};
-    methods[static_cast<std::size_t>(Method::get)] = true;
+/// The methods that counts are about, and GET; ascending.
+std::vector<Method> methods_of(const auto& counts) {
+    std::array<bool, method_count> seen{};
+    seen[static_cast<std::size_t>(Method::get)] = true;
     for (const auto& [key, count] : counts) {
-        methods.at(static_cast<std::size_t>(key.method)) = true;
+        seen.at(static_cast<std::size_t>(key.method)) = true;
+    }
+    std::vector<Method> methods;
+    for (std::size_t method = 0; method < seen.size(); ++method) {
+        if (seen.at(method)) {
+            methods.push_back(static_cast<Method>(method));
+        }
     }
     return methods;
 }
@@ -139,13 +144,10 @@ void each_with_zeros(const auto& counts, auto&& take) {
     const auto methods = methods_of(counts);
     auto next = counts.begin();
     for (const auto code : usual_codes) {
-        for (std::size_t method = 0; method < methods.size(); ++method) {
-            if (!methods.at(method)) {
-                continue;
-            }
+        for (const auto method : methods) {
             Key zero{};
             zero.code = code;
-            zero.method = static_cast<Method>(method);
+            zero.method = method;
             for (; next != counts.end() && next->first < zero; ++next) {
                 take(next->first, next->second);
             }
