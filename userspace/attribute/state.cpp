@@ -77,12 +77,14 @@ std::string absorb_lines(Saved& saved, std::string_view lines) {
 
 std::string document(const std::string& epoch, const Ledger& ledger, const std::string& window, const json& alerts) {
     std::string text;
-    JsonObject object(text);
-    object.add("version", version);
-    object.add("epoch", epoch);
-    ledger.append_json(object.member("ledger"));
-    object.member("window") += window;
-    object.add("alerts", alerts);
+    {
+        JsonObject object(text);
+        object.add("version", version);
+        object.add("epoch", epoch);
+        ledger.append_json(object.member("ledger"));
+        object.member("window") += window;
+        object.add("alerts", alerts);
+    }
     return text;
 }
 

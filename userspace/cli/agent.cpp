@@ -256,6 +256,7 @@ Result<std::unique_ptr<Agent>> Agent::start(const Settings& settings, Fd signals
         return std::unexpected(held.error());
     }
     agent->restore();
+    malloc_trim(0);  // what the file's whole text and tree took is several times what is kept
     agent->forgotten_ = counted_before && agent->ledger_.counters().empty();
     if (auto opened = agent->open_outside(); !opened) {
         return std::unexpected(opened.error());
@@ -316,7 +317,6 @@ void Agent::restore() {
         spdlog::warn("the saved window or alerts are damaged and begin anew: {}", error.what());
     }
     births_.restore({.at = {}, .backends = ledger_.counters()});
-    malloc_trim(0);  // what the file's whole text and tree took, several times what is kept
 }
 
 void Agent::poll() {
@@ -394,6 +394,7 @@ void Agent::save(const std::optional<std::string>& record) {
     if (saved && !*saved) {
         const auto all = state_.save(ledger_, json_text(window_.history()), alerts);
         saved = all ? Result<bool>(true) : std::unexpected(all.error());
+        malloc_trim(0);  // the whole text is seldom made, and longer than all that a poll needs
     }
     const auto error = saved ? std::string() : saved.error().text();
     if (error != state_error_ && !error.empty()) {
