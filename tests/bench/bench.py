@@ -36,8 +36,8 @@ def _options():
     parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"of {', '.join(KINDS)}; without one: {', '.join(USUAL)}")
     parser.add_argument("--rounds", type=int, default=15, help="of kernel, traefik and growth (15)")
     parser.add_argument("--seconds", type=int, default=2, help="of load in each slice (2)")
-    parser.add_argument("--workloads", type=_words, default=["small"],
-                        help=f"of traefik, with commas between: {','.join(WORKLOADS)} (small)")
+    parser.add_argument("--workloads", type=_words, default=list(WORKLOADS),
+                        help=f"of traefik, with commas between: {','.join(WORKLOADS)} (all)")
     parser.add_argument("--servers", type=lambda text: [int(word) for word in text.split(",")], default=[10, 100, 1000, 10000],
                         help="of agent and growth (10,100,1000,10000)")
     parser.add_argument("--readme", action="store_true", help="write the table into README.md too")
@@ -57,20 +57,16 @@ def _options():
 def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that all parts are stopped
     options = _options()
-    about = show.machine(options.traefik)
-    if about["load"] > 1.5:
-        print(f"the load of this machine is {about['load']:.1f}: somebody else works here, and the spread will be wide",
-              file=sys.stderr)
-    figures, details, failed = [], {}, False
+    failed = False
     for kind in options.kinds or USUAL:
-        print(f"== {kind}", file=sys.stderr)
+        about = show.machine(options.traefik)
+        print(f"== {kind}: {show.machine_line(about)}", file=sys.stderr)
         with tempfile.TemporaryDirectory(prefix="upstat-bench-") as directory:
-            measured, details[kind] = importlib.import_module(KINDS[kind]).measure(directory, options)
-        print(show.table(measured), flush=True)
-        figures += measured
-        failed = failed or any(f.kind == "check" and f.verdict.endswith("NO") for f in measured)
-    kept = show.save(BUILD / "bench.json", about, figures, details)
-    print(f"\n{show.machine_line(about)}\nall figures and samples: {BUILD / 'bench.json'}")
+            figures, details = importlib.import_module(KINDS[kind]).measure(directory, options)
+        print(show.table(figures), flush=True)
+        kept = show.save(BUILD / "bench.json", kind, about, figures, details)
+        failed = failed or kind == "check" and any(f.verdict.endswith("NO") for f in figures)
+    print(f"\nall figures and samples: {BUILD / 'bench.json'}")
     if options.readme:
         show.write_readme(TOP / "README.md", show.markdown(kept))
     return 1 if failed else 0

@@ -28,13 +28,21 @@ class Spread(NamedTuple):
         return self.low <= 1 <= self.high
 
 
+FEW = 6  # of fewer values no bootstrap says much: their range is shown
+
+
 def spread(values, middle=statistics.median, times=2000):
-    """middle: another statistic than the median."""
-    if len(values) < 2:
-        return Spread(values[0], float("nan"), float("nan"))
+    """middle: another statistic than the median. values: one each, or a list of those that belong together (a round's),
+    which are drawn together."""
+    groups = [value if isinstance(value, list) else [value] for value in values]
+    flat = [value for group in groups for value in group]
+    if len(groups) < 2:
+        return Spread(middle(flat), float("nan"), float("nan"))
+    if len(groups) < FEW:
+        return Spread(middle(flat), min(flat), max(flat))
     dice = random.Random(1)  # the interval of the same values is the same
-    middles = sorted(middle(dice.choices(values, k=len(values))) for _ in range(times))
-    return Spread(middle(values), middles[int(times * 0.025)], middles[int(times * 0.975)])
+    middles = sorted(middle([value for group in dice.choices(groups, k=len(groups)) for value in group]) for _ in range(times))
+    return Spread(middle(flat), middles[int(times * 0.025)], middles[int(times * 0.975)])
 
 
 class Figure(NamedTuple):
@@ -47,23 +55,29 @@ class Figure(NamedTuple):
     note: str = ""
     bound: float | None = None  # the median's, at most
     upper: float | None = None  # of the interval's upper end, where it is another one
-    noisy: bool = False         # the run's own noise is wider than what is asked
+    noise: float = 0.0          # of the run's A/A, in the value's unit
 
     @property
     def verdict(self):
-        """Open: the median or the interval lies on both sides."""
+        """Open: it lies on both sides, by its interval or by the run's noise."""
         if self.bound is None:
             return ""
         low = self.value if self.low != self.low else self.low
         high = self.value if self.high != self.high else self.high
-        reached = self.value <= self.bound and high <= (self.upper or self.bound)
-        if self.noisy:
-            return f"at most {_short(self.bound)}: open"
-        return f"at most {_short(self.bound)}: {'yes' if reached else 'NO' if low > self.bound else 'open'}"
+        upper = self.upper or self.bound
+        if min(low, self.value - self.noise) > self.bound:
+            return f"at most {_short(self.bound)}: NO"
+        reached = self.value <= self.bound and max(high, self.value + self.noise) <= upper
+        return f"at most {_short(self.bound)}: {'yes' if reached else 'open'}"
 
 
 def of_spread(kind, name, unit, values, note="", bound=None, upper=None, middle=statistics.median):
-    return Figure(kind, name, unit, *spread(values, middle), note, bound, upper)
+    notes = [note] if note else []
+    if 1 < len(values) < FEW:
+        notes.append(f"the range of {len(values)}")
+    if middle is not statistics.median:
+        notes.append(middle.__name__.replace("_", " "))
+    return Figure(kind, name, unit, *spread(values, middle), "; ".join(notes), bound, upper)
 
 
 def _short(number):
@@ -91,37 +105,45 @@ def said(*command):
     return lines[0] if lines else "none"
 
 
+def version_in(text):
+    found = re.search(r"\d+\.\d+\S*", text)
+    return found[0].rstrip(",") if found else "none"
+
+
 def machine(traefik):
     processor = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     version = re.search(r"Version:\s*(\S+)", subprocess.run([traefik, "version"], capture_output=True, text=True, check=False).stdout)
     return {
         "at": datetime.now(timezone.utc).isoformat(timespec="minutes"),
+        "commit": said("git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--exclude=*"),
         "processor": processor[1] if processor else platform.machine(),
         "cpus": os.cpu_count(),
         "load": os.getloadavg()[0],
         "kernel": platform.release(),
         "traefik": version[1] if version else "unknown",
         "nginx": said("nginx", "-v").rpartition("/")[2],
+        "mtail": version_in(said("mtail", "--version")),
+        "prometheus": version_in(said("prometheus", "--version")),
+        "alertmanager": version_in(said("prometheus-alertmanager", "--version")),
         "clang": said("clang-19", "--version"),
         "gcc": said("g++", "--version"),
     }
 
 
 def machine_line(about):
-    return (f"{about['at']}, {about['cpus']} CPUs of {about['processor']}, load {about['load']:.1f} at the start; Linux "
-            f"{about['kernel']}, Traefik {about['traefik']}, nginx {about['nginx']}")
+    return (f"{about['at']}, upstat {about['commit']}, {about['cpus']} CPUs of {about['processor']}, load {about['load']:.1f} "
+            f"at the start; Linux {about['kernel']}, Traefik {about['traefik']}, nginx {about['nginx']}, mtail "
+            f"{about['mtail']}, Prometheus {about['prometheus']}, Alertmanager {about['alertmanager']}")
 
 
 def load_json(path):
     return json.loads(path.read_text()) if path.exists() else {}
 
 
-def save(path, about, figures, details):
+def save(path, kind, about, figures, details):
     """Kinds that were not measured this time stay as an earlier run left them, each with its own machine."""
     kept = load_json(path)
-    for kind in {f.kind for f in figures}:
-        kept[kind] = {"machine": about, "figures": [_as_json(f) for f in figures if f.kind == kind],
-                      "details": details.get(kind)}
+    kept[kind] = {"machine": about, "figures": [_as_json(f) for f in figures], "details": details}
     path.write_text(json.dumps(kept, indent=1) + "\n")
     return kept
 
@@ -131,16 +153,19 @@ def _as_json(figure):
 
 
 def markdown(kept):
-    """All that the JSON file has, each kind under the machine it was measured on."""
-    parts, said = [], None
-    for kind in kept.values():
-        line = machine_line(kind["machine"])
-        nan = float("nan")
-        rows = [Figure(**{**f, "low": nan if f["low"] is None else f["low"], "high": nan if f["high"] is None else f["high"]})
-                for f in kind["figures"]]
-        parts += ([line + ":", ""] if line != said else []) + [table(rows), ""]
+    """All that the JSON file has: first what the figures to reach say, then each kind under the machine it was measured on."""
+    figures = {kind: [_from_json(f) for f in one["figures"]] for kind, one in kept.items()}
+    asked = [f for each in figures.values() for f in each if f.bound is not None and f.kind != "check"]
+    parts, said = ["What is asked for:", "", table(asked), ""], None
+    for kind, one in kept.items():
+        line = machine_line(one["machine"])
+        parts += ([line + ":", ""] if line != said else []) + [table(figures[kind]), ""]
         said = line
     return "\n".join(parts).rstrip()
+
+
+def _from_json(f):
+    return Figure(**{key: float("nan") if value is None else value for key, value in f.items()})
 
 
 def write_readme(path, text):

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The load of the measurements, in windows that end with nothing under way, so that what it counts is exact:
-//   bench_load client PORT CONNECTIONS get|post|once|websocket PATH BODY
+//   bench_load client PORT CONNECTIONS get|post|once|websocket|turns PATH BODY [SERVERS]
 //   bench_load echo PORT      the server for `websocket`: answers each upgrade with 101, each message with the same
 // The client reads lines: so many milliseconds, in which each connection asks again as soon as it is answered. When the
 // last answer is there it says the number of HTTP answers, and each exchange's microseconds: `ANSWERS US US ...`.
 // `once` takes a new connection for each request; `websocket` upgrades each connection once a window, and exchanges
-// messages.
+// messages; `turns` asks on one connection after the other, 32 at a time, each to one of so many addresses in 127.1/16.
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
@@ -20,6 +20,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -57,8 +58,11 @@ std::string frame(bool masked) {
     return bytes + std::string(masked ? 4 : 0, '\0') + std::string(message_size, 'm');
 }
 
-sockaddr_in loopback(std::uint16_t port) {
-    return {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_zero = {}};
+constexpr std::size_t at_a_time = 32;  // of `turns`
+constexpr in_addr_t first_of_many = 0x7f010000;
+
+sockaddr_in at(in_addr_t address, std::uint16_t port) {
+    return {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {htonl(address)}, .sin_zero = {}};
 }
 
 /// An epoll instance whose events are those of T's.
@@ -94,7 +98,7 @@ bool read_all(int fd, Function&& take) {
     }
 }
 
-enum class Kind { get, post, once, websocket };
+enum class Kind { get, post, once, websocket, turns };
 
 struct Asked {
     std::uint16_t port;
@@ -102,17 +106,20 @@ struct Asked {
     std::string request;
 };
 
+class Connection;
+
 struct Seen {
-    bool over = false;     // the window's time is
-    std::size_t busy = 0;  // connections
+    bool over = false;                  // the window's time is
+    std::deque<Connection*> resting{};  // between two requests, the one that rests longest first
+    std::size_t busy = 0;               // connections
     std::size_t answers = 0;
-    std::vector<long> microseconds;
+    std::vector<long> microseconds{};
 };
 
 class Connection {
   public:
-    Connection(const Asked& asked, Seen& seen, Events<Connection>& events)
-        : asked_(asked), seen_(seen), events_(events) {}
+    Connection(const Asked& asked, in_addr_t server, Seen& seen, Events<Connection>& events)
+        : asked_(asked), server_(server), seen_(seen), events_(events) {}
 
     void begin() {
         seen_.busy++;
@@ -133,7 +140,7 @@ class Connection {
         fd_ = check(socket(AF_INET, SOCK_STREAM, 0), "socket");
         const int yes = 1;
         check(setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes), "TCP_NODELAY");
-        const auto address = loopback(asked_.port);
+        const auto address = at(server_, asked_.port);
         check(connect(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof address), "connect");
         events_.watch(fd_, this);
         tunnel_ = false;
@@ -197,8 +204,9 @@ class Connection {
             close(fd_);
             fd_ = -1;
         }
-        if (seen_.over) {
+        if (seen_.over || asked_.kind == Kind::turns) {
             seen_.busy--;
+            seen_.resting.push_back(this);
             return;
         }
         if (fd_ < 0) connect_now();
@@ -207,6 +215,7 @@ class Connection {
     }
 
     const Asked& asked_;
+    in_addr_t server_;
     Seen& seen_;
     Events<Connection>& events_;
     int fd_ = -1;
@@ -220,8 +229,11 @@ class Connection {
 
 Asked asked_of(char** words) {
     const std::string_view name = words[4];
-    const std::unordered_map<std::string_view, Kind> kinds{
-        {"get", Kind::get}, {"post", Kind::post}, {"once", Kind::once}, {"websocket", Kind::websocket}};
+    const std::unordered_map<std::string_view, Kind> kinds{{"get", Kind::get},
+                                                           {"post", Kind::post},
+                                                           {"once", Kind::once},
+                                                           {"websocket", Kind::websocket},
+                                                           {"turns", Kind::turns}};
     const auto kind = kinds.find(name);
     if (kind == kinds.end()) die("no such kind: " + std::string(name));
     const std::string port = words[2];
@@ -233,20 +245,34 @@ Asked asked_of(char** words) {
     return {static_cast<std::uint16_t>(std::stoi(port)), kind->second, std::move(request)};
 }
 
-int client(char** words) {
+int client(char** words, std::uint32_t servers) {
     const auto asked = asked_of(words);
     Seen seen;
     Events<Connection> events;
     std::vector<std::unique_ptr<Connection>> connections(std::strtoul(words[3], nullptr, 10));
-    for (auto& one : connections) one = std::make_unique<Connection>(asked, seen, events);
+    std::uint32_t number = 0;
+    for (auto& one : connections) {
+        const auto server = servers == 0 ? INADDR_LOOPBACK : first_of_many + number++ % servers;
+        one = std::make_unique<Connection>(asked, server, seen, events);
+    }
+    for (const auto& one : connections) seen.resting.push_back(one.get());
+    const auto together = asked.kind == Kind::turns ? at_a_time : connections.size();
     long milliseconds = 0;
     while (std::scanf("%ld", &milliseconds) == 1) {
-        seen = {};
+        seen = {.resting = std::move(seen.resting)};
         const auto end = Clock::now() + std::chrono::milliseconds(milliseconds);
-        for (auto& one : connections) one->begin();
+        const auto begin_more = [&] {
+            while (seen.busy < together && !seen.resting.empty()) {
+                auto* const one = seen.resting.front();
+                seen.resting.pop_front();
+                one->begin();
+            }
+        };
+        begin_more();
         while (seen.busy > 0) {
             events.wait(patience, [](Connection* one) { one->ready(); });
             seen.over = Clock::now() >= end;
+            if (asked.kind == Kind::turns && !seen.over) begin_more();
         }
         std::printf("%zu", seen.answers);
         for (const auto one : seen.microseconds) std::printf(" %ld", one);
@@ -284,7 +310,7 @@ int echo(char** words) {
     Tunnel listener{.fd = check(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), "socket")};
     const int yes = 1;
     check(setsockopt(listener.fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes), "SO_REUSEADDR");
-    const auto address = loopback(static_cast<std::uint16_t>(std::stoi(words[2])));
+    const auto address = at(INADDR_LOOPBACK, static_cast<std::uint16_t>(std::stoi(words[2])));
     check(bind(listener.fd, reinterpret_cast<const sockaddr*>(&address), sizeof address), "bind");
     check(listen(listener.fd, 4096), "listen");
     Events<Tunnel> events;
@@ -316,9 +342,12 @@ int main(int count, char** words) {
     files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);
     const std::string_view what = count > 1 ? words[1] : "";
-    if (what == "client" && count == 7) return client(words);
+    if (what == "client" && (count == 7 || count == 8)) {
+        return client(words, count == 8 ? static_cast<std::uint32_t>(std::stoul(words[7])) : 0);
+    }
     if (what == "echo" && count == 3) return echo(words);
     std::fprintf(stderr,
-                 "bench_load client PORT CONNECTIONS get|post|once|websocket PATH BODY | bench_load echo PORT\n");
+                 "bench_load client PORT CONNECTIONS get|post|once|websocket|turns PATH BODY [SERVERS] | bench_load "
+                 "echo PORT\n");
     return 2;
 }

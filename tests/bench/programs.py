@@ -23,6 +23,7 @@ from figures import of_spread
 from stage import BODY, WORKLOADS, Path, Programs
 
 PROGRAMS = ("sockops", "ingress", "egress")
+WARMER = "of nginx and the load, warmer than Traefik"
 
 
 class Drive(NamedTuple):
@@ -117,10 +118,10 @@ def figures_of(rounds):
         rows.append(row(f"small answers: {hook} in Traefik, both sides, beyond empty", "ns/run",
                         lambda each, hook=hook: _each(each["proxied"], hook)))
     rows += [
-        row("body packet (ingress), beyond empty", "ns/run", lambda each: _packet(each, "ingress"), 100),
+        row("body packet (ingress), beyond empty", "ns/run", lambda each: _packet(each, "ingress"), 100, WARMER),
         row("bare acknowledgement (egress), beyond empty", "ns/run", lambda each: _packet(each, "egress")),
-        row("client-side packet (ingress), beyond empty", "ns/run", lambda each: _each(each["client"], "ingress"), 40),
-        row("client-side packet (egress), beyond empty", "ns/run", lambda each: _each(each["client"], "egress"), 40),
+        row("client-side packet (ingress), beyond empty", "ns/run", lambda each: _each(each["client"], "ingress"), 40, WARMER),
+        row("client-side packet (egress), beyond empty", "ns/run", lambda each: _each(each["client"], "egress"), 40, WARMER),
         row("request (egress), beyond empty", "ns/run", lambda each: _each(each["exchange"], "egress")),
         row("answer (ingress), beyond empty", "ns/run", lambda each: _each(each["exchange"], "ingress")),
     ]

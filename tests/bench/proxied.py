@@ -7,10 +7,12 @@ both by more than what is looked for. So:
    service and connections of its own in it, which the programs see from their first packet to the last; they are attached
    for the windows of their role only. The roles change services in each round.
  - A window of load is short, and ends with nothing under way: CPU, answers and latency of a window are whole. All roles
-   have one in each turn, in an order that is drawn again and again. A turn gives a cost of each role as a ratio to the mean
-   of the plain windows in it, of which there are four: the machine's pace falls out.
+   have one in each turn, in an order that is drawn again and again. A turn gives a cost of each role as ratios to each of
+   the plain windows in it, of which there are four: the machine's pace falls out. A ratio to their mean would not do:
+   costs lean to the right, so the median of equal roles was 0.98 of it.
  - Plain roles are compared with the other plain ones, in the same way: that is the noise, and so is any difference within.
- - The median of all turns, with an interval by bootstrap: turns in which somebody else had the machine do not move it.
+ - The median of all these ratios, with an interval by bootstrap that draws whole rounds, whose turns share connections:
+   turns in which somebody else had the machine do not move it.
  - Traefik has one CPU, nginx and the load another one. Where both wandered, a tenth of the windows cost at least twice the
    median.
 What else counts answers has a process for each, with windows in the same turns.
@@ -19,10 +21,10 @@ Seen of A/A alone, two runs on 2 virtual CPUs, each variant for 18 s (25 to 51 t
 95 % interval, scaled to 300 s. First run: wandering 0.031, pinned 0.013, GOMAXPROCS=1 0.018, pinned with GOGC=400 0.017,
 pinned with windows of 50 ms 0.026. Second: wandering 0.064, pinned 0.025, all on one CPU 0.027, pinned with spinners that
 let no CPU sleep 0.023. So pinning halves it, twice; the rest cannot be told apart, nor a trimmed mean from the median.
-That the base is all other plain windows (there it was two) was chosen by reckoning, not by these.
 
-CPU is that of the whole path (Traefik, nginx, load), because on the loopback the programs that see a packet arrive run
-on the sender's time; the difference is set against Traefik's own CPU. Traefik's CPU alone is shown beside it.
+CPU is that of the whole path (Traefik, nginx, load, and mtail), because on the loopback the programs that see a packet
+arrive run on the sender's time; the difference is set against Traefik's own CPU. Traefik's CPU alone, and mtail's, is
+shown beside it. upstat's agent is in `agent`: what it needs does not depend on requests.
 """
 
 import random
@@ -101,8 +103,9 @@ def _round(programs, paths, workload, seconds, number):
             costs = {}
             for role in random.sample(list(paths), len(paths)):
                 costs[role], answered = _window(programs, role, paths[role], loads[role])
-                latency[role] += answered.microseconds
-            if turn:  # in the first one, connections begin
+                if turn:  # in the first one, connections begin
+                    latency[role] += answered.microseconds
+            if turn:
                 turns.append(costs)
     for path in set(paths.values()):
         path.forget_log()
@@ -130,59 +133,67 @@ def _latency(microseconds):
 
 
 def figures_of(workload, rounds):
-    turns = [turn for one in rounds for turn in one.turns]
-    latencies = [one.latency for one in rounds]
-    plain = [turn[PLAIN[0]] for turn in turns]
+    def row(name, unit, values, note=""):
+        return of_spread("traefik", f"{workload}: {name}", unit, values, note)
 
-    def row(name, unit, values, note="", bound=None, upper=None):
-        return of_spread("traefik", f"{workload}: {name}", unit, values, note, bound, upper)
-
-    figures = [row("plain Traefik, CPU", "us/request", [one.traefik for one in plain]),
-               row("plain Traefik, p50", "ms", [each[PLAIN[0]].p50 for each in latencies]),
-               row("plain Traefik, p99", "ms", [each[PLAIN[0]].p99 for each in latencies])]
-    for what, value, samples in (("CPU, whole path", _whole, turns), ("CPU, Traefik alone", _alone, turns),
-                                 ("p50", _p50, latencies), ("p99", _p99, latencies)):
-        ratios = {role: [value(each[role], [each[base] for base in PLAIN if base != role]) for each in samples]
-                  for role in (*EQUAL, *OTHERS)}
+    figures = [row("plain Traefik, CPU", "us/request", [[turn[PLAIN[0]].traefik for turn in one.turns] for one in rounds]),
+               row("plain Traefik, p50", "ms", [one.latency[PLAIN[0]].p50 for one in rounds]),
+               row("plain Traefik, p99", "ms", [one.latency[PLAIN[0]].p99 for one in rounds])]
+    for what, ratio, samples in (("CPU of the whole path added to Traefik's", _whole, _turns), ("CPU, Traefik alone", _alone, _turns),
+                                 ("p50", _p50, _latencies), ("p99", _p99, _latencies)):
+        ratios = {role: [[ratio(sample[role], sample[base]) for sample in samples(one) for base in PLAIN if base != role]
+                         for one in rounds] for role in (*EQUAL, *OTHERS)}
         noise = max(abs(edge - 1) for role in PLAIN for edge in spread(ratios[role])[1:])
-        for role in (*PLAIN, *PROGRAMS, *OTHERS):
-            note = "" if role in PLAIN else _verdict(spread(ratios[role]), noise)
-            bounds = (1.01, 1.02) if role == "upstat" and value is _whole else ()
-            figure = row(f"{role}, {what}", "ratio to plain", ratios[role], note, *bounds)
-            figures.append(figure._replace(noisy=bool(bounds) and noise > bounds[1] - 1))
-        if value is _whole:
+        figures += [_of_role(workload, role, what, ratios[role], noise) for role in ratios]
+        if ratio is _whole:
             figures.append(_against_metrics(workload, spread(ratios["upstat"]), spread(ratios[METRICS]), noise))
     return figures
 
 
+# What upstat's ratio, and the upper end of its interval, may be.
+_BOUNDS = {"CPU of the whole path added to Traefik's": lambda noise: (1.01, 1.02), "p99": lambda noise: (1 + noise, None)}
+
+
+def _of_role(workload, role, what, ratios, noise):
+    ratio = spread(ratios)
+    bound, upper = _BOUNDS.get(what, lambda _: (None, None))(noise) if role == "upstat" else (None, None)
+    apart = abs(ratio.median - 1) > noise and not ratio.one
+    note = "" if role in PLAIN else "beyond the noise" if apart else "noise"
+    return Figure("traefik", f"{workload}: {role}, {what}", "ratio to plain", *ratio,
+                  f"{note} (A/A: within {noise:.3f})" if note else "", bound, upper,
+                  noise if what != "p99" else 0.0)  # the bound of p99 is the noise
+
+
 def _against_metrics(workload, upstat, metrics, noise):
-    """Of medians: single differences of nearly nothing have no quotient."""
-    added = metrics.median - 1
+    """Of medians: single differences of nearly nothing have no quotient, nor has what is within the noise."""
+    name, added = f"{workload}: added CPU, upstat / {METRICS}", metrics.median - 1
+    if added <= noise:
+        return Figure("traefik", name, "ratio", float("nan"), note="the metrics' own cost is within the noise")
     low, high = sorted(((upstat.low - 1) / added, (upstat.high - 1) / added))
-    return Figure("traefik", f"{workload}: added CPU, upstat / {METRICS}", "ratio", (upstat.median - 1) / added, low, high,
-                  "medians; the interval is upstat's", 0.05, noisy=noise > 0.05 * added)
+    return Figure("traefik", name, "ratio", (upstat.median - 1) / added, low, high, "medians; the interval is upstat's", 0.05,
+                  noise=noise / added)
 
 
-def _whole(one, base):
+def _turns(one):
+    return one.turns
+
+
+def _latencies(one):
+    return [one.latency]
+
+
+def _whole(one, plain):
     """What the whole path needs more, as a part of what Traefik needs."""
-    return 1 + (one.whole - _mean(base, "whole")) / _mean(base, "traefik")
+    return 1 + (one.whole - plain.whole) / plain.traefik
 
 
-def _alone(one, base):
-    return one.traefik / _mean(base, "traefik")
+def _alone(one, plain):
+    return one.traefik / plain.traefik
 
 
-def _p50(one, base):
-    return one.p50 / _mean(base, "p50")
+def _p50(one, plain):
+    return one.p50 / plain.p50
 
 
-def _p99(one, base):
-    return one.p99 / _mean(base, "p99")
-
-
-def _mean(costs, name):
-    return statistics.fmean(getattr(cost, name) for cost in costs)
-
-
-def _verdict(ratio, noise):
-    return f"noise (A/A: within {noise:.3f})" if abs(ratio.median - 1) <= noise or ratio.one else ""
+def _p99(one, plain):
+    return one.p99 / plain.p99

@@ -21,6 +21,7 @@ import bpf
 BODY = 300_000
 UPLOAD = 100_000
 DOWNLOAD = 32_000_000
+CONNECTIONS = 19_000  # that a process holds, where a host allows 20,000 descriptors
 
 
 class Workload(NamedTuple):
@@ -28,6 +29,7 @@ class Workload(NamedTuple):
     connections: int = 32
     kind: str = "get"  # of bench_load
     body: int = 0
+    servers: int = 0   # of `turns`
 
 
 WORKLOADS = {
@@ -61,7 +63,8 @@ class Load:
     def start(self, url, workload):
         """url: where the workload's path is to be found."""
         parts = urlsplit(url + workload.path)
-        command = [self._tool, "client", parts.port, workload.connections, workload.kind, parts.path, workload.body]
+        command = [self._tool, "client", parts.port, workload.connections, workload.kind, parts.path, workload.body,
+                   *([workload.servers] if workload.servers else [])]
         self._child = subprocess.Popen(self._cgroup.inside([str(word) for word in command]), stdin=subprocess.PIPE,
                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         return self
@@ -107,9 +110,15 @@ def cpu_us(cgroup):
 class Servers(Nginx):
     """nginx in a cgroup of its own, with bodies of BODY and DOWNLOAD bytes too."""
 
-    def __init__(self, directory, cgroup, count=1):
-        super().__init__(directory, ["127.0.0.1"] * count)
+    def __init__(self, directory, cgroup, count=1, address="127.0.0.1", workers=1):
+        super().__init__(directory, [address] * count)
         self._process.cgroup = cgroup
+        self._workers = workers
+
+    def _configuration(self):
+        text = super()._configuration().replace("worker_processes 1;", f"worker_processes {self._workers};")
+        text = text.replace("worker_connections 8192", f"worker_connections {CONNECTIONS}")
+        return re.sub(r"(listen 0\.0\.0\.0:\d+);", r"\1 reuseport;", text)  # each worker has its part
 
     def start(self):
         files = self.directory / "files" / "bytes"
@@ -194,7 +203,8 @@ class Programs(Part):
     def start(self):
         for part in (Bpffs(), self._nowhere, self.agent):
             self._stack.enter_context(part)
-        self.by_name = {"empty": bpf.empty_programs(), "upstat": bpf.pinned_programs(self.agent.pin_path)}
+        self.by_name = {"empty": bpf.empty_programs(), "empty again": bpf.empty_programs(),
+                        "upstat": bpf.pinned_programs(self.agent.pin_path)}
         self._totals = bpf.CountingMap(self.agent.pin_path, "totals")
 
     def stop(self):

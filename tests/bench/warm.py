@@ -5,8 +5,9 @@
     client     nginx in the cgroup, of an exchange: requests come on an accepted connection, answers leave
     once       the load in the cgroup, a connection for each request: its first packets, and its end
 The empty programs stand beside upstat's in the same slice, and bpf_stats times each: their difference is of the very
-same packets. Whatever else a machine does only adds: the figure is the lower quartile of SLICES short slices. The CPUs
-are kept from halting, out of which a virtual one comes with everything cold.
+same packets. Who runs first pays for what is cold: so each slice has two halves, in which they change places. An empty
+program beside another one, in the same way, is the A/A. Whatever else a machine does only adds: the figure is the lower
+quartile of SLICES short slices. The CPUs are kept from halting, out of which a virtual one comes with everything cold.
 """
 
 import os
@@ -22,6 +23,10 @@ from stage import DOWNLOAD, Workload
 
 SLICES = 100
 SLICE = 0.02  # seconds
+
+
+def sum_of(one, other):
+    return one + other
 
 
 class Loop(NamedTuple):
@@ -41,6 +46,10 @@ class Slice(NamedTuple):
     requests: int
     runs: dict  # hook -> (upstat's Runs, the empty program's)
 
+    def __add__(self, other):
+        return Slice(self.requests + other.requests, {hook: tuple(map(sum_of, self.runs[hook], other.runs[hook]))
+                                                      for hook in self.runs})
+
     def beyond(self, hook):
         """ns a run."""
         upstat, empty = self.runs[hook]
@@ -57,7 +66,8 @@ class Slice(NamedTuple):
 def measure(programs, path):
     """name -> [Slice]"""
     with _awake():
-        return {name: _slices(programs, path, loop) for name, loop in LOOPS.items()}
+        loops = {name: _slices(programs, path, loop) for name, loop in LOOPS.items()}
+        return {**loops, "A/A": _slices(programs, path, LOOPS["exchange"], ("empty again", "empty"))}
 
 
 @contextmanager
@@ -74,25 +84,33 @@ def _awake():
         yield
 
 
-def _slices(programs, path, loop):
+def _slices(programs, path, loop, pair=("upstat", "empty")):
     with Cgroup(f"upstat-bench-{os.getpid()}-warm") as client:
         cgroup = client if loop.where == "load" else path.around
-        with programs.on(cgroup, "empty"), programs.on(cgroup, "upstat"):
-            load = path.load(client).start(f"http://{path.nginx.servers[0]}", loop.workload)
-            try:
-                slices = [slice_of(programs, lambda: load.window(SLICE)) for _ in range(SLICES + 1)]
-            finally:
-                load.stop()
-    return slices[1:]
+        load = path.load(client).start(f"http://{path.nginx.servers[0]}", loop.workload)
+        try:
+            return in_both_orders(programs, cgroup, pair, lambda: load.window(SLICE), SLICES)
+        finally:
+            load.stop()
 
 
-def slice_of(programs, run):
+def in_both_orders(programs, cgroup, pair, run, slices, first=lambda: None):
+    """Slices whose halves are windows of load, run(), with both kinds of programs attached, one first and then the other;
+    `first` goes before the first of each, which is not counted."""
+    halves = []
+    for order in (pair, pair[::-1]):
+        with programs.on(cgroup, order[0]), programs.on(cgroup, order[1]):
+            first()
+            halves.append([slice_of(programs, run, pair) for _ in range(slices + 1)][1:])
+    return list(map(sum_of, *halves))
+
+
+def slice_of(programs, run, pair=("upstat", "empty")):
     """Of the window of load that run() is, with both kinds of programs attached."""
     before = programs.runs()
     requests = run().requests
     after = programs.runs()
-    return Slice(requests, {hook: tuple(after[name][hook] - before[name][hook] for name in ("upstat", "empty"))
-                            for hook in after["upstat"]})
+    return Slice(requests, {hook: tuple(after[name][hook] - before[name][hook] for name in pair) for hook in after["upstat"]})
 
 
 def details_of(loops):
@@ -123,4 +141,5 @@ def figures_of(loops):
         row("packets of a connection for one request", "once", "egress"),
         row("packets of a connection for one request", "once", "ingress"),
         total("connection, from its first packet to its end, with one request", "once", "ns/connection"),
+        row("an empty program (A/A)", "A/A", "egress"), row("an empty program (A/A)", "A/A", "ingress"),
     ]
