@@ -682,7 +682,7 @@ class Player {
         for (const auto& [answer, count] : totals.answers) {
             text += fmt::format(", {} {} x{}", answer.code, upstat::to_string(answer.method), count);
         }
-        const auto add = [&text](const char* kind, const std::map<std::string, std::uint64_t>& counts) {
+        const auto add = [&text](const char* kind, const Reasons& counts) {
             for (const auto& [reason, count] : counts) {
                 if (count != 0) {
                     text += fmt::format(", {} {} x{}", kind, reason, count);
