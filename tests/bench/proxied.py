@@ -45,6 +45,7 @@ PROGRAMS = {"empty programs": "empty", "upstat": "upstat"}
 EQUAL = (*PLAIN, *PROGRAMS)  # roles of one process
 _LABELS = {"addServicesLabels": True, "addEntryPointsLabels": False}
 METRICS = "Traefik's metrics (services)"
+WHOLE = "CPU of the whole path added to Traefik's"
 OTHERS = {
     METRICS: {"more": {"metrics": {"prometheus": _LABELS}}},
     "Traefik's metrics (services, routers)": {"more": {"metrics": {"prometheus": {**_LABELS, "addRoutersLabels": True}}}},
@@ -139,7 +140,7 @@ def figures_of(workload, rounds):
     figures = [row("plain Traefik, CPU", "us/request", [[turn[PLAIN[0]].traefik for turn in one.turns] for one in rounds]),
                row("plain Traefik, p50", "ms", [one.latency[PLAIN[0]].p50 for one in rounds]),
                row("plain Traefik, p99", "ms", [one.latency[PLAIN[0]].p99 for one in rounds])]
-    for what, ratio, samples in (("CPU of the whole path added to Traefik's", _whole, _turns), ("CPU, Traefik alone", _alone, _turns),
+    for what, ratio, samples in ((WHOLE, _whole, _turns), ("CPU, Traefik alone", _alone, _turns),
                                  ("p50", _p50, _latencies), ("p99", _p99, _latencies)):
         ratios = {role: [[ratio(sample[role], sample[base]) for sample in samples(one) for base in PLAIN if base != role]
                          for one in rounds] for role in (*EQUAL, *OTHERS)}
@@ -150,18 +151,20 @@ def figures_of(workload, rounds):
     return figures
 
 
-# What upstat's ratio, and the upper end of its interval, may be.
-_BOUNDS = {"CPU of the whole path added to Traefik's": lambda noise: (1.01, 1.02), "p99": lambda noise: (1 + noise, None)}
+def _bounds(what, noise):
+    """What upstat's ratio, and the upper end of its interval, may be, and the noise that counts beside them."""
+    if what == WHOLE:
+        return 1.01, 1.02, noise
+    return (1 + noise, None, 0.0) if what == "p99" else (None, None, noise)
 
 
 def _of_role(workload, role, what, ratios, noise):
     ratio = spread(ratios)
-    bound, upper = _BOUNDS.get(what, lambda _: (None, None))(noise) if role == "upstat" else (None, None)
+    bounds = _bounds(what, noise) if role == "upstat" else ()
     apart = abs(ratio.median - 1) > noise and not ratio.one
     note = "" if role in PLAIN else "beyond the noise" if apart else "noise"
     return Figure("traefik", f"{workload}: {role}, {what}", "ratio to plain", *ratio,
-                  f"{note} (A/A: within {noise:.3f})" if note else "", bound, upper,
-                  noise if what != "p99" else 0.0)  # the bound of p99 is the noise
+                  f"{note} (A/A: within {noise:.3f})" if note else "", *bounds)
 
 
 def _against_metrics(workload, upstat, metrics, noise):

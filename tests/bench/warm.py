@@ -10,6 +10,7 @@ program beside another one, in the same way, is the A/A. Whatever else a machine
 quartile of SLICES short slices. The CPUs are kept from halting, out of which a virtual one comes with everything cold.
 """
 
+import operator
 import os
 import statistics
 import struct
@@ -23,10 +24,6 @@ from stage import DOWNLOAD, Workload
 
 SLICES = 100
 SLICE = 0.02  # seconds
-
-
-def sum_of(one, other):
-    return one + other
 
 
 class Loop(NamedTuple):
@@ -47,7 +44,7 @@ class Slice(NamedTuple):
     runs: dict  # hook -> (upstat's Runs, the empty program's)
 
     def __add__(self, other):
-        return Slice(self.requests + other.requests, {hook: tuple(map(sum_of, self.runs[hook], other.runs[hook]))
+        return Slice(self.requests + other.requests, {hook: tuple(map(operator.add, self.runs[hook], other.runs[hook]))
                                                       for hook in self.runs})
 
     def beyond(self, hook):
@@ -102,10 +99,10 @@ def in_both_orders(programs, cgroup, pair, run, slices, first=lambda: None):
         with programs.on(cgroup, order[0]), programs.on(cgroup, order[1]):
             first()
             halves.append([slice_of(programs, run, pair) for _ in range(slices + 1)][1:])
-    return list(map(sum_of, *halves))
+    return list(map(operator.add, *halves))
 
 
-def slice_of(programs, run, pair=("upstat", "empty")):
+def slice_of(programs, run, pair):
     """Of the window of load that run() is, with both kinds of programs attached."""
     before = programs.runs()
     requests = run().requests

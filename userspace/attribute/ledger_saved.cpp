@@ -2,6 +2,7 @@
 // How a ledger is saved and restored.
 #include <charconv>
 #include <stdexcept>
+#include <string_view>
 #include <utility>
 
 #include "attribute/ledger.hpp"
@@ -139,18 +140,15 @@ std::vector<Server> servers_of(const Catalogue& catalogue) {
     return {servers.begin(), servers.end()};
 }
 
-void append_by_name(std::string& text, const auto& values, auto&& save) {
-    JsonObject object(text);
-    for (const auto& [name, value] : values) {
-        object.add(name, save(value));
-    }
+std::string_view to_string(std::string_view name) {
+    return name;
 }
 
-/// A map by server as an object by its text.
-void append_by_server(std::string& text, const auto& values, auto&& save) {
+/// A map by names, or by servers, as an object by their texts.
+void append_object(std::string& text, const auto& values, auto&& save) {
     JsonObject object(text);
-    for (const auto& [server, value] : values) {
-        object.add(to_string(server), save(value));
+    for (const auto& [key, value] : values) {
+        object.add(to_string(key), save(value));
     }
 }
 
@@ -168,21 +166,21 @@ std::map<Server, Value> from_servers(const json& object, Parse parse) {
 void Ledger::append_json(std::string& text) const {
     const auto counts = [](const SeriesCounts& series) { return flat(series); };
     JsonObject ledger(text);
-    append_by_name(ledger.member("backends"), backends_, counts);
-    append_by_name(ledger.member("catalogue"), catalogue_->backends,
-                   [](const Backend& backend) { return saved(backend); });
-    append_by_server(ledger.member("owners"), owners_, [](const auto& names) { return json(names); });
-    append_by_server(ledger.member("last"), last_, [](const Last& last) {
+    append_object(ledger.member("backends"), backends_, counts);
+    append_object(ledger.member("catalogue"), catalogue_->backends,
+                  [](const Backend& backend) { return saved(backend); });
+    append_object(ledger.member("owners"), owners_, [](const auto& names) { return json(names); });
+    append_object(ledger.member("last"), last_, [](const Last& last) {
         json::array_t pair;
         pair.reserve(2);
         pair.emplace_back(last.requests);
         pair.push_back(flat(last.answers));
         return json(std::move(pair));
     });
-    append_by_server(ledger.member("unclaimed"), unclaimed_, counts);
-    append_by_server(ledger.member("unknown_since"), unknown_since_,
-                     [](Time at) { return json(at.time_since_epoch().count()); });
-    append_by_server(ledger.member("folded"), folded_, [](const ServerTotals& totals) { return saved(totals); });
+    append_object(ledger.member("unclaimed"), unclaimed_, counts);
+    append_object(ledger.member("unknown_since"), unknown_since_,
+                  [](Time at) { return json(at.time_since_epoch().count()); });
+    append_object(ledger.member("folded"), folded_, [](const ServerTotals& totals) { return saved(totals); });
     ledger.add("unmapped", saved(unmapped_));
 }
 
