@@ -121,7 +121,8 @@ static __always_inline enum step read_interim(struct socket_state *state)
 }
 
 /* What one step brought is counted. */
-static __always_inline void count_step(const struct bpf_sock *sk, enum step step, int code, __u8 method)
+static __always_inline void count_step(const struct bpf_sock *sk, struct socket_state *state, enum step step, int code,
+                                       __u8 method)
 {
     if (step == STEP_MALFORMED)
         count_event(sk, UPSTAT_UNANSWERED, UPSTAT_UNANSWERED_MALFORMED, 0);
@@ -129,7 +130,7 @@ static __always_inline void count_step(const struct bpf_sock *sk, enum step step
         count_event(sk, UPSTAT_UNANSWERED, UPSTAT_UNANSWERED_UNPARSED, 0);
     if (step != STEP_FINAL)
         return;
-    count_event(sk, UPSTAT_ANSWER, code, method);
+    count_answer(sk, &state->answered, code, method);
     if (is_tunnel(code, method))
         count_event(sk, UPSTAT_UNREAD, UPSTAT_UNREAD_UPGRADED, 0);
 }
@@ -294,7 +295,7 @@ __noinline int read_piece(struct __sk_buff *skb, __u32 payload, __u32 length, __
     }
     __u32 answer = state->answer;
     bpf_spin_unlock(&state->lock);
-    count_step(sk, step, code, method);
+    count_step(sk, state, step, code, method);
     if (step == STEP_WAIT) {
         keep_rest(skb, payload, length, seq, answer);
         /* Another CPU may have read on in the meantime, and have found nothing yet of what was kept just now. */
@@ -320,7 +321,7 @@ static __always_inline enum step read_whole(struct __sk_buff *skb, const struct 
     if (state->answer == answer && state->stage == STAGE_STATUS)
         step = take_status(state, line, code);
     bpf_spin_unlock(&state->lock);
-    count_step(sk, step, code, method);
+    count_step(sk, state, step, code, method);
     return step;
 }
 

@@ -3,6 +3,7 @@
 #ifndef UPSTAT_LAYOUT_H
 #define UPSTAT_LAYOUT_H
 
+#include <linux/bpf.h>
 #include <linux/types.h>
 
 #ifdef __cplusplus
@@ -10,7 +11,7 @@
 #endif
 
 /* Changes whenever a pinned map would be misread by code of another version. */
-#define UPSTAT_LAYOUT_VERSION 1
+#define UPSTAT_LAYOUT_VERSION 2
 
 /* Numbers of events, reasons, methods and places are only ever appended: an agent of another version reads pinned maps
  * by the names of their keys' members, and these numbers have no names there. */
@@ -97,6 +98,19 @@ struct upstat_ports {
     __u8 any[64]; /* by port % 64: not zero where one of those ports was accepted on. One line of the CPU's cache, which
                      spares most packets of servers' connections a look at the next. */
     struct upstat_port by_number[65536];
+};
+
+/* The tables that count by key: a hash says which slot a key has, an array holds the counts by slot. */
+enum upstat_table {
+    UPSTAT_TOTALS,
+    UPSTAT_REQUESTS,
+    UPSTAT_TABLES,
+};
+
+/* How many slots a table has given away: the last one's number. */
+struct upstat_slots {
+    struct bpf_spin_lock lock;
+    __u32 given;
 };
 
 /* A server; the key of the requests map. IPv4 stands as an IPv4-mapped IPv6 address, so each server has one key. */

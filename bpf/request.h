@@ -164,7 +164,8 @@ static __always_inline void pass_body(struct socket_state *state, __u64 length)
     __u32 stride = length < STRIDE ? length : STRIDE;
 
     state->next += stride;
-    state->length = length - stride;
+    if (length > stride)
+        state->length = length - stride;
     state->part = length > stride ? PART_BODY : state->chunked ? PART_CHUNK : PART_REQUEST;
 }
 
@@ -292,9 +293,9 @@ static __always_inline void frame(struct __sk_buff *skb, struct socket_state *st
 {
     state->line_size = 0;
     state->chunked = 0;
-    state->length = 0;
     state->next = packet->seq + begin;
     if (head == HEAD_BEGUN) {
+        state->length = 0;
         state->part = PART_HEAD;
     } else {
         state->chunked = skb->cb[HEAD_CHUNKED];
@@ -362,7 +363,7 @@ static __always_inline void start(struct __sk_buff *skb, struct bpf_sock *sk, st
     const struct socket_state flying = {
         .answer = packet->ack_seq, .stage = packet->flags & TCP_SYN ? STAGE_SYN : STAGE_STATUS, .method = method};
 
-    count_request(sk); /* before the answer can be counted */
+    count_request(sk, &state->requested); /* before the answer can be counted */
     if (seldom(in_flight(state->stage) || state->gaps))
         clear_flight(sk, state);
     state->have = 0;

@@ -48,7 +48,7 @@ enum part {
  * name. What every packet needs comes first, in one cache line. */
 struct socket_state {
     struct bpf_spin_lock lock;
-    __u32 skipped; /* see ANSWER_SKIPPED */
+    __u32 next; /* egress only: sequence number of the next byte of the request, or of the next request, to be read */
     union {
         /* One word, which egress writes at once: it needs no lock to let a request fly, since nobody else touches
          * these while none does. */
@@ -61,20 +61,22 @@ struct socket_state {
             __u8 unused;
         };
     };
-    __u64 have; /* which bytes of the window are there; bit and byte of sequence number s stand at s % 64 */
-    __u32 tail; /* the last bytes of an interim head, the newest lowest */
+    __u64 have;      /* which bytes of the window are there; bit and byte of sequence number s stand at s % 64 */
+    __u64 requested; /* where this socket's last request was counted: union remembered */
+    __u64 answered;  /* and its last answer */
     /* Each is set once, by whoever sees it. */
     __u8 watched;  /* sockops will tell of its end */
     __u8 reset;    /* the peer sent a RST */
     __u8 finished; /* the peer sent a FIN */
     /* From here to `line`: only for egress, which runs under the socket's own lock. */
     __u8 part;      /* enum part */
-    __u32 next;     /* sequence number of the next byte of the request, or of the next request, to be read */
-    __u32 seen;     /* the end of the furthest segment that went by unread, because `next` was not in it */
-    __u64 length;   /* PART_HEAD: what Content-Length said; PART_BODY: bytes of the body from `next` on */
     __u8 chunked;   /* the request has Transfer-Encoding */
     __u8 line_size; /* bytes of `line` that are there */
+    __u32 seen;     /* the end of the furthest segment that went by unread, because `next` was not in it */
+    __u64 length;   /* PART_HEAD: what Content-Length said; PART_BODY: bytes of the body behind `next` */
     __u8 line[LINE_BYTES] __attribute__((aligned(8)));
+    __u32 skipped; /* see ANSWER_SKIPPED */
+    __u32 tail;    /* the last bytes of an interim head, the newest lowest */
     __u8 window[WINDOW_BYTES];
 };
 

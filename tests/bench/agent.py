@@ -92,7 +92,7 @@ class Filler:
     """Counts for `servers` servers in an agent's maps, as many as anybody wants."""
 
     def __init__(self, pin_path, servers):
-        self._totals, self._requests = (bpf.CountingMap(pin_path, name) for name in ("totals", "requests"))
+        self._totals, self._requests = (bpf.Table(pin_path, name) for name in ("totals", "requests"))
         self._servers = [bpf.server_key(address, 80) for address in addresses(servers)]
         self._answers = [bpf.answer_key(server, code, method) for server in self._servers for code in CODES
                          for method in METHODS.values()]

@@ -2,6 +2,7 @@
 """The little of bpf(2) that measuring needs, through libbpf: programs' figures, attaching for a moment, filling maps."""
 
 import ctypes
+import mmap
 import os
 import platform
 import struct
@@ -101,26 +102,52 @@ def attached(programs, cgroup):
         os.close(directory)
 
 
-class CountingMap:
-    """One of the agent's pinned per-CPU hashes of 64-bit numbers."""
+class Table:
+    """One of the agent's pinned tables of bpf/maps.h: a hash of slots and the counts by slot, one CPU's in a row."""
+
+    _NAMES = {"totals": (0, "total_counts"), "requests": (1, "request_counts")}  # of enum upstat_table
 
     def __init__(self, pin_path, name):
-        self._fd = _call("bpf_obj_get", str(next(Path(pin_path).glob(f"*/{name}"))).encode())
-        self._values = (ctypes.c_uint64 * _call("libbpf_num_possible_cpus"))()
+        number, counts = self._NAMES[name]
+        self._number = ctypes.c_uint32(number)
+        self._keys, self._slots, memory = (_call("bpf_obj_get", str(next(Path(pin_path).glob(f"*/{pin}"))).encode())
+                                           for pin in (name, "slots", counts))
+        self._row, entries = self._entries(self._keys), self._entries(memory)
+        self._counts = memoryview(mmap.mmap(memory, entries * 8)).cast("Q")
+        os.close(memory)
+        self._slot_of = {}
+
+    @staticmethod
+    def _entries(fd):
+        info, size = ctypes.create_string_buffer(256), ctypes.c_uint32(256)
+        _call("bpf_obj_get_info_by_fd", fd, info, ctypes.byref(size))
+        return struct.unpack_from("I", info, 16)[0]
 
     def close(self):
-        os.close(self._fd)
+        os.close(self._keys)
+        os.close(self._slots)
 
     def set(self, key, count):
-        self._values[0] = count
-        _call("bpf_map_update_elem", self._fd, key, self._values, ctypes.c_uint64(0))
+        """Only where nothing else counts: a new key takes the next slot."""
+        slot = self._slot_of.get(key) or self._slot_of.setdefault(key, self._add(key))
+        self._counts[slot - 1] = count
+
+    def _add(self, key):
+        value = (ctypes.c_uint32 * 2)()  # struct upstat_slots
+        _call("bpf_map_lookup_elem", self._slots, ctypes.byref(self._number), value)
+        value[1] += 1
+        slot = ctypes.c_uint32(value[1])
+        _call("bpf_map_update_elem", self._keys, key, ctypes.byref(slot), ctypes.c_uint64(0))
+        _call("bpf_map_update_elem", self._slots, ctypes.byref(self._number), value, ctypes.c_uint64(0))
+        return slot.value
 
     def items(self):
         """Of (key, the sum over the CPUs)."""
-        last, key = None, ctypes.create_string_buffer(64)
-        while _lib.bpf_map_get_next_key(self._fd, last, key) == 0:
-            _call("bpf_map_lookup_elem", self._fd, key, self._values)
-            yield bytes(key), sum(self._values)
+        last, key, slot = None, ctypes.create_string_buffer(64), ctypes.c_uint32()
+        while _lib.bpf_map_get_next_key(self._keys, last, key) == 0:
+            _call("bpf_map_lookup_elem", self._keys, key, ctypes.byref(slot))
+            if slot.value:
+                yield bytes(key), sum(self._counts[slot.value - 1::self._row])
             last = key
 
 

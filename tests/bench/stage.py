@@ -205,7 +205,7 @@ class Programs(Part):
             self._stack.enter_context(part)
         self.by_name = {"empty": bpf.empty_programs(), "empty again": bpf.empty_programs(),
                         "upstat": bpf.pinned_programs(self.agent.pin_path)}
-        self._totals = bpf.CountingMap(self.agent.pin_path, "totals")
+        self._totals = bpf.Table(self.agent.pin_path, "totals")
 
     def stop(self):
         self._stack.close()

@@ -192,15 +192,26 @@ std::uint64_t value_of(const Entry& entry) {
     return value;
 }
 
-/// The sum of the totals map's entries whose key is wanted.
-template <typename Wanted>
-std::uint64_t sum_totals(Wanted wanted) {
-    const program_map& totals = map_named("totals");
+constexpr std::uint32_t cpus = 2;
+
+/// What was counted under the keys of a table that are wanted: the sum of their slots, over all CPUs.
+template <typename Key, typename Wanted>
+std::uint64_t sum_counts(const char* table, const char* counts, std::uint32_t slots, Wanted wanted) {
+    const program_map& map = map_named(table);
     std::uint64_t sum = 0;
     for (const Entry& entry : kernel.entries) {
-        sum += entry.map == &totals && wanted(key_of<upstat_total_key>(entry)) ? value_of(entry) : 0;
+        for (std::uint32_t cpu = 0; entry.map == &map && wanted(key_of<Key>(entry)) && cpu < cpus; cpu++) {
+            const auto at = static_cast<std::uint32_t>(cpu * slots + value_of(entry) - 1);
+            const Entry* const count = find_entry(map_named(counts), &at);
+            sum += count ? value_of(*count) : 0;
+        }
     }
     return sum;
+}
+
+template <typename Wanted>
+std::uint64_t sum_totals(Wanted wanted) {
+    return sum_counts<upstat_total_key>("totals", "total_counts", total_slots, wanted);
 }
 
 /// The one value of the array of ports, which is too large to be made anew for each connection.
@@ -388,11 +399,11 @@ extern "C" {
 void* bpf_map_lookup_elem(void* map, const void* key) {
     enter_helper(__func__);
     const program_map& known = map_of(map);
-    if (known.type == BPF_MAP_TYPE_ARRAY) {
+    if (known.value_size == sizeof(upstat_ports)) {
         return value_of_ports().data();
     }
     Entry* entry = find_entry(known, key);
-    if (!entry && known.type == BPF_MAP_TYPE_PERCPU_ARRAY) {
+    if (!entry && (known.type == BPF_MAP_TYPE_PERCPU_ARRAY || known.type == BPF_MAP_TYPE_ARRAY)) {
         entry = &make_entry(known, key);
     }
     return entry ? entry->value.data() : nullptr;
@@ -407,6 +418,12 @@ long bpf_map_update_elem(void* map, const void* key, const void* value, __u64 fl
     }
     std::memcpy((entry ? *entry : make_entry(known, key)).value.data(), value, known.value_size);
     return 0;
+}
+
+__u32 bpf_get_smp_processor_id(void) {
+    enter_helper(__func__);
+    static __u32 turn = 0;
+    return turn++ % cpus;
 }
 
 void* bpf_sk_storage_get(void* map, void* sk, void* value, __u64 flags) {
@@ -554,12 +571,8 @@ void Connection::change_state(unsigned from, unsigned to) {
 }
 
 std::uint64_t Connection::requests() const {
-    const program_map& map = map_named("requests");
-    std::uint64_t sum = 0;
-    for (const Entry& entry : kernel.entries) {
-        sum += entry.map == &map ? value_of(entry) : 0;
-    }
-    return sum;
+    return sum_counts<upstat_server_key>("requests", "request_counts", request_slots,
+                                         [](const upstat_server_key&) { return true; });
 }
 
 std::uint64_t Connection::answers() const {

@@ -20,6 +20,9 @@ struct program_map {
 extern const struct program_map program_maps[];
 extern const size_t program_map_count;
 
+/* Set by the agent, where there is one. */
+extern const volatile __u32 total_slots, request_slots;
+
 /* Whether a socket's state says that a request has no answer yet. */
 int program_in_flight(const void* state);
 

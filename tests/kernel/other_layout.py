@@ -23,6 +23,12 @@ SERVER_KEY = """struct upstat_server_key {
     __u8 address[16] __attribute__((aligned(4)));
 };"""
 
+SLOTS = """struct upstat_slots {
+    __u32 unused;
+    struct bpf_spin_lock lock;
+    __u32 given;
+};"""
+
 
 def edit(text, pattern, replacement):
     """A test that silently changed nothing would prove nothing."""
@@ -38,6 +44,7 @@ def rewritten(sources, sockets):
     layout = edit(layout, r"UPSTAT_LAYOUT_VERSION \d+", f"UPSTAT_LAYOUT_VERSION {version + 1}")
     layout = edit(layout, r"struct upstat_server_key \{.*?\n\};", SERVER_KEY)
     layout = edit(layout, r"struct upstat_total_key \{.*?\n\};", TOTAL_KEY)
+    layout = edit(layout, r"struct upstat_slots \{.*?\n\};", SLOTS)
     layout = edit(layout, r"sizeof\(struct upstat_server_key\) == \d+", "sizeof(struct upstat_server_key) == 24")
     layout = edit(layout, r"sizeof\(struct upstat_total_key\) == \d+", "sizeof(struct upstat_total_key) == 32")
     changed = {**sources, "layout.h": layout}

@@ -132,11 +132,20 @@ std::set<Server> servers_of(const Catalogue& catalogue, const std::string& backe
 
 Sources sources_of(const Counter& counter) {
     const auto maps = counter.maps();
-    Sources sources{.totals = maps.totals, .requests = maps.requests, .overflow = maps.overflow, .places = maps.places};
+    Sources sources{.totals = maps.totals,
+                    .total_counts = maps.total_counts,
+                    .requests = maps.requests,
+                    .request_counts = maps.request_counts,
+                    .slots = maps.slots,
+                    .overflow = maps.overflow,
+                    .places = maps.places};
     for (const auto& carried : counter.carried()) {
         sources.carried.push_back({.path = carried.path,
                                    .totals = carried.totals,
+                                   .total_counts = carried.total_counts,
                                    .requests = carried.requests,
+                                   .request_counts = carried.request_counts,
+                                   .slots = carried.slots,
                                    .overflow = carried.overflow,
                                    .places = carried.places,
                                    .own_state = carried.own_state,

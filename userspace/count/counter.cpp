@@ -88,7 +88,7 @@ std::vector<bpf_map*> maps_of(const bpf_object* object) {
 
 /// What is known of sockets, as opposed to what was counted.
 bool is_state(const bpf_map* map) {
-    return bpf_map__type(map) == BPF_MAP_TYPE_SK_STORAGE || bpf_map__type(map) == BPF_MAP_TYPE_ARRAY;
+    return bpf_map__type(map) == BPF_MAP_TYPE_SK_STORAGE || bpf_map__name(map) == std::string_view("ports");
 }
 
 /// A new generation goes on with all that the newest one knows of sockets, if it can read it: then requests in flight
@@ -122,6 +122,22 @@ void place_maps(const bpf_object* object, const Home& home, const std::vector<Ge
             keep_size(map, generations.back().map(bpf_map__name(map)));
         }
     }
+}
+
+void set_sizes(const upstat_bpf& skeleton, const MapSizes& sizes) {
+    const auto cpus = static_cast<std::uint32_t>(std::max(1, libbpf_num_possible_cpus()));
+    bpf_map__set_max_entries(skeleton.maps.totals, sizes.totals);
+    bpf_map__set_max_entries(skeleton.maps.requests, sizes.requests);
+    bpf_map__set_max_entries(skeleton.maps.total_counts, cpus * sizes.totals);
+    bpf_map__set_max_entries(skeleton.maps.request_counts, cpus * sizes.requests);
+}
+
+/// What the programs must know of the maps that they are loaded with: how many they are, and the `number` of their
+/// generation, by which no other one below the same directory goes.
+void set_constants(upstat_bpf& skeleton, std::size_t number) {
+    skeleton.rodata->total_slots = bpf_map__max_entries(skeleton.maps.totals);
+    skeleton.rodata->request_slots = bpf_map__max_entries(skeleton.maps.requests);
+    skeleton.rodata->generation = static_cast<std::uint16_t>(number);
 }
 
 std::array<int, hooks> descriptors(const upstat_bpf& skeleton) {
@@ -230,10 +246,10 @@ Result<Counter> Counter::open(const fs::path& pin_path, const MapSizes& sizes) {
     if (!skeleton) {
         return std::unexpected(bpf_error(errno, "cannot open the kernel programs"));
     }
-    bpf_map__set_max_entries(skeleton->maps.totals, sizes.totals);
-    bpf_map__set_max_entries(skeleton->maps.requests, sizes.requests);
+    set_sizes(*skeleton, sizes);
     const auto home = find_home(pin_path, *before, skeleton->obj);
     place_maps(skeleton->obj, home, *before);
+    set_constants(*skeleton, before->size() + (home.is_new ? 1 : 0));
     if (auto loaded = load(*skeleton, home); !loaded) {
         return std::unexpected(loaded.error());
     }
@@ -264,7 +280,10 @@ CounterMaps Counter::maps() const {
     const auto& generation = impl_->newest();
     return {.path = generation.path.string(),
             .totals = generation.map("totals"),
+            .total_counts = generation.map("total_counts"),
             .requests = generation.map("requests"),
+            .request_counts = generation.map("request_counts"),
+            .slots = generation.map("slots"),
             .overflow = generation.map("overflow"),
             .places = generation.map("places")};
 }
@@ -279,7 +298,10 @@ std::vector<CounterMaps> Counter::carried() const {
         });
         carried.push_back({.path = generation.path.string(),
                            .totals = generation.map("totals"),
+                           .total_counts = generation.map("total_counts"),
                            .requests = generation.map("requests"),
+                           .request_counts = generation.map("request_counts"),
+                           .slots = generation.map("slots"),
                            .overflow = generation.map("overflow"),
                            .places = generation.map("places"),
                            .own_state = sockets != impl_->newest().id("sockets"),

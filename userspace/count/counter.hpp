@@ -22,7 +22,10 @@ struct MapSizes {
 struct CounterMaps {
     std::string path;  ///< where they are pinned
     int totals = -1;
+    int total_counts = -1;
     int requests = -1;
+    int request_counts = -1;
+    int slots = -1;
     int overflow = -1;
     int places = -1;
     bool own_state = false;  ///< of sockets: the newest programs do not know the requests in flight there

@@ -36,8 +36,8 @@ bool same_members(const btf* one_types, const btf_type* one, const btf* other_ty
 }
 
 bool has_room(const bpf_map* wanted, const bpf_map_info& info) {
-    return info.type == BPF_MAP_TYPE_PERCPU_HASH ? info.max_entries >= bpf_map__max_entries(wanted)
-                                                 : info.max_entries == bpf_map__max_entries(wanted);
+    return info.type == BPF_MAP_TYPE_PERCPU_ARRAY ? info.max_entries == bpf_map__max_entries(wanted)
+                                                  : info.max_entries >= bpf_map__max_entries(wanted);
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <bpf/btf.h>
 #include <spdlog/fmt/fmt.h>
 
+#include <array>
 #include <cstring>
 #include <initializer_list>
 #include <optional>
@@ -128,6 +129,12 @@ std::expected<KeyFields, std::string> server_fields(const btf* types, std::uint3
     Finder finder(types, key);
     const KeyFields fields{.address = finder.address({"address"}), .port = finder.number({"port"})};
     return finder.result(fields);
+}
+
+std::optional<Field> given_field(const btf* types, std::uint32_t value) {
+    const std::array<std::string_view, 1> path{"given"};
+    const auto field = find(types, value, path, 0);
+    return field && field->size == sizeof(std::uint32_t) ? field : std::nullopt;
 }
 
 Total to_total(std::span<const std::byte> key, const KeyFields& fields, std::uint64_t count) {

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <expected>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -49,6 +50,9 @@ KeyFields own_server_fields();
 /// Of any layout, older or newer: the members are found by their names. The error names what is missing.
 std::expected<KeyFields, std::string> total_fields(const btf* types, std::uint32_t key);
 std::expected<KeyFields, std::string> server_fields(const btf* types, std::uint32_t key);
+
+/// Where a value of the map `slots` says how many slots there are, 32 bits; nothing where it does not.
+std::optional<Field> given_field(const btf* types, std::uint32_t value);
 
 /// A key without event is a request's.
 Total to_total(std::span<const std::byte> key, const KeyFields& fields, std::uint64_t count);

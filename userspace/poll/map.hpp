@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <expected>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -13,17 +14,15 @@
 
 namespace upstat {
 
-/// A kernel map that counts: a per-CPU hash of 64-bit numbers. The descriptor is the caller's. The kernel walks over a
-/// map that got no new keys in the same order each time, so what a reading found is kept: a reader who knows where each
-/// count goes need not look at the keys again.
+/// Kernel maps that count by key. What a reading found is kept: a reader who knows where each count goes need not look
+/// at the keys again.
 class CountingMap {
   public:
-    /// A map of the layout that this agent is built with.
-    CountingMap(int fd, const KeyFields& fields);
-
-    /// A map of any layout. The error is one sentence without the map's name.
-    using FindFields = std::expected<KeyFields, std::string> (*)(const btf*, std::uint32_t);
-    static std::expected<CountingMap, std::string> translated(int fd, FindFields find_fields);
+    CountingMap(const CountingMap&) = delete;
+    CountingMap& operator=(const CountingMap&) = delete;
+    CountingMap(CountingMap&&) = delete;
+    CountingMap& operator=(CountingMap&&) = delete;
+    virtual ~CountingMap() = default;
 
     /// What is otherwise than in the reading before.
     struct Changed {
@@ -31,7 +30,7 @@ class CountingMap {
         bool counts = false;
     };
     /// Reads every entry, its CPUs added up.
-    Result<Changed> read();
+    virtual Result<Changed> read() = 0;
 
     /// What the last reading found.
     [[nodiscard]] std::size_t size() const { return counts_.size(); }
@@ -41,18 +40,43 @@ class CountingMap {
     [[nodiscard]] const std::string& name() const { return name_; }
     [[nodiscard]] std::uint32_t capacity() const { return capacity_; }
 
-  private:
-    [[nodiscard]] Error failed(int error) const;
-    Changed take(std::size_t first, std::span<const std::byte> keys, std::span<const std::uint64_t> per_cpu);
+  protected:
+    /// The descriptor of the map that has the keys is the caller's.
+    CountingMap(int fd, const KeyFields& fields);
 
+    [[nodiscard]] int fd() const { return fd_; }
+    [[nodiscard]] std::uint32_t key_size() const { return key_size_; }
+    [[nodiscard]] Error failed(int error) const;
+    void resize(std::size_t entries);
+
+    std::vector<std::byte> keys_;
+    std::vector<std::uint64_t> counts_;
+
+  private:
     int fd_;
     KeyFields fields_;
     std::string name_;
     std::uint32_t key_size_ = 0;
     std::uint32_t capacity_ = 0;
-    std::vector<std::byte> keys_;
-    std::vector<std::uint64_t> counts_;
 };
+
+/// The descriptors of one table: a map of its keys, and where their values are slots, the maps `counts` and `slots` of
+/// bpf/maps.h with the table's number in the latter. All are the caller's.
+struct TableMaps {
+    int keys = -1;
+    int counts = -1;
+    int slots = -1;
+    std::uint32_t number = 0;  ///< enum upstat_table
+};
+
+/// A table of the layout that this agent is built with.
+std::unique_ptr<CountingMap> own_table(const TableMaps& maps, const KeyFields& fields);
+/// A map of its own that counts: the overflow.
+std::unique_ptr<CountingMap> own_hash(int fd, const KeyFields& fields);
+
+/// A table of any layout. The error is one sentence without the map's name.
+using FindFields = std::expected<KeyFields, std::string> (*)(const btf*, std::uint32_t);
+std::expected<std::unique_ptr<CountingMap>, std::string> translated(const TableMaps& maps, FindFields find_fields);
 
 /// The numbers of a per-CPU array by index, its CPUs added up: at most `most` of them, and none of a map that is no
 /// such array.

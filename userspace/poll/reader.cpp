@@ -61,6 +61,15 @@ std::uint64_t* cell_of(ServerTotals& server, const Total& total) {
     }
 }
 
+/// The tables of a Sources or of CarriedMaps.
+TableMaps totals_of(const auto& maps) {
+    return {.keys = maps.totals, .counts = maps.total_counts, .slots = maps.slots, .number = UPSTAT_TOTALS};
+}
+
+TableMaps requests_of(const auto& maps) {
+    return {.keys = maps.requests, .counts = maps.request_counts, .slots = maps.slots, .number = UPSTAT_REQUESTS};
+}
+
 bool is_request(const Total& total) {
     return total.event == UPSTAT_REQUEST;
 }
@@ -107,11 +116,11 @@ Reader::Reader(Sources sources) : sources_(std::move(sources)) {
 }
 
 void Reader::add_own() {
-    parts_.push_back({.map = CountingMap(sources_.totals, own_total_fields()), .wanted = is_event});
-    parts_.push_back({.map = CountingMap(sources_.requests, own_server_fields()), .wanted = is_request});
+    parts_.push_back({.map = own_table(totals_of(sources_), own_total_fields()), .wanted = is_event});
+    parts_.push_back({.map = own_table(requests_of(sources_), own_server_fields()), .wanted = is_request});
     if (sources_.overflow >= 0) {
-        parts_.push_back({.map = CountingMap(sources_.overflow, own_total_fields()), .wanted = is_event});
-        parts_.push_back({.map = CountingMap(sources_.overflow, own_total_fields()), .wanted = is_request});
+        parts_.push_back({.map = own_hash(sources_.overflow, own_total_fields()), .wanted = is_event});
+        parts_.push_back({.map = own_hash(sources_.overflow, own_total_fields()), .wanted = is_request});
     }
     places_.push_back(sources_.places);
 }
@@ -121,20 +130,22 @@ void Reader::add_carried(const CarriedMaps& maps) {
     const auto role = !maps.own_state ? going_on : maps.served ? leaving : ended;
     std::vector<Part> parts;
     std::string problem;
-    const auto add = [&](const char* name, int fd, CountingMap::FindFields find_fields, bool (*wanted)(const Total&)) {
-        if (fd < 0) {
+    const auto add = [&](const char* name, const TableMaps& table, FindFields find_fields,
+                         bool (*wanted)(const Total&)) {
+        if (table.keys < 0) {
             return;
         }
-        if (auto map = CountingMap::translated(fd, find_fields)) {
+        if (auto map = translated(table, find_fields)) {
             parts.push_back({.map = std::move(*map), .wanted = wanted, .newest = false, .role = role});
         } else if (problem.empty()) {
             problem = fmt::format("the map {}: {}", name, map.error());
         }
     };
-    add("totals", maps.totals, total_fields, is_event);
-    add("overflow", maps.overflow, total_fields, is_event);
-    add("requests", maps.requests, server_fields, is_request);
-    add("overflow", maps.overflow, total_fields, is_request);
+    const TableMaps overflow{.keys = maps.overflow};
+    add("totals", totals_of(maps), total_fields, is_event);
+    add("overflow", overflow, total_fields, is_event);
+    add("requests", requests_of(maps), server_fields, is_request);
+    add("overflow", overflow, total_fields, is_request);
     if (!problem.empty()) {
         left_out_.push_back({.kind = Error::Kind::runtime,
                              .message = fmt::format("the counts in {} are left out: {}", maps.path, problem),
@@ -164,7 +175,7 @@ Result<std::map<std::string, std::uint64_t>> Reader::read_places() const {
 
 Result<void> Reader::read_parts() {
     for (auto& part : parts_) {
-        const auto changed = part.map.read();
+        const auto changed = part.map->read();
         if (!changed) {
             return std::unexpected(changed.error());
         }
@@ -178,8 +189,8 @@ Result<void> Reader::read_parts() {
 std::map<Server, std::uint64_t> Reader::left_unanswered(Role role) const {
     std::vector<Total> totals;
     for (const auto& part : parts_) {
-        for (std::size_t entry = 0; part.role == role && entry < part.map.size(); entry++) {
-            if (const auto total = part.map.total(entry); part.wanted(total)) {
+        for (std::size_t entry = 0; part.role == role && entry < part.map->size(); entry++) {
+            if (const auto total = part.map->total(entry); part.wanted(total)) {
                 totals.push_back(total);
             }
         }
@@ -191,8 +202,8 @@ std::map<Server, std::uint64_t> Reader::left_unanswered(Role role) const {
 void Reader::begin_servers_anew() {
     servers_.clear();
     for (const auto& part : parts_) {
-        for (std::size_t entry = 0; entry < part.map.size(); entry++) {
-            if (const auto total = part.map.total(entry); part.wanted(total)) {
+        for (std::size_t entry = 0; entry < part.map->size(); entry++) {
+            if (const auto total = part.map->total(entry); part.wanted(total)) {
                 cell_of(servers_[total.server], total);
             }
         }
@@ -202,10 +213,10 @@ void Reader::begin_servers_anew() {
     }
     // Only now are the cells told, because a new one moves the others of its server.
     for (auto& part : parts_) {
-        part.added.assign(part.map.size(), 0);
-        part.cells.assign(part.map.size(), nullptr);
-        for (std::size_t entry = 0; entry < part.map.size(); entry++) {
-            const auto total = part.map.total(entry);
+        part.added.assign(part.map->size(), 0);
+        part.cells.assign(part.map->size(), nullptr);
+        for (std::size_t entry = 0; entry < part.map->size(); entry++) {
+            const auto total = part.map->total(entry);
             part.cells[entry] = part.wanted(total) ? cell_of(servers_[total.server], total) : nullptr;
         }
     }
@@ -213,10 +224,10 @@ void Reader::begin_servers_anew() {
 
 void Reader::add_growth() {
     for (auto& part : parts_) {
-        const auto counts = part.map.counts();
+        const auto counts = part.map->counts();
         for (std::size_t entry = 0; entry < counts.size(); entry++) {
-            if (auto* const cell = part.cells[entry]) {
-                *cell += counts[entry] - part.added[entry];
+            if (const auto grown = counts[entry] - part.added[entry]; grown != 0 && part.cells[entry] != nullptr) {
+                *part.cells[entry] += grown;
                 part.added[entry] = counts[entry];
             }
         }
@@ -227,8 +238,8 @@ void Reader::add_growth() {
 std::vector<MapFill> Reader::fills() const {
     std::vector<MapFill> fills;
     for (const auto& part : parts_) {
-        if (part.newest && std::ranges::find(fills, part.map.name(), &MapFill::map) == fills.end()) {
-            fills.push_back({.map = part.map.name(), .entries = part.map.size(), .capacity = part.map.capacity()});
+        if (part.newest && std::ranges::find(fills, part.map->name(), &MapFill::map) == fills.end()) {
+            fills.push_back({.map = part.map->name(), .entries = part.map->size(), .capacity = part.map->capacity()});
         }
     }
     return fills;

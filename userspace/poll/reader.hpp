@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -20,7 +21,10 @@ namespace upstat {
 struct CarriedMaps {
     std::string path;  ///< where they are pinned, for messages
     int totals = -1;
+    int total_counts = -1;
     int requests = -1;
+    int request_counts = -1;
+    int slots = -1;
     int overflow = -1;
     int places = -1;
     bool own_state = false;  ///< of sockets: the newest programs do not know the requests in flight there
@@ -32,7 +36,10 @@ struct CarriedMaps {
 /// Where to read: descriptors of the maps of bpf/maps.h and of the programs, all owned by the caller.
 struct Sources {
     int totals = -1;
+    int total_counts = -1;
     int requests = -1;
+    int request_counts = -1;
+    int slots = -1;
     int overflow = -1;
     int places = -1;
     std::vector<CarriedMaps> carried{};
@@ -67,7 +74,7 @@ class Reader {
 
     /// One map, and what is wanted of it. A map of both kinds is two parts.
     struct Part {
-        CountingMap map;
+        std::unique_ptr<CountingMap> map;
         bool (*wanted)(const Total&);
         bool newest = true;  ///< of the generation that counts now
         Role role = Role::going_on;

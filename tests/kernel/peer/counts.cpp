@@ -64,6 +64,14 @@ void clear(int map) {
     }
 }
 
+/// Sets all entries of an array to zero.
+template <typename Value>
+void zero(int map) {
+    const Value none{};
+    for (std::uint32_t entry = 0; bpf_map_update_elem(map, &entry, &none, BPF_ANY) == 0; entry++) {
+    }
+}
+
 }  // namespace
 
 Places make_places() {
@@ -90,10 +98,18 @@ Counts::Counts(const Places& places) {
 
 Counted Counts::take(const Server& server) {
     const auto maps = counter_->maps();
-    auto snapshot = must(read_snapshot(
-        {.totals = maps.totals, .requests = maps.requests, .places = maps.places, .programs = {}}, Time{}));
+    auto snapshot = must(read_snapshot({.totals = maps.totals,
+                                        .total_counts = maps.total_counts,
+                                        .requests = maps.requests,
+                                        .request_counts = maps.request_counts,
+                                        .slots = maps.slots,
+                                        .places = maps.places},
+                                       Time{}));
     clear<upstat_total_key>(maps.totals);
     clear<upstat_server_key>(maps.requests);
+    zero<upstat_slots>(maps.slots);
+    zero<std::uint64_t>(maps.total_counts);
+    zero<std::uint64_t>(maps.request_counts);
     Counted counted{.server = std::move(snapshot.servers[server]), .places = {}};
     for (const auto& [place, count] : snapshot.kernel_errors) {
         if (const auto since = count - std::exchange(seen_[place], count); since != 0) {
