@@ -2,6 +2,7 @@
 #include "attribute/ledger.hpp"
 
 #include <algorithm>
+#include <ranges>
 #include <utility>
 
 namespace upstat {
@@ -100,10 +101,12 @@ Counts Ledger::absorb(const Snapshot& snapshot, SharedCatalogue catalogue) {
     if (catalogue != catalogue_ && *catalogue != *catalogue_) {
         learn(std::move(catalogue));
     }
+    last_.hold(std::views::keys(snapshot.servers));
     Ascending last(last_);
     Ascending owners(owners_);
+    SeriesCounts counts;
     for (const auto& [server, totals] : snapshot.servers) {
-        const auto counts = increments(server, last[server], totals);
+        take_increments(server, last[server], totals, counts);
         if (const auto* const names = owners.find(server)) {
             give(*names, counts);
         } else {
@@ -122,7 +125,9 @@ Counts Ledger::absorb(const Snapshot& snapshot, SharedCatalogue catalogue) {
 void Ledger::learn(SharedCatalogue catalogue) {
     catalogue_ = std::move(catalogue);
     listed_.clear();
-    for (auto& [server, names] : owners_in(*catalogue_)) {
+    auto listed = owners_in(*catalogue_);
+    owners_.hold(std::views::keys(listed));
+    for (auto& [server, names] : listed) {
         listed_.push_back(server);
         // A new server is often used before the poll that first sees it listed: that traffic is its first owner's.
         if (const auto waiting = unclaimed_.extract(server)) {
@@ -139,19 +144,18 @@ void Ledger::give(const std::set<std::string>& owners, const SeriesCounts& count
     }
 }
 
-SeriesCounts Ledger::increments(const Server& server, Last& last, const ServerTotals& totals) {
+/// What the totals grew since the last ones, in place of what `counts` held.
+void Ledger::take_increments(const Server& server, Last& last, const ServerTotals& totals, SeriesCounts& counts) {
     if (last.went_back(totals)) {
         last = {};
         folded_.erase(server);
     }
-    SeriesCounts counts;
-    counts.reserve(totals.answers.size());
+    counts.clear();
     Ascending before(last.answers);
     for (const auto& [answer, count] : totals.answers) {
         counts[series_of(answer)] += count - std::exchange(before[answer], count);
     }
     last.requests = totals.requests;
-    return counts;
 }
 
 void Ledger::fold(const Server& server, const ServerTotals& totals, Time at) {
@@ -174,16 +178,13 @@ bool Ledger::changes_nothing(const Server& server, const ServerTotals& totals) c
 ServerView Ledger::view(Snapshot snapshot) const {
     ServerView view{.servers = std::move(snapshot.servers), .unmapped = unmapped_};
     Ascending owners(owners_);
-    std::erase_if(view.servers, [&owners](const auto& entry) { return owners.find(entry.first) == nullptr; });
+    erase_if(view.servers, [&owners](const auto& entry) { return owners.find(entry.first) == nullptr; });
     for (const auto& [server, part] : folded_) {
         if (const auto shown = view.servers.find(server); shown != view.servers.end()) {
             shown->second = minus(shown->second, part);
         }
     }
-    Ascending shown(view.servers);
-    for (const auto& server : listed_) {
-        shown[server];
-    }
+    view.servers.hold(listed_);
     return view;
 }
 

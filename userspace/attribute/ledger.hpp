@@ -18,8 +18,8 @@ namespace upstat {
 
 /// What the server-level series show.
 struct ServerView {
-    std::map<Server, ServerTotals> servers;  ///< listed now or once; those listed now are there without traffic too
-    ServerTotals unmapped;                   ///< every server that no catalogue knew, as one; only grows
+    Servers servers;        ///< listed now or once; those listed now are there without traffic too
+    ServerTotals unmapped;  ///< every server that no catalogue knew, as one; only grows
     bool operator==(const ServerView&) const = default;
 };
 
@@ -75,16 +75,16 @@ class Ledger {
 
     void learn(SharedCatalogue catalogue);
     void give(const std::set<std::string>& owners, const SeriesCounts& counts);
-    SeriesCounts increments(const Server& server, Last& last, const ServerTotals& totals);
+    void take_increments(const Server& server, Last& last, const ServerTotals& totals, SeriesCounts& into);
     [[nodiscard]] bool changes_nothing(const Server& server, const ServerTotals& totals) const;
     void fold(const Server& server, const ServerTotals& totals, Time at);
     static Ledger parsed(const nlohmann::json& saved);
 
     SharedCatalogue catalogue_ = std::make_shared<const Catalogue>();
     std::map<std::string, SeriesCounts> backends_;
-    std::vector<Server> listed_;                      ///< in the catalogue, ascending
-    std::map<Server, std::set<std::string>> owners_;  ///< now, or when it was last listed
-    std::map<Server, Last> last_;
+    std::vector<Server> listed_;                     ///< in the catalogue, ascending
+    FlatMap<Server, std::set<std::string>> owners_;  ///< now, or when it was last listed
+    FlatMap<Server, Last> last_;
     std::map<Server, SeriesCounts> unclaimed_;  ///< of servers that no catalogue has listed yet
     std::map<Server, Time> unknown_since_;
     std::map<Server, ServerTotals> folded_;  ///< the part of a server's totals that is in unmapped_

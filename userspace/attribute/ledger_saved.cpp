@@ -22,29 +22,58 @@ std::uint64_t number(const json& value) {
     return value.is_number_unsigned() ? value.get<std::uint64_t>() : throw Wrong("a count is not a number");
 }
 
-// Flat arrays of numbers, since a big host has a hundred thousand of them.
+// Flat arrays of numbers, since a big host has a hundred thousand of them: written as text, without a tree in between.
 
-void put(json::array_t& to, const Answer& answer, std::uint64_t count) {
-    to.emplace_back(answer.code);
-    to.emplace_back(std::to_underlying(answer.method));
-    to.emplace_back(count);
+constexpr std::size_t most_digits = 20;
+/// Numbers of a series, each with its comma.
+constexpr std::size_t longest_series = 4 * (most_digits + 1);
+
+/// A number and a comma, where there is room for them.
+char* put(char* to, std::uint64_t number) {
+    to = std::to_chars(to, to + most_digits, number).ptr;
+    *to++ = ',';
+    return to;
 }
 
-void put(json::array_t& to, const Series& series, std::uint64_t count) {
-    to.emplace_back(series.code);
-    to.emplace_back(std::to_underlying(series.method));
-    to.emplace_back(std::to_underlying(series.protocol));
-    to.emplace_back(count);
+char* put(char* to, const Answer& answer) {
+    return put(put(to, answer.code), std::to_underlying(answer.method));
+}
+
+char* put(char* to, const Series& series) {
+    return put(put(put(to, series.code), std::to_underlying(series.method)), std::to_underlying(series.protocol));
+}
+
+/// Appends what `write` puts into `room` bytes; it returns their end.
+void append(std::string& text, std::size_t room, auto&& write) {
+    const auto size = text.size();
+    text.resize_and_overwrite(size + room, [&](char* data, std::size_t /*room*/) {
+        return static_cast<std::size_t>(write(data + size) - data);
+    });
+}
+
+/// In place of the last element's comma, if there is an element.
+char* close_list(char* end) {
+    if (end[-1] == ',') {
+        end--;
+    }
+    *end++ = ']';
+    return end;
+}
+
+void append_flat(std::string& text, const auto& counts) {
+    append(text, 2 + (counts.size() * longest_series), [&](char* to) {
+        *to++ = '[';
+        for (const auto& [key, count] : counts) {
+            to = put(put(to, key), count);
+        }
+        return close_list(to);
+    });
 }
 
 json flat(const auto& counts) {
-    constexpr std::size_t widest = 4;
-    json::array_t array;
-    array.reserve(counts.size() * widest);
-    for (const auto& [key, count] : counts) {
-        put(array, key, count);
-    }
-    return array;
+    std::string text;
+    append_flat(text, counts);
+    return json::parse(text);
 }
 
 Answer answer_from(const json& array, std::size_t at) {
@@ -144,43 +173,43 @@ std::string_view to_string(std::string_view name) {
     return name;
 }
 
-/// A map by names, or by servers, as an object by their texts.
+/// A map by names, or by servers, as an object by their texts; `save` appends a value.
 void append_object(std::string& text, const auto& values, auto&& save) {
     JsonObject object(text);
     for (const auto& [key, value] : values) {
-        object.add(to_string(key), save(value));
+        save(object.member(to_string(key)), value);
     }
 }
 
-template <typename Value, typename Parse>
-std::map<Server, Value> from_servers(const json& object, Parse parse) {
-    std::map<Server, Value> values;
+template <typename Map>
+Map from_servers(const json& object, auto parse) {
+    std::map<Server, typename Map::mapped_type> values;  // the object is in the order of its texts
     for (const auto& [server, value] : object.items()) {
         values.emplace(server_from(server), parse(value));
     }
-    return values;
+    return {std::make_move_iterator(values.begin()), std::make_move_iterator(values.end())};
 }
 
 }  // namespace
 
 void Ledger::append_json(std::string& text) const {
-    const auto counts = [](const SeriesCounts& series) { return flat(series); };
+    const auto counts = [](std::string& to, const SeriesCounts& series) { append_flat(to, series); };
     JsonObject ledger(text);
     append_object(ledger.member("backends"), backends_, counts);
     append_object(ledger.member("catalogue"), catalogue_->backends,
-                  [](const Backend& backend) { return saved(backend); });
-    append_object(ledger.member("owners"), owners_, [](const auto& names) { return json(names); });
-    append_object(ledger.member("last"), last_, [](const Last& last) {
-        json::array_t pair;
-        pair.reserve(2);
-        pair.emplace_back(last.requests);
-        pair.push_back(flat(last.answers));
-        return json(std::move(pair));
+                  [](std::string& to, const Backend& backend) { to += json_text(saved(backend)); });
+    append_object(ledger.member("owners"), owners_,
+                  [](std::string& to, const std::set<std::string>& names) { to += json_text(json(names)); });
+    append_object(ledger.member("last"), last_, [](std::string& to, const Last& last) {
+        to.append("[").append(std::to_string(last.requests)).append(",");
+        append_flat(to, last.answers);
+        to += ']';
     });
     append_object(ledger.member("unclaimed"), unclaimed_, counts);
     append_object(ledger.member("unknown_since"), unknown_since_,
-                  [](Time at) { return json(at.time_since_epoch().count()); });
-    append_object(ledger.member("folded"), folded_, [](const ServerTotals& totals) { return saved(totals); });
+                  [](std::string& to, Time at) { to += std::to_string(at.time_since_epoch().count()); });
+    append_object(ledger.member("folded"), folded_,
+                  [](std::string& to, const ServerTotals& totals) { to += json_text(saved(totals)); });
     ledger.add("unmapped", saved(unmapped_));
 }
 
@@ -191,15 +220,15 @@ Ledger Ledger::parsed(const json& saved) {
     }
     ledger.catalogue_ = std::make_shared<const Catalogue>(catalogue_from(saved.at("catalogue")));
     ledger.listed_ = servers_of(*ledger.catalogue_);
-    ledger.owners_ = from_servers<std::set<std::string>>(
+    ledger.owners_ = from_servers<decltype(ledger.owners_)>(
         saved.at("owners"), [](const json& names) { return names.get<std::set<std::string>>(); });
-    ledger.last_ = from_servers<Last>(saved.at("last"), [](const json& last) {
+    ledger.last_ = from_servers<decltype(ledger.last_)>(saved.at("last"), [](const json& last) {
         return Last{.requests = number(last.at(0)), .answers = answers_from(last.at(1))};
     });
-    ledger.unclaimed_ = from_servers<SeriesCounts>(saved.at("unclaimed"), series_from);
-    ledger.unknown_since_ = from_servers<Time>(saved.at("unknown_since"),
-                                               [](const json& at) { return Time(Millis(at.get<Millis::rep>())); });
-    ledger.folded_ = from_servers<ServerTotals>(saved.at("folded"), totals_from);
+    ledger.unclaimed_ = from_servers<decltype(ledger.unclaimed_)>(saved.at("unclaimed"), series_from);
+    ledger.unknown_since_ = from_servers<decltype(ledger.unknown_since_)>(
+        saved.at("unknown_since"), [](const json& at) { return Time(Millis(at.get<Millis::rep>())); });
+    ledger.folded_ = from_servers<decltype(ledger.folded_)>(saved.at("folded"), totals_from);
     ledger.unmapped_ = totals_from(saved.at("unmapped"));
     return ledger;
 }
@@ -208,47 +237,29 @@ Ledger Ledger::parsed(const json& saved) {
 
 namespace {
 
-/// In place of the last element's comma, if there is an element.
-void close_list(std::string& to) {
-    if (to.back() == ',') {
-        to.pop_back();
-    }
-    to += ']';
-}
-
-constexpr std::size_t most_digits = 20;
-/// `200,1,12345,`
-constexpr std::size_t longest_answer = 3 * (most_digits + 1);
-
-/// A number and a comma, where there is room for them.
-char* put(char* to, std::uint64_t number) {
-    to = std::to_chars(to, to + most_digits, number).ptr;
-    *to++ = ',';
-    return to;
-}
-
 char* put_grown(char* to, const Answers& now, const Answers& before) {
     Ascending known(before);
     for (const auto& [answer, count] : now) {
         if (const auto* const last = known.find(answer); last == nullptr || *last != count) {
-            to = put(put(put(to, answer.code), std::to_underlying(answer.method)), count);
+            to = put(put(to, answer), count);
         }
     }
     return to;
 }
 
+/// Bytes of a server's growth where many answers grew.
+constexpr std::size_t usual_growth = 128;
+
 /// `"10.0.0.1:80",12,[200,1,10],`: requests and those answers that grew.
 void append_growth(std::string& text, const Server& server, const ServerTotals& totals, const Answers& before) {
     text.append("\"").append(to_string(server)).append("\",");
-    const auto size = text.size();
-    const auto room = most_digits + 2 + (totals.answers.size() * longest_answer);
-    text.resize_and_overwrite(size + room, [&](char* data, std::size_t /*room*/) {
-        auto* end = put(data + size, totals.requests);
-        *end++ = '[';
-        return static_cast<std::size_t>(put_grown(end, totals.answers, before) - data);
+    append(text, most_digits + 4 + (totals.answers.size() * longest_series), [&](char* to) {
+        to = put(to, totals.requests);
+        *to++ = '[';
+        to = close_list(put_grown(to, totals.answers, before));
+        *to++ = ',';
+        return to;
     });
-    close_list(text);
-    text += ',';
 }
 
 }  // namespace
@@ -260,6 +271,7 @@ std::optional<std::string> Ledger::record(const Snapshot& snapshot, const Catalo
     const Last none;
     auto strangers = json::object();  // in full, as they are folded in full
     std::string text = R"("at":)" + std::to_string(snapshot.at.time_since_epoch().count()) + R"(,"grown":[)";
+    text.reserve(snapshot.servers.size() * usual_growth);
     Ascending known(last_);
     Ascending owners(owners_);
     for (const auto& [server, totals] : snapshot.servers) {
@@ -277,13 +289,14 @@ std::optional<std::string> Ledger::record(const Snapshot& snapshot, const Catalo
             strangers[to_string(server)] = saved(totals);
         }
     }
-    close_list(text);
-    return text + R"(,"strangers":)" + strangers.dump();
+    append(text, 1, close_list);
+    text.append(R"(,"strangers":)").append(strangers.dump());
+    return text;
 }
 
 Counts Ledger::absorb_record(const json& record) {
     Snapshot snapshot{.at = Time(Millis(record.at("at").get<Millis::rep>())),
-                      .servers = from_servers<ServerTotals>(record.at("strangers"), totals_from)};
+                      .servers = from_servers<Servers>(record.at("strangers"), totals_from)};
     const auto& grown = record.at("grown");
     for (std::size_t i = 0; i < grown.size(); i += 3) {
         auto& totals = snapshot.servers[server_from(grown.at(i).get<std::string>())];

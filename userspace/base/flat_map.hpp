@@ -5,6 +5,8 @@
 #include <compare>
 #include <cstddef>
 #include <initializer_list>
+#include <iterator>
+#include <ranges>
 #include <stdexcept>
 #include <tuple>
 #include <utility>
@@ -12,8 +14,8 @@
 
 namespace upstat {
 
-/// A map in one piece of memory, in the order of its keys, for a few entries that are walked over much more often than
-/// new ones come (std::flat_map is C++23, but not in this compiler's library). What inserts or erases moves the others.
+/// A map in one piece of memory, in the order of its keys, for entries that are walked over much more often than new
+/// ones come (std::flat_map is C++23, but not in this compiler's library). What inserts or erases moves the others.
 template <typename Key, typename Value>
 class FlatMap {
   public:
@@ -30,6 +32,10 @@ class FlatMap {
             try_emplace(key, value);
         }
     }
+
+    /// Of entries whose keys ascend.
+    template <std::input_iterator Iterator>
+    FlatMap(Iterator first, Iterator last) : entries_(first, last) {}
 
     [[nodiscard]] iterator begin() { return entries_.begin(); }
     [[nodiscard]] iterator end() { return entries_.end(); }
@@ -64,6 +70,22 @@ class FlatMap {
         return {entries_.emplace(place, std::piecewise_construct, std::forward_as_tuple(key),
                                  std::forward_as_tuple(std::forward<From>(from)...)),
                 true};
+    }
+
+    void erase(const_iterator place) { entries_.erase(place); }
+
+    /// Has every one of these keys afterwards, which ascend: in one pass, where each alone would move all behind it.
+    void hold(const auto& keys) {
+        std::vector<Key> missing;
+        std::ranges::set_difference(keys, std::views::keys(entries_), std::back_inserter(missing));
+        const auto known = static_cast<std::ptrdiff_t>(entries_.size());
+        entries_.reserve(entries_.size() + missing.size());
+        for (const auto& key : missing) {
+            entries_.emplace_back(std::piecewise_construct, std::forward_as_tuple(key), std::forward_as_tuple());
+        }
+        if (!missing.empty()) {
+            std::ranges::inplace_merge(entries_, entries_.begin() + known, {}, &value_type::first);
+        }
     }
 
     /// Inserts where the caller knows that the key belongs.

@@ -22,7 +22,7 @@ struct Worst {
 };
 
 /// As much of a snapshot as has to be remembered for worst().
-using AnswersByServer = std::map<Server, Answers>;
+using AnswersByServer = FlatMap<Server, Answers>;
 AnswersByServer answers_of(const Snapshot& snapshot);
 
 /// The server and code of `codes` with the most answers between two snapshots, over all methods, among `servers` (those

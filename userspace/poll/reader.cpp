@@ -8,6 +8,7 @@
 #include <array>
 #include <cstdlib>
 #include <iterator>
+#include <ranges>
 #include <utility>
 
 #include "layout.h"
@@ -78,10 +79,20 @@ bool is_event(const Total& total) {
     return total.event != UPSTAT_REQUEST;
 }
 
+/// Ascending, each once.
+std::vector<Server> sorted(std::vector<Server> servers) {
+    std::ranges::sort(servers);
+    const auto again = std::ranges::unique(servers);
+    servers.erase(again.begin(), again.end());
+    return servers;
+}
+
 }  // namespace
 
-std::map<Server, ServerTotals> to_servers(std::span<const Total> totals) {
-    std::map<Server, ServerTotals> servers;
+Servers to_servers(std::span<const Total> totals) {
+    Servers servers;
+    const auto all = std::views::transform(totals, &Total::server);
+    servers.hold(sorted({all.begin(), all.end()}));
     for (const auto& total : totals) {
         if (auto* const cell = cell_of(servers[total.server], total)) {
             *cell += total.count;
@@ -90,7 +101,7 @@ std::map<Server, ServerTotals> to_servers(std::span<const Total> totals) {
     return servers;
 }
 
-std::map<Server, std::uint64_t> never_answered(const std::map<Server, ServerTotals>& ended) {
+std::map<Server, std::uint64_t> never_answered(const Servers& ended) {
     std::map<Server, std::uint64_t> counts;
     std::uint64_t too_many = 0;
     for (const auto& [server, totals] : ended) {
@@ -200,14 +211,16 @@ std::map<Server, std::uint64_t> Reader::left_unanswered(Role role) const {
 
 /// A cell for every entry, all at 0 but for what the ended generations left unanswered.
 void Reader::begin_servers_anew() {
-    servers_.clear();
+    std::vector<Total> totals;
     for (const auto& part : parts_) {
         for (std::size_t entry = 0; entry < part.map->size(); entry++) {
-            if (const auto total = part.map->total(entry); part.wanted(total)) {
-                cell_of(servers_[total.server], total);
+            if (auto total = part.map->total(entry); part.wanted(total)) {
+                total.count = 0;
+                totals.push_back(total);
             }
         }
     }
+    servers_ = to_servers(totals);
     for (const auto& [server, count] : left_unanswered(Role::ended)) {
         servers_[server].unanswered[upgraded_reason] += count;
     }
@@ -265,8 +278,9 @@ Result<Snapshot> Reader::read(Time at) {
     for (const auto& [server, count] : left_unanswered(Role::leaving)) {
         snapshot.leaving += count;
     }
-    if (auto overflow = snapshot.servers.extract(Server{})) {
-        snapshot.overflow = std::move(overflow.mapped());
+    if (const auto overflow = snapshot.servers.find(Server{}); overflow != snapshot.servers.end()) {
+        snapshot.overflow = std::move(overflow->second);
+        snapshot.servers.erase(overflow);
     }
     return snapshot;
 }

@@ -95,7 +95,7 @@ class Reader {
     std::vector<Part> parts_;  ///< in the order of reading
     std::vector<int> places_;
     std::vector<Error> left_out_;
-    std::map<Server, ServerTotals> servers_;
+    Servers servers_;
     bool stale_ = false;  ///< servers_ have not a cell for every entry
 };
 
@@ -104,10 +104,10 @@ Result<Snapshot> read_snapshot(const Sources& sources, Time at);
 
 /// The servers that totals are about. Numbers of a newer layout stay in the sums: a method that is not known is an
 /// extension, a reason is "unknown".
-std::map<Server, ServerTotals> to_servers(std::span<const Total> totals);
+Servers to_servers(std::span<const Total> totals);
 
 /// Requests of these servers that no program knows any more, to be counted as unanswered. A server whose answers are
 /// more than its requests had these counted under the server zero, from which they are taken.
-std::map<Server, std::uint64_t> never_answered(const std::map<Server, ServerTotals>& ended);
+std::map<Server, std::uint64_t> never_answered(const Servers& ended);
 
 }  // namespace upstat

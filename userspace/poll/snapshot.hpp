@@ -81,6 +81,8 @@ struct ServerTotals {
     [[nodiscard]] std::int64_t outstanding() const;
 };
 
+using Servers = FlatMap<Server, ServerTotals>;
+
 /// How full one kernel map is.
 struct MapFill {
     std::string map;
@@ -98,7 +100,7 @@ struct ProgramRuns {
 /// One poll of the kernel's maps.
 struct Snapshot {
     Time at;  ///< taken just before the first read
-    std::map<Server, ServerTotals> servers{};
+    Servers servers{};
     ServerTotals overflow{};                               ///< of servers that found no room in a full kernel map
     std::map<std::string, std::uint64_t> kernel_errors{};  ///< by place, every place present
     std::vector<MapFill> maps{};

@@ -46,7 +46,7 @@ ServerTotals answered(std::uint64_t count) {
     return answered({{ok, count}});
 }
 
-Snapshot poll(std::int64_t seconds, std::map<Server, ServerTotals> servers) {
+Snapshot poll(std::int64_t seconds, Servers servers) {
     Snapshot snapshot;
     snapshot.at = at(seconds);
     snapshot.servers = std::move(servers);
@@ -299,7 +299,7 @@ class Life {
 
     std::mt19937 random_;
     std::int64_t seconds_ = 1000;
-    std::map<Server, ServerTotals> totals_;
+    Servers totals_;
     SharedCatalogue catalogue_ = listing({{"a", {}}, {"b", {}}, {"c", {}}});
     std::set<Server> ever_listed_;
 };
