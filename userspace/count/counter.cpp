@@ -13,8 +13,11 @@
 #include <cerrno>
 #include <cstdarg>
 #include <fstream>
+#include <limits>
 #include <span>
 
+#include "base/file.hpp"
+#include "count/cpus.hpp"
 #include "count/generations.hpp"
 #include "count/links.hpp"
 #include "count/pins.hpp"
@@ -124,12 +127,25 @@ void place_maps(const bpf_object* object, const Home& home, const std::vector<Ge
     }
 }
 
-void set_sizes(const upstat_bpf& skeleton, const MapSizes& sizes) {
-    const auto cpus = static_cast<std::uint32_t>(std::max(1, libbpf_num_possible_cpus()));
-    bpf_map__set_max_entries(skeleton.maps.totals, sizes.totals);
-    bpf_map__set_max_entries(skeleton.maps.requests, sizes.requests);
-    bpf_map__set_max_entries(skeleton.maps.total_counts, cpus * sizes.totals);
-    bpf_map__set_max_entries(skeleton.maps.request_counts, cpus * sizes.requests);
+constexpr auto possible_cpus = "/sys/devices/system/cpu/possible";
+
+/// A table has its counts once for each CPU.
+Result<void> set_size(bpf_map* keys, bpf_map* counts, std::uint32_t entries) {
+    const auto possible = read_file(possible_cpus);
+    if (!possible) {
+        return fail(Error::Kind::host, fmt::format("cannot read {}", possible_cpus), "mount sysfs at /sys");
+    }
+    const auto cpus = highest_cpu(*possible) + 1;
+    const auto all = cpus * entries;
+    if (all > std::numeric_limits<std::uint32_t>::max()) {
+        return fail(
+            Error::Kind::host,
+            fmt::format("--bpf.{}-size {} is more than a map can hold for {} CPUs", bpf_map__name(keys), entries, cpus),
+            fmt::format("ask for at most {}", std::numeric_limits<std::uint32_t>::max() / cpus));
+    }
+    bpf_map__set_max_entries(keys, entries);
+    bpf_map__set_max_entries(counts, static_cast<std::uint32_t>(all));
+    return {};
 }
 
 /// What the programs must know of the maps that they are loaded with: how many they are, and the `number` of their
@@ -246,7 +262,14 @@ Result<Counter> Counter::open(const fs::path& pin_path, const MapSizes& sizes) {
     if (!skeleton) {
         return std::unexpected(bpf_error(errno, "cannot open the kernel programs"));
     }
-    set_sizes(*skeleton, sizes);
+    const auto& maps = skeleton->maps;
+    auto sized = set_size(maps.totals, maps.total_counts, sizes.totals);
+    if (sized) {
+        sized = set_size(maps.requests, maps.request_counts, sizes.requests);
+    }
+    if (!sized) {
+        return std::unexpected(sized.error());
+    }
     const auto home = find_home(pin_path, *before, skeleton->obj);
     place_maps(skeleton->obj, home, *before);
     set_constants(*skeleton, before->size() + (home.is_new ? 1 : 0));
