@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The maps, and the one way to count in each. All are pinned and outlive the agent. */
+/* The maps, and the ways to count in them. All are pinned and outlive the agent. */
 #ifndef UPSTAT_MAPS_H
 #define UPSTAT_MAPS_H
 
@@ -9,8 +9,8 @@
 
 #include "layout.h"
 
-/* Which slot each key has that was counted once; from 1 on, and 0 as long as its first event is about to be counted.
- * Nothing is ever taken out. Everything is here but requests. */
+/* The table of everything that is counted but requests: the slot of each key, from 1 on, and 0 as long as its first
+ * event is about to be counted. No key is ever taken out. */
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
     __uint(max_entries, 65536);
@@ -63,7 +63,7 @@ const volatile __u32 total_slots = 65536;   /* of one CPU */
 const volatile __u32 request_slots = 16384; /* of one CPU */
 const volatile __u16 generation = 1;        /* which of the generations that share a directory these maps are */
 
-/* Events of servers that found no room in the two maps above, all servers together (server is zero). Holds each event
+/* Events of servers that found no room in the two tables above, all servers together (server is zero). Holds each event
  * that there can be, so that no count is lost, only whose it is. */
 struct {
     __uint(type, BPF_MAP_TYPE_PERCPU_HASH);
@@ -113,8 +113,6 @@ static __always_inline int is_clients(const struct bpf_sock *sk)
 #define SELDOM static __noinline
 #define seldom(condition) __builtin_expect(!!(condition), 0)
 
-/* Counters are per CPU, and still the additions are atomic: a program that runs for a sender can be interrupted by
- * one that runs for a receiver on the same CPU. */
 SELDOM void count_place(enum upstat_place place)
 {
     __u32 key = place;
@@ -161,7 +159,9 @@ static __always_inline __u32 slot_of(void *table, enum upstat_table number, cons
     return *slot;
 }
 
-/* Counts in a slot of this CPU's, of which there are `size`; 0 where there is no such slot. */
+/* Counts in a slot of this CPU's, of which there are `size`; 0 where there is no such slot. The addition is atomic all
+ * the same, here and elsewhere: a program that runs for a sender can be interrupted by one that runs for a receiver on
+ * the same CPU. */
 static __always_inline int count_in(void *counts, __u32 size, __u32 slot)
 {
     __u32 at = bpf_get_smp_processor_id() * size + slot - 1;

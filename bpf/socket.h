@@ -127,7 +127,7 @@ static __always_inline void expect_request(struct socket_state *state, __u32 seq
     state->seen = seq;
 }
 
-/* The state of a socket that has none yet. */
+/* The state of a socket that has none yet, or that connects again: to whom is anew, too. */
 SELDOM struct socket_state *make_state(struct bpf_sock *sk, enum stage stage)
 {
     struct socket_state *state = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
@@ -137,6 +137,8 @@ SELDOM struct socket_state *make_state(struct bpf_sock *sk, enum stage stage)
     }
     bpf_spin_lock(&state->lock);
     state->stage = stage;
+    state->requested = state->answered = 0;
+    state->reset = state->finished = 0;
     bpf_spin_unlock(&state->lock);
     return state;
 }

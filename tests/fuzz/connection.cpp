@@ -96,6 +96,8 @@ struct Kernel {
     /// What another CPU does, and the calls of helpers until then.
     std::function<void()> other;
     unsigned calls = 0;
+    /// Of the CPUs.
+    unsigned turn = 0;
 };
 
 Kernel kernel;
@@ -200,7 +202,8 @@ std::uint64_t sum_counts(const char* table, const char* counts, std::uint32_t sl
     const program_map& map = map_named(table);
     std::uint64_t sum = 0;
     for (const Entry& entry : kernel.entries) {
-        for (std::uint32_t cpu = 0; entry.map == &map && wanted(key_of<Key>(entry)) && cpu < cpus; cpu++) {
+        for (std::uint32_t cpu = 0;
+             cpu < cpus && entry.map == &map && value_of(entry) != 0 && wanted(key_of<Key>(entry)); cpu++) {
             const auto at = static_cast<std::uint32_t>(cpu * slots + value_of(entry) - 1);
             const Entry* const count = find_entry(map_named(counts), &at);
             sum += count ? value_of(*count) : 0;
@@ -422,8 +425,7 @@ long bpf_map_update_elem(void* map, const void* key, const void* value, __u64 fl
 
 __u32 bpf_get_smp_processor_id(void) {
     enter_helper(__func__);
-    static __u32 turn = 0;
-    return turn++ % cpus;
+    return kernel.turn++ % cpus;
 }
 
 void* bpf_sk_storage_get(void* map, void* sk, void* value, __u64 flags) {

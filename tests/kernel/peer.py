@@ -2,6 +2,7 @@
 """A client that lives in a cgroup and does what it is told, and the server side of its connections."""
 
 import array
+import ctypes
 import fcntl
 import multiprocessing
 import os
@@ -73,6 +74,13 @@ class _Commands:
             client.setblocking(False)
             client.connect_ex(address)
         return client.fileno()
+
+    def connect_again(self, number, address):
+        """To another server, with the same socket: AF_UNSPEC takes it back to where it was before the first."""
+        client = self._sockets[number]
+        if ctypes.CDLL(None, use_errno=True).connect(client.fileno(), bytes(16), 16) != 0:
+            raise OSError(ctypes.get_errno(), "connect to AF_UNSPEC")
+        client.connect(address)
 
     def connect_from(self, port, address):
         """From a local port that a listener had."""

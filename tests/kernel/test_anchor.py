@@ -36,6 +36,24 @@ def test_keep_alive(server):
     server.expect({(200, "GET"): 50, (404, "GET"): 1})
 
 
+def test_a_socket_that_connects_again(bench, server):
+    """What it remembers of the first server is not the second one's."""
+    other = Server(bench)
+    connection = server.connect()
+    connection.ask()
+    connection.answer(OK)
+    bench.client.call("connect_again", connection.number, other.address)
+    connection.server.close()
+    connection.server, _ = other.listener.accept()
+    for answer in (OK, NOT_FOUND):
+        connection.ask()
+        connection.answer(answer)
+    connection.close()
+    server.expect({(200, "GET"): 1})
+    other.expect({(200, "GET"): 1, (404, "GET"): 1})
+    other.close()
+
+
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH"])
 def test_methods(server, method):
     exchange(server, f"{method} / HTTP/1.1\r\nHost: x\r\n\r\n".encode(), OK).close()

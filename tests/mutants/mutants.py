@@ -23,6 +23,7 @@ WORK = BUILD / "mutants"
 # Tests with an agent, for what the peer cannot see.
 TWO_CPUS = "test_soak.py::test_two_cpus_deliver_to_one_socket_at_once"
 AWAY = "test_crash_walk.py::test_programs_that_were_away"
+AGAIN = "test_anchor.py::test_a_socket_that_connects_again"
 SHARED = "test_layout.py::test_requests_in_flight_survive_where_the_sockets_are_the_same"
 PORTS = "test_anchor.py::test_a_server_s_connection_from_a_port_that_was_clients"
 
@@ -78,6 +79,7 @@ MISTAKES = [
      "flies && !begins_another(skb, state, packet, begin)", "flies && begins_another(skb, state, packet, begin) < 0"),
     ("an answer is counted where the last one was, whatever its code", "maps.h", "known.what == what ?", "known.what + what ?"),
     ("a slot of another generation is taken for one's own", "maps.h", "known.generation == generation &&", "known.generation &&", SHARED),
+    ("a socket that connects again counts on its first server", "socket.h", "    state->requested = state->answered = 0;\n", "", AGAIN),
     ("a key's slot is given away twice", "maps.h", "*slot = ++given->given;", "*slot = given->given + 1;"),
     ("the lock is left out where an answer is taken", "answer.h",
      "    if (state->answer == answer && state->stage == STAGE_STATUS)\n        step = take_status(state, line, code);",

@@ -105,10 +105,11 @@ Counts Ledger::absorb(const Snapshot& snapshot, SharedCatalogue catalogue) {
     Ascending last(last_);
     Ascending owners(owners_);
     SeriesCounts counts;
+    auto given = backends_.end();
     for (const auto& [server, totals] : snapshot.servers) {
         take_increments(server, last[server], totals, counts);
         if (const auto* const names = owners.find(server)) {
-            give(*names, counts);
+            given = give(*names, counts, given);
         } else {
             add_each(unclaimed_[server], counts);
             fold(server, totals, snapshot.at);
@@ -131,17 +132,23 @@ void Ledger::learn(SharedCatalogue catalogue) {
         listed_.push_back(server);
         // A new server is often used before the poll that first sees it listed: that traffic is its first owner's.
         if (const auto waiting = unclaimed_.extract(server)) {
-            give(names, waiting.mapped());
+            give(names, waiting.mapped(), backends_.end());
         }
         unknown_since_.erase(server);
         owners_[server] = std::move(names);
     }
 }
 
-void Ledger::give(const std::set<std::string>& owners, const SeriesCounts& counts) {
+/// Begins at the backend that was given to last, and returns the one that is now: neighbours are often of one backend.
+Ledger::Backends::iterator Ledger::give(const std::set<std::string>& owners, const SeriesCounts& counts,
+                                        Backends::iterator last) {
     for (const auto& owner : owners) {
-        add_each(backends_[owner], counts);
+        if (last == backends_.end() || last->first != owner) {
+            last = backends_.try_emplace(owner).first;
+        }
+        add_each(last->second, counts);
     }
+    return last;
 }
 
 /// What the totals grew since the last ones, in place of what `counts` held.

@@ -74,14 +74,15 @@ class Ledger {
     };
 
     void learn(SharedCatalogue catalogue);
-    void give(const std::set<std::string>& owners, const SeriesCounts& counts);
-    void take_increments(const Server& server, Last& last, const ServerTotals& totals, SeriesCounts& into);
+    using Backends = std::map<std::string, SeriesCounts>;
+    Backends::iterator give(const std::set<std::string>& owners, const SeriesCounts& counts, Backends::iterator last);
+    void take_increments(const Server& server, Last& last, const ServerTotals& totals, SeriesCounts& counts);
     [[nodiscard]] bool changes_nothing(const Server& server, const ServerTotals& totals) const;
     void fold(const Server& server, const ServerTotals& totals, Time at);
     static Ledger parsed(const nlohmann::json& saved);
 
     SharedCatalogue catalogue_ = std::make_shared<const Catalogue>();
-    std::map<std::string, SeriesCounts> backends_;
+    Backends backends_;
     std::vector<Server> listed_;                     ///< in the catalogue, ascending
     FlatMap<Server, std::set<std::string>> owners_;  ///< now, or when it was last listed
     FlatMap<Server, Last> last_;

@@ -131,26 +131,7 @@ std::set<Server> servers_of(const Catalogue& catalogue, const std::string& backe
 }
 
 Sources sources_of(const Counter& counter) {
-    const auto maps = counter.maps();
-    Sources sources{.totals = maps.totals,
-                    .total_counts = maps.total_counts,
-                    .requests = maps.requests,
-                    .request_counts = maps.request_counts,
-                    .slots = maps.slots,
-                    .overflow = maps.overflow,
-                    .places = maps.places};
-    for (const auto& carried : counter.carried()) {
-        sources.carried.push_back({.path = carried.path,
-                                   .totals = carried.totals,
-                                   .total_counts = carried.total_counts,
-                                   .requests = carried.requests,
-                                   .request_counts = carried.request_counts,
-                                   .slots = carried.slots,
-                                   .overflow = carried.overflow,
-                                   .places = carried.places,
-                                   .own_state = carried.own_state,
-                                   .served = carried.served});
-    }
+    Sources sources{.own = counter.maps(), .carried = counter.carried()};
     for (const auto& program : counter.programs()) {
         sources.programs.emplace_back(program.name, program.fd);
     }
@@ -249,7 +230,7 @@ Result<std::unique_ptr<Agent>> Agent::start(const Settings& settings, Fd signals
     std::unique_ptr<Agent> agent(
         new Agent(settings, std::move(signals), std::move(*counter), std::move(*catalogues), std::move(*rules)));
     for (const auto& carried : agent->counter_.carried()) {
-        spdlog::info("{} goes on with the counts of {}", agent->counter_.maps().path, carried.path);
+        spdlog::info("{} goes on with the counts of {}", agent->counter_.maps().path, carried.maps.path);
     }
     for (const auto& left_out : agent->reader_.left_out()) {
         spdlog::error("{}", left_out.text());

@@ -131,11 +131,12 @@ constexpr auto possible_cpus = "/sys/devices/system/cpu/possible";
 
 /// A table has its counts once for each CPU.
 Result<void> set_size(bpf_map* keys, bpf_map* counts, std::uint32_t entries) {
-    const auto possible = read_file(possible_cpus);
-    if (!possible) {
-        return fail(Error::Kind::host, fmt::format("cannot read {}", possible_cpus), "mount sysfs at /sys");
+    const auto highest = highest_cpu(read_file(possible_cpus).value_or(""));
+    if (!highest) {
+        return fail(Error::Kind::host, fmt::format("{} does not say which CPUs there can be", possible_cpus),
+                    "mount sysfs at /sys");
     }
-    const auto cpus = highest_cpu(*possible) + 1;
+    const auto cpus = *highest + 1;
     const auto all = cpus * entries;
     if (all > std::numeric_limits<std::uint32_t>::max()) {
         return fail(
@@ -154,6 +155,17 @@ void set_constants(upstat_bpf& skeleton, std::size_t number) {
     skeleton.rodata->total_slots = bpf_map__max_entries(skeleton.maps.totals);
     skeleton.rodata->request_slots = bpf_map__max_entries(skeleton.maps.requests);
     skeleton.rodata->generation = static_cast<std::uint16_t>(number);
+}
+
+CounterMaps counter_maps(const Generation& generation) {
+    return {.path = generation.path.string(),
+            .totals = generation.map("totals"),
+            .total_counts = generation.map("total_counts"),
+            .requests = generation.map("requests"),
+            .request_counts = generation.map("request_counts"),
+            .slots = generation.map("slots"),
+            .overflow = generation.map("overflow"),
+            .places = generation.map("places")};
 }
 
 std::array<int, hooks> descriptors(const upstat_bpf& skeleton) {
@@ -300,33 +312,18 @@ std::set<std::uint64_t> Counter::attached() const {
 }
 
 CounterMaps Counter::maps() const {
-    const auto& generation = impl_->newest();
-    return {.path = generation.path.string(),
-            .totals = generation.map("totals"),
-            .total_counts = generation.map("total_counts"),
-            .requests = generation.map("requests"),
-            .request_counts = generation.map("request_counts"),
-            .slots = generation.map("slots"),
-            .overflow = generation.map("overflow"),
-            .places = generation.map("places")};
+    return counter_maps(impl_->newest());
 }
 
-std::vector<CounterMaps> Counter::carried() const {
+std::vector<CarriedMaps> Counter::carried() const {
     const auto former = impl_->former();
-    std::vector<CounterMaps> carried;
+    std::vector<CarriedMaps> carried;
     for (const auto& generation : former) {
         const auto sockets = generation.id("sockets");
         const bool served = std::ranges::any_of(former, [&](const Generation& other) {
             return other.id("sockets") == sockets && !entries_of(links_of(other.path)).empty();
         });
-        carried.push_back({.path = generation.path.string(),
-                           .totals = generation.map("totals"),
-                           .total_counts = generation.map("total_counts"),
-                           .requests = generation.map("requests"),
-                           .request_counts = generation.map("request_counts"),
-                           .slots = generation.map("slots"),
-                           .overflow = generation.map("overflow"),
-                           .places = generation.map("places"),
+        carried.push_back({.maps = counter_maps(generation),
                            .own_state = sockets != impl_->newest().id("sockets"),
                            .served = served});
     }

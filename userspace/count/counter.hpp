@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "base/maps.hpp"
 
 namespace upstat {
 
@@ -16,20 +17,6 @@ namespace upstat {
 struct MapSizes {
     std::uint32_t totals = 65536;    ///< servers x (codes x methods + reasons) that occur
     std::uint32_t requests = 16384;  ///< servers
-};
-
-/// Descriptors of the maps of one generation; they live as long as their Counter. -1 where there is no such map.
-struct CounterMaps {
-    std::string path;  ///< where they are pinned
-    int totals = -1;
-    int total_counts = -1;
-    int requests = -1;
-    int request_counts = -1;
-    int slots = -1;
-    int overflow = -1;
-    int places = -1;
-    bool own_state = false;  ///< of sockets: the newest programs do not know the requests in flight there
-    bool served = false;     ///< programs that do know them are attached still
 };
 
 /// A kernel program of ours, for its statistics.
@@ -65,11 +52,11 @@ class Counter {
     /// The cgroups (by inode) that have all their links.
     [[nodiscard]] std::set<std::uint64_t> attached() const;
 
-    /// The maps that the programs write.
+    /// The maps that the programs write. These descriptors live as long as their Counter.
     [[nodiscard]] CounterMaps maps() const;
 
     /// The maps of former generations, as things stand: what is counted is the sum over all.
-    [[nodiscard]] std::vector<CounterMaps> carried() const;
+    [[nodiscard]] std::vector<CarriedMaps> carried() const;
 
     [[nodiscard]] std::vector<CounterProgram> programs() const;
 

@@ -5,11 +5,11 @@
 
 namespace upstat {
 
-std::uint64_t highest_cpu(std::string_view list) {
+std::optional<std::uint64_t> highest_cpu(std::string_view list) {
     const auto last = list.substr(list.find_last_of("-,") + 1);  // npos + 1 is 0
     std::uint64_t number = 0;
-    std::from_chars(last.data(), last.data() + last.size(), number);
-    return number;
+    const auto read = std::from_chars(last.data(), last.data() + last.size(), number);
+    return read.ec == std::errc{} ? std::optional(number) : std::nullopt;
 }
 
 }  // namespace upstat

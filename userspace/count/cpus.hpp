@@ -2,12 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 namespace upstat {
 
 /// The highest number that a CPU can have, of a list such as "0-3,8-11": some hosts leave out numbers in between, so it
-/// is not told by how many CPUs there are. 0 for what is no such list.
-std::uint64_t highest_cpu(std::string_view list);
+/// is not told by how many CPUs there are. Nothing for what is no such list.
+std::optional<std::uint64_t> highest_cpu(std::string_view list);
 
 }  // namespace upstat

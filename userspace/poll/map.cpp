@@ -167,6 +167,9 @@ class SlotTable final : public CountingMap {
     }
 
     Result<Changed> read() override {
+        if (rows_ == 0) {
+            return std::unexpected(failed(EBADF));  // its counts could not be opened
+        }
         if (bpf_map_lookup_elem(maps_.slots, &maps_.number, slots_value_.data()) != 0) {
             return std::unexpected(failed(errno));
         }
@@ -208,7 +211,7 @@ class SlotTable final : public CountingMap {
     /// By slot, the CPUs added up; nothing where the kernel refuses.
     [[nodiscard]] std::optional<std::vector<std::uint64_t>> read_counts() const {
         std::vector<std::uint64_t> counts(size());
-        for (std::size_t row = 0; row < rows_ && !counts.empty(); row++) {
+        for (std::size_t row = 0; row < rows_ && size() > 0; row++) {
             const Mapped memory(maps_.counts, row * capacity() * sizeof(std::uint64_t),
                                 counts.size() * sizeof(std::uint64_t));
             if (!memory) {

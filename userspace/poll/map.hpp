@@ -60,8 +60,8 @@ class CountingMap {
     std::uint32_t capacity_ = 0;
 };
 
-/// The descriptors of one table: a map of its keys, and where their values are slots, the maps `counts` and `slots` of
-/// bpf/maps.h with the table's number in the latter. All are the caller's.
+/// The descriptors of one table: a map of its keys, and where their values are slots, the map of its counts and the
+/// map `slots` of bpf/maps.h with the table's number there. All are the caller's.
 struct TableMaps {
     int keys = -1;
     int counts = -1;

@@ -62,12 +62,11 @@ std::uint64_t* cell_of(ServerTotals& server, const Total& total) {
     }
 }
 
-/// The tables of a Sources or of CarriedMaps.
-TableMaps totals_of(const auto& maps) {
+TableMaps totals_of(const CounterMaps& maps) {
     return {.keys = maps.totals, .counts = maps.total_counts, .slots = maps.slots, .number = UPSTAT_TOTALS};
 }
 
-TableMaps requests_of(const auto& maps) {
+TableMaps requests_of(const CounterMaps& maps) {
     return {.keys = maps.requests, .counts = maps.request_counts, .slots = maps.slots, .number = UPSTAT_REQUESTS};
 }
 
@@ -127,18 +126,19 @@ Reader::Reader(Sources sources) : sources_(std::move(sources)) {
 }
 
 void Reader::add_own() {
-    parts_.push_back({.map = own_table(totals_of(sources_), own_total_fields()), .wanted = is_event});
-    parts_.push_back({.map = own_table(requests_of(sources_), own_server_fields()), .wanted = is_request});
-    if (sources_.overflow >= 0) {
-        parts_.push_back({.map = own_hash(sources_.overflow, own_total_fields()), .wanted = is_event});
-        parts_.push_back({.map = own_hash(sources_.overflow, own_total_fields()), .wanted = is_request});
+    parts_.push_back({.map = own_table(totals_of(sources_.own), own_total_fields()), .wanted = is_event});
+    parts_.push_back({.map = own_table(requests_of(sources_.own), own_server_fields()), .wanted = is_request});
+    if (sources_.own.overflow >= 0) {
+        parts_.push_back({.map = own_hash(sources_.own.overflow, own_total_fields()), .wanted = is_event});
+        parts_.push_back({.map = own_hash(sources_.own.overflow, own_total_fields()), .wanted = is_request});
     }
-    places_.push_back(sources_.places);
+    places_.push_back(sources_.own.places);
 }
 
-void Reader::add_carried(const CarriedMaps& maps) {
+void Reader::add_carried(const CarriedMaps& carried) {
     using enum Role;
-    const auto role = !maps.own_state ? going_on : maps.served ? leaving : ended;
+    const auto role = !carried.own_state ? going_on : carried.served ? leaving : ended;
+    const auto& maps = carried.maps;
     std::vector<Part> parts;
     std::string problem;
     const auto add = [&](const char* name, const TableMaps& table, FindFields find_fields,
@@ -188,6 +188,7 @@ Result<void> Reader::read_parts() {
     for (auto& part : parts_) {
         const auto changed = part.map->read();
         if (!changed) {
+            stale_ = true;  // it may have new entries all the same
             return std::unexpected(changed.error());
         }
         // What an ended generation left unanswered is told from all of its counts.
@@ -224,7 +225,8 @@ void Reader::begin_servers_anew() {
     for (const auto& [server, count] : left_unanswered(Role::ended)) {
         servers_[server].unanswered[upgraded_reason] += count;
     }
-    // Only now are the cells told, because a new one moves the others of its server.
+    // Only now are the cells told: a new server, or a new cell of it, would move the others. From here on all are
+    // there.
     for (auto& part : parts_) {
         part.added.assign(part.map->size(), 0);
         part.cells.assign(part.map->size(), nullptr);

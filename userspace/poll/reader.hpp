@@ -11,37 +11,16 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "base/maps.hpp"
 #include "poll/keys.hpp"
 #include "poll/map.hpp"
 #include "poll/snapshot.hpp"
 
 namespace upstat {
 
-/// Maps of an earlier generation, of any layout: -1 where there is no such map.
-struct CarriedMaps {
-    std::string path;  ///< where they are pinned, for messages
-    int totals = -1;
-    int total_counts = -1;
-    int requests = -1;
-    int request_counts = -1;
-    int slots = -1;
-    int overflow = -1;
-    int places = -1;
-    bool own_state = false;  ///< of sockets: the newest programs do not know the requests in flight there
-    bool served = false;     ///< programs that do know them are attached still
-
-    bool operator==(const CarriedMaps&) const = default;
-};
-
-/// Where to read: descriptors of the maps of bpf/maps.h and of the programs, all owned by the caller.
+/// Where to read. All descriptors are owned by the caller.
 struct Sources {
-    int totals = -1;
-    int total_counts = -1;
-    int requests = -1;
-    int request_counts = -1;
-    int slots = -1;
-    int overflow = -1;
-    int places = -1;
+    CounterMaps own;
     std::vector<CarriedMaps> carried{};
     std::vector<std::pair<std::string, int>> programs{};
 
@@ -83,7 +62,7 @@ class Reader {
     };
 
     void add_own();
-    void add_carried(const CarriedMaps& maps);
+    void add_carried(const CarriedMaps& carried);
     Result<void> read_parts();
     [[nodiscard]] std::map<Server, std::uint64_t> left_unanswered(Role role) const;
     void begin_servers_anew();

@@ -98,13 +98,7 @@ Counts::Counts(const Places& places) {
 
 Counted Counts::take(const Server& server) {
     const auto maps = counter_->maps();
-    auto snapshot = must(read_snapshot({.totals = maps.totals,
-                                        .total_counts = maps.total_counts,
-                                        .requests = maps.requests,
-                                        .request_counts = maps.request_counts,
-                                        .slots = maps.slots,
-                                        .places = maps.places},
-                                       Time{}));
+    auto snapshot = must(read_snapshot({.own = maps}, Time{}));
     clear<upstat_total_key>(maps.totals);
     clear<upstat_server_key>(maps.requests);
     zero<upstat_slots>(maps.slots);

@@ -13,9 +13,9 @@ TEST(Cpus, TheHighestIsTheLastOfTheList) {
     EXPECT_EQ(highest_cpu("0-3,8\n"), 8);
 }
 
-TEST(Cpus, WhatIsNoListHasTheFirst) {
-    EXPECT_EQ(highest_cpu(""), 0);
-    EXPECT_EQ(highest_cpu("none"), 0);
+TEST(Cpus, WhatIsNoListHasNone) {
+    EXPECT_EQ(highest_cpu(""), std::nullopt);
+    EXPECT_EQ(highest_cpu("none"), std::nullopt);
 }
 
 }  // namespace
