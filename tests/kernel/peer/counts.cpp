@@ -2,8 +2,10 @@
 #include "counts.hpp"
 
 #include <bpf/bpf.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
+#include <cstring>
 #include <fstream>
 #include <stdexcept>
 #include <utility>
@@ -64,11 +66,25 @@ void clear(int map) {
     }
 }
 
-/// Sets all entries of an array to zero.
-template <typename Value>
+/// Sets an array of counts to zero.
 void zero(int map) {
-    const Value none{};
-    for (std::uint32_t entry = 0; bpf_map_update_elem(map, &entry, &none, BPF_ANY) == 0; entry++) {
+    bpf_map_info info{};
+    std::uint32_t size = sizeof(info);
+    bpf_obj_get_info_by_fd(map, &info, &size);
+    const auto bytes = std::size_t{info.max_entries} * info.value_size;
+    if (void* const memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, map, 0); memory != MAP_FAILED) {
+        std::memset(memory, 0, bytes);
+        munmap(memory, bytes);
+        return;
+    }
+    throw std::runtime_error(std::string("cannot write to the map ") + info.name);
+}
+
+/// No slot is given away.
+void zero_slots(int map) {
+    const upstat_slots none{};
+    for (std::uint32_t table = 0; table < UPSTAT_TABLES; table++) {
+        bpf_map_update_elem(map, &table, &none, BPF_ANY);
     }
 }
 
@@ -101,9 +117,9 @@ Counted Counts::take(const Server& server) {
     auto snapshot = must(read_snapshot({.own = maps}, Time{}));
     clear<upstat_total_key>(maps.totals);
     clear<upstat_server_key>(maps.requests);
-    zero<upstat_slots>(maps.slots);
-    zero<std::uint64_t>(maps.total_counts);
-    zero<std::uint64_t>(maps.request_counts);
+    zero_slots(maps.slots);
+    zero(maps.total_counts);
+    zero(maps.request_counts);
     Counted counted{.server = std::move(snapshot.servers[server]), .places = {}};
     for (const auto& [place, count] : snapshot.kernel_errors) {
         if (const auto since = count - std::exchange(seen_[place], count); since != 0) {
