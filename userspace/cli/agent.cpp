@@ -336,7 +336,7 @@ Result<Snapshot> Agent::read() {
     if (auto sources = sources_of(counter_); sources != reader_.sources()) {
         reader_ = Reader(std::move(sources));
     }
-    auto snapshot = reader_.read(now());
+    auto snapshot = reader_.read(aligned(last_poll_, now(), settings_.poll_interval));
     if (snapshot && (snapshot->leaving == 0 || upgrade_patience_-- <= 0)) {
         counter_.let_go();
     }

@@ -99,7 +99,7 @@ struct ProgramRuns {
 
 /// One poll of the kernel's maps.
 struct Snapshot {
-    Time at;  ///< taken just before the first read
+    Time at;  ///< when it was due (see aligned()), or just before the first read
     Servers servers{};
     ServerTotals overflow{};                               ///< of servers that found no room in a full kernel map
     std::map<std::string, std::uint64_t> kernel_errors{};  ///< by place, every place present
