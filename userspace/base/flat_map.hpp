@@ -78,14 +78,23 @@ class FlatMap {
     void hold(const auto& keys) {
         std::vector<Key> missing;
         std::ranges::set_difference(keys, std::views::keys(entries_), std::back_inserter(missing));
-        const auto known = static_cast<std::ptrdiff_t>(entries_.size());
-        entries_.reserve(entries_.size() + missing.size());
-        for (const auto& key : missing) {
-            entries_.emplace_back(std::piecewise_construct, std::forward_as_tuple(key), std::forward_as_tuple());
+        if (missing.empty()) {
+            return;
         }
-        if (!missing.empty()) {
-            std::ranges::inplace_merge(entries_, entries_.begin() + known, {}, &value_type::first);
+        Entries all;
+        all.reserve(entries_.size() + missing.size());
+        auto next = missing.begin();
+        const auto add_until = [&](const Key* end) {
+            for (; next != missing.end() && (end == nullptr || *next < *end); ++next) {
+                all.emplace_back(std::piecewise_construct, std::forward_as_tuple(*next), std::forward_as_tuple());
+            }
+        };
+        for (auto& entry : entries_) {
+            add_until(&entry.first);
+            all.push_back(std::move(entry));
         }
+        add_until(nullptr);
+        entries_ = std::move(all);
     }
 
     /// Inserts where the caller knows that the key belongs.

@@ -126,7 +126,7 @@ class PerCpuHash final : public CountingMap {
 class Mapped {
   public:
     Mapped(int fd, std::size_t offset, std::size_t size) {
-        static const std::size_t page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+        static const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
         const auto before = offset % page;
         size_ = before + size;
         memory_ = mmap(nullptr, size_, PROT_READ, MAP_SHARED, fd, static_cast<off_t>(offset - before));
@@ -200,7 +200,7 @@ class SlotTable final : public CountingMap {
                     seen.resize(std::max<std::size_t>(seen.size(), slot));
                     seen[slot - 1] = true;
                     keys_.resize(std::max(keys_.size(), slot * std::size_t{key_size()}));
-                    std::ranges::copy(keys.first(key_size()), keys_.begin() + ((slot - 1) * std::size_t{key_size()}));
+                    std::ranges::copy(keys.first(key_size()), keys_.data() + ((slot - 1) * std::size_t{key_size()}));
                 }
             }
         });
