@@ -73,7 +73,7 @@ struct socket_state {
     __u8 chunked;   /* the request has Transfer-Encoding */
     __u8 line_size; /* bytes of `line` that are there */
     __u32 seen;     /* the end of the furthest segment that went by unread, because `next` was not in it */
-    __u64 length;   /* PART_HEAD: what Content-Length said; PART_BODY: bytes of the body behind `next` */
+    __u64 length;   /* PART_HEAD: what Content-Length said; PART_BODY: bytes of the body from `next` on */
     __u8 line[LINE_BYTES] __attribute__((aligned(8)));
     __u32 skipped; /* see ANSWER_SKIPPED */
     __u32 tail;    /* the last bytes of an interim head, the newest lowest */

@@ -129,8 +129,9 @@ class Table:
 
     def set(self, key, count):
         """Only where nothing else counts: a new key takes the next slot."""
-        slot = self._slot_of.get(key) or self._slot_of.setdefault(key, self._add(key))
-        self._counts[slot - 1] = count
+        if key not in self._slot_of:
+            self._slot_of[key] = self._add(key)
+        self._counts[self._slot_of[key] - 1] = count
 
     def _add(self, key):
         value = (ctypes.c_uint32 * 2)()  # struct upstat_slots

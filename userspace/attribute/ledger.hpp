@@ -73,8 +73,9 @@ class Ledger {
         [[nodiscard]] bool is(const ServerTotals& now) const;
     };
 
-    void learn(SharedCatalogue catalogue);
     using Backends = std::map<std::string, SeriesCounts>;
+
+    void learn(SharedCatalogue catalogue);
     Backends::iterator give(const std::set<std::string>& owners, const SeriesCounts& counts, Backends::iterator last);
     void take_increments(const Server& server, Last& last, const ServerTotals& totals, SeriesCounts& counts);
     [[nodiscard]] bool changes_nothing(const Server& server, const ServerTotals& totals) const;

@@ -81,19 +81,16 @@ class FlatMap {
         if (missing.empty()) {
             return;
         }
-        Entries all;
-        all.reserve(entries_.size() + missing.size());
-        auto next = missing.begin();
-        const auto add_until = [&](const Key* end) {
-            for (; next != missing.end() && (end == nullptr || *next < *end); ++next) {
-                all.emplace_back(std::piecewise_construct, std::forward_as_tuple(*next), std::forward_as_tuple());
-            }
-        };
-        for (auto& entry : entries_) {
-            add_until(&entry.first);
-            all.push_back(std::move(entry));
+        Entries added;
+        added.reserve(missing.size());
+        for (const auto& key : missing) {
+            added.emplace_back(std::piecewise_construct, std::forward_as_tuple(key), std::forward_as_tuple());
         }
-        add_until(nullptr);
+        Entries all;
+        all.reserve(entries_.size() + added.size());
+        std::merge(std::make_move_iterator(entries_.begin()), std::make_move_iterator(entries_.end()),
+                   std::make_move_iterator(added.begin()), std::make_move_iterator(added.end()),
+                   std::back_inserter(all), [](const auto& one, const auto& two) { return one.first < two.first; });
         entries_ = std::move(all);
     }
 

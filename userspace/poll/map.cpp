@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <numeric>
@@ -181,12 +180,12 @@ class SlotTable final : public CountingMap {
             }
             changed.keys = size() != before;
         }
-        const auto counts = read_counts();
+        auto counts = read_counts();
         if (!counts) {
             return std::unexpected(failed(errno));
         }
         changed.counts = *counts != counts_;
-        std::ranges::copy(*counts, counts_.begin());
+        counts_ = std::move(*counts);
         return changed;
     }
 

@@ -72,12 +72,12 @@ void zero(int map) {
     std::uint32_t size = sizeof(info);
     bpf_obj_get_info_by_fd(map, &info, &size);
     const auto bytes = std::size_t{info.max_entries} * info.value_size;
-    if (void* const memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, map, 0); memory != MAP_FAILED) {
-        std::memset(memory, 0, bytes);
-        munmap(memory, bytes);
-        return;
+    void* const memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, map, 0);
+    if (memory == MAP_FAILED) {
+        throw std::runtime_error(std::string("cannot write to the map ") + info.name);
     }
-    throw std::runtime_error(std::string("cannot write to the map ") + info.name);
+    std::memset(memory, 0, bytes);
+    munmap(memory, bytes);
 }
 
 /// No slot is given away.
