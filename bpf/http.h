@@ -150,10 +150,10 @@ enum http_header {
 HTTP_INLINE enum http_header http_header(const __u8 *line)
 {
     const __u64 lower = 0x2020202020202020;
-    __u64 first = http_word(line) | lower, second = http_word(line + 8) | lower;
 
     if (line[0] == '\n' || (line[0] == '\r' && line[1] == '\n'))
         return HTTP_HEADER_NONE;
+    __u64 first = http_word(line) | lower, second = http_word(line + 8) | lower;
     if (first == HTTP_WORD('c', 'o', 'n', 't', 'e', 'n', 't', '-') &&
         second >> 8 == HTTP_WORD(0, 'l', 'e', 'n', 'g', 't', 'h', ':'))
         return HTTP_HEADER_LENGTH;

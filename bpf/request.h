@@ -6,17 +6,47 @@
 
 #include "socket.h"
 
-/* How far into its first segment a request's head is followed, and how much of it is loaded at once. */
+/* How far into its first segment a request's head is followed, how much of it is loaded at once, and how much of that
+ * is looked through: the rest is there for the line that begins in front of it. */
 #define HEAD_BYTES 4096
-#define HEAD_CHUNK 192
+#define HEAD_LOAD 1024
+#define HEAD_AHEAD 32
+#define HEAD_CHUNK (HEAD_LOAD - HEAD_AHEAD)
 /* A head that does not end there, or chunks, are read line by line: so many bytes in a step, so many steps a segment.
  */
 #define LINE_PIECE 32
 #define LINE_STEPS 256
 
+/* Where a request's head is looked through: once on each CPU, since the stack has no room for it and each load is a
+ * call. Who finds it taken, such as a program that interrupts another one, reads line by line. */
+struct reading {
+    __u64 taken;
+    __u64 words[1 + (HEAD_LOAD + HEAD_AHEAD) / 8 + 1]; /* the last eight bytes before these; the head's; zeros */
+};
+
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct reading);
+    __uint(pinning, LIBBPF_PIN_BY_NAME);
+} readings SEC(".maps");
+
+static __always_inline struct reading *reading_here(void)
+{
+    const __u32 only = 0;
+    return bpf_map_lookup_elem(&readings, &only);
+}
+
+/* The bytes of the head, eight by eight. */
+static __always_inline __u64 *head_words(struct reading *reading)
+{
+    return &reading->words[1];
+}
+
 /* What is found in a request's head: its method, and offsets from its beginning, 0 where there is none. Kept in the
  * packet's scratch words, since the verifier would follow each value that a variable can have. */
-enum { HEAD_METHOD, HEAD_END, HEAD_LENGTH_VALUE, HEAD_CHUNKED, HEAD_ENDED };
+enum { HEAD_METHOD, HEAD_END, HEAD_LENGTH_VALUE, HEAD_CHUNKED };
 
 enum head {
     HEAD_NONE,  /* no request begins here, or too little of one to tell */
@@ -24,21 +54,52 @@ enum head {
     HEAD_WHOLE,
 };
 
-/* Looks at the line that begins at `at` in the head at `offset`, of which `available` bytes are here; 1 when the head
- * ends with it. A function of its own, which is verified once for all its calls. */
-__noinline int read_header(struct __sk_buff *skb, __u32 offset, __u32 available, __u32 at)
-{
-    __u8 line[HTTP_HEADER_BYTES] __attribute__((aligned(8))) = {};
-    __u32 left = available - at;
+#define ONES 0x0101010101010101
 
-    if (at >= available || !load_bytes(skb, offset + at, line, left < sizeof(line) ? left : sizeof(line), sizeof(line)))
-        return 0;
+/* Eight bytes at once, the first one lowest: bit 7 of each that equals `byte`, and of some that do not. */
+static __always_inline __u64 may_equal(__u64 word, __u8 byte)
+{
+    return (word ^ ONES * byte) - ONES;
+}
+
+/* The same, and of no other. */
+static __always_inline __u64 equal(__u64 word, __u8 byte)
+{
+    const __u64 low = ONES * 0x7f;
+
+    word ^= ONES * byte;
+    return ~(((word & low) + low) | word | low);
+}
+
+/* Whether a line that take_field looks for may begin in a word behind another one: with a C, a T or its own end. No
+ * branch, since where lines end no CPU foresees. */
+static __always_inline int may_matter(__u64 before, __u64 word)
+{
+    __u64 ends = may_equal(word, '\n'), letters = word | ONES * 0x20;
+    __u64 begins = ends << 8 | may_equal(before, '\n') >> 56;
+
+    return (begins & (ends | may_equal(word, '\r') | may_equal(letters, 'c') | may_equal(letters, 't')) & ONES << 7) !=
+           0;
+}
+
+/* Which of eight bytes the lowest one of such marks stands for. */
+static __always_inline __u32 index_of(__u64 marks)
+{
+    return ((((marks & -marks) - 1) & ONES) * ONES >> 56) - 1;
+}
+
+/* What the line at `at` in the reading, whose first byte is the head's byte `done`, says; 1 when the head ends with it.
+ */
+static __always_inline int take_field(struct __sk_buff *skb, struct reading *reading, __u32 done, __u32 at)
+{
+    const __u8 *line = (const __u8 *)head_words(reading) + at;
+
     switch (http_header(line)) {
     case HTTP_HEADER_NONE:
-        skb->cb[HEAD_END] = at + (line[0] == '\r' ? 2 : 1);
+        skb->cb[HEAD_END] = done + at + (line[0] == '\r' ? 2 : 1);
         return 1;
     case HTTP_HEADER_LENGTH:
-        skb->cb[HEAD_LENGTH_VALUE] = at + HTTP_LENGTH_VALUE;
+        skb->cb[HEAD_LENGTH_VALUE] = done + at + HTTP_LENGTH_VALUE;
         return 0;
     case HTTP_HEADER_ENCODING:
         skb->cb[HEAD_CHUNKED] = 1;
@@ -48,103 +109,70 @@ __noinline int read_header(struct __sk_buff *skb, __u32 offset, __u32 available,
     }
 }
 
-/* Eight bytes at once, the first one lowest: 0x80 where one equals `byte`, and at times where it equals its neighbour
- * and the one before did equal it. */
-static __always_inline __u64 may_equal(__u64 word, __u8 byte)
+/* Looks at the lines that begin in the word at `at` in the reading; 1 when the head ends with one of them. A function
+ * of its own, which is verified once for all its calls. */
+__noinline int read_fields(struct __sk_buff *skb, __u32 done, __u32 at)
 {
-    const __u64 ones = 0x0101010101010101;
+    struct reading *reading = reading_here();
 
-    word ^= ones * byte;
-    return (word - ones) & ~word & ones << 7;
-}
-
-/* The same, and never where it does not. */
-static __always_inline __u64 equal(__u64 word, __u8 byte)
-{
-    const __u64 ones = 0x0101010101010101, low = ones * 0x7f;
-
-    word ^= ones * byte;
-    return ~(((word & low) + low) | word | low);
-}
-
-/* Where a line can begin that read_header looks for. */
-static __always_inline __u64 may_matter(__u64 word)
-{
-    __u64 lower = word | 0x2020202020202020;
-
-    return may_equal(lower, 'c') | may_equal(lower, 't') | may_equal(word, '\r') | may_equal(word, '\n');
-}
-
-/* Which of eight bytes the lowest one of such marks stands for. */
-static __always_inline __u32 index_of(__u64 marks)
-{
-    const __u64 ones = 0x0101010101010101;
-
-    return ((((marks & -marks) - 1) & ones) * ones >> 56) - 1;
-}
-
-/* Looks at the lines that begin where `begins` has marks, within eight bytes at `at` in the head; 1 when one of them
- * ends it. A function of its own, which is verified once for all its calls. */
-__noinline int read_headers(struct __sk_buff *skb, __u64 begins, __u32 offset, __u32 available, __u32 at)
-{
+    if (!reading || at >= HEAD_CHUNK)
+        return 0;
+    const __u64 *word = head_words(reading) + at / 8;
+    __u64 begins = equal(__le64_to_cpu(word[0]), '\n') << 8 | equal(__le64_to_cpu(word[-1]), '\n') >> 56;
     for (int i = 0; i < 8 && begins; i++) {
-        if (read_header(skb, offset, available, at + index_of(begins)))
+        if (take_field(skb, reading, done, at + (index_of(begins) & 7)))
             return 1;
         begins &= begins - 1;
     }
     return 0;
 }
 
-/* Follows a request's head, `left` bytes of which are at `offset`, through one chunk, eight bytes in a step; its enum
- * head. A function of its own, which is verified once for all its calls. */
+/* Follows a request's head, `left` bytes of which are at `offset` + `done`, through one chunk; its enum head. A
+ * function of its own, which is verified once for all its calls. */
 __noinline int scan_chunk(struct __sk_buff *skb, __u32 offset, __u32 done, __u32 left)
 {
-    __u64 words[HEAD_CHUNK / 8] = {}; /* zeros behind what is left, which end no line */
-    __u32 size = left < HEAD_CHUNK ? left : HEAD_CHUNK;
-    __u64 ended = skb->cb[HEAD_ENDED]; /* a mark in the first byte where the last word ended a line */
+    struct reading *reading = reading_here();
+    __u32 size = left < HEAD_LOAD ? left : HEAD_LOAD;
 
-    if (!size || !load_bytes(skb, offset + done, (__u8 *)words, size, HEAD_CHUNK))
+    if (!reading || !size)
+        return HEAD_NONE;
+    reading->words[0] = done ? reading->words[HEAD_CHUNK / 8] : 0;
+    for (__u32 i = 0; i <= HEAD_AHEAD / 8; i++)
+        head_words(reading)[size / 8 + i] = 0; /* behind what is left, where no line ends */
+    if (!load_bytes(skb, offset + done, (__u8 *)head_words(reading), size, HEAD_LOAD))
         return HEAD_NONE;
     if (!done) {
-        int method = http_request((const __u8 *)words);
+        int method = http_request(__builtin_assume_aligned(head_words(reading), 8));
         if (method < 0)
             return HEAD_NONE;
         skb->cb[HEAD_METHOD] = method;
     }
-    for (__u32 i = 0; i < HEAD_CHUNK / 8; i++) {
-        __u64 word = __builtin_bswap64(http_word((const __u8 *)&words[i]));
-        if (!(may_equal(word, '\n') | ended))
-            continue;
-        __u64 ends = equal(word, '\n');
-        __u64 begins = (ends << 8 | ended) & may_matter(word);
-        ended = ends >> 56;
-        if (!begins)
-            continue;
-        __u32 at = i * 8;
-        __u64 empty = begins & -begins & equal(word, '\r') & ends >> 8; /* the first of them, all of it here */
-        if (empty) {
-            skb->cb[HEAD_END] = done + at + index_of(empty) + 2;
-            return HEAD_WHOLE;
-        }
-        if (read_headers(skb, begins, offset, done + left, done + at))
+    for (__u32 at = 0; at < HEAD_CHUNK && at < size; at += 8) {
+        const __u64 *word = head_words(reading) + at / 8;
+        if (may_matter(__le64_to_cpu(word[-1]), __le64_to_cpu(word[0])) && read_fields(skb, done, at))
             return HEAD_WHOLE;
     }
-    skb->cb[HEAD_ENDED] = ended;
     return HEAD_BEGUN;
 }
 
-/* Follows the request's head at `offset` through one segment; its enum head. */
+/* Follows the request's head at `offset` through one segment; its enum head, and HEAD_NONE too where it cannot be
+ * looked through here and now. */
 static __always_inline enum head scan_head(struct __sk_buff *skb, __u32 offset, __u32 available)
 {
+    struct reading *reading = reading_here();
     enum head head = HEAD_BEGUN;
 
-    skb->cb[HEAD_LENGTH_VALUE] = skb->cb[HEAD_CHUNKED] = skb->cb[HEAD_ENDED] = 0;
+    if (!reading || seldom(*(volatile __u64 *)&reading->taken))
+        return HEAD_NONE;
+    *(volatile __u64 *)&reading->taken = 1;
+    skb->cb[HEAD_LENGTH_VALUE] = skb->cb[HEAD_CHUNKED] = 0;
     for (__u32 done = 0; done < HEAD_BYTES && done < available && head == HEAD_BEGUN; done += HEAD_CHUNK)
         head = scan_chunk(skb, offset, done, available - done);
+    *(volatile __u64 *)&reading->taken = 0;
     return head;
 }
 
-/* The value of the Content-Length that a scan found. */
+/* The value of the Content-Length that a scan found at HEAD_LENGTH_VALUE. */
 SELDOM __u64 content_length(struct __sk_buff *skb, __u32 offset)
 {
     __u8 value[HTTP_LENGTH_BYTES] = {};
@@ -152,7 +180,7 @@ SELDOM __u64 content_length(struct __sk_buff *skb, __u32 offset)
     __u32 left = skb->cb[HEAD_END] - at; /* in the head, and so in the packet */
     __u32 size = left < sizeof(value) ? left : sizeof(value);
 
-    return at && load_bytes(skb, offset + at, value, size, sizeof(value)) ? http_length(value) : 0;
+    return load_bytes(skb, offset + at, value, size, sizeof(value)) ? http_length(value) : 0;
 }
 
 /* Numbers further apart than this are not compared: sequence numbers turn over at four times as much. */
@@ -300,7 +328,8 @@ static __always_inline void frame(struct __sk_buff *skb, struct socket_state *st
     } else {
         state->chunked = skb->cb[HEAD_CHUNKED];
         state->next += skb->cb[HEAD_END];
-        pass_body(state, state->chunked ? 0 : content_length(skb, packet->payload + begin));
+        int has_length = skb->cb[HEAD_LENGTH_VALUE] && !state->chunked;
+        pass_body(state, has_length ? content_length(skb, packet->payload + begin) : 0);
     }
 }
 

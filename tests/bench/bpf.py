@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 _lib = ctypes.CDLL("libbpf.so.1", use_errno=True)
+for _pointer in ("bpf_object__open", "bpf_object__next_map", "bpf_object__next_program", "bpf_map__name", "bpf_program__name"):
+    getattr(_lib, _pointer).restype = ctypes.c_void_p
 
 # Of linux/bpf.h.
 HOOKS = {"sockops": 3, "ingress": 0, "egress": 1}  # attach types
@@ -191,3 +193,29 @@ def statistics():
         yield
     finally:
         setting.write_text(before)
+
+
+def load(path, pin_path):
+    """name -> each program of an object file, upon the maps that an agent has pinned."""
+    loaded = ctypes.c_void_p(_lib.bpf_object__open(str(path).encode()))
+    assert loaded, f"{path} cannot be opened: {os.strerror(ctypes.get_errno())}"
+    for one in _each("map", loaded):
+        pins = list(Path(pin_path).glob(f"*/{_name('map', one)}"))
+        _call("bpf_map__set_pin_path", one, None)
+        if pins:
+            fd = _call("bpf_obj_get", str(pins[0]).encode())
+            _call("bpf_map__reuse_fd", one, fd)  # which makes one of its own of it
+            os.close(fd)
+    _call("bpf_object__load", loaded)
+    return {_name("program", one): Program(_call("bpf_program__fd", one)) for one in _each("program", loaded)}
+
+
+def _each(what, loaded):
+    one = ctypes.c_void_p(getattr(_lib, f"bpf_object__next_{what}")(loaded, None))
+    while one:
+        yield one
+        one = ctypes.c_void_p(getattr(_lib, f"bpf_object__next_{what}")(loaded, one))
+
+
+def _name(what, one):
+    return ctypes.string_at(getattr(_lib, f"bpf_{what}__name")(one)).decode()

@@ -26,6 +26,12 @@ def test_named_cases(peer):
     peer(*sorted((HERE / "cases").glob("*.case")))
 
 
+def test_heads_that_are_read_line_by_line(peer):
+    """The room where a head is looked through is another program's on each CPU: nothing is counted otherwise."""
+    peer("--taken", *sorted((HERE / "cases").glob("*.case")))
+    peer("--taken", "--generate", "2000")
+
+
 def test_random_schedules(peer):
     """UPSTAT_SCHEDULES says how many, UPSTAT_SEED which."""
     seed = os.environ.get("UPSTAT_SEED")

@@ -2,6 +2,7 @@
 #include "counts.hpp"
 
 #include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -9,7 +10,9 @@
 #include <fstream>
 #include <stdexcept>
 #include <utility>
+#include <vector>
 
+#include "base/fd.hpp"
 #include "base/time.hpp"
 #include "layout.h"
 #include "poll/reader.hpp"
@@ -109,6 +112,22 @@ Counts::Counts(const Places& places) {
     counter_ = std::make_unique<Counter>(must(Counter::open(places.pins, sizes)));
     if (const auto attached = counter_->attach(places.cgroup, {}); !attached) {
         throw std::runtime_error(attached.error().text());
+    }
+}
+
+void Counts::take_readings() {
+    const Fd map(bpf_obj_get((fs::path(counter_->maps().path) / "readings").c_str()));
+    bpf_map_info info{};
+    std::uint32_t size = sizeof(info);
+    bpf_obj_get_info_by_fd(map.get(), &info, &size);
+    const std::size_t words = info.value_size / sizeof(std::uint64_t);  // of which the first one says it
+    std::vector<std::uint64_t> readings(words * static_cast<std::size_t>(libbpf_num_possible_cpus()));
+    for (std::size_t cpu = 0; cpu < readings.size(); cpu += words) {
+        readings[cpu] = 1;
+    }
+    const std::uint32_t only = 0;
+    if (bpf_map_update_elem(map.get(), &only, readings.data(), BPF_ANY) != 0) {
+        throw std::runtime_error("cannot write to the map readings");
     }
 }
 

@@ -30,6 +30,9 @@ class Counts {
     /// Loads the programs and attaches them to a cgroup, which this process moves to. Throws std::runtime_error.
     explicit Counts(const Places& places);
 
+    /// From now on each CPU's room for a head is taken, as by a program that another one interrupts.
+    void take_readings();
+
     /// What was counted since the last call: of this server, and the places.
     Counted take(const Server& server);
 

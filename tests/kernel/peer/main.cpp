@@ -2,6 +2,7 @@
 // The scripted TCP peer:
 //   peer [--only TEXT] [--until-failure] CASES...   plays the named cases
 //   peer --generate COUNT [--seed N]                plays random schedules
+// --taken: as if another program were reading a head on each CPU, so that each head is read line by line
 #include <spdlog/spdlog.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -25,6 +26,7 @@ using namespace upstat::peer;
 struct Arguments {
     std::string only;
     bool until_failure = false;
+    bool taken = false;
     std::vector<std::string> files;
     int generate = 0;
     std::uint64_t seed = std::random_device{}();
@@ -38,6 +40,8 @@ Arguments read_arguments(int argc, char** argv) {
             arguments.only = argv[++at];
         } else if (word == "--until-failure") {
             arguments.until_failure = true;
+        } else if (word == "--taken") {
+            arguments.taken = true;
         } else if (word == "--generate" && at + 1 < argc) {
             arguments.generate = std::stoi(argv[++at]);
         } else if (word == "--seed" && at + 1 < argc) {
@@ -101,6 +105,9 @@ int work(const Arguments& arguments, const Places& places) {
         enter_namespace();
         Wire wire;
         Counts counts(places);
+        if (arguments.taken) {
+            counts.take_readings();
+        }
         const bool right = arguments.generate != 0 ? generate(wire, counts, arguments.seed, arguments.generate)
                                                    : play_cases(wire, counts, arguments);
         return right ? 0 : 1;
