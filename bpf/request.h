@@ -20,7 +20,7 @@
 /* Where a request's head is looked through: once on each CPU, since the stack has no room for it and each load is a
  * call. Who finds it taken, such as a program that interrupts another one, reads line by line. */
 struct reading {
-    __u64 taken;
+    __u64 takers;
     __u64 words[1 + (HEAD_LOAD + HEAD_AHEAD) / 8 + 1]; /* the last eight bytes before these; the head's; zeros */
 };
 
@@ -36,6 +36,23 @@ static __always_inline struct reading *reading_here(void)
 {
     const __u32 only = 0;
     return bpf_map_lookup_elem(&readings, &only);
+}
+
+static __always_inline void leave_reading(struct reading *reading)
+{
+    __sync_fetch_and_add(&reading->takers, -1);
+}
+
+/* 0 where it is another's. On one CPU, programs interrupt each other anywhere: who finds itself alone behind its own
+ * addition is alone, and whoever comes until it leaves finds that it is not. */
+static __always_inline int take_reading(struct reading *reading)
+{
+    __sync_fetch_and_add(&reading->takers, 1);
+    if (seldom(*(volatile __u64 *)&reading->takers != 1)) {
+        leave_reading(reading);
+        return 0;
+    }
+    return 1;
 }
 
 /* The bytes of the head, eight by eight. */
@@ -162,13 +179,12 @@ static __always_inline enum head scan_head(struct __sk_buff *skb, __u32 offset, 
     struct reading *reading = reading_here();
     enum head head = HEAD_BEGUN;
 
-    if (!reading || seldom(*(volatile __u64 *)&reading->taken))
+    if (!reading || !take_reading(reading))
         return HEAD_NONE;
-    *(volatile __u64 *)&reading->taken = 1;
     skb->cb[HEAD_LENGTH_VALUE] = skb->cb[HEAD_CHUNKED] = 0;
     for (__u32 done = 0; done < HEAD_BYTES && done < available && head == HEAD_BEGUN; done += HEAD_CHUNK)
         head = scan_chunk(skb, offset, done, available - done);
-    *(volatile __u64 *)&reading->taken = 0;
+    leave_reading(reading);
     return head;
 }
 

@@ -126,6 +126,28 @@ def memory(pid, name):
     return int(re.search(rf"{name}:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())[1]) / 1024
 
 
+PARTS = {  # of the resident memory: the names of the files behind it
+    "of its own": r"$",
+    "pages of the binary": r"upstat$",
+    "pages of libc and libstdc++": r"(libc|libstdc\+\+|libm|libgcc_s|ld-linux.*)\.so",
+    "pages of OpenSSL": r"(libcrypto|libssl)\.so",
+    "pages of libcurl and other libraries": r".*",
+}
+
+
+def memory_parts(pid):
+    """part -> MiB. What has a file behind it, the kernel can do without, and shares among processes."""
+    parts, part = dict.fromkeys(PARTS, 0.0), None
+    for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
+        words = line.split()
+        if not words[0].endswith(":"):  # a mapping: addresses, access, offset, device, inode, file
+            name = os.path.basename(words[5]) if len(words) > 5 and words[5].startswith("/") else ""
+            part = next(part for part, pattern in PARTS.items() if re.match(pattern, name))
+        elif words[0] == "Rss:":
+            parts[part] += int(words[1]) / 1024
+    return parts
+
+
 def measure(directory, options):
     figures, details = [], {}
     for servers in options.servers:
@@ -196,7 +218,7 @@ def _memory(agent, filler):
         if time.monotonic() - begun > (2 + len(looks) / 4) * WINDOW / FASTER:
             _scrapes(f"{agent.url}/metrics", "gzip", 1)
             looks.append(memory(pid, "VmRSS"))
-    return {"memory_mib": looks, "peak_mib": memory(pid, "VmHWM")}
+    return {"memory_mib": looks, "peak_mib": memory(pid, "VmHWM"), "memory_parts_mib": memory_parts(pid)}
 
 
 def _push(stack, agent):
@@ -243,6 +265,7 @@ def _figures_of(servers, measured):
             "read", "a scrape's time taken for CPU"),
         row("the maps' part of a poll", "ms", measured["wall_ms"], "wall"),
         row("resident memory", "MiB", measured["memory_mib"], "memory", f"peak {measured['peak_mib']:.1f}; two windows old"),
+        *(row(f"resident memory, {part}", "MiB", mib, "part") for part, mib in measured["memory_parts_mib"].items()),
         row("resident memory behind a push", "MiB", measured["pushing_mib"], "pushing", f"peak {measured['pushing_peak_mib']:.1f}"),
         row("scrape", "ms", measured["scrape_ms"], "scrape", f"{measured['page_bytes'] / 2**20:.2f} MiB of text"),
         row("scrape, gzip", "ms", measured["packed_scrape_ms"], "packed", f"{measured['packed_page_bytes'] / 1024:,.0f} KiB"),

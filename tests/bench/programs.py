@@ -7,8 +7,8 @@ Each path is driven alone, the empty programs and upstat's in turn, in random or
     body      the load in the cgroup asks for 300 KB: what comes are answers and body packets, the answers taken off;
               what leaves are requests and bare acknowledgements, the requests taken off
     client    nginx in the cgroup: packets of accepted connections only
-The load and nginx do little else, so their caches are warmer than Traefik's: `proxied` is the figure that counts. warm.py
-adds what a run costs at its best.
+The load and nginx do little else, so their caches are warmer than Traefik's: `proxied` is the figure that counts. cuts.py
+says what that is made of, and warm.py what a run costs at its best.
 """
 
 import os
@@ -18,6 +18,7 @@ from typing import NamedTuple
 from parts.cgroup import Cgroup
 
 import bpf
+import cuts
 import warm
 from figures import of_spread
 from stage import BODY, WORKLOADS, Path, Programs
@@ -54,9 +55,11 @@ def measure(directory, options):
     with Programs(directory, options.upstat) as programs, Path(directory, options) as path, bpf.statistics():
         loops = warm.measure(programs, path)
         rounds = [_round(programs, path, options.seconds) for _ in range(options.rounds)]
+        parts = cuts.measure(programs, path, options)
     details = [{name: {which: {"requests": sample.requests, **{hook: runs._asdict() for hook, runs in sample.runs.items()}}
                        for which, sample in pair.items()} for name, pair in each.items()} for each in rounds]
-    return figures_of(rounds) + warm.figures_of(loops), {"in vivo": details, "warm": warm.details_of(loops)}
+    return (figures_of(rounds) + cuts.figures_of(parts) + warm.figures_of(loops),
+            {"in vivo": details, "parts": parts, "warm": warm.details_of(loops)})
 
 
 def _round(programs, path, seconds):

@@ -21,6 +21,7 @@
 #include <utility>
 
 #include "publish/connection.hpp"
+#include "publish/gzip.hpp"
 #include "publish/listen.hpp"
 #include "publish/views.hpp"
 
@@ -66,13 +67,20 @@ class Shelf {
     std::uint64_t served_ = 0;
 };
 
+constexpr auto metrics_path = "/metrics";
+
+bool write_packed(const Page& page, const Sink& sink) {
+    Gzip gzip(sink);
+    return write_page(page, [&gzip](std::string_view piece) { return gzip.write(piece); }) && gzip.finish();
+}
+
 /// Answers one thread's requests. cpp-httplib speaks HTTP; sockets and threads are ours, because its own know no bound
 /// on the whole of a request.
 class Answerer : public httplib::Server {
   public:
     explicit Answerer(Shelf& shelf) : shelf_(shelf) {
         svr_sock_ = 0;  // without a listener cpp-httplib takes itself for stopped, and streams nothing
-        Get("/metrics",
+        Get(metrics_path,
             [this](const httplib::Request& request, httplib::Response& response) { metrics(request, response); });
         Get("/-/healthy",
             [this](const httplib::Request& /*request*/, httplib::Response& response) { healthy(response); });
@@ -87,7 +95,8 @@ class Answerer : public httplib::Server {
         page_ = 0;
         bool closed = false;
         try {
-            const bool sent = process_request(connection, true, closed, made_cheap);
+            const bool sent =
+                process_request(connection, true, closed, [this](httplib::Request& request) { make_cheap(request); });
             if (connection.finish() && sent && page_ != 0) {
                 shelf_.served(page_);
             }
@@ -98,13 +107,14 @@ class Answerer : public httplib::Server {
 
   private:
     /// A few bytes of a request could ask for gigabytes: by ranges, or by a packed body, which cpp-httplib unpacks
-    /// before it looks for a handler. And of the encodings that it has, only gzip costs little.
-    static void made_cheap(httplib::Request& request) {
+    /// before it looks for a handler. And of the encodings that it has, only gzip costs little; but for the page that
+    /// is read most, of which we take care.
+    void make_cheap(httplib::Request& request) {
         request.ranges.clear();
         request.headers.erase("Content-Encoding");
-        const bool gzip = request.get_header_value("Accept-Encoding").contains("gzip");
+        packs_ = request.get_header_value("Accept-Encoding").contains("gzip");
         request.headers.erase("Accept-Encoding");
-        if (gzip) {
+        if (packs_ && request.path != metrics_path) {
             request.set_header("Accept-Encoding", "gzip");
         }
     }
@@ -124,12 +134,16 @@ class Answerer : public httplib::Server {
             response.set_content(page_text(*page), type);
             return;
         }
-        response.set_chunked_content_provider(type, [page](std::size_t /*offset*/, httplib::DataSink& sink) {
-            const bool taken =
-                write_page(*page, [&sink](std::string_view piece) { return sink.write(piece.data(), piece.size()); });
-            sink.done();
-            return taken;
-        });
+        if (packs_) {
+            response.set_header("Content-Encoding", "gzip");
+        }
+        response.set_chunked_content_provider(
+            type, [page, packs = packs_](std::size_t /*offset*/, httplib::DataSink& sink) {
+                const Sink out = [&sink](std::string_view piece) { return sink.write(piece.data(), piece.size()); };
+                const bool taken = packs ? write_packed(*page, out) : write_page(*page, out);
+                sink.done();
+                return taken;
+            });
     }
 
     void healthy(httplib::Response& response) const {
@@ -151,6 +165,7 @@ class Answerer : public httplib::Server {
 
     Shelf& shelf_;
     std::uint64_t page_ = 0;  ///< of the /metrics page in this answer
+    bool packs_ = false;      ///< the asker takes gzip
 };
 
 /// Signals are for the loop's thread: while this lives, new threads start with all of them blocked.
