@@ -87,7 +87,7 @@ class Writer {
     }
 
   private:
-    static constexpr std::size_t piece = std::size_t{1} << 17;
+    static constexpr std::size_t piece = std::size_t{1} << 18;
     static constexpr std::size_t most_digits = 20;
 
     void end_line() {
