@@ -35,6 +35,7 @@ CODES = (200, 302, 404, 429, 500)
 METHODS = {"GET": 1, "POST": 3}  # enum upstat_method
 PER_BACKEND = 10
 POLL = 5  # seconds
+FIRST_POLLS = 6
 POLLS = 9
 SCRAPES = 9
 SCRAPE_EACH = 15  # seconds, of Prometheus
@@ -190,11 +191,11 @@ def room_for(servers):
 
 def _polls(agent, filler):
     pid = agent.process.pid
-    for count in (1, 2):  # the series are there, and the agent has grown to its size
+    for count in range(1, 1 + FIRST_POLLS):  # the series are there, and the agent has grown to its size
         filler.set(count)
         time.sleep(POLL)
     cpu = []
-    for count in range(3, 3 + POLLS):
+    for count in range(1 + FIRST_POLLS, 1 + FIRST_POLLS + POLLS):
         filler.set(count)
         before = cpu_ms(pid)
         time.sleep(POLL)  # any stretch of this length has one poll in it
