@@ -6,22 +6,23 @@
 
 #include "socket.h"
 
-/* How far into its first segment a request's head is followed, how much of it is loaded at once, and how much of that
- * is looked through: the rest is there for the line that begins in front of it. */
-#define HEAD_BYTES 4096
+/* A request's head is looked through in its first segment, a chunk at a time, of which HEAD_CHUNKS are looked at.
+ * Behind a chunk, HEAD_AHEAD bytes are loaded with it, for the line that begins in front of them. */
 #define HEAD_LOAD 1024
 #define HEAD_AHEAD 32
 #define HEAD_CHUNK (HEAD_LOAD - HEAD_AHEAD)
+#define HEAD_CHUNKS 5
 /* A head that does not end there, or chunks, are read line by line: so many bytes in a step, so many steps a segment.
  */
 #define LINE_PIECE 32
-#define LINE_STEPS 256
+#define LINE_STEPS 1024
 
 /* Where a request's head is looked through: once on each CPU, since the stack has no room for it and each load is a
- * call. Who finds it taken, such as a program that interrupts another one, reads line by line. */
+ * call. Who finds it taken, such as a program that interrupts another one, reads line by line. Means nothing to anybody
+ * once a program has ended, and so it is not pinned. */
 struct reading {
     __u64 takers;
-    __u64 words[1 + (HEAD_LOAD + HEAD_AHEAD) / 8 + 1]; /* the last eight bytes before these; the head's; zeros */
+    __u64 words[HEAD_LOAD / 8 + HEAD_AHEAD / 8 + 1]; /* and so many zeros behind the last byte of what is left */
 };
 
 struct {
@@ -29,7 +30,6 @@ struct {
     __uint(max_entries, 1);
     __type(key, __u32);
     __type(value, struct reading);
-    __uint(pinning, LIBBPF_PIN_BY_NAME);
 } readings SEC(".maps");
 
 static __always_inline struct reading *reading_here(void)
@@ -55,23 +55,17 @@ static __always_inline int take_reading(struct reading *reading)
     return 1;
 }
 
-/* The bytes of the head, eight by eight. */
-static __always_inline __u64 *head_words(struct reading *reading)
-{
-    return &reading->words[1];
-}
-
 /* What is found in a request's head: its method, and offsets from its beginning, 0 where there is none. Kept in the
  * packet's scratch words, since the verifier would follow each value that a variable can have. */
 enum { HEAD_METHOD, HEAD_END, HEAD_LENGTH_VALUE, HEAD_CHUNKED };
 
 enum head {
-    HEAD_NONE,  /* no request begins here, or too little of one to tell */
+    HEAD_NONE,  /* no request begins here, or too little of one to tell; or it must be read line by line */
     HEAD_BEGUN, /* its end is not in this segment, or too far away */
     HEAD_WHOLE,
 };
 
-#define ONES 0x0101010101010101
+#define ONES 0x0101010101010101ULL
 
 /* Eight bytes at once, the first one lowest: bit 7 of each that equals `byte`, and of some that do not. */
 static __always_inline __u64 may_equal(__u64 word, __u8 byte)
@@ -105,18 +99,15 @@ static __always_inline __u32 index_of(__u64 marks)
     return ((((marks & -marks) - 1) & ONES) * ONES >> 56) - 1;
 }
 
-/* What the line at `at` in the reading, whose first byte is the head's byte `done`, says; 1 when the head ends with it.
- */
-static __always_inline int take_field(struct __sk_buff *skb, struct reading *reading, __u32 done, __u32 at)
+/* What a line says that begins at the head's byte `at`; 1 when the head ends with it. */
+static __always_inline int take_field(struct __sk_buff *skb, const __u8 *line, __u32 at)
 {
-    const __u8 *line = (const __u8 *)head_words(reading) + at;
-
     switch (http_header(line)) {
     case HTTP_HEADER_NONE:
-        skb->cb[HEAD_END] = done + at + (line[0] == '\r' ? 2 : 1);
+        skb->cb[HEAD_END] = at + (line[0] == '\r' ? 2 : 1);
         return 1;
     case HTTP_HEADER_LENGTH:
-        skb->cb[HEAD_LENGTH_VALUE] = done + at + HTTP_LENGTH_VALUE;
+        skb->cb[HEAD_LENGTH_VALUE] = at + HTTP_LENGTH_VALUE;
         return 0;
     case HTTP_HEADER_ENCODING:
         skb->cb[HEAD_CHUNKED] = 1;
@@ -126,18 +117,20 @@ static __always_inline int take_field(struct __sk_buff *skb, struct reading *rea
     }
 }
 
-/* Looks at the lines that begin in the word at `at` in the reading; 1 when the head ends with one of them. A function
- * of its own, which is verified once for all its calls. */
-__noinline int read_fields(struct __sk_buff *skb, __u32 done, __u32 at)
+/* Looks at the lines that begin in a word, at `at` in the reading, behind another one; 1 when the head ends with one of
+ * them. The reading's first byte is the head's byte `done`. A function of its own, which is verified once for all its
+ * calls. */
+__noinline int read_fields(struct __sk_buff *skb, __u64 before, __u64 word, __u32 done, __u32 at)
 {
+    __u64 begins = equal(word, '\n') << 8 | equal(before, '\n') >> 56;
     struct reading *reading = reading_here();
 
-    if (!reading || at >= HEAD_CHUNK)
-        return 0;
-    const __u64 *word = head_words(reading) + at / 8;
-    __u64 begins = equal(__le64_to_cpu(word[0]), '\n') << 8 | equal(__le64_to_cpu(word[-1]), '\n') >> 56;
-    for (int i = 0; i < 8 && begins; i++) {
-        if (take_field(skb, reading, done, at + (index_of(begins) & 7)))
+    for (int i = 0; i < 8 && begins && reading; i++) {
+        __u64 place = at + index_of(begins);
+        asm volatile("" : "+r"(place)); /* else 5.10 and 6.1 learn no bound of what is kept on the stack meanwhile */
+        if (place >= HEAD_CHUNK)
+            return 0;
+        if (take_field(skb, (const __u8 *)reading->words + place, done + place))
             return 1;
         begins &= begins - 1;
     }
@@ -153,21 +146,22 @@ __noinline int scan_chunk(struct __sk_buff *skb, __u32 offset, __u32 done, __u32
 
     if (!reading || !size)
         return HEAD_NONE;
-    reading->words[0] = done ? reading->words[HEAD_CHUNK / 8] : 0;
+    __u64 before = done ? __le64_to_cpu(reading->words[HEAD_CHUNK / 8 - 1]) : 0;
     for (__u32 i = 0; i <= HEAD_AHEAD / 8; i++)
-        head_words(reading)[size / 8 + i] = 0; /* behind what is left, where no line ends */
-    if (!load_bytes(skb, offset + done, (__u8 *)head_words(reading), size, HEAD_LOAD))
+        reading->words[size / 8 + i] = 0; /* behind what is left, where no line ends */
+    if (!load_bytes(skb, offset + done, (__u8 *)reading->words, size, HEAD_LOAD))
         return HEAD_NONE;
     if (!done) {
-        int method = http_request(__builtin_assume_aligned(head_words(reading), 8));
+        int method = http_request(__builtin_assume_aligned(reading->words, 8));
         if (method < 0)
             return HEAD_NONE;
         skb->cb[HEAD_METHOD] = method;
     }
     for (__u32 at = 0; at < HEAD_CHUNK && at < size; at += 8) {
-        const __u64 *word = head_words(reading) + at / 8;
-        if (may_matter(__le64_to_cpu(word[-1]), __le64_to_cpu(word[0])) && read_fields(skb, done, at))
+        __u64 word = __le64_to_cpu(reading->words[at / 8]);
+        if (may_matter(before, word) && read_fields(skb, before, word, done, at))
             return HEAD_WHOLE;
+        before = word;
     }
     return HEAD_BEGUN;
 }
@@ -182,7 +176,7 @@ static __always_inline enum head scan_head(struct __sk_buff *skb, __u32 offset, 
     if (!reading || !take_reading(reading))
         return HEAD_NONE;
     skb->cb[HEAD_LENGTH_VALUE] = skb->cb[HEAD_CHUNKED] = 0;
-    for (__u32 done = 0; done < HEAD_BYTES && done < available && head == HEAD_BEGUN; done += HEAD_CHUNK)
+    for (__u32 done = 0; done < HEAD_CHUNKS * HEAD_CHUNK && done < available && head == HEAD_BEGUN; done += HEAD_CHUNK)
         head = scan_chunk(skb, offset, done, available - done);
     leave_reading(reading);
     return head;
@@ -453,7 +447,7 @@ __noinline int read_opening(struct __sk_buff *skb, __u32 payload, __u32 length, 
     return 0;
 }
 
-/* An opening that came in pieces is whole. */
+/* An opening that came in pieces, or before a head that must be read line by line, is whole. */
 static __always_inline void start_in_pieces(struct __sk_buff *skb, struct bpf_sock *sk, struct socket_state *state,
                                             const struct packet *packet, const __u8 *opening)
 {
@@ -463,7 +457,7 @@ static __always_inline void start_in_pieces(struct __sk_buff *skb, struct bpf_so
     start(skb, sk, state, packet, http_method(opening));
 }
 
-/* What the payload says from `begin` on, where scan_head has found no request. */
+/* What the payload says from `begin` on, where scan_head has looked through no head. */
 SELDOM void send_other(struct __sk_buff *skb, struct bpf_sock *sk, struct socket_state *state,
                        const struct packet *packet, __u32 begin)
 {

@@ -129,6 +129,7 @@ def memory(pid, name):
 
 PARTS = {  # of the resident memory: the names of the files behind it
     "of its own": r"$",
+    "the kernel's maps": r"anon_inode:bpf-map$",
     "pages of the binary": r"upstat$",
     "pages of libc and libstdc++": r"(libc|libstdc\+\+|libm|libgcc_s|ld-linux.*)\.so",
     "pages of OpenSSL": r"(libcrypto|libssl)\.so",
@@ -137,12 +138,12 @@ PARTS = {  # of the resident memory: the names of the files behind it
 
 
 def memory_parts(pid):
-    """part -> MiB. What has a file behind it, the kernel can do without, and shares among processes."""
+    """part -> MiB. Pages of files the kernel can do without, and shares among processes."""
     parts, part = dict.fromkeys(PARTS, 0.0), None
     for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
         words = line.split()
         if not words[0].endswith(":"):  # a mapping: addresses, access, offset, device, inode, file
-            name = os.path.basename(words[5]) if len(words) > 5 and words[5].startswith("/") else ""
+            name = os.path.basename(words[5]) if len(words) > 5 and not words[5].startswith("[") else ""
             part = next(part for part, pattern in PARTS.items() if re.match(pattern, name))
         elif words[0] == "Rss:":
             parts[part] += int(words[1]) / 1024

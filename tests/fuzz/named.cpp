@@ -2,6 +2,7 @@
 // What was found once, and needs more bytes than a fuzzer or a wire would bring in a minute.
 #include <cstdio>
 #include <string>
+#include <utility>
 
 #include "connection.hpp"
 
@@ -50,6 +51,28 @@ void too_far_ahead() {
         connection.receive({at, std::string_view(interim).substr(at, 1000)});
     }
     expect("a status line 5000 bytes ahead", connection, 1, 0, 1);
+}
+
+/// What is sent behind a head, wherever in it its lines stand: a body that begins like a request is none.
+void a_head_of_any_length() {
+    const std::string body = "GET /body HTTP/1.1\r\n\r\n";
+    const std::string length = "Content-Length: " + std::to_string(body.size()) + "\r\n";
+    const std::string chunked = "Transfer-Encoding: chunked\r\n";
+    const std::string chunk = "18\r\n" + body + "\r\n0\r\n\r\n";
+    for (std::size_t size = 0; size < 5200; size++) {
+        const auto field = "Cookie: " + std::string(size, 'a') + "\r\n";
+        for (const auto& [lines, rest] : {std::pair(field + length, body), std::pair(length + field, body),
+                                          std::pair(field + chunked, chunk), std::pair(chunked + field, chunk)}) {
+            Connection connection;
+            const auto head = "POST / HTTP/1.1\r\n" + lines + "\r\n";
+            connection.send({0, head}, 0);
+            connection.receive({0, answer});
+            connection.send({head.size(), rest}, answer.size());
+            connection.send({head.size() + rest.size(), get}, answer.size());
+            connection.receive({answer.size(), answer});
+            expect(("a head of " + std::to_string(head.size()) + " bytes").c_str(), connection, 2, 2, 0);
+        }
+    }
 }
 
 /// More than half of all sequence numbers, and more than all of them, in one body.
@@ -142,6 +165,7 @@ int main() {
     }
     too_short_a_length();
     too_far_ahead();
+    a_head_of_any_length();
     long_upload(3'000'000'000);
     long_upload(10'000'000'000);
     return wrong == 0 ? 0 : 1;

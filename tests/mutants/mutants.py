@@ -21,6 +21,7 @@ BUILD = Path(os.environ.get("UPSTAT_BUILD_DIR", TOP / "build"))
 WORK = BUILD / "mutants"
 
 # Tests with an agent, for what the peer cannot see.
+TAKEN = "test_peer.py::test_heads_that_are_read_line_by_line"
 TWO_CPUS = "test_soak.py::test_two_cpus_deliver_to_one_socket_at_once"
 AWAY = "test_crash_walk.py::test_programs_that_were_away"
 AGAIN = "test_anchor.py::test_a_socket_that_connects_again"
@@ -70,9 +71,10 @@ MISTAKES = [
      "    if (has_mptcp(skb, packet->payload, packet->options) > 1)\n"),
     ("a lost SYN is a failure of the server's", "upstat.bpf.c", "    else if (ops->total_retrans)", "    else if (ops->total_retrans + 1)"),
     ("what was kept of the last answer is taken for the next one's", "request.h", "    state->have = 0;\n", ""),
-    ("a line that begins with the next eight bytes is not looked at", "request.h", " | may_equal(before, '\\n') >> 56;", ";"),
-    ("what a CPU read before is taken for the rest of a head", "request.h", "        head_words(reading)[size / 8 + i] = 0; /* behind", "        ; /* behind"),
-    ("the end of a long head is counted from its chunk", "request.h", "skb->cb[HEAD_END] = done + at +", "skb->cb[HEAD_END] = at +"),
+    ("a line that begins with the next eight bytes is not looked at", "request.h", " | may_equal(before, '\\n') >> 56;", " | (before & 0);"),
+    ("what a CPU read before is taken for the rest of a head", "request.h", "        reading->words[size / 8 + i] = 0; /* behind", "        ; /* behind"),
+    ("a room that is taken is used", "request.h", "        leave_reading(reading);\n        return 0;\n", "", TAKEN),
+    ("the end of a long head is counted from its chunk", "request.h", "place, done + place)", "place, 0 * done + place)"),
     ("a port that a connection was opened from stays clients'", "upstat.bpf.c", "known_ports->by_number[(__u16)ops->local_port].opened = 1;",
      "known_ports->any[0] |= 0;", PORTS),
     ("a status of 600 is a status", "http.h", "return code >= 100 && code <= 599 ? code : 0;", "return code;"),
@@ -112,7 +114,7 @@ def build(*targets):
 
 
 def noticed_by(test):
-    fine, said = build("upstat", "soak")
+    fine, said = build("upstat", "soak", "peer")
     if not fine:
         return None, "does not build: " + said[-600:]
     done = subprocess.run(["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", TOP / "tests/kernel" / test], capture_output=True, text=True,

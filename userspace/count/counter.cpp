@@ -77,12 +77,12 @@ void keep_size(bpf_map* map, int pinned) {
     }
 }
 
-/// Our maps; libbpf's own, such as constants, live and die with the programs.
+/// The maps that outlive the agent; the others, such as constants, live and die with the programs.
 std::vector<bpf_map*> maps_of(const bpf_object* object) {
     std::vector<bpf_map*> maps;
     bpf_map* map = nullptr;
     bpf_object__for_each_map(map, object) {
-        if (!bpf_map__is_internal(map)) {
+        if (is_pinned(map)) {
             maps.push_back(map);
         }
     }

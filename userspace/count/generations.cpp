@@ -76,6 +76,10 @@ Result<std::vector<Generation>> find_generations(const fs::path& root) {
     return generations;
 }
 
+bool is_pinned(const bpf_map* map) {
+    return bpf_map__pin_path(map) != nullptr;
+}
+
 bool is_of(const Generation& generation, const bpf_object* object) {
     const auto name = generation.path.filename().string();
     if (name != own_name() && !name.starts_with(own_name() + "-")) {
@@ -84,7 +88,7 @@ bool is_of(const Generation& generation, const bpf_object* object) {
     const bpf_map* map = nullptr;
     bpf_object__for_each_map(map, object) {
         const int fd = generation.map(bpf_map__name(map));
-        if (!bpf_map__is_internal(map) && (fd < 0 || !fits(object, map, fd))) {
+        if (is_pinned(map) && (fd < 0 || !fits(object, map, fd))) {
             return false;
         }
     }

@@ -11,6 +11,7 @@
 #include "base/error.hpp"
 #include "base/fd.hpp"
 
+struct bpf_map;
 struct bpf_object;
 
 namespace upstat {
@@ -34,6 +35,9 @@ std::vector<std::filesystem::path> links_of(std::span<const Generation> generati
 
 /// All of them, oldest first. Those that a crash left unfinished were never in use and are removed.
 Result<std::vector<Generation>> find_generations(const std::filesystem::path& root);
+
+/// Whether a map of ours outlives the programs.
+bool is_pinned(const bpf_map* map);
 
 /// Whether the maps of this generation are those of `object`, whose pin paths do not matter here.
 bool is_of(const Generation& generation, const bpf_object* object);

@@ -5,7 +5,7 @@ namespace upstat {
 
 namespace {
 
-constexpr std::size_t packed_bytes = 64 * 1024;
+constexpr auto packed_bytes = std::size_t{1} << 16;
 
 }  // namespace
 
@@ -41,7 +41,7 @@ bool Gzip::pack(std::string_view piece, bool last) {
             return false;
         }
     } while (stream_->avail_out == 0);
-    return true;
+    return stream_->avail_in == 0 && (!last || stream_->internal_state.state == ZSTATE_END);
 }
 
 }  // namespace upstat

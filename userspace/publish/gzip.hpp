@@ -18,7 +18,7 @@ class Gzip {
   public:
     explicit Gzip(const Sink& sink);
 
-    /// Packs some more; false once the sink takes no more.
+    /// Packs some more; false once the sink takes no more, or where the text cannot be packed.
     bool write(std::string_view piece);
     /// Writes what is left, and the end.
     bool finish();

@@ -114,7 +114,7 @@ class Answerer : public httplib::Server {
         request.headers.erase("Content-Encoding");
         packs_ = request.get_header_value("Accept-Encoding").contains("gzip");
         request.headers.erase("Accept-Encoding");
-        if (packs_ && request.path != metrics_path) {
+        if (packs_ && (request.path != metrics_path || request.version == "HTTP/1.0")) {
             request.set_header("Accept-Encoding", "gzip");
         }
     }
@@ -141,7 +141,9 @@ class Answerer : public httplib::Server {
             type, [page, packs = packs_](std::size_t /*offset*/, httplib::DataSink& sink) {
                 const Sink out = [&sink](std::string_view piece) { return sink.write(piece.data(), piece.size()); };
                 const bool taken = packs ? write_packed(*page, out) : write_page(*page, out);
-                sink.done();
+                if (taken) {
+                    sink.done();
+                }
                 return taken;
             });
     }

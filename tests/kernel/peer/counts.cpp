@@ -83,6 +83,20 @@ void zero(int map) {
     munmap(memory, bytes);
 }
 
+/// The map of this name that was made last: not all are pinned.
+Fd newest_map(std::string_view name) {
+    Fd newest;
+    for (std::uint32_t id = 0; bpf_map_get_next_id(id, &id) == 0;) {
+        Fd map(bpf_map_get_fd_by_id(id));
+        bpf_map_info info{};
+        std::uint32_t size = sizeof(info);
+        if (map && bpf_obj_get_info_by_fd(map.get(), &info, &size) == 0 && info.name == name) {
+            newest = std::move(map);
+        }
+    }
+    return newest;
+}
+
 /// No slot is given away.
 void zero_slots(int map) {
     const upstat_slots none{};
@@ -116,19 +130,25 @@ Counts::Counts(const Places& places) {
 }
 
 void Counts::take_readings() {
-    const Fd map(bpf_obj_get((fs::path(counter_->maps().path) / "readings").c_str()));
+    readings_ = newest_map("readings");
     bpf_map_info info{};
     std::uint32_t size = sizeof(info);
-    bpf_obj_get_info_by_fd(map.get(), &info, &size);
-    const std::size_t words = info.value_size / sizeof(std::uint64_t);  // of which the first one says it
-    std::vector<std::uint64_t> readings(words * static_cast<std::size_t>(libbpf_num_possible_cpus()));
-    for (std::size_t cpu = 0; cpu < readings.size(); cpu += words) {
-        readings[cpu] = 1;
+    bpf_obj_get_info_by_fd(readings_.get(), &info, &size);
+    const std::size_t words = info.value_size / sizeof(std::uint64_t);
+    taken_.assign(words * static_cast<std::size_t>(libbpf_num_possible_cpus()), 0x5a5a5a5a5a5a5a5a);
+    for (std::size_t cpu = 0; cpu < taken_.size(); cpu += words) {
+        taken_[cpu] = 1;
     }
     const std::uint32_t only = 0;
-    if (bpf_map_update_elem(map.get(), &only, readings.data(), BPF_ANY) != 0) {
+    if (bpf_map_update_elem(readings_.get(), &only, taken_.data(), BPF_ANY) != 0) {
         throw std::runtime_error("cannot write to the map readings");
     }
+}
+
+bool Counts::readings_untouched() const {
+    const std::uint32_t only = 0;
+    auto now = std::vector<std::uint64_t>(taken_.size());
+    return bpf_map_lookup_elem(readings_.get(), &only, now.data()) == 0 && now == taken_;
 }
 
 Counted Counts::take(const Server& server) {

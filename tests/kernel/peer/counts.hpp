@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <string>
+#include <vector>
 
+#include "base/fd.hpp"
 #include "count/counter.hpp"
 #include "poll/snapshot.hpp"
 
@@ -32,12 +36,16 @@ class Counts {
 
     /// From now on each CPU's room for a head is taken, as by a program that another one interrupts.
     void take_readings();
+    /// Whether what stands in those rooms is as take_readings left it.
+    bool readings_untouched() const;
 
     /// What was counted since the last call: of this server, and the places.
     Counted take(const Server& server);
 
   private:
     std::unique_ptr<Counter> counter_;
+    Fd readings_;
+    std::vector<std::uint64_t> taken_;
     std::map<std::string, std::uint64_t> seen_;
 };
 

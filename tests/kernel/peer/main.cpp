@@ -108,8 +108,12 @@ int work(const Arguments& arguments, const Places& places) {
         if (arguments.taken) {
             counts.take_readings();
         }
-        const bool right = arguments.generate != 0 ? generate(wire, counts, arguments.seed, arguments.generate)
-                                                   : play_cases(wire, counts, arguments);
+        bool right = arguments.generate != 0 ? generate(wire, counts, arguments.seed, arguments.generate)
+                                             : play_cases(wire, counts, arguments);
+        if (arguments.taken && !counts.readings_untouched()) {
+            fmt::print("FAILED: a head was looked through in a room that was taken\n");
+            right = false;
+        }
         return right ? 0 : 1;
     } catch (const std::exception& error) {
         fmt::print(stderr, "peer: {}\n", error.what());

@@ -35,7 +35,8 @@ std::string unpacked(const std::string& packed) {
 std::string series(int count) {
     std::string text;
     for (int i = 0; i < count; i++) {
-        fmt::format_to(std::back_inserter(text), "upstat_requests_total{{server=\"10.0.0.{}:80\"}} {}\n", i, i * 7919LL);
+        fmt::format_to(std::back_inserter(text), "upstat_requests_total{{server=\"10.0.0.{}:80\"}} {}\n", i,
+                       i * 7919LL);
     }
     return text;
 }
