@@ -12,6 +12,7 @@
 #define HEAD_AHEAD 32
 #define HEAD_CHUNK (HEAD_LOAD - HEAD_AHEAD)
 #define HEAD_CHUNKS 5
+_Static_assert(HEAD_AHEAD >= HTTP_HEADER_BYTES, "a line that begins in a chunk can be told");
 /* A head that does not end there, or chunks, are read line by line: so many bytes in a step, so many steps a segment.
  */
 #define LINE_PIECE 32

@@ -22,34 +22,35 @@ int headers(struct __sk_buff* skb) {
     return 1;
 }
 
+/* As far as the socket's storage; 0 where that has no state of a server's. */
+static __always_inline struct socket_state* reach(struct __sk_buff* skb, struct packet* packet) {
+    struct socket_state* state = state_of(enter(skb, packet));
+
+    return state && state->stage != STAGE_CLIENT ? state : 0;
+}
+
 SEC("cgroup/skb")
 int storage(struct __sk_buff* skb) {
     struct packet packet;
-    struct bpf_sock* sk = enter(skb, &packet);
-    struct socket_state* state = state_of(sk);
 
-    if (state) found(state->stage);
+    found(reach(skb, &packet));
     return 1;
 }
 
 SEC("cgroup_skb/egress")
 int request_head(struct __sk_buff* skb) {
     struct packet packet;
-    struct bpf_sock* sk = enter(skb, &packet);
-    struct socket_state* state = state_of(sk);
 
-    if (state && state->stage != STAGE_CLIENT && packet.length) found(scan_head(skb, packet.payload, packet.length));
+    if (reach(skb, &packet) && packet.length) found(scan_head(skb, packet.payload, packet.length));
     return 1;
 }
 
 SEC("cgroup_skb/ingress")
 int status_line(struct __sk_buff* skb) {
-    struct packet packet;
-    struct bpf_sock* sk = enter(skb, &packet);
-    struct socket_state* state = state_of(sk);
     __u8 line[HTTP_STATUS_BYTES] __attribute__((aligned(8)));
+    struct packet packet;
 
-    if (state && state->stage != STAGE_CLIENT && packet.length >= sizeof(line) &&
+    if (reach(skb, &packet) && packet.length >= sizeof(line) &&
         !bpf_skb_load_bytes(skb, packet.payload, line, sizeof(line)))
         found(http_status(line));
     return 1;

@@ -12,7 +12,7 @@
 
 namespace upstat {
 
-/// Packs a text as it is written (RFC 1952). By ISA-L: zlib takes most of a second for the page of 10,000 servers,
+/// Packs a text as it is written (RFC 1952). By ISA-L: zlib took 0.4 s for the page of 10,000 servers,
 /// which Prometheus asks for packed.
 class Gzip {
   public:

@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 #include <zlib.h>
 
-#include <algorithm>
+#include <iterator>
 #include <string>
 
 namespace upstat {
@@ -41,14 +41,18 @@ std::string series(int count) {
     return text;
 }
 
+Sink append_to(std::string& packed) {
+    return [&packed](std::string_view piece) {
+        packed += piece;
+        return true;
+    };
+}
+
 TEST(Gzip, IsReadByZlibWhateverThePieces) {
     const auto text = series(100'000);
     for (const std::size_t size : {std::size_t{1000}, std::size_t{65'537}, text.size()}) {
         std::string packed;
-        const Sink sink = [&packed](std::string_view piece) {
-            packed += piece;
-            return true;
-        };
+        const auto sink = append_to(packed);
         Gzip gzip(sink);
         for (std::size_t at = 0; at < text.size(); at += size) {
             ASSERT_TRUE(gzip.write(std::string_view(text).substr(at, size)));
@@ -61,10 +65,7 @@ TEST(Gzip, IsReadByZlibWhateverThePieces) {
 
 TEST(Gzip, OfNothingIsNothing) {
     std::string packed;
-    const Sink sink = [&packed](std::string_view piece) {
-        packed += piece;
-        return true;
-    };
+    const auto sink = append_to(packed);
     ASSERT_TRUE(Gzip(sink).finish());
     EXPECT_EQ(unpacked(packed), "");
 }
