@@ -28,9 +28,20 @@ constexpr std::size_t most_digits = 20;
 /// Numbers of a series, each with its comma.
 constexpr std::size_t longest_series = 4 * (most_digits + 1);
 
-/// A number and a comma, where there is room for them.
+/// A number and a comma, where there is room for them. Of the three numbers of an answer two are below 1000.
 char* put(char* to, std::uint64_t number) {
-    to = std::to_chars(to, to + most_digits, number).ptr;
+    const auto digit = [](std::uint64_t value) { return static_cast<char>('0' + value); };
+    if (number >= 1000) {
+        to = std::to_chars(to, to + most_digits, number).ptr;
+    } else {
+        if (number >= 100) {
+            *to++ = digit(number / 100);
+        }
+        if (number >= 10) {
+            *to++ = digit(number / 10 % 10);
+        }
+        *to++ = digit(number % 10);
+    }
     *to++ = ',';
     return to;
 }

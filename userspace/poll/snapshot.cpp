@@ -20,15 +20,16 @@ static_assert(static_cast<int>(Method::patch) == UPSTAT_METHOD_PATCH);
 
 constexpr std::array<std::uint8_t, 12> mapped_prefix{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
-/// As inet_ntop writes it, but for a page of ten thousand servers.
-std::string to_ipv4(std::span<const std::uint8_t, 4> address) {
-    std::array<char, INET_ADDRSTRLEN> text{};
+/// "10.0.0.1:80". The address as inet_ntop writes it, but for a page of ten thousand servers.
+std::string to_ipv4(std::span<const std::uint8_t, 4> address, std::uint16_t port) {
+    std::array<char, sizeof("255.255.255.255:65535")> text{};
     auto* end = text.data();
     for (const auto byte : address) {
-        end = std::to_chars(end, text.data() + text.size(), byte).ptr;
+        end = std::to_chars(end, text.end(), byte).ptr;
         *end++ = '.';
     }
-    return {text.data(), end - 1};
+    end[-1] = ':';
+    return {text.data(), std::to_chars(end, text.end(), port).ptr};
 }
 
 std::uint64_t sum(const auto& counts) {
@@ -39,13 +40,12 @@ std::uint64_t sum(const auto& counts) {
 }  // namespace
 
 std::string to_string(const Server& server) {
-    const auto port = ":" + std::to_string(server.port);
     if (std::ranges::equal(mapped_prefix, std::span(server.address).first<12>())) {
-        return to_ipv4(std::span(server.address).last<4>()) + port;
+        return to_ipv4(std::span(server.address).last<4>(), server.port);
     }
     std::array<char, INET6_ADDRSTRLEN> text{};
     inet_ntop(AF_INET6, server.address.data(), text.data(), text.size());
-    return "[" + std::string(text.data()) + "]" + port;
+    return "[" + std::string(text.data()) + "]:" + std::to_string(server.port);
 }
 
 std::optional<Server> parse_server(std::string_view address, std::uint16_t port) {
