@@ -212,7 +212,8 @@ __noinline int scatter(struct __sk_buff *skb, __u32 at, __u32 length, __u32 seq,
     asm volatile("" : "+r"(at), "+r"(seq), "+r"(length)); /* else the loop is verified once for each way to here */
     for (__u32 done = 0; done < SCATTERED_BYTES && done < length; done += 64) {
         __u32 place = seq + done - kept->begin;
-        __u32 size = length - done < 64 ? length - done : 64;
+        __u32 left = length - done;
+        __u32 size = left < 64 ? left : 64;
         if (place >= SCATTERED_BYTES) {
             note_skipped(state, answer, seq + done);
             return 0;
@@ -227,6 +228,8 @@ __noinline int scatter(struct __sk_buff *skb, __u32 at, __u32 length, __u32 seq,
         kept->have[word] |= bits << shift;
         kept->have[word + 1] |= shift ? bits >> (64 - shift) : 0;
         bpf_spin_unlock(&state->lock);
+        if (left < 64) /* else the verifier goes on from every end, each time to the last turn */
+            break;
     }
     return 1;
 }
