@@ -350,7 +350,11 @@ Result<std::vector<Traefik>> find_traefiks(const fs::path& root, const FindOptio
     }
     std::vector<Traefik> found;
     for (const auto pid : options.pid ? std::vector{*options.pid} : all_processes(root)) {
+        if (!options.pid && !is_traefik(root, pid)) {
+            continue;  // as nearly all are: told by one name
+        }
         const auto stat = stat_of(root, pid);
+        // Whose start that is: the id may have gone to another process by then.
         if (!stat || ended(*stat) || (!options.pid && (!is_traefik(root, pid) || is_errand(root, pid)))) {
             continue;
         }
