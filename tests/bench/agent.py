@@ -8,6 +8,8 @@ while a poll's CPU is measured, and nothing is pushed.
 The memory is that of another agent, whose window and poll are a fifth as long: as many samples, and so as much memory,
 as the default ones have after two windows. Only then is all there that an agent keeps. The next agent, which goes on with
 its maps, pushes.
+
+A poll looks through the host's processes for Traefik, so it is measured once more beside CROWD of them that sleep.
 """
 
 import gzip
@@ -38,6 +40,7 @@ POLL = 5  # seconds
 FIRST_POLLS = 6
 POLLS = 15
 SCRAPES = 9
+CROWD = 500  # processes
 SCRAPE_EACH = 15  # seconds, of Prometheus
 FASTER = 5        # so much is the agent's time whose memory is looked at
 WINDOW = 180      # seconds, of the rule
@@ -156,6 +159,7 @@ def measure(directory, options):
         measured = _with_servers(Path(directory), options, servers)
         figures += _figures_of(servers, measured)
         details[servers] = measured
+    figures += _beside_a_crowd(Path(directory), options)
     stripped = Path(directory) / "upstat"
     subprocess.run(["strip", "-o", stripped, options.upstat], check=True)
     figures.append(Figure("agent", "binary, stripped", "MiB", stripped.stat().st_size / 2**20))
@@ -183,6 +187,37 @@ def _with_servers(directory, options, servers):
         first.process.stop()
         old = agent("old", **{"--poll.interval": f"{POLL // FASTER}s", "--alert.window": f"{WINDOW // FASTER}s"})
         return {**measured, **_memory(old, filler(old)), **_push(stack, old)}
+
+
+def _beside_a_crowd(directory, options):
+    """An idle agent, by itself and beside many processes: that of a poll which grows with them."""
+    with ExitStack() as stack:
+        stack.enter_context(Bpffs())
+        nowhere = stack.enter_context(Cgroup(f"upstat-bench-{os.getpid()}-crowd"))
+        agent = stack.enter_context(Upstat(options.upstat, directory, {"--traefik.cgroup": nowhere.path, "--log.level": "warning",
+                                                                       "--poll.interval": f"{POLL}s"}, name="crowd"))
+
+        def cpu():
+            """ms of one poll, so many times."""
+            values = []
+            for _ in range(POLLS):
+                before = cpu_ms(agent.process.pid)
+                time.sleep(POLL)
+                values.append(cpu_ms(agent.process.pid) - before)
+            return values
+
+        alone, those = cpu(), processes()
+        for _ in range(CROWD):
+            sleeper = subprocess.Popen(["sleep", "infinity"])
+            stack.callback(sleeper.wait)
+            stack.callback(sleeper.kill)
+        beside = cpu()
+    return [of_spread("agent", f"no servers, {those} processes on the host: CPU", "ms/poll", alone),
+            of_spread("agent", f"no servers, {CROWD} processes more: CPU", "ms/poll", beside)]
+
+
+def processes():
+    return sum(entry.name.isdigit() for entry in Path("/proc").iterdir())
 
 
 def room_for(servers):

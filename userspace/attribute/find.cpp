@@ -354,7 +354,7 @@ Result<std::vector<Traefik>> find_traefiks(const fs::path& root, const FindOptio
             continue;  // as nearly all are: told by one name
         }
         const auto stat = stat_of(root, pid);
-        // Whose start that is: the id may have gone to another process by then.
+        // Asked again: behind the look at its start, for the id may have gone to another process.
         if (!stat || ended(*stat) || (!options.pid && (!is_traefik(root, pid) || is_errand(root, pid)))) {
             continue;
         }

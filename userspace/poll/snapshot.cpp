@@ -23,13 +23,14 @@ constexpr std::array<std::uint8_t, 12> mapped_prefix{0, 0, 0, 0, 0, 0, 0, 0, 0, 
 /// "10.0.0.1:80". The address as inet_ntop writes it, but for a page of ten thousand servers.
 std::string to_ipv4(std::span<const std::uint8_t, 4> address, std::uint16_t port) {
     std::array<char, sizeof("255.255.255.255:65535")> text{};
+    auto* const limit = text.data() + text.size();
     auto* end = text.data();
     for (const auto byte : address) {
-        end = std::to_chars(end, text.end(), byte).ptr;
+        end = std::to_chars(end, limit, byte).ptr;
         *end++ = '.';
     }
     end[-1] = ':';
-    return {text.data(), std::to_chars(end, text.end(), port).ptr};
+    return {text.data(), std::to_chars(end, limit, port).ptr};
 }
 
 std::uint64_t sum(const auto& counts) {

@@ -186,6 +186,22 @@ TEST_F(StateLines, OutgrowWhatTheyAreAppendedTo) {
     EXPECT_TRUE(poll(100).value());
 }
 
+TEST(Ledger, CountsOfAnyLengthAreWrittenAsTheyAre) {
+    const auto known = shared(catalogue());
+    for (const std::uint64_t count : {0UL, 9UL, 10UL, 99UL, 100UL, 999UL, 1000UL, ~0UL}) {
+        Ledger ledger;
+        ledger.absorb(snapshot(0), known);
+        auto told = ledger;
+        const auto record = ledger.record(snapshot(count), *known);
+        ledger.absorb(snapshot(count), known);
+        told.absorb_record(nlohmann::json::parse("{" + record.value() + "}"));
+        EXPECT_EQ(told, ledger) << count;
+        std::string text;
+        ledger.append_json(text);
+        EXPECT_EQ(Ledger::from_json(nlohmann::json::parse(text)).value(), ledger) << count;
+    }
+}
+
 TEST_F(State, IncrementsGoOnFromTheSavedTotals) {
     save();
     auto ledger = restored().saved.ledger;

@@ -23,7 +23,7 @@ Total request(const std::string& server, std::uint64_t count) {
 }
 
 TEST(Server, ReadsWhatItWrites) {
-    for (const auto* const text : {"10.0.0.1:80", "[fd00::1]:8080", "[::1]:1", "255.255.255.255:65535"}) {
+    for (const auto* const text : {"10.0.0.1:80", "[fd00::1]:8080", "[::1]:1", "0.0.0.0:0", "255.255.255.255:65535"}) {
         EXPECT_EQ(to_string(parse_server(text).value()), text);
     }
 }
