@@ -159,7 +159,8 @@ def measure(directory, options):
         measured = _with_servers(Path(directory), options, servers)
         figures += _figures_of(servers, measured)
         details[servers] = measured
-    figures += _beside_a_crowd(Path(directory), options)
+    details["crowd"] = _beside_a_crowd(Path(directory), options)
+    figures += _figures_of_crowd(details["crowd"])
     stripped = Path(directory) / "upstat"
     subprocess.run(["strip", "-o", stripped, options.upstat], check=True)
     figures.append(Figure("agent", "binary, stripped", "MiB", stripped.stat().st_size / 2**20))
@@ -190,30 +191,24 @@ def _with_servers(directory, options, servers):
 
 
 def _beside_a_crowd(directory, options):
-    """An idle agent, by itself and beside many processes: that of a poll which grows with them."""
+    """ms of each poll of an idle agent, by itself and beside many processes."""
     with ExitStack() as stack:
         stack.enter_context(Bpffs())
         nowhere = stack.enter_context(Cgroup(f"upstat-bench-{os.getpid()}-crowd"))
         agent = stack.enter_context(Upstat(options.upstat, directory, {"--traefik.cgroup": nowhere.path, "--log.level": "warning",
                                                                        "--poll.interval": f"{POLL}s"}, name="crowd"))
-
-        def cpu():
-            """ms of one poll, so many times."""
-            values = []
-            for _ in range(POLLS):
-                before = cpu_ms(agent.process.pid)
-                time.sleep(POLL)
-                values.append(cpu_ms(agent.process.pid) - before)
-            return values
-
-        alone, those = cpu(), processes()
+        pid = agent.process.pid
+        measured = {"processes": processes(), "alone_ms": [_cpu_of_poll(pid) for _ in range(POLLS)]}
         for _ in range(CROWD):
             sleeper = subprocess.Popen(["sleep", "infinity"])
             stack.callback(sleeper.wait)
             stack.callback(sleeper.kill)
-        beside = cpu()
-    return [of_spread("agent", f"no servers, {those} processes on the host: CPU", "ms/poll", alone),
-            of_spread("agent", f"no servers, {CROWD} processes more: CPU", "ms/poll", beside)]
+        return {**measured, "beside_ms": [_cpu_of_poll(pid) for _ in range(POLLS)]}
+
+
+def _figures_of_crowd(measured):
+    return [of_spread("agent", "no servers: CPU", "ms/poll", measured["alone_ms"], f"{measured['processes']} processes on the host"),
+            of_spread("agent", f"no servers, {CROWD} processes more: CPU", "ms/poll", measured["beside_ms"])]
 
 
 def processes():
@@ -233,14 +228,19 @@ def _polls(agent, filler):
     cpu = []
     for count in range(1 + FIRST_POLLS, 1 + FIRST_POLLS + POLLS):
         filler.set(count)
-        before = cpu_ms(pid)
-        time.sleep(POLL)  # any stretch of this length has one poll in it
-        cpu.append(cpu_ms(pid) - before)
+        cpu.append(_cpu_of_poll(pid))
     plain, plain_size = _scrapes(f"{agent.url}/metrics", "identity")
     packed, packed_size = _scrapes(f"{agent.url}/metrics", "gzip")
     wall = total(parse(get(f"{agent.url}/metrics")), "upstat_poll_duration_seconds") * 1000
     return {"cpu_ms": cpu, "wall_ms": wall, "scrape_ms": plain, "page_bytes": plain_size, "packed_scrape_ms": packed,
             "packed_page_bytes": packed_size}
+
+
+def _cpu_of_poll(pid):
+    """ms."""
+    before = cpu_ms(pid)
+    time.sleep(POLL)  # any stretch of this length has one poll in it
+    return cpu_ms(pid) - before
 
 
 def _memory(agent, filler):

@@ -63,6 +63,13 @@ bool is_traefik(const fs::path& root, pid_t pid) {
     return program_of(root, pid) == "traefik";
 }
 
+/// Nearly all processes are others, which one look tells.
+std::vector<pid_t> candidates(const fs::path& root) {
+    auto pids = all_processes(root);
+    std::erase_if(pids, [&](pid_t pid) { return !is_traefik(root, pid); });
+    return pids;
+}
+
 struct Mount {
     std::string of;     ///< the cgroup that is mounted, "/" for the whole tree
     std::string point;  ///< where
@@ -349,12 +356,9 @@ Result<std::vector<Traefik>> find_traefiks(const fs::path& root, const FindOptio
         chosen = *std::move(directory);
     }
     std::vector<Traefik> found;
-    for (const auto pid : options.pid ? std::vector{*options.pid} : all_processes(root)) {
-        if (!options.pid && !is_traefik(root, pid)) {
-            continue;  // as nearly all are: told by one name
-        }
+    for (const auto pid : options.pid ? std::vector{*options.pid} : candidates(root)) {
         const auto stat = stat_of(root, pid);
-        // Asked again: behind the look at its start, for the id may have gone to another process.
+        // Its name is asked behind its start: the id may have gone to another process since it was a candidate.
         if (!stat || ended(*stat) || (!options.pid && (!is_traefik(root, pid) || is_errand(root, pid)))) {
             continue;
         }
