@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/state_json.hpp"
 #include "attribute/ledger.hpp"
 #include "judge/judge.hpp"
 #include "layout.h"
@@ -72,11 +73,12 @@ struct Rooms {
 /// Attribute, measure, judge, publish; the number of the page. By this name callgrind knows what to count.
 extern "C" __attribute__((noinline)) std::size_t one_poll(Rooms& rooms, poll::Snapshot& snapshot,
                                                           const attribute::SharedCatalogue& catalogue) {
-    const auto record = rooms.ledger.record(snapshot, *catalogue);
+    const auto growth = rooms.ledger.growth(snapshot, *catalogue);
+    const auto record = growth ? agent::to_members(*growth) : std::string();
     publish::Report report;
     report.at = snapshot.at;
     report.counts = rooms.ledger.absorb(snapshot, catalogue);
-    report.catalogue = rooms.ledger.catalogue();
+    report.catalogue = rooms.ledger.state().catalogue;
     rooms.window.add(report.counts);
     report.ratios = measure::measure(rooms.window, snapshot.at, rooms.codes, rooms.rule.window);
     report.alerts = rooms.judge.evaluate({{rooms.rule.name, report.ratios}}, snapshot.at);
@@ -84,7 +86,7 @@ extern "C" __attribute__((noinline)) std::size_t one_poll(Rooms& rooms, poll::Sn
     report.servers = rooms.ledger.view(std::move(snapshot));
     rooms.page = publish::render(std::make_shared<const publish::Report>(std::move(report)), rooms.zero_start);
     rooms.zero_start.served(rooms.page.number);
-    return record ? record->size() : 0;
+    return record.size();
 }
 
 /// What a scrape costs; the size of the page.

@@ -680,7 +680,7 @@ class Player {
     static std::string describe(const poll::ServerTotals& totals) {
         std::string text = fmt::format("requests {} connects {}", totals.requests, totals.connects);
         for (const auto& [answer, count] : totals.responses) {
-            text += fmt::format(", {} {} x{}", answer.code, upstat::to_string(answer.method), count);
+            text += fmt::format(", {} {} x{}", answer.code, to_string(answer.method), count);
         }
         const auto add = [&text](const char* kind, const poll::Reasons& counts) {
             for (const auto& [reason, count] : counts) {
@@ -697,7 +697,7 @@ class Player {
 
     std::string compare(const Counted& got) {
         wanted_.server.connects = connects_;
-        wanted_.server.requests = wanted_.server.answered() + wanted_.server.unanswered_sum() + outstanding_;
+        wanted_.server.requests = wanted_.server.response_sum() + wanted_.server.unanswered_sum() + outstanding_;
         std::string wrong;
         if (const auto is = describe(got.server), should = describe(wanted_.server); is != should) {
             wrong = fmt::format("counted {}; expected {}", is, should);

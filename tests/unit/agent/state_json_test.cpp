@@ -3,8 +3,11 @@
 
 #include <cmath>
 #include <limits>
+#include <nlohmann/json.hpp>
 
-#include "agent/saved.hpp"
+#include "attribute/life.hpp"
+
+#include "agent/state_json.hpp"
 
 namespace upstat::agent {
 namespace {
@@ -15,6 +18,58 @@ Time at(int seconds) {
     return Time(std::chrono::seconds(seconds));
 }
 
+attribute::Growth growth_of_its_text(const attribute::Growth& growth) {
+    return growth_from(json::parse("{" + to_members(growth) + "}"));
+}
+
+TEST(Saved, ALedgerAndEachGrowthComeBackFromTheirTexts) {
+    for (std::uint32_t seed = 0; seed < 20; ++seed) {
+        SCOPED_TRACE(seed);
+        attribute::Life life(seed);
+        attribute::Ledger ledger;
+        attribute::Ledger told;
+        for (int step = 0; step < 30; ++step) {
+            life.step();
+            const auto growth = ledger.growth(life.snapshot(), *life.catalogue());
+            ledger.absorb(life.snapshot(), life.catalogue());
+            if (growth) {
+                told.absorb(growth_of_its_text(*growth));
+            } else {
+                told = attribute::Ledger(ledger_from(json::parse(to_text(ledger.state()))));
+            }
+            ASSERT_EQ(told, ledger) << "step " << step;
+        }
+    }
+}
+
+TEST(Saved, CountsOfAnyLengthAreWrittenAsTheyAre) {
+    using attribute::server;
+    for (const std::uint64_t count : {0UL, 9UL, 10UL, 99UL, 100UL, 999UL, 1000UL, ~0UL}) {
+        const attribute::Growth growth{
+            .at = at(7),
+            .grown = {{.server = server(1), .requests = count, .responses = {{attribute::ok, count}}}},
+            .unknown = {{server(2), {.requests = count, .connects = count, .responses = {}}}}};
+        const auto back = growth_of_its_text(growth);
+        EXPECT_EQ(back.at, growth.at);
+        EXPECT_EQ(back.grown, growth.grown) << count;
+        EXPECT_EQ(back.unknown, growth.unknown) << count;
+    }
+}
+
+/// What upstat 0.1.0 wrote, byte by byte.
+TEST(Saved, AnOlderUpstatsTextsAreRead) {
+    const auto growth = growth_from(json::parse(
+        R"({"at":2000,"grown":["10.0.0.1:1",13,[200,1,12]],"strangers":{"10.0.0.1:2":{"requests":4,"connects":1,)"
+        R"("answers":[200,1,4],"unanswered":{"reset":2},"unread":{"tls":3},"connect_failures":{"refused":5}}}})"));
+    EXPECT_EQ(growth.grown.at(0).responses, (poll::ResponseCounts{{attribute::ok, 12}}));
+    EXPECT_EQ(growth.unknown.at(attribute::server(2)), (poll::ServerTotals{.requests = 4,
+                                                                          .connects = 1,
+                                                                          .responses = {{attribute::ok, 4}},
+                                                                          .unanswered = {{"reset", 2}},
+                                                                          .unread = {{"tls", 3}},
+                                                                          .connect_failures = {{"refused", 5}}}));
+}
+
 TEST(Saved, AHistoryComesBackFromItsText) {
     measure::History history;
     history.polls = {at(1), at(6)};
@@ -22,7 +77,7 @@ TEST(Saved, AHistoryComesBackFromItsText) {
         .sampled = {false, true},
         .series = {{{.code = 404, .method = poll::Method::post, .protocol = attribute::Protocol::websocket},
                     {std::numeric_limits<double>::quiet_NaN(), 7}}}};
-    const auto back = history_from(json::parse(json_text(history)));
+    const auto back = history_from(json::parse(to_text(history)));
     EXPECT_EQ(back.polls, history.polls);
     ASSERT_EQ(back.backends.size(), 1U);
     const auto& backend = back.backends.at("a@file");

@@ -4,15 +4,23 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <nlohmann/json.hpp>
+
 #include "attribute/url.hpp"
-#include "traefik/fake_host.hpp"
+#include "base/temporary_directory.hpp"
 
 namespace upstat::agent {
 namespace {
 
+using testing::Contains;
+using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::IsEmpty;
 
-const std::string window = R"({"samples":[1,2]})";
+const measure::History window{.polls = {Time(std::chrono::seconds(90)), Time(std::chrono::seconds(95))}, .backends = {}};
+const std::vector<judge::Alert> firing{{.rule = "R", .backend = "b", .state = judge::State::firing}};
+const std::vector<judge::Alert> pending{{.rule = "R", .backend = "b", .state = judge::State::pending}};
 
 Time at(std::int64_t seconds) {
     return Time(std::chrono::seconds(seconds));
@@ -57,7 +65,8 @@ attribute::Ledger used() {
 class State : public testing::Test {
   protected:
     void save(const std::string& epoch = "boot-1") {
-        const auto saved = save_state(directory_.path() / "state", epoch, used(), window, {"firing"});
+        StateFile file(directory_.path() / "state", epoch);
+        const auto saved = file.save(used().state(), window, firing);
         ASSERT_TRUE(saved) << saved.error().text();
     }
     [[nodiscard]] Restored restored(const std::string& epoch = "boot-1") const {
@@ -76,11 +85,11 @@ class State : public testing::Test {
 TEST_F(State, ComesBackAsItWas) {
     save();
     const auto now = restored();
-    EXPECT_EQ(now.note, "");
+    EXPECT_THAT(now.notes, IsEmpty());
     EXPECT_EQ(now.saved.ledger, used());
-    EXPECT_EQ(*now.saved.ledger.catalogue(), catalogue());
-    EXPECT_EQ(now.saved.window, nlohmann::json::parse(window));
-    EXPECT_EQ(now.saved.alerts, nlohmann::json({"firing"}));
+    EXPECT_EQ(*now.saved.ledger.state().catalogue, catalogue());
+    EXPECT_EQ(now.saved.window.value().polls, window.polls);
+    EXPECT_EQ(now.saved.alerts, firing);
     EXPECT_FALSE(std::filesystem::exists(directory_.path() / "state/state.json.new"));
 }
 
@@ -91,22 +100,22 @@ class StateLines : public State {
     StateLines() {
         early_.at = at(300);
         ledger_ = used();
-        EXPECT_TRUE(lines_.save(ledger_, window, {"firing"}));
+        EXPECT_TRUE(lines_.save(ledger_.state(), window, firing));
     }
     /// One more poll, in which the servers have `count` answers.
-    Result<bool> poll(std::uint64_t count, const nlohmann::json& alerts = {"pending"}) {
+    Result<bool> poll(std::uint64_t count, const std::vector<judge::Alert>& alerts = pending) {
         auto now = snapshot(count);
         now.at = early_.at += std::chrono::seconds(5);
-        const auto record = ledger_.record(now, *ledger_.catalogue());
-        EXPECT_TRUE(record);
-        counts_.push_back(ledger_.absorb(now, ledger_.catalogue()));
-        return lines_.append(*record, alerts);
+        const auto growth = ledger_.growth(now, *ledger_.state().catalogue);
+        EXPECT_TRUE(growth);
+        counts_.push_back(ledger_.absorb(now, ledger_.state().catalogue));
+        return lines_.append(*growth, alerts);
     }
     void expect_all_back() const {
         const auto now = restored();
-        EXPECT_EQ(now.note, "");
+        EXPECT_THAT(now.notes, IsEmpty());
         EXPECT_EQ(now.saved.ledger, ledger_);
-        EXPECT_EQ(now.saved.window, nlohmann::json::parse(window));
+        EXPECT_EQ(now.saved.window.value().polls, window.polls);
         ASSERT_EQ(now.saved.since.size(), counts_.size());
         for (std::size_t i = 0; i < counts_.size(); ++i) {
             EXPECT_EQ(now.saved.since[i].at, counts_[i].at);
@@ -122,9 +131,9 @@ class StateLines : public State {
 
 TEST_F(StateLines, ComeBack) {
     EXPECT_TRUE(poll(6).value());
-    EXPECT_TRUE(poll(9, {"firing"}).value());
+    EXPECT_TRUE(poll(9, firing).value());
     expect_all_back();
-    EXPECT_EQ(restored().saved.alerts, nlohmann::json({"firing"}));
+    EXPECT_EQ(restored().saved.alerts, firing);
 }
 
 TEST_F(StateLines, OneThatIsCutShortWasToldToNobody) {
@@ -136,7 +145,7 @@ TEST_F(StateLines, OneThatIsCutShortWasToldToNobody) {
     for (auto length = one.size(); length < both.size(); ++length) {
         write(both.substr(0, length));
         const auto now = restored();
-        ASSERT_EQ(now.note, "") << length;
+        ASSERT_THAT(now.notes, IsEmpty()) << length;
         ASSERT_EQ(now.saved.ledger, before) << length;
         ASSERT_EQ(now.saved.since.size(), 1U);
     }
@@ -153,7 +162,7 @@ TEST_F(StateLines, ABrokenOneEndsThemAndIsSaid) {
     broken[whole.size() + 5] = '}';
     write(broken);
     const auto now = restored();
-    EXPECT_THAT(now.note, HasSubstr("a poll in the saved state is broken"));
+    EXPECT_THAT(now.notes, Contains(HasSubstr("a poll in the saved state is broken")));
     EXPECT_EQ(now.saved.ledger, before);
     EXPECT_TRUE(now.saved.since.empty());
 }
@@ -161,7 +170,7 @@ TEST_F(StateLines, ABrokenOneEndsThemAndIsSaid) {
 TEST_F(StateLines, OfAnotherEpochCountToo) {
     EXPECT_TRUE(poll(9).value());
     auto now = restored("boot-2");
-    EXPECT_THAT(now.note, HasSubstr("made anew"));
+    EXPECT_THAT(now.notes, Contains(HasSubstr("made anew")));
     const auto counts = now.saved.ledger.absorb(snapshot(2), shared(catalogue()));
     EXPECT_EQ(counts.backends.at("shop@file")
                   .at({.code = 200, .method = poll::Method::get, .protocol = attribute::Protocol::http}),
@@ -169,40 +178,24 @@ TEST_F(StateLines, OfAnotherEpochCountToo) {
 }
 
 TEST_F(StateLines, AreOnlyAppendedToWhatIsThere) {
-    EXPECT_FALSE(StateFile(directory_.path() / "state", "boot-1").append("", {}).value()) << "it has not saved all yet";
+    EXPECT_FALSE(StateFile(directory_.path() / "state", "boot-1").append({}, {}).value()) << "it has not saved all yet";
     std::filesystem::remove(file());
     EXPECT_FALSE(poll(6).value());
     EXPECT_FALSE(std::filesystem::exists(file()));
-    EXPECT_TRUE(lines_.save(ledger_, {}, {}));
+    EXPECT_TRUE(lines_.save(ledger_.state(), {}, {}));
     std::ofstream(file(), std::ios::app) << "more";
     EXPECT_FALSE(poll(7).value());
 }
 
 TEST_F(StateLines, OutgrowWhatTheyAreAppendedTo) {
-    const nlohmann::json long_alerts = std::string(300'000, 'x');
+    const std::vector<judge::Alert> long_alerts{{.rule = std::string(300'000, 'x'), .backend = "b"}};
     int appended = 0;
     while (poll(6 + appended, long_alerts).value()) {
         ASSERT_LT(++appended, 10);
     }
     EXPECT_GT(appended, 1);
-    EXPECT_TRUE(lines_.save(ledger_, {}, {}));
+    EXPECT_TRUE(lines_.save(ledger_.state(), {}, {}));
     EXPECT_TRUE(poll(100).value());
-}
-
-TEST(attribute::Ledger, CountsOfAnyLengthAreWrittenAsTheyAre) {
-    const auto known = shared(catalogue());
-    for (const std::uint64_t count : {0UL, 9UL, 10UL, 99UL, 100UL, 999UL, 1000UL, ~0UL}) {
-        attribute::Ledger ledger;
-        ledger.absorb(snapshot(0), known);
-        auto told = ledger;
-        const auto record = ledger.record(snapshot(count), *known);
-        ledger.absorb(snapshot(count), known);
-        told.absorb_record(nlohmann::json::parse("{" + record.value() + "}"));
-        EXPECT_EQ(told, ledger) << count;
-        std::string text;
-        ledger.append_json(text);
-        EXPECT_EQ(attribute::Ledger::from_json(nlohmann::json::parse(text)).value(), ledger) << count;
-    }
 }
 
 TEST_F(State, IncrementsGoOnFromTheSavedTotals) {
@@ -217,8 +210,8 @@ TEST_F(State, IncrementsGoOnFromTheSavedTotals) {
 TEST_F(State, OfAnotherEpochKeepsCountersAndTakesTheNewMapsWhole) {
     save();
     auto now = restored("boot-2");
-    EXPECT_THAT(now.note, HasSubstr("made anew"));
-    EXPECT_EQ(now.saved.window, nlohmann::json::parse(window));
+    EXPECT_THAT(now.notes, Contains(HasSubstr("made anew")));
+    EXPECT_EQ(now.saved.window.value().polls, window.polls);
     const auto counts = now.saved.ledger.absorb(snapshot(8), shared(catalogue()));
     EXPECT_EQ(counts.backends.at("shop@file")
                   .at({.code = 200, .method = poll::Method::get, .protocol = attribute::Protocol::http}),
@@ -226,7 +219,7 @@ TEST_F(State, OfAnotherEpochKeepsCountersAndTakesTheNewMapsWhole) {
 }
 
 TEST_F(State, LostIsAResetAndSaid) {
-    EXPECT_EQ(restored().note, "counters start anew: " + file().string() + " does not exist");
+    EXPECT_THAT(restored().notes, ElementsAre("counters start anew: " + file().string() + " does not exist"));
     EXPECT_EQ(restored().saved.ledger, attribute::Ledger{});
 }
 
@@ -236,7 +229,7 @@ TEST_F(State, AnyTruncationIsAResetAndSaid) {
     for (std::size_t length = 0; length < whole.size(); ++length) {
         write(whole.substr(0, length));
         const auto now = restored();
-        ASSERT_THAT(now.note, HasSubstr("is broken: it is not whole JSON")) << length;
+        ASSERT_THAT(now.notes, Contains(HasSubstr("is broken: it is not whole JSON"))) << length;
         ASSERT_EQ(now.saved.ledger, attribute::Ledger{});
     }
 }
@@ -252,7 +245,7 @@ TEST_F(State, AnyWrongTypeIsAResetOrHarmless) {
             broken[nlohmann::json::json_pointer(pointer)] = wrong;
             write(broken.dump());
             const auto now = restored();  // the sanitizers watch
-            if (!now.note.contains("counters start anew")) {
+            if (now.notes.empty() || !now.notes.front().contains("counters start anew")) {
                 EXPECT_FALSE(pointer.starts_with("/version")) << pointer << wrong;
             }
         }
@@ -264,26 +257,26 @@ TEST_F(State, WhatIsWrongInTheLedgerIsNamed) {
     auto broken = nlohmann::json::parse(text());
     broken["ledger"]["owners"]["nonsense"] = {"a"};
     write(broken.dump());
-    EXPECT_THAT(restored().note, HasSubstr("is broken: 'nonsense' is no server"));
+    EXPECT_THAT(restored().notes, Contains(HasSubstr("is broken: 'nonsense' is no server")));
     write(R"({"version":1,"epoch":"boot-1"})");
-    EXPECT_THAT(restored().note, HasSubstr("is broken"));
+    EXPECT_THAT(restored().notes, Contains(HasSubstr("is broken")));
     write(R"({"version":99})");
-    EXPECT_THAT(restored().note, HasSubstr("another version"));
+    EXPECT_THAT(restored().notes, Contains(HasSubstr("another version")));
     write("[]");
-    EXPECT_THAT(restored().note, HasSubstr("broken"));
+    EXPECT_THAT(restored().notes, Contains(HasSubstr("broken")));
 }
 
 TEST_F(State, ADirectoryInItsPlaceIsAReset) {
     std::filesystem::create_directories(file());
-    EXPECT_THAT(restored().note, HasSubstr("cannot be read"));
-    const auto saved = save_state(directory_.path() / "state", "e", used(), window, {});
+    EXPECT_THAT(restored().notes, Contains(HasSubstr("cannot be read")));
+    const auto saved = StateFile(directory_.path() / "state", "e").save(used().state(), window, {});
     ASSERT_FALSE(saved);
     EXPECT_THAT(saved.error().message, HasSubstr("cannot replace"));
 }
 
 TEST_F(State, APlaceThatCannotBeWrittenIsAnError) {
     std::ofstream(directory_.path() / "plain") << "x";
-    const auto saved = save_state(directory_.path() / "plain/state", "e", used(), window, {});
+    const auto saved = StateFile(directory_.path() / "plain/state", "e").save(used().state(), window, {});
     ASSERT_FALSE(saved);
     EXPECT_THAT(saved.error().message, HasSubstr("the state is not saved"));
     EXPECT_THAT(saved.error().hint, HasSubstr("--state.path"));
@@ -292,7 +285,7 @@ TEST_F(State, APlaceThatCannotBeWrittenIsAnError) {
 TEST_F(State, AHalfWrittenSaveLeavesTheOldOne) {
     save();
     std::ofstream(directory_.path() / "state/state.json.new") << "{\"version\":1,";  // the power failed here
-    EXPECT_EQ(restored().note, "");
+    EXPECT_THAT(restored().notes, IsEmpty());
     save();
     EXPECT_EQ(restored().saved.ledger, used());
 }
@@ -302,9 +295,9 @@ TEST_F(State, ANameThatIsNoUtf8IsNoReasonToLoseTheOthers) {
     auto odd = catalogue();
     odd.backends["\xff"] = {};
     ledger.absorb(snapshot(3), shared(odd));
-    ASSERT_TRUE(save_state(directory_.path() / "state", "e", ledger, window, {}));
-    EXPECT_EQ(restored("e").note, "");
-    EXPECT_TRUE(restored("e").saved.ledger.catalogue()->backends.contains("shop@file"));
+    ASSERT_TRUE(StateFile(directory_.path() / "state", "e").save(ledger.state(), window, {}));
+    EXPECT_THAT(restored("e").notes, IsEmpty());
+    EXPECT_TRUE(restored("e").saved.ledger.state().catalogue->backends.contains("shop@file"));
 }
 
 }  // namespace

@@ -7,8 +7,7 @@
 #include <numeric>
 #include <random>
 
-#include "agent/state.hpp"
-#include "traefik/fake_host.hpp"
+#include "attribute/life.hpp"
 
 namespace upstat::attribute {
 namespace {
@@ -19,52 +18,8 @@ using testing::Key;
 using testing::Pair;
 using testing::UnorderedElementsAre;
 
-constexpr poll::ResponseKey ok{.code = 200, .method = poll::Method::get};
 constexpr poll::ResponseKey missing{.code = 404, .method = poll::Method::get};
 constexpr Series ok_series{.code = 200, .method = poll::Method::get, .protocol = Protocol::http};
-
-Time at(std::int64_t seconds) {
-    return Time(std::chrono::seconds(seconds));
-}
-
-poll::Server server(std::uint16_t number) {
-    return poll::parse_server("10.0.0.1", number).value();
-}
-
-poll::ServerTotals answered(poll::ResponseCounts answers) {
-    poll::ServerTotals totals{.requests = 0,
-                              .connects = 0,
-                              .responses = std::move(answers),
-                              .unanswered = {},
-                              .unread = {},
-                              .connect_failures = {}};
-    totals.requests = totals.response_sum();
-    return totals;
-}
-
-poll::ServerTotals answered(std::uint64_t count) {
-    return answered({{ok, count}});
-}
-
-poll::Snapshot poll(std::int64_t seconds, poll::Servers servers) {
-    poll::Snapshot snapshot;
-    snapshot.at = at(seconds);
-    snapshot.servers = std::move(servers);
-    return snapshot;
-}
-
-/// backend -> its servers
-SharedCatalogue listing(const std::map<std::string, std::set<std::uint16_t>>& backends) {
-    Catalogue catalogue;
-    for (const auto& [name, servers] : backends) {
-        auto& backend = catalogue.backends[name];
-        for (const auto number : servers) {
-            const auto text = to_string(server(number));
-            backend.listed.push_back({.url = "http://" + text, .up = true, .servers = {server(number)}});
-        }
-    }
-    return std::make_shared<const Catalogue>(std::move(catalogue));
-}
 
 const SharedCatalogue nobody = listing({});
 
@@ -169,23 +124,27 @@ TEST(Ledger, ASeriesThatOnePollMissesIsNotCountedTwice) {
     EXPECT_THAT(sums(ledger.absorb(poll(3, {{server(1), answered(11)}}), catalogue)), ElementsAre(Pair("a", 11)));
 }
 
-TEST(Ledger, ARecordTellsWhatGrewAndNothingElse) {
+TEST(Ledger, GrowthIsWhatGrewAndNothingElse) {
     Ledger ledger;
     const auto catalogue = listing({{"a", {1, 2}}});
     ledger.absorb(poll(1, {{server(1), answered({{ok, 10}, {missing, 1}})}, {server(2), answered(4)}}), catalogue);
-    EXPECT_EQ(
-        ledger.record(poll(2, {{server(1), answered({{ok, 12}, {missing, 1}})}, {server(2), answered(4)}}), *catalogue),
-        R"("at":2000,"grown":["10.0.0.1:1",13,[200,1,12]],"strangers":{})");
-    EXPECT_EQ(ledger.record(poll(2, {{server(2), answered(4)}}), *catalogue), R"("at":2000,"grown":[],"strangers":{})");
+    const auto growth =
+        ledger.growth(poll(2, {{server(1), answered({{ok, 12}, {missing, 1}})}, {server(2), answered(4)}}), *catalogue);
+    ASSERT_TRUE(growth);
+    EXPECT_EQ(growth->at, at(2));
+    EXPECT_THAT(growth->grown,
+                ElementsAre(Growth::Grown{.server = server(1), .requests = 13, .responses = {{ok, 12}}}));
+    EXPECT_THAT(growth->unknown, IsEmpty());
+    EXPECT_THAT(ledger.growth(poll(2, {{server(2), answered(4)}}), *catalogue)->grown, IsEmpty());
 }
 
-TEST(Ledger, ThereIsNoRecordOfAnotherCatalogueOrOfNewMaps) {
+TEST(Ledger, ThereIsNoGrowthOfAnotherCatalogueOrOfNewMaps) {
     Ledger ledger;
     const auto catalogue = listing({{"a", {1}}});
     ledger.absorb(poll(1, {{server(1), answered(10)}}), catalogue);
-    EXPECT_FALSE(ledger.record(poll(2, {{server(1), answered(11)}}), *listing({{"a", {1, 2}}})));
-    EXPECT_FALSE(ledger.record(poll(2, {{server(1), answered(9)}}), *catalogue));
-    EXPECT_TRUE(ledger.record(poll(2, {{server(1), answered(11)}}), *listing({{"a", {1}}})));
+    EXPECT_FALSE(ledger.growth(poll(2, {{server(1), answered(11)}}), *listing({{"a", {1, 2}}})));
+    EXPECT_FALSE(ledger.growth(poll(2, {{server(1), answered(9)}}), *catalogue));
+    EXPECT_TRUE(ledger.growth(poll(2, {{server(1), answered(11)}}), *listing({{"a", {1}}})));
 }
 
 // --- the server-level series ---
@@ -253,57 +212,6 @@ TEST(Ledger, UnmappedNeverGoesBackWithTheMaps) {
 
 // --- a property, on random lives ---
 
-/// Random totals that grow, of servers that come, move between backends and go.
-class Life {
-  public:
-    explicit Life(std::uint32_t seed) : random_(seed) {}
-
-    void step() {
-        seconds_ += pick(1, 30);
-        for (int events = pick(0, 12); events > 0; --events) {
-            auto& totals = totals_[server(static_cast<std::uint16_t>(pick(1, 12)))];
-            const poll::ResponseKey answer{.code = static_cast<std::uint16_t>(pick(0, 1) == 0 ? 200 : pick(400, 404)),
-                                           .method = static_cast<poll::Method>(pick(0, 9))};
-            const auto count = static_cast<std::uint64_t>(pick(1, 50));
-            totals.responses[answer] += count;
-            totals.requests += count + (pick(0, 3) == 0 ? 1 : 0);
-            totals.connects += 1;
-            if (totals.outstanding() > 0 && pick(0, 1) == 0) {
-                ++totals.unanswered["reset"];
-            }
-        }
-        if (pick(0, 2) == 0) {
-            relist();
-        }
-    }
-
-    [[nodiscard]] poll::Snapshot snapshot() const { return poll(seconds_, totals_); }
-    [[nodiscard]] const SharedCatalogue& catalogue() const { return catalogue_; }
-    [[nodiscard]] const std::set<poll::Server>& ever_listed() const { return ever_listed_; }
-
-    int pick(int low, int high) { return std::uniform_int_distribution(low, high)(random_); }
-
-  private:
-    /// A partition: each server has at most one backend.
-    void relist() {
-        std::map<std::string, std::set<std::uint16_t>> backends{{"a", {}}, {"b", {}}, {"c", {}}};
-        for (std::uint16_t number = 1; number <= 12; ++number) {
-            const auto owner = std::string(1, static_cast<char>('a' + pick(0, 5)));
-            if (backends.contains(owner)) {
-                backends[owner].insert(number);
-                ever_listed_.insert(server(number));
-            }
-        }
-        catalogue_ = listing(backends);
-    }
-
-    std::mt19937 random_;
-    std::int64_t seconds_ = 1000;
-    poll::Servers totals_;
-    SharedCatalogue catalogue_ = listing({{"a", {}}, {"b", {}}, {"c", {}}});
-    std::set<poll::Server> ever_listed_;
-};
-
 SeriesCounts series_of_ever_listed(const Life& life, const poll::Snapshot& snapshot) {
     SeriesCounts counts;
     for (const auto& one : life.ever_listed()) {
@@ -329,23 +237,21 @@ SeriesCounts all_backends(const Counts& counts) {
     return all;
 }
 
-/// One that is only told what each poll changes, and saved and restored where that does not do.
+/// One that is only told what each poll changes, and becomes a copy where that does not do.
 class Follower {
   public:
     void follow(const Ledger& leader, const poll::Snapshot& snapshot, const SharedCatalogue& catalogue) {
-        if (const auto record = leader.record(snapshot, *catalogue)) {
-            ledger_.absorb_record(nlohmann::json::parse("{" + *record + "}"));
-            ++records;
+        if (const auto growth = leader.growth(snapshot, *catalogue)) {
+            ledger_.absorb(*growth);
+            ++growths;
         } else {
-            std::string text;
-            ledger_.append_json(text);
-            ledger_ = Ledger::from_json(nlohmann::json::parse(text)).value();
+            ledger_ = Ledger(leader.state());
             ledger_.absorb(snapshot, catalogue);
         }
     }
     [[nodiscard]] const Ledger& ledger() const { return ledger_; }
 
-    int records = 0;
+    int growths = 0;
 
   private:
     Ledger ledger_;
@@ -359,7 +265,6 @@ void expect_grown(const poll::ServerTotals& before, const poll::ServerTotals& af
 }
 
 TEST(LedgerProperty, NothingIsLostOrCountedTwiceAndARestartChangesNothing) {
-    const TemporaryDirectory directory;
     for (std::uint32_t seed = 0; seed < 40; ++seed) {
         SCOPED_TRACE(seed);
         Life life(seed);
@@ -378,8 +283,7 @@ TEST(LedgerProperty, NothingIsLostOrCountedTwiceAndARestartChangesNothing) {
             ASSERT_EQ(restarted.absorb(snapshot, life.catalogue()).backends, counts.backends);
             ASSERT_EQ(restarted, ledger);
             if (life.pick(0, 5) == 0) {
-                ASSERT_TRUE(agent::save_state(directory.path(), "e", restarted, "null", {}));
-                restarted = agent::restore_state(directory.path(), "e").saved.ledger;
+                restarted = Ledger(restarted.state());
             }
 
             const auto view = ledger.view(snapshot);
@@ -396,7 +300,7 @@ TEST(LedgerProperty, NothingIsLostOrCountedTwiceAndARestartChangesNothing) {
             EXPECT_EQ(view.unmapped.outstanding(), 0);
             before = view;
         }
-        EXPECT_GT(follower.records, 0);
+        EXPECT_GT(follower.growths, 0);
     }
 }
 

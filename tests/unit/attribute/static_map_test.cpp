@@ -10,6 +10,7 @@
 namespace upstat::attribute {
 namespace {
 
+using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -31,8 +32,8 @@ backends:
     EXPECT_EQ(shop.provider, "file");
     EXPECT_THAT(shop.listed, ElementsAre(listed_at("http://10.0.0.1:80"), listed_at("http://host:8080"),
                                          listed_at("http://[::1]:90")));
-    EXPECT_TRUE(shop.lists(poll::parse_server("[::1]:90").value()));
-    EXPECT_TRUE(map.catalogue.backends.at("api").lists(poll::parse_server("10.0.0.2:443").value()));
+    EXPECT_THAT(servers_of(map.catalogue, "shop"), Contains(poll::parse_server("[::1]:90").value()));
+    EXPECT_THAT(servers_of(map.catalogue, "api"), Contains(poll::parse_server("10.0.0.2:443").value()));
     EXPECT_EQ(map.catalogue.backends.at("api").listed.at(1).url, "http://host:81");
 }
 

@@ -95,7 +95,7 @@ TEST(Settings, ReadsMoreRules) {
     EXPECT_EQ(settings.rule.threshold_percent, 7);
     EXPECT_EQ(settings.rules[0].name, "Errors");
     EXPECT_EQ(settings.rules[0].codes, "5..");
-    EXPECT_EQ(settings.rules[0].hold, 30s);
+    EXPECT_EQ(settings.rules[0].for_duration, 30s);
     EXPECT_EQ(settings.rules[0].window, 3min);
     EXPECT_EQ(settings.rules[0].threshold_percent, 5);
     EXPECT_EQ(settings.rules[0].severity, "warning");

@@ -199,63 +199,63 @@ std::string shown(const Report& report, ZeroStart& zero_start, const std::string
 
 Report with(std::uint16_t code, std::uint64_t count) {
     Report report;
-    report.counts.backends["app"] = {{{code, Method::get, Protocol::http}, count}};
+    report.counts.backends["app"] = {{{code, poll::Method::get, attribute::Protocol::http}, count}};
     return report;
 }
 
-TEST(Births, ASeriesIsZeroUntilAPageWithItWasDelivered) {
-    Births births;
-    EXPECT_EQ(shown(with(404, 5), births), "0");  // page 1
-    EXPECT_EQ(shown(with(404, 6), births), "0");  // page 2
-    births.served(1);
-    EXPECT_EQ(shown(with(404, 7), births), "7");
+TEST(ZeroStart, ASeriesIsZeroUntilAPageWithItWasDelivered) {
+    ZeroStart zero_start;
+    EXPECT_EQ(shown(with(404, 5), zero_start), "0");  // page 1
+    EXPECT_EQ(shown(with(404, 6), zero_start), "0");  // page 2
+    zero_start.served(1);
+    EXPECT_EQ(shown(with(404, 7), zero_start), "7");
 }
 
-TEST(Births, AnUnusualCodeIsBornWhenItAppears) {
-    Births births;
-    EXPECT_EQ(shown(with(404, 5), births, "418"), "absent");  // page 1
-    births.served(1);
-    EXPECT_EQ(shown(with(418, 3), births, "418"), "0");  // page 2
-    births.served(1);
-    EXPECT_EQ(shown(with(418, 4), births, "418"), "0");  // page 3
-    births.served(3);
-    EXPECT_EQ(shown(with(418, 4), births, "418"), "4");
+TEST(ZeroStart, AnUnusualCodeIsBornWhenItAppears) {
+    ZeroStart zero_start;
+    EXPECT_EQ(shown(with(404, 5), zero_start, "418"), "absent");  // page 1
+    zero_start.served(1);
+    EXPECT_EQ(shown(with(418, 3), zero_start, "418"), "0");  // page 2
+    zero_start.served(1);
+    EXPECT_EQ(shown(with(418, 4), zero_start, "418"), "0");  // page 3
+    zero_start.served(3);
+    EXPECT_EQ(shown(with(418, 4), zero_start, "418"), "4");
 }
 
-TEST(Births, AZeroThatWasDeliveredIsABirth) {
-    Births births;
-    EXPECT_EQ(shown(with(200, 5), births, "404"), "0");  // page 1
-    births.served(1);
-    EXPECT_EQ(shown(with(404, 9), births, "404"), "9");
+TEST(ZeroStart, AZeroThatWasDeliveredIsABirth) {
+    ZeroStart zero_start;
+    EXPECT_EQ(shown(with(200, 5), zero_start, "404"), "0");  // page 1
+    zero_start.served(1);
+    EXPECT_EQ(shown(with(404, 9), zero_start, "404"), "9");
 }
 
-TEST(Births, ASeriesThatWasAwayBeforeItWasDeliveredBeginsAgain) {
-    Births births;
-    EXPECT_EQ(shown(with(404, 5), births), "0");      // page 1
-    EXPECT_EQ(page_of(Report(), births).number, 2U);  // without the backend
-    births.served(2);                                 // a page that did not show it
-    EXPECT_EQ(shown(with(404, 6), births), "0");      // page 3
-    births.served(2);
-    EXPECT_EQ(shown(with(404, 7), births), "0");  // page 4
-    births.served(4);
-    EXPECT_EQ(shown(with(404, 8), births), "8");
+TEST(ZeroStart, ASeriesThatWasAwayBeforeItWasDeliveredBeginsAgain) {
+    ZeroStart zero_start;
+    EXPECT_EQ(shown(with(404, 5), zero_start), "0");      // page 1
+    EXPECT_EQ(page_of(Report(), zero_start).number, 2U);  // without the backend
+    zero_start.served(2);                                 // a page that did not show it
+    EXPECT_EQ(shown(with(404, 6), zero_start), "0");      // page 3
+    zero_start.served(2);
+    EXPECT_EQ(shown(with(404, 7), zero_start), "0");  // page 4
+    zero_start.served(4);
+    EXPECT_EQ(shown(with(404, 8), zero_start), "8");
 }
 
-TEST(Births, ABornSeriesComesBackAsItIs) {
-    Births births;
-    shown(with(418, 5), births, "418");
-    births.served(1);
-    EXPECT_EQ(shown(with(404, 5), births, "418"), "absent");
-    EXPECT_EQ(shown(with(418, 6), births, "418"), "6") << "it was away alone";
-    EXPECT_EQ(page_of(Report(), births).number, 4U);
-    EXPECT_EQ(shown(with(418, 7), births, "418"), "7") << "it was away with its backend";
+TEST(ZeroStart, ABornSeriesComesBackAsItIs) {
+    ZeroStart zero_start;
+    shown(with(418, 5), zero_start, "418");
+    zero_start.served(1);
+    EXPECT_EQ(shown(with(404, 5), zero_start, "418"), "absent");
+    EXPECT_EQ(shown(with(418, 6), zero_start, "418"), "6") << "it was away alone";
+    EXPECT_EQ(page_of(Report(), zero_start).number, 4U);
+    EXPECT_EQ(shown(with(418, 7), zero_start, "418"), "7") << "it was away with its backend";
 }
 
-TEST(Births, RestoredSeriesAreBorn) {
-    Births births;
-    births.restore(with(418, 5).counts);
-    EXPECT_EQ(shown(with(418, 6), births, "418"), "6");
-    EXPECT_EQ(shown(with(404, 6), births, "404"), "0");
+TEST(ZeroStart, RestoredSeriesAreBorn) {
+    ZeroStart zero_start;
+    zero_start.restore(with(418, 5).counts);
+    EXPECT_EQ(shown(with(418, 6), zero_start, "418"), "6");
+    EXPECT_EQ(shown(with(404, 6), zero_start, "404"), "0");
 }
 
 }  // namespace

@@ -38,12 +38,6 @@ TEST(Rawdata, ReadsARealAnswer) {
                             attribute::Listed{.url = "http://web.example.internal/base", .up = true, .servers = {}}));
 }
 
-TEST(Rawdata, OwnersAreAllBackendsThatListAServer) {
-    const auto catalogue = parse_rawdata(fixture("rawdata-3.7.15.json"), url).value();
-    EXPECT_THAT(catalogue.owners(poll::parse_server("127.0.0.1:443").value()), ElementsAre("tls@file"));
-    EXPECT_THAT(catalogue.owners(poll::parse_server("127.0.0.1:1").value()), testing::IsEmpty());
-}
-
 TEST(Rawdata, AServiceWithoutServersIsABackendWithoutServers) {
     const auto catalogue =
         parse_rawdata(R"({"services":{"a@docker":{"loadBalancer":{}},"b@x":{"loadBalancer":null}}})", url);
@@ -124,7 +118,7 @@ TEST(Rawdata, ReadsTheVersion) {
     EXPECT_FALSE(parse_version("404 page not found", url));
 }
 
-TEST(attribute::Catalogue, MergesWhatSeveralSay) {
+TEST(Catalogue, MergesWhatSeveralSay) {
     const auto first =
         parse_rawdata(R"({"services":{"a@f":{"loadBalancer":{"servers":[{"url":"http://10.0.0.1"}]}}}})", url);
     const auto second = parse_rawdata(R"({"services":{"a@f":{"loadBalancer":{"servers":[{"url":"http://10.0.0.1"},
