@@ -2,5 +2,5 @@
 #include "cli/command_line.hpp"
 
 int main(int argc, char** argv) {
-    return upstat::run_command_line(argc, argv);
+    return upstat::cli::run_command_line(argc, argv);
 }

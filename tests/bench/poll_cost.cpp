@@ -23,14 +23,14 @@ constexpr std::uint64_t codes[] = {200, 302, 404, 429, 500};
 constexpr std::uint64_t methods[] = {UPSTAT_METHOD_GET, UPSTAT_METHOD_POST};
 constexpr std::size_t servers_a_backend = 10;
 
-Server server_at(std::size_t index) {
+poll::Server server_at(std::size_t index) {
     return {.address = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, static_cast<std::uint8_t>(index >> 16),
                         static_cast<std::uint8_t>(index >> 8), static_cast<std::uint8_t>(index)},
             .port = 80};
 }
 
-std::vector<Total> totals_after(std::size_t servers, std::uint64_t polls) {
-    std::vector<Total> totals;
+std::vector<poll::Total> totals_after(std::size_t servers, std::uint64_t polls) {
+    std::vector<poll::Total> totals;
     for (std::size_t i = 0; i < servers; i++) {
         std::uint64_t requests = 0;
         for (const auto code : codes) {
@@ -47,50 +47,50 @@ std::vector<Total> totals_after(std::size_t servers, std::uint64_t polls) {
     return totals;
 }
 
-SharedCatalogue catalogue_of(std::size_t servers) {
-    Catalogue catalogue;
+attribute::SharedCatalogue catalogue_of(std::size_t servers) {
+    attribute::Catalogue catalogue;
     for (std::size_t i = 0; i < servers; i++) {
         auto& backend = catalogue.backends["backend-" + std::to_string(i / servers_a_backend) + "@file"];
         backend.provider = "file";
         backend.listed.push_back({.url = "http://" + to_string(server_at(i)), .up = true, .servers = {server_at(i)}});
     }
-    return std::make_shared<const Catalogue>(std::move(catalogue));
+    return std::make_shared<const attribute::Catalogue>(std::move(catalogue));
 }
 
 struct Rooms {
-    Rule rule{};
-    CodeSet codes = *CodeSet::compile(rule.codes);
-    Ledger ledger{};
-    Window window{rule.window};
-    Judge judge{{rule}};
-    Births births{};
-    Page page{};
+    judge::Rule rule{};
+    measure::CodeSet codes = *measure::CodeSet::compile(rule.codes);
+    attribute::Ledger ledger{};
+    measure::Window window{rule.window};
+    judge::Judge judge{{rule}};
+    publish::ZeroStart zero_start{};
+    publish::Page page{};
 };
 
 }  // namespace
 
 /// Attribute, measure, judge, publish; the number of the page. By this name callgrind knows what to count.
-extern "C" __attribute__((noinline)) std::size_t one_poll(Rooms& rooms, Snapshot& snapshot,
-                                                          const SharedCatalogue& catalogue) {
+extern "C" __attribute__((noinline)) std::size_t one_poll(Rooms& rooms, poll::Snapshot& snapshot,
+                                                          const attribute::SharedCatalogue& catalogue) {
     const auto record = rooms.ledger.record(snapshot, *catalogue);
-    Report report;
+    publish::Report report;
     report.at = snapshot.at;
     report.counts = rooms.ledger.absorb(snapshot, catalogue);
     report.catalogue = rooms.ledger.catalogue();
     rooms.window.add(report.counts);
-    report.ratios = measure(rooms.window, snapshot.at, rooms.codes, rooms.rule.window);
+    report.ratios = measure::measure(rooms.window, snapshot.at, rooms.codes, rooms.rule.window);
     report.alerts = rooms.judge.evaluate({{rooms.rule.name, report.ratios}}, snapshot.at);
     report.rules = rooms.judge.rules();
     report.servers = rooms.ledger.view(std::move(snapshot));
-    rooms.page = render(std::make_shared<const Report>(std::move(report)), rooms.births);
-    rooms.births.served(rooms.page.number);
+    rooms.page = publish::render(std::make_shared<const publish::Report>(std::move(report)), rooms.zero_start);
+    rooms.zero_start.served(rooms.page.number);
     return record ? record->size() : 0;
 }
 
 /// What a scrape costs; the size of the page.
 extern "C" __attribute__((noinline)) std::size_t one_scrape(const Rooms& rooms) {
     std::size_t size = 0;
-    write_page(rooms.page, [&size](std::string_view piece) {
+    publish::write_page(rooms.page, [&size](std::string_view piece) {
         size += piece.size();
         return true;
     });
@@ -112,7 +112,7 @@ int main(int count, char** words) {
     std::size_t size = 0;
     for (std::size_t poll = 1; poll <= polls; poll++) {
         const Time at(std::chrono::seconds(1'700'000'000 + 5 * poll));
-        Snapshot snapshot{.at = at, .servers = to_servers(totals_after(servers, poll))};
+        poll::Snapshot snapshot{.at = at, .servers = poll::to_servers(totals_after(servers, poll))};
         size = one_poll(rooms, snapshot, catalogue);
     }
     std::printf("a record of %zu bytes, a page of %zu\n", size, one_scrape(rooms));

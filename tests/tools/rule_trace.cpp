@@ -40,27 +40,29 @@ json number(const std::optional<double>& value) {
     return std::isnan(*value) ? json("NaN") : json(*value);
 }
 
-Dialect dialect_of(const std::string& text) {
-    static const std::map<std::string, Dialect> dialects{
-        {"2.42", Dialect::v2_42}, {"2.51", Dialect::v2_51}, {"2.54", Dialect::v2_54}, {"3.0", Dialect::v3_0}};
+measure::Dialect dialect_of(const std::string& text) {
+    static const std::map<std::string, measure::Dialect> dialects{{"2.42", measure::Dialect::v2_42},
+                                                                  {"2.51", measure::Dialect::v2_51},
+                                                                  {"2.54", measure::Dialect::v2_54},
+                                                                  {"3.0", measure::Dialect::v3_0}};
     return dialects.at(text);
 }
 
-Rule rule_of(const json& rule) {
+judge::Rule rule_of(const json& rule) {
     return {.codes = rule.at("codes"),
             .window = Millis(rule.at("window").get<std::int64_t>()),
-            .hold = Millis(rule.at("hold").get<std::int64_t>()),
+            .for_duration = Millis(rule.at("hold").get<std::int64_t>()),
             .threshold_percent = rule.at("threshold_percent")};
 }
 
-Series series_of(const json& series) {
-    const auto method = parse_method(series.at("method").get<std::string>());
-    return {.code = series.at("code"), .method = method.value_or(Method::extension)};
+attribute::Series series_of(const json& series) {
+    const auto method = poll::parse_method(series.at("method").get<std::string>());
+    return {.code = series.at("code"), .method = method.value_or(poll::Method::extension)};
 }
 
 /// The samples as they are given.
-History history_until(const json& group, Time at) {
-    History history;
+measure::History history_until(const json& group, Time at) {
+    measure::History history;
     for (const auto& poll : group.at("polls")) {
         if (time_of(poll) <= at) {
             history.polls.push_back(time_of(poll));
@@ -81,8 +83,8 @@ History history_until(const json& group, Time at) {
 }
 
 /// What attribute would hand over at that poll.
-Counts counts_at(const json& group, std::size_t poll) {
-    Counts counts{.at = time_of(group.at("polls").at(poll)), .backends = {}};
+attribute::Counts counts_at(const json& group, std::size_t poll) {
+    attribute::Counts counts{.at = time_of(group.at("polls").at(poll)), .backends = {}};
     for (const auto& series : group.at("series")) {
         const auto& value = series.at("values").at(poll);
         if (value.is_null()) {
@@ -101,9 +103,9 @@ class Feeder {
   public:
     Feeder(const json& group, Millis keep) : group_(group), keep_(keep), grown_(keep) {}
 
-    Window until(Time at) {
+    measure::Window until(Time at) {
         if (group_.at("births") == "as_given") {
-            return Window::restore(keep_, history_until(group_, at)).value();
+            return measure::Window::restore(keep_, history_until(group_, at)).value();
         }
         while (next_ < group_.at("polls").size() && time_of(group_.at("polls").at(next_)) <= at) {
             grown_.add(counts_at(group_, next_++));
@@ -114,21 +116,22 @@ class Feeder {
   private:
     const json& group_;
     Millis keep_;
-    Window grown_;
+    measure::Window grown_;
     std::size_t next_ = 0;
 };
 
-json run(const json& group, const Rule& rule, Dialect dialect) {
-    const auto codes = CodeSet::compile(rule.codes).value();
+json run(const json& group, const judge::Rule& rule, measure::Dialect dialect) {
+    const auto codes = measure::CodeSet::compile(rule.codes).value();
     Feeder feeder(group, rule.window);
-    Judge judge({rule});
+    judge::Judge judge({rule});
     json result = json::array();
     for (const auto& evaluation : group.at("evaluations")) {
         const auto at = time_of(evaluation);
-        const auto ratios = measure(feeder.until(at), at, codes, rule.window, dialect);
+        const auto ratios = measure::measure(feeder.until(at), at, codes, rule.window, dialect);
         json backends = json::object();
         for (const auto& alert : judge.evaluate({{rule.name, ratios}}, at).alerts) {
-            const auto ratio = ratios.backends.contains(alert.backend) ? ratios.backends.at(alert.backend) : Ratio{};
+            const auto ratio =
+                ratios.backends.contains(alert.backend) ? ratios.backends.at(alert.backend) : measure::Ratio{};
             const auto value = ratio.value();
             backends[alert.backend] = {
                 {"matching", number(ratio.matching)},

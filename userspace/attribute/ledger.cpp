@@ -5,17 +5,17 @@
 #include <ranges>
 #include <utility>
 
-namespace upstat {
+namespace upstat::attribute {
 
 namespace {
 
 /// How long a server stays out of the `unmapped` series: the catalogue is often a poll behind a new server, and what is
 /// once in `unmapped` can never leave it again.
-constexpr Millis hold_back = std::chrono::minutes(1);
+constexpr Millis unmapped_delay = std::chrono::minutes(1);
 
 constexpr std::uint16_t switching_protocols = 101;
 
-Series series_of(const Answer& answer) {
+Series series_of(const poll::ResponseKey& answer) {
     return {.code = answer.code,
             .method = answer.method,
             .protocol = answer.code == switching_protocols ? Protocol::websocket : Protocol::http};
@@ -44,107 +44,125 @@ void add_each(Counted& to, const Counted& what) {
     }
 }
 
-ServerTotals minus(const ServerTotals& from, const ServerTotals& what) {
-    return {.requests = minus(from.requests, what.requests),
-            .connects = minus(from.connects, what.connects),
-            .answers = minus_each(from.answers, what.answers),
-            .unanswered = minus_each(from.unanswered, what.unanswered),
-            .unread = minus_each(from.unread, what.unread),
-            .connect_failures = minus_each(from.connect_failures, what.connect_failures)};
+poll::ServerTotals minus(const poll::ServerTotals& from, const poll::ServerTotals& what) {
+    poll::ServerTotals left{.responses = minus_each(from.responses, what.responses)};
+    for (const auto& count : poll::plain_counts) {
+        left.*count.member = minus(from.*count.member, what.*count.member);
+    }
+    for (const auto& count : poll::reason_counts) {
+        left.*count.member = minus_each(from.*count.member, what.*count.member);
+    }
+    return left;
 }
 
-void add(ServerTotals& to, const ServerTotals& what) {
-    to.requests += what.requests;
-    to.connects += what.connects;
-    add_each(to.answers, what.answers);
-    add_each(to.unanswered, what.unanswered);
-    add_each(to.unread, what.unread);
-    add_each(to.connect_failures, what.connect_failures);
+void add(poll::ServerTotals& to, const poll::ServerTotals& what) {
+    add_each(to.responses, what.responses);
+    for (const auto& count : poll::plain_counts) {
+        to.*count.member += what.*count.member;
+    }
+    for (const auto& count : poll::reason_counts) {
+        add_each(to.*count.member, what.*count.member);
+    }
 }
 
 /// Without the requests that still wait for an answer. They are folded when it comes: were they folded before it, and
 /// the server listed in between, `unmapped` would show them outstanding for ever and the server fewer than none.
-ServerTotals settled(ServerTotals totals) {
-    totals.requests = std::min(totals.requests, totals.answered() + totals.unanswered_sum());
+poll::ServerTotals completed(poll::ServerTotals totals) {
+    totals.requests = std::min(totals.requests, totals.response_sum() + totals.unanswered_sum());
     return totals;
 }
 
-std::map<Server, std::set<std::string>> owners_in(const Catalogue& catalogue) {
-    std::map<Server, std::set<std::string>> owners;
-    for (const auto& [name, backend] : catalogue.backends) {
-        for (const auto& listed : backend.listed) {
-            for (const auto& server : listed.servers) {
-                owners[server].insert(name);
-            }
+bool went_back(const LastTotals& last, const poll::ServerTotals& now) {
+    Ascending before(last.responses);
+    return now.requests < last.requests || std::ranges::any_of(
+                                               now.responses,
+                                               [&before](const auto& entry) {
+                                                   const auto* const count = before.find(entry.first);
+                                                   return count != nullptr && entry.second < *count;
+                                               });
+}
+
+bool is_same(const LastTotals& last, const poll::ServerTotals& now) {
+    return now.requests == last.requests && now.responses == last.responses;
+}
+
+/// The responses whose totals grew.
+poll::ResponseCounts grown(const poll::ResponseCounts& now, const poll::ResponseCounts& before) {
+    poll::ResponseCounts grown;
+    grown.reserve(now.size());
+    Ascending known(before);
+    for (const auto& [response, count] : now) {
+        if (const auto* const last = known.find(response); last == nullptr || *last != count) {
+            grown.emplace_hint(grown.end(), response, count);
         }
     }
-    return owners;
+    return grown;
+}
+
+std::vector<poll::Server> all_listed(const Catalogue& catalogue) {
+    const auto owners = owners_in(catalogue);
+    const auto servers = std::views::keys(owners);
+    return {servers.begin(), servers.end()};
 }
 
 }  // namespace
 
-bool Ledger::Last::went_back(const ServerTotals& now) const {
-    Ascending before(answers);
-    return now.requests < requests || std::ranges::any_of(
-                                          now.answers,
-                                          [&before](const auto& entry) {
-                                              const auto* const count = before.find(entry.first);
-                                              return count != nullptr && entry.second < *count;
-                                          });
+bool LedgerState::operator==(const LedgerState& other) const {
+    return *catalogue == *other.catalogue && backends == other.backends && owners == other.owners &&
+           last == other.last && unclaimed == other.unclaimed && unknown_since == other.unknown_since &&
+           folded == other.folded && unmapped == other.unmapped;
 }
 
-bool Ledger::Last::is(const ServerTotals& now) const {
-    return now.requests == requests && now.answers == answers;
-}
+Ledger::Ledger(LedgerState state) : state_(std::move(state)), listed_(all_listed(*state_.catalogue)) {}
 
-Counts Ledger::absorb(const Snapshot& snapshot, SharedCatalogue catalogue) {
-    if (catalogue != catalogue_ && *catalogue != *catalogue_) {
-        learn(std::move(catalogue));
+Counts Ledger::absorb(const poll::Snapshot& snapshot, SharedCatalogue catalogue) {
+    if (catalogue != state_.catalogue && *catalogue != *state_.catalogue) {
+        set_catalogue(std::move(catalogue));
     }
-    last_.hold(std::views::keys(snapshot.servers));
-    Ascending last(last_);
-    Ascending owners(owners_);
+    state_.last.insert_missing(std::views::keys(snapshot.servers));
+    Ascending last(state_.last);
+    Ascending owners(state_.owners);
     SeriesCounts counts;
-    auto given = backends_.end();
+    auto credited = state_.backends.end();
     for (const auto& [server, totals] : snapshot.servers) {
         take_increments(server, last[server], totals, counts);
         if (const auto* const names = owners.find(server)) {
-            given = give(*names, counts, given);
+            credited = credit(*names, counts, credited);
         } else {
-            add_each(unclaimed_[server], counts);
-            fold(server, totals, snapshot.at);
+            add_each(state_.unclaimed[server], counts);
+            add_to_unmapped(server, totals, snapshot.at);
         }
     }
     Counts result{.at = snapshot.at, .backends = {}};
-    Ascending counters(backends_);
-    for (const auto& [name, backend] : catalogue_->backends) {
+    Ascending counters(state_.backends);
+    for (const auto& [name, backend] : state_.catalogue->backends) {
         result.backends.emplace_hint(result.backends.end(), name, counters[name]);
     }
     return result;
 }
 
-void Ledger::learn(SharedCatalogue catalogue) {
-    catalogue_ = std::move(catalogue);
+void Ledger::set_catalogue(SharedCatalogue catalogue) {
+    state_.catalogue = std::move(catalogue);
     listed_.clear();
-    auto listed = owners_in(*catalogue_);
-    owners_.hold(std::views::keys(listed));
+    auto listed = owners_in(*state_.catalogue);
+    state_.owners.insert_missing(std::views::keys(listed));
     for (auto& [server, names] : listed) {
         listed_.push_back(server);
         // A new server is often used before the poll that first sees it listed: that traffic is its first owner's.
-        if (const auto waiting = unclaimed_.extract(server)) {
-            give(names, waiting.mapped(), backends_.end());
+        if (const auto waiting = state_.unclaimed.extract(server)) {
+            credit(names, waiting.mapped(), state_.backends.end());
         }
-        unknown_since_.erase(server);
-        owners_[server] = std::move(names);
+        state_.unknown_since.erase(server);
+        state_.owners[server] = std::move(names);
     }
 }
 
 /// Begins at the backend that was given to last, and returns the one that is now: neighbours are often of one backend.
-Ledger::Backends::iterator Ledger::give(const std::set<std::string>& owners, const SeriesCounts& counts,
-                                        Backends::iterator last) {
+Ledger::Backends::iterator Ledger::credit(const std::set<std::string>& owners, const SeriesCounts& counts,
+                                          Backends::iterator last) {
     for (const auto& owner : owners) {
-        if (last == backends_.end() || last->first != owner) {
-            last = backends_.try_emplace(owner).first;
+        if (last == state_.backends.end() || last->first != owner) {
+            last = state_.backends.try_emplace(owner).first;
         }
         add_each(last->second, counts);
     }
@@ -152,58 +170,92 @@ Ledger::Backends::iterator Ledger::give(const std::set<std::string>& owners, con
 }
 
 /// What the totals grew since the last ones, in place of what `counts` held.
-void Ledger::take_increments(const Server& server, Last& last, const ServerTotals& totals, SeriesCounts& counts) {
-    if (last.went_back(totals)) {
+void Ledger::take_increments(const poll::Server& server, LastTotals& last, const poll::ServerTotals& totals,
+                             SeriesCounts& counts) {
+    if (went_back(last, totals)) {
         last = {};
-        folded_.erase(server);
+        state_.folded.erase(server);
     }
     counts.clear();
-    Ascending before(last.answers);
-    for (const auto& [answer, count] : totals.answers) {
+    Ascending before(last.responses);
+    for (const auto& [answer, count] : totals.responses) {
         counts[series_of(answer)] += count - std::exchange(before[answer], count);
     }
     last.requests = totals.requests;
 }
 
-void Ledger::fold(const Server& server, const ServerTotals& totals, Time at) {
-    const auto since = unknown_since_.try_emplace(server, at).first->second;
-    if (at - since < hold_back) {
+void Ledger::add_to_unmapped(const poll::Server& server, const poll::ServerTotals& totals, Time at) {
+    const auto since = state_.unknown_since.try_emplace(server, at).first->second;
+    if (at - since < unmapped_delay) {
         return;
     }
-    const auto now = settled(totals);
-    auto& before = folded_[server];
-    add(unmapped_, minus(now, before));
+    const auto now = completed(totals);
+    auto& before = state_.folded[server];
+    add(state_.unmapped, minus(now, before));
     before = now;
 }
 
 /// Whether absorbing this would leave everything as it is. What is not folded yet may be, merely with time.
-bool Ledger::changes_nothing(const Server& server, const ServerTotals& totals) const {
-    const auto part = folded_.find(server);
-    return part != folded_.end() && part->second == settled(totals);
+bool Ledger::is_unchanged_unknown(const poll::Server& server, const poll::ServerTotals& totals) const {
+    const auto part = state_.folded.find(server);
+    return part != state_.folded.end() && part->second == completed(totals);
 }
 
-ServerView Ledger::view(Snapshot snapshot) const {
-    ServerView view{.servers = std::move(snapshot.servers), .unmapped = unmapped_};
-    Ascending owners(owners_);
+ServerView Ledger::view(poll::Snapshot snapshot) const {
+    ServerView view{.servers = std::move(snapshot.servers), .unmapped = state_.unmapped};
+    Ascending owners(state_.owners);
     erase_if(view.servers, [&owners](const auto& entry) { return owners.find(entry.first) == nullptr; });
-    for (const auto& [server, part] : folded_) {
+    for (const auto& [server, part] : state_.folded) {
         if (const auto shown = view.servers.find(server); shown != view.servers.end()) {
             shown->second = minus(shown->second, part);
         }
     }
-    view.servers.hold(listed_);
+    view.servers.insert_missing(listed_);
     return view;
 }
 
 void Ledger::maps_made_anew() {
-    last_.clear();
-    folded_.clear();
+    state_.last.clear();
+    state_.folded.clear();
 }
 
-bool Ledger::operator==(const Ledger& other) const {
-    return *catalogue_ == *other.catalogue_ && backends_ == other.backends_ && owners_ == other.owners_ &&
-           last_ == other.last_ && unclaimed_ == other.unclaimed_ && unknown_since_ == other.unknown_since_ &&
-           folded_ == other.folded_ && unmapped_ == other.unmapped_;
+std::optional<Growth> Ledger::growth(const poll::Snapshot& snapshot, const Catalogue& catalogue) const {
+    if (&catalogue != state_.catalogue.get() && catalogue != *state_.catalogue) {
+        return std::nullopt;
+    }
+    const LastTotals none;
+    Growth growth{.at = snapshot.at, .grown = {}, .unknown = {}};
+    growth.grown.reserve(snapshot.servers.size());
+    Ascending known(state_.last);
+    Ascending owners(state_.owners);
+    for (const auto& [server, totals] : snapshot.servers) {
+        const auto* const found = known.find(server);
+        const auto& last = found == nullptr ? none : *found;
+        if (went_back(last, totals)) {
+            return std::nullopt;
+        }
+        const bool same = found != nullptr && is_same(last, totals);
+        if (owners.find(server) != nullptr) {
+            if (!same) {
+                growth.grown.push_back({.server = server,
+                                        .requests = totals.requests,
+                                        .responses = grown(totals.responses, last.responses)});
+            }
+        } else if (!same || !is_unchanged_unknown(server, totals)) {
+            growth.unknown.emplace_hint(growth.unknown.end(), server, totals);
+        }
+    }
+    return growth;
 }
 
-}  // namespace upstat
+Counts Ledger::absorb(const Growth& growth) {
+    poll::Snapshot snapshot{.at = growth.at, .servers = growth.unknown};
+    for (const auto& grown : growth.grown) {
+        auto& totals = snapshot.servers[grown.server];
+        totals.requests = grown.requests;
+        totals.responses = grown.responses;
+    }
+    return absorb(snapshot, state_.catalogue);
+}
+
+}  // namespace upstat::attribute

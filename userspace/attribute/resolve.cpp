@@ -23,7 +23,7 @@
 #include "attribute/url.hpp"
 #include "base/fd.hpp"
 
-namespace upstat {
+namespace upstat::attribute {
 
 namespace {
 
@@ -98,7 +98,7 @@ void fill(Catalogue& catalogue, const Addresses& addresses) {
             }
             listed.servers.clear();
             for (const auto& address : of(endpoint->host)) {
-                if (const auto server = parse_server(address, endpoint->port)) {
+                if (const auto server = poll::parse_server(address, endpoint->port)) {
                     listed.servers.insert(*server);
                 }
             }
@@ -217,4 +217,4 @@ int Resolver::fd() const {
     return shared_->event.get();
 }
 
-}  // namespace upstat
+}  // namespace upstat::attribute

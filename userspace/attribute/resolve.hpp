@@ -8,10 +8,10 @@
 #include <set>
 #include <string>
 
-#include "attribute/counts.hpp"
+#include "attribute/catalogue.hpp"
 #include "base/time.hpp"
 
-namespace upstat {
+namespace upstat::attribute {
 
 /// Numeric addresses by host name.
 using Addresses = std::map<std::string, std::set<std::string>>;
@@ -59,4 +59,4 @@ class Resolver {
     std::shared_ptr<Shared> shared_;
 };
 
-}  // namespace upstat
+}  // namespace upstat::attribute

@@ -6,10 +6,10 @@
 
 #include <algorithm>
 
-#include "attribute/proc.hpp"
 #include "attribute/url.hpp"
+#include "traefik/proc.hpp"
 
-namespace upstat {
+namespace upstat::attribute {
 
 namespace {
 
@@ -127,4 +127,4 @@ StaticMap load_static_map(const std::filesystem::path& file) {
     return parse_static_map(*text, file.string());
 }
 
-}  // namespace upstat
+}  // namespace upstat::attribute

@@ -5,10 +5,10 @@
 #include <string>
 #include <vector>
 
-#include "attribute/counts.hpp"
+#include "attribute/catalogue.hpp"
 #include "base/error.hpp"
 
-namespace upstat {
+namespace upstat::attribute {
 
 /// What a --backends.file says. It is usable when there is no mistake in it.
 struct StaticMap {
@@ -21,4 +21,4 @@ StaticMap parse_static_map(const std::string& text, const std::string& file);
 
 StaticMap load_static_map(const std::filesystem::path& file);
 
-}  // namespace upstat
+}  // namespace upstat::attribute

@@ -7,7 +7,7 @@
 #include <memory>
 #include <utility>
 
-namespace upstat {
+namespace upstat::attribute {
 
 namespace {
 
@@ -31,8 +31,8 @@ std::optional<std::uint16_t> default_port(const std::string& scheme) {
 
 }  // namespace
 
-std::optional<Server> Endpoint::numeric() const {
-    return parse_server(host, port);
+std::optional<poll::Server> Endpoint::numeric() const {
+    return poll::parse_server(host, port);
 }
 
 std::optional<Endpoint> endpoint_of(const std::string& url) {
@@ -67,4 +67,4 @@ Listed listed_at(std::string url, bool up) {
     return listed;
 }
 
-}  // namespace upstat
+}  // namespace upstat::attribute

@@ -5,9 +5,9 @@
 #include <optional>
 #include <string>
 
-#include "attribute/counts.hpp"
+#include "attribute/catalogue.hpp"
 
-namespace upstat {
+namespace upstat::attribute {
 
 /// Where a server's url leads.
 struct Endpoint {
@@ -17,7 +17,7 @@ struct Endpoint {
 
     bool operator==(const Endpoint&) const = default;
     /// The address and port when the host is numeric.
-    [[nodiscard]] std::optional<Server> numeric() const;
+    [[nodiscard]] std::optional<poll::Server> numeric() const;
 };
 
 /// Nothing for what is not an absolute http, https or h2c url with a host.
@@ -26,4 +26,4 @@ std::optional<Endpoint> endpoint_of(const std::string& url);
 /// A listed server whose address is known when its url is numeric; names wait for resolve.hpp.
 Listed listed_at(std::string url, bool up = true);
 
-}  // namespace upstat
+}  // namespace upstat::attribute

@@ -56,7 +56,7 @@ std::optional<std::string> read_file(const std::filesystem::path& file) {
     }
 }
 
-Result<void> hold(const Fd& descriptor, const std::filesystem::path& directory, const std::string& hint) {
+Result<void> lock_directory(const Fd& descriptor, const std::filesystem::path& directory, const std::string& hint) {
     if (flock(descriptor.get(), LOCK_EX | LOCK_NB) == 0) {
         return {};
     }

@@ -15,6 +15,6 @@ std::optional<std::string> read_file(const std::filesystem::path& file);
 
 /// Keeps other agents from a directory for as long as its descriptor lives (flock). An error (Kind::runtime) names the
 /// process that has it.
-Result<void> hold(const Fd& descriptor, const std::filesystem::path& directory, const std::string& hint);
+Result<void> lock_directory(const Fd& descriptor, const std::filesystem::path& directory, const std::string& hint);
 
 }  // namespace upstat

@@ -75,7 +75,7 @@ class FlatMap {
     void erase(const_iterator place) { entries_.erase(place); }
 
     /// Has every one of these keys afterwards, which ascend: in one pass, where each alone would move all behind it.
-    void hold(const auto& keys) {
+    void insert_missing(const auto& keys) {
         std::vector<Key> missing;
         std::ranges::set_difference(keys, std::views::keys(entries_), std::back_inserter(missing));
         if (missing.empty()) {

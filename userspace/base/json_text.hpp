@@ -9,9 +9,10 @@ namespace upstat {
 
 /// The JSON text of a value. A backend's name in a file of the user's may be no UTF-8, which is no reason to lose all
 /// the others: what is none is replaced.
-inline std::string json_text(const nlohmann::json& value, int indent = -1) {
-    return value.dump(indent, ' ', false, nlohmann::json::error_handler_t::replace);
-}
+std::string json_text(const nlohmann::json& value, int indent = -1);
+
+/// The value of a JSON text; throws nlohmann::json::parse_error.
+nlohmann::json parse_json(std::string_view text);
 
 /// A map by names as a JSON object.
 nlohmann::json json_object(const auto& by_name) {

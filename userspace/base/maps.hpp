@@ -23,8 +23,8 @@ struct CounterMaps {
 /// Those of an earlier generation, of any layout.
 struct CarriedMaps {
     CounterMaps maps;
-    bool own_state = false;  ///< of sockets: the newest programs do not know the requests in flight there
-    bool served = false;     ///< programs that do know them are attached still
+    bool separate_sockets = false;  ///< of sockets: the newest programs do not know the requests in flight there
+    bool served = false;            ///< programs that do know them are attached still
 
     bool operator==(const CarriedMaps&) const = default;
 };

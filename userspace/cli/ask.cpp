@@ -5,7 +5,7 @@
 
 #include "base/http_client.hpp"
 
-namespace upstat {
+namespace upstat::cli {
 
 namespace {
 
@@ -25,7 +25,7 @@ std::string reachable(std::string address) {
 
 }  // namespace
 
-Result<nlohmann::json> ask_agent(const Settings& settings, const std::string& path) {
+Result<nlohmann::json> ask_agent(const config::Settings& settings, const std::string& path) {
     const auto url = fmt::format("http://{}{}", reachable(settings.web_listen_address.front()), path);
     HttpClient http;
     http.start({.url = url, .timeout = std::chrono::seconds(5), .max_bytes = std::size_t{64} << 20});
@@ -47,4 +47,4 @@ Result<nlohmann::json> ask_agent(const Settings& settings, const std::string& pa
     return answer;
 }
 
-}  // namespace upstat
+}  // namespace upstat::cli

@@ -6,12 +6,12 @@
 #include "attribute/static_map.hpp"
 #include "cli/commands.hpp"
 
-namespace upstat {
+namespace upstat::cli {
 
 Result<void> check_config(const std::string& path) {
-    auto file = read_settings_file(path);
+    auto file = config::read_settings_file(path);
     if (const auto given = file.given.find("backends.file"); given != file.given.end()) {
-        const auto map = load_static_map(given->second.back());
+        const auto map = attribute::load_static_map(given->second.back());
         file.errors.insert(file.errors.end(), map.mistakes.begin(), map.mistakes.end());
     }
     for (const auto& error : file.errors) {
@@ -23,4 +23,4 @@ Result<void> check_config(const std::string& path) {
     return {};
 }
 
-}  // namespace upstat
+}  // namespace upstat::cli

@@ -6,18 +6,18 @@
 #include <CLI/CLI.hpp>
 #include <iostream>
 
-#include "cli/agent.hpp"
+#include "agent/agent.hpp"
 #include "cli/commands.hpp"
 #include "cli/log.hpp"
 
-namespace upstat {
+namespace upstat::cli {
 
 namespace {
 
 /// What the command line says.
 struct Words {
     std::string config_file;
-    Given flags;
+    config::Given flags;
     std::string output = "text";
     std::string backend;
     std::string checked_file;
@@ -26,8 +26,8 @@ struct Words {
 void add_options(CLI::App& app, Words& words) {
     app.add_option("--config.file", words.config_file, "YAML with the same names as keys; unknown keys are errors")
         ->type_name("FILE")
-        ->envname(variable_of("config.file"));
-    for (const auto& option : options()) {
+        ->envname(config::variable_of("config.file"));
+    for (const auto& option : config::options()) {
         auto help = std::string(option.help);
         if (!option.initial.empty()) {
             help += fmt::format(" (default {})", option.initial);
@@ -67,8 +67,9 @@ Output output_of(const Words& words) {
 }
 
 int run_with_settings(const CLI::App& app, const Words& words) {
-    const auto file = words.config_file.empty() ? FileSettings{} : read_settings_file(words.config_file);
-    const auto settings = merge(file, words.config_file, read_environment(), words.flags);
+    const auto file =
+        words.config_file.empty() ? config::FileSettings{} : config::read_settings_file(words.config_file);
+    const auto settings = config::merge(file, words.config_file, config::read_environment(), words.flags);
     if (!settings) {
         return print(settings.error());
     }
@@ -85,7 +86,7 @@ int run_with_settings(const CLI::App& app, const Words& words) {
     if (app.got_subcommand("detach")) {
         return print(detach(*settings));
     }
-    return print(run_agent(*settings));
+    return print(agent::run_agent(*settings));
 }
 
 }  // namespace
@@ -126,4 +127,4 @@ int run_command_line(int argc, char** argv) {
     return run_with_settings(app, words);
 }
 
-}  // namespace upstat
+}  // namespace upstat::cli

@@ -4,22 +4,22 @@
 #include <string>
 
 #include "base/error.hpp"
-#include "cli/settings.hpp"
+#include "config/settings.hpp"
 
-namespace upstat {
+namespace upstat::cli {
 
 /// How `top`, `status` and `explain` print.
 enum class Output : std::uint8_t { text, json };
 
 // One file a command. Each prints its data on stdout and returns the Error that ends the program otherwise.
 
-Result<void> show_status(const Settings& settings, Output output);
+Result<void> show_status(const config::Settings& settings, Output output);
 /// Redraws each poll interval until it is interrupted; where stdout is no terminal, or as JSON, prints once.
-Result<void> show_top(const Settings& settings, Output output);
+Result<void> show_top(const config::Settings& settings, Output output);
 /// Answers the alert's runbook for one backend.
-Result<void> explain(const Settings& settings, const std::string& backend, Output output);
+Result<void> explain(const config::Settings& settings, const std::string& backend, Output output);
 /// Prints each mistake of a settings file.
 Result<void> check_config(const std::string& path);
-Result<void> detach(const Settings& settings);
+Result<void> detach(const config::Settings& settings);
 
-}  // namespace upstat
+}  // namespace upstat::cli

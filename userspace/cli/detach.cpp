@@ -2,12 +2,12 @@
 #include <spdlog/fmt/fmt.h>
 
 #include "cli/commands.hpp"
-#include "count/counter.hpp"
+#include "programs/counter.hpp"
 
-namespace upstat {
+namespace upstat::cli {
 
-Result<void> detach(const Settings& settings) {
-    const auto detached = Counter::detach(settings.bpf_pin_path);
+Result<void> detach(const config::Settings& settings) {
+    const auto detached = programs::Counter::detach(settings.bpf_pin_path);
     if (!detached) {
         return std::unexpected(detached.error());
     }
@@ -16,4 +16,4 @@ Result<void> detach(const Settings& settings) {
     return {};
 }
 
-}  // namespace upstat
+}  // namespace upstat::cli

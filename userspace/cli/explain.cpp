@@ -6,7 +6,7 @@
 #include "cli/ask.hpp"
 #include "cli/commands.hpp"
 
-namespace upstat {
+namespace upstat::cli {
 
 namespace {
 
@@ -66,7 +66,7 @@ void print_text(const std::string& name, const json& backend, const json& server
 
 }  // namespace
 
-Result<void> explain(const Settings& settings, const std::string& backend, Output output) {
+Result<void> explain(const config::Settings& settings, const std::string& backend, Output output) {
     const auto answer = ask_agent(settings, "/api/v1/backends");
     if (!answer) {
         return std::unexpected(answer.error());
@@ -98,4 +98,4 @@ Result<void> explain(const Settings& settings, const std::string& backend, Outpu
     return {};
 }
 
-}  // namespace upstat
+}  // namespace upstat::cli

@@ -9,7 +9,7 @@
 
 #include "base/json_text.hpp"
 
-namespace upstat {
+namespace upstat::cli {
 
 namespace {
 
@@ -38,4 +38,4 @@ void set_up_log(const std::string& level, const std::string& format) {
     spdlog::set_default_logger(std::move(logger));
 }
 
-}  // namespace upstat
+}  // namespace upstat::cli

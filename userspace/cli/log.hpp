@@ -3,9 +3,9 @@
 
 #include <string>
 
-namespace upstat {
+namespace upstat::cli {
 
 /// Logs go to stderr, one line an event, as logfmt or JSON.
 void set_up_log(const std::string& level, const std::string& format);
 
-}  // namespace upstat
+}  // namespace upstat::cli

@@ -6,7 +6,7 @@
 #include "cli/ask.hpp"
 #include "cli/commands.hpp"
 
-namespace upstat {
+namespace upstat::cli {
 
 namespace {
 
@@ -50,7 +50,7 @@ void print_text(const nlohmann::json& status) {
 
 }  // namespace
 
-Result<void> show_status(const Settings& settings, Output output) {
+Result<void> show_status(const config::Settings& settings, Output output) {
     const auto status = ask_agent(settings, "/api/v1/status");
     if (!status) {
         return std::unexpected(status.error());
@@ -63,4 +63,4 @@ Result<void> show_status(const Settings& settings, Output output) {
     return {};
 }
 
-}  // namespace upstat
+}  // namespace upstat::cli

@@ -8,7 +8,7 @@
 #include "cli/ask.hpp"
 #include "cli/commands.hpp"
 
-namespace upstat {
+namespace upstat::cli {
 
 namespace {
 
@@ -66,7 +66,7 @@ std::string table(const json& answer) {
 
 }  // namespace
 
-Result<void> show_top(const Settings& settings, Output output) {
+Result<void> show_top(const config::Settings& settings, Output output) {
     const bool live = output == Output::text && isatty(STDOUT_FILENO) != 0;
     for (;;) {
         const auto answer = ask_agent(settings, "/api/v1/backends");
@@ -85,4 +85,4 @@ Result<void> show_top(const Settings& settings, Output output) {
     }
 }
 
-}  // namespace upstat
+}  // namespace upstat::cli

@@ -8,14 +8,14 @@
 
 #include "base/time.hpp"
 
-namespace upstat {
+namespace upstat::judge {
 
 /// One alerting rule: "more than threshold_percent of a backend's answers over window match codes, for hold".
 struct Rule {
     std::string name = "TraefikHighHttp4xxErrorRateBackend";
     std::string codes = "4..";  ///< a regular expression over the three digits, anchored at both ends as PromQL's are
     Millis window = std::chrono::minutes(3);
-    Millis hold = std::chrono::minutes(1);  ///< Prometheus's `for`
+    Millis for_duration = std::chrono::minutes(1);  ///< Prometheus's `for`
     double threshold_percent = 5;
     std::string severity = "critical";
 
@@ -51,4 +51,4 @@ struct Alerts {
     std::vector<Transition> transitions;  ///< of this evaluation
 };
 
-}  // namespace upstat
+}  // namespace upstat::judge

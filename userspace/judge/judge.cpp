@@ -7,11 +7,11 @@
 #include <ranges>
 #include <utility>
 
-namespace upstat {
+namespace upstat::judge {
 
 namespace {
 
-std::optional<double> percent(const Ratio& ratio) {
+std::optional<double> percent(const measure::Ratio& ratio) {
     const auto value = ratio.value();
     return value && !std::isnan(*value) ? std::optional(*value * 100) : std::nullopt;
 }
@@ -21,7 +21,7 @@ void become_true(Alert& alert, const Rule& rule, Time at) {
         alert.state = State::pending;
         alert.active_since = at;
     }
-    if (alert.state == State::pending && at - *alert.active_since >= rule.hold) {
+    if (alert.state == State::pending && at - *alert.active_since >= rule.for_duration) {
         alert.state = State::firing;
         alert.firing_since = at;
         alert.resolved_at.reset();
@@ -85,7 +85,7 @@ void Judge::restore(const std::vector<Alert>& alerts) {
     }
 }
 
-Alerts Judge::evaluate(const std::map<std::string, Ratios>& by_rule, Time at) {
+Alerts Judge::evaluate(const std::map<std::string, measure::Ratios>& by_rule, Time at) {
     Alerts result{.at = at, .alerts = {}, .transitions = {}};
     for (const auto& rule : rules_) {
         if (const auto ratios = by_rule.find(rule.name); ratios != by_rule.end()) {
@@ -96,7 +96,7 @@ Alerts Judge::evaluate(const std::map<std::string, Ratios>& by_rule, Time at) {
     return result;
 }
 
-void Judge::evaluate_rule(const Rule& rule, const Ratios& ratios, Alerts& result) {
+void Judge::evaluate_rule(const Rule& rule, const measure::Ratios& ratios, Alerts& result) {
     auto& alerts = alerts_[rule.name];
     for (const auto& backend : ratios.backends | std::views::keys) {
         auto& alert = alerts[backend];
@@ -118,4 +118,4 @@ void Judge::evaluate_rule(const Rule& rule, const Ratios& ratios, Alerts& result
     });
 }
 
-}  // namespace upstat
+}  // namespace upstat::judge

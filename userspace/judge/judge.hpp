@@ -9,7 +9,7 @@
 #include "judge/alert.hpp"
 #include "measure/ratio.hpp"
 
-namespace upstat {
+namespace upstat::judge {
 
 /// How long an ended firing is remembered, and told to Alertmanager again and again: Prometheus's resolvedRetention.
 constexpr Millis resolved_retention = std::chrono::minutes(15);
@@ -28,15 +28,15 @@ class Judge {
     /// One evaluation at `at`; `by_rule` has the Ratios of each rule by its name. A backend that is not among them is a
     /// missing sample. A rule that is not among them was not evaluated: its alerts stay as they were. After a failed
     /// poll do not call this at all.
-    Alerts evaluate(const std::map<std::string, Ratios>& by_rule, Time at);
+    Alerts evaluate(const std::map<std::string, measure::Ratios>& by_rule, Time at);
 
     [[nodiscard]] const std::vector<Rule>& rules() const { return rules_; }
 
   private:
-    void evaluate_rule(const Rule& rule, const Ratios& ratios, Alerts& result);
+    void evaluate_rule(const Rule& rule, const measure::Ratios& ratios, Alerts& result);
 
     std::vector<Rule> rules_;
     std::map<std::string, std::map<std::string, Alert>> alerts_;  ///< by rule, then backend
 };
 
-}  // namespace upstat
+}  // namespace upstat::judge

@@ -3,7 +3,7 @@
 
 #include <spdlog/fmt/fmt.h>
 
-namespace upstat {
+namespace upstat::judge {
 
 namespace {
 
@@ -30,10 +30,10 @@ std::string value_text(const Alert& alert, const Rule& rule) {
 
 std::string hold_text(const Transition& transition, const Rule& rule) {
     if (transition.now.state == State::firing) {
-        return fmt::format(" for {} or longer", duration_text(rule.hold));
+        return fmt::format(" for {} or longer", duration_text(rule.for_duration));
     }
     if (transition.now.state == State::pending) {
-        return fmt::format(", fires after {}", duration_text(rule.hold));
+        return fmt::format(", fires after {}", duration_text(rule.for_duration));
     }
     return {};
 }
@@ -68,4 +68,4 @@ std::string sentence(const Transition& transition, const Rule& rule, const std::
     return text;
 }
 
-}  // namespace upstat
+}  // namespace upstat::judge

@@ -5,9 +5,9 @@
 #include <string>
 
 #include "judge/alert.hpp"
-#include "measure/worst.hpp"
+#include "judge/worst.hpp"
 
-namespace upstat {
+namespace upstat::judge {
 
 /// "3m", "1h30m", "1m0.5s": as short as it can be read.
 std::string duration_text(Millis duration);
@@ -16,4 +16,4 @@ std::string duration_text(Millis duration);
 /// the server and code behind most of it where there is one. `rule` is the transition's.
 std::string sentence(const Transition& transition, const Rule& rule, const std::optional<Worst>& worst);
 
-}  // namespace upstat
+}  // namespace upstat::judge

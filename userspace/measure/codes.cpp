@@ -7,7 +7,7 @@
 #endif
 #include <regex>
 
-namespace upstat {
+namespace upstat::measure {
 
 namespace {
 
@@ -38,4 +38,4 @@ Result<CodeSet> CodeSet::compile(const std::string& pattern) {
     return set;
 }
 
-}  // namespace upstat
+}  // namespace upstat::measure

@@ -7,7 +7,7 @@
 
 #include "base/error.hpp"
 
-namespace upstat {
+namespace upstat::measure {
 
 /// The status codes that a rule's `codes` names.
 class CodeSet {
@@ -27,4 +27,4 @@ class CodeSet {
     std::bitset<highest - lowest + 1> codes_;
 };
 
-}  // namespace upstat
+}  // namespace upstat::measure

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
-namespace upstat {
+namespace upstat::measure {
 
 namespace {
 
@@ -96,4 +96,4 @@ std::optional<double> Sum::value() const {
     return sum_ ? std::optional(*sum_ + lost_) : std::nullopt;
 }
 
-}  // namespace upstat
+}  // namespace upstat::measure

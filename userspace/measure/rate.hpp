@@ -7,7 +7,7 @@
 
 #include "base/time.hpp"
 
-namespace upstat {
+namespace upstat::measure {
 
 /// Whose arithmetic is followed; each is named by the first Prometheus that has it.
 enum class Dialect : std::uint8_t {
@@ -43,4 +43,4 @@ class Sum {
     double lost_ = 0;
 };
 
-}  // namespace upstat
+}  // namespace upstat::measure

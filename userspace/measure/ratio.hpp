@@ -7,7 +7,7 @@
 
 #include "base/time.hpp"
 
-namespace upstat {
+namespace upstat::measure {
 
 /// One backend under one rule at one evaluation; rates are per second over the rule's window.
 struct Ratio {
@@ -27,4 +27,4 @@ struct Ratios {
     std::map<std::string, Ratio> backends;
 };
 
-}  // namespace upstat
+}  // namespace upstat::measure

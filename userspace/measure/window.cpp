@@ -6,7 +6,7 @@
 #include <limits>
 #include <ranges>
 
-namespace upstat {
+namespace upstat::measure {
 
 namespace {
 
@@ -35,7 +35,7 @@ void append_sample(std::vector<double>& values, double value) {
     values.push_back(value);
 }
 
-void append(BackendHistory& backend, const SeriesCounts* counts) {
+void append(BackendHistory& backend, const attribute::SeriesCounts* counts) {
     backend.sampled.push_back(counts != nullptr);
     for (auto& [series, values] : backend.series) {
         append_sample(values, no_sample);
@@ -111,7 +111,7 @@ Result<Window> Window::restore(Millis keep, History history) {
     return window;
 }
 
-void Window::add(const Counts& counts) {
+void Window::add(const attribute::Counts& counts) {
     forget_from(counts.at);
     const auto earlier = history_.polls.size();
     history_.polls.push_back(counts.at);
@@ -181,4 +181,4 @@ Ratios measure(const Window& window, Time at, const CodeSet& codes, Millis range
     return ratios;
 }
 
-}  // namespace upstat
+}  // namespace upstat::measure

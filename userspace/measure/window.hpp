@@ -12,12 +12,12 @@
 #include "measure/rate.hpp"
 #include "measure/ratio.hpp"
 
-namespace upstat {
+namespace upstat::measure {
 
 /// The samples of one backend. Every vector has one element a poll of the History it stands in.
 struct BackendHistory {
-    std::vector<bool> sampled;                     ///< was the backend in that poll's Counts?
-    std::map<Series, std::vector<double>> series;  ///< the totals; NaN where the poll had no such series
+    std::vector<bool> sampled;                                ///< was the backend in that poll's Counts?
+    std::map<attribute::Series, std::vector<double>> series;  ///< the totals; NaN where the poll had no such series
 
     bool operator==(const BackendHistory&) const = default;
 };
@@ -46,7 +46,7 @@ class Window {
     /// series is taken as it comes.
     ///
     /// Where the clock was set back, the polls that now lie in the future are forgotten.
-    void add(const Counts& counts);
+    void add(const attribute::Counts& counts);
 
     [[nodiscard]] const History& history() const { return history_; }
 
@@ -65,4 +65,4 @@ class Window {
 /// as a Prometheus of that dialect gives them; the sums go in the order of Series. Absent where PromQL has no sample.
 Ratios measure(const Window& window, Time at, const CodeSet& codes, Millis range, Dialect dialect = Dialect::v3_0);
 
-}  // namespace upstat
+}  // namespace upstat::measure

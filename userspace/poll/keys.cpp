@@ -12,7 +12,7 @@
 
 #include "layout.h"
 
-namespace upstat {
+namespace upstat::poll {
 
 namespace {
 
@@ -147,4 +147,4 @@ Total to_total(std::span<const std::byte> key, const KeyFields& fields, std::uin
     return total;
 }
 
-}  // namespace upstat
+}  // namespace upstat::poll

@@ -12,7 +12,7 @@
 
 struct btf;
 
-namespace upstat {
+namespace upstat::poll {
 
 /// One entry of a map that counts, its CPUs added up. The server is zero where the kernel had no room to tell whose it
 /// is. Event, detail and method are those of bpf/layout.h; numbers of a newer one may be among them.
@@ -57,4 +57,4 @@ std::optional<Field> given_field(const btf* types, std::uint32_t value);
 /// A key without event is a request's.
 Total to_total(std::span<const std::byte> key, const KeyFields& fields, std::uint64_t count);
 
-}  // namespace upstat
+}  // namespace upstat::poll

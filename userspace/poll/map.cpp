@@ -17,7 +17,7 @@
 
 #include "layout.h"
 
-namespace upstat {
+namespace upstat::poll {
 
 namespace {
 
@@ -333,4 +333,4 @@ Result<std::vector<std::uint64_t>> read_array(int fd, std::uint32_t most) {
     return numbers;
 }
 
-}  // namespace upstat
+}  // namespace upstat::poll

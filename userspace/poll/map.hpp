@@ -12,7 +12,7 @@
 #include "base/error.hpp"
 #include "poll/keys.hpp"
 
-namespace upstat {
+namespace upstat::poll {
 
 /// Kernel maps that count by key. What a reading found is kept: a reader who knows where each count goes need not look
 /// at the keys again.
@@ -82,4 +82,4 @@ std::expected<std::unique_ptr<CountingMap>, std::string> translated(const TableM
 /// such array.
 Result<std::vector<std::uint64_t>> read_array(int fd, std::uint32_t most);
 
-}  // namespace upstat
+}  // namespace upstat::poll

@@ -13,7 +13,7 @@
 
 #include "layout.h"
 
-namespace upstat {
+namespace upstat::poll {
 
 namespace {
 
@@ -44,7 +44,7 @@ std::uint64_t* reason_cell(Reasons& counts, const std::vector<std::string>& reas
 std::uint64_t* cell_of(ServerTotals& server, const Total& total) {
     switch (total.event) {
         case UPSTAT_ANSWER:
-            return &server.answers[{
+            return &server.responses[{
                 .code = static_cast<std::uint16_t>(total.detail),
                 .method = total.method < UPSTAT_METHODS ? static_cast<Method>(total.method) : Method::extension}];
         case UPSTAT_UNANSWERED:
@@ -91,7 +91,7 @@ std::vector<Server> sorted(std::vector<Server> servers) {
 Servers to_servers(std::span<const Total> totals) {
     Servers servers;
     const auto all = std::views::transform(totals, &Total::server);
-    servers.hold(sorted({all.begin(), all.end()}));
+    servers.insert_missing(sorted({all.begin(), all.end()}));
     for (const auto& total : totals) {
         if (auto* const cell = cell_of(servers[total.server], total)) {
             *cell += total.count;
@@ -137,7 +137,7 @@ void Reader::add_own() {
 
 void Reader::add_carried(const CarriedMaps& carried) {
     using enum Role;
-    const auto role = !carried.own_state ? going_on : carried.served ? leaving : ended;
+    const auto role = !carried.separate_sockets ? going_on : carried.served ? leaving : ended;
     const auto& maps = carried.maps;
     std::vector<Part> parts;
     std::string problem;
@@ -291,4 +291,4 @@ Result<Snapshot> read_snapshot(const Sources& sources, Time at) {
     return Reader(sources).read(at);
 }
 
-}  // namespace upstat
+}  // namespace upstat::poll

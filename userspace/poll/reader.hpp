@@ -16,7 +16,7 @@
 #include "poll/map.hpp"
 #include "poll/snapshot.hpp"
 
-namespace upstat {
+namespace upstat::poll {
 
 /// Where to read. All descriptors are owned by the caller.
 struct Sources {
@@ -89,4 +89,4 @@ Servers to_servers(std::span<const Total> totals);
 /// more than its requests had these counted under the server zero, from which they are taken.
 std::map<Server, std::uint64_t> never_answered(const Servers& ended);
 
-}  // namespace upstat
+}  // namespace upstat::poll

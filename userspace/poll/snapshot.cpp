@@ -10,7 +10,7 @@
 
 #include "layout.h"
 
-namespace upstat {
+namespace upstat::poll {
 
 namespace {
 
@@ -92,8 +92,8 @@ std::optional<Method> parse_method(std::string_view text) {
     return static_cast<Method>(found - method_names.begin());
 }
 
-std::uint64_t ServerTotals::answered() const {
-    return sum(answers);
+std::uint64_t ServerTotals::response_sum() const {
+    return sum(responses);
 }
 
 std::uint64_t ServerTotals::unanswered_sum() const {
@@ -101,7 +101,7 @@ std::uint64_t ServerTotals::unanswered_sum() const {
 }
 
 std::int64_t ServerTotals::outstanding() const {
-    return static_cast<std::int64_t>(requests - answered() - unanswered_sum());
+    return static_cast<std::int64_t>(requests - response_sum() - unanswered_sum());
 }
 
 const std::vector<std::string>& kernel_unanswered_reasons() {
@@ -128,4 +128,4 @@ const std::vector<std::string>& connect_failure_reasons() {
     return reasons;
 }
 
-}  // namespace upstat
+}  // namespace upstat::poll

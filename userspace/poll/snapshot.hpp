@@ -14,7 +14,7 @@
 #include "base/flat_map.hpp"
 #include "base/time.hpp"
 
-namespace upstat {
+namespace upstat::poll {
 
 /// One upstream server as the kernel sees it. IPv4 stands as an IPv4-mapped IPv6 address.
 struct Server {
@@ -54,34 +54,70 @@ std::string_view to_string(Method method);
 std::optional<Method> parse_method(std::string_view text);
 
 /// What an answer is counted by.
-struct Answer {
+struct ResponseKey {
     std::uint16_t code = 0;  ///< 101 to 599
     Method method = Method::extension;
 
-    auto operator<=>(const Answer&) const = default;
+    auto operator<=>(const ResponseKey&) const = default;
 };
 
-using Answers = FlatMap<Answer, std::uint64_t>;
+using ResponseCounts = FlatMap<ResponseKey, std::uint64_t>;
 using Reasons = FlatMap<std::string, std::uint64_t>;  ///< most servers have none
 
 /// Totals of one server since the maps were made; they only grow. The reasons are the `reason` labels.
 struct ServerTotals {
     std::uint64_t requests = 0;
     std::uint64_t connects = 0;
-    Answers answers;
-    Reasons unanswered;
-    Reasons unread;
-    Reasons connect_failures;
+    ResponseCounts responses{};
+    Reasons unanswered{};
+    Reasons unread{};
+    Reasons connect_failures{};
 
     bool operator==(const ServerTotals&) const = default;
 
-    [[nodiscard]] std::uint64_t answered() const;
+    [[nodiscard]] std::uint64_t response_sum() const;
     [[nodiscard]] std::uint64_t unanswered_sum() const;
     /// requests - answers - unanswered. Below zero only when the reads of one poll straddle an answer.
     [[nodiscard]] std::int64_t outstanding() const;
 };
 
 using Servers = FlatMap<Server, ServerTotals>;
+
+/// A count of a server that has no other label.
+struct PlainCount {
+    std::string_view name;    ///< in the state file and in JSON
+    std::string_view metric;  ///< its labels are those of the server alone
+    std::string_view help;
+    std::uint64_t ServerTotals::* member;
+};
+/// A count of a server by reason.
+struct ReasonCount {
+    std::string_view name;
+    std::string_view metric;  ///< with the label `reason`
+    std::string_view help;
+    Reasons ServerTotals::* member;
+    const std::vector<std::string>& (*reasons)();  ///< every reason that can appear
+};
+
+/// Every reason that can appear, so that each series can be exported at 0 first.
+const std::vector<std::string>& unanswered_reasons();
+const std::vector<std::string>& unread_reasons();
+const std::vector<std::string>& connect_failure_reasons();
+
+/// All members of ServerTotals but `responses`: whoever adds up, saves or shows a server's counts walks these tables.
+inline constexpr std::array plain_counts{
+    PlainCount{"requests", "upstat_server_requests_total", "HTTP/1 requests sent to a server.",
+               &ServerTotals::requests},
+    PlainCount{"connects", "upstat_server_connects_total", "Connections made to a server.", &ServerTotals::connects}};
+inline constexpr std::array reason_counts{
+    ReasonCount{"unanswered", "upstat_server_unanswered_total", "Requests that will never have a response, by reason.",
+                &ServerTotals::unanswered, unanswered_reasons},
+    ReasonCount{"connect_failures", "upstat_server_connect_failures_total",
+                "Connections to a server that failed, by reason.", &ServerTotals::connect_failures,
+                connect_failure_reasons},
+    ReasonCount{"unread", "upstat_server_unread_connections_total",
+                "Connections to a server whose responses cannot be read, by reason.", &ServerTotals::unread,
+                unread_reasons}};
 
 /// How full one kernel map is.
 struct MapFill {
@@ -113,11 +149,7 @@ inline const std::string upgraded_reason = "upgraded";
 /// Of a newer layout.
 inline const std::string unknown_reason = "unknown";
 
-/// Every reason that can appear, so that each series can be exported at 0 first.
-const std::vector<std::string>& unanswered_reasons();
-/// Those of them that the kernel counts, by their number in enum upstat_unanswered.
+/// The unanswered reasons that the kernel counts, by their number in enum upstat_unanswered.
 const std::vector<std::string>& kernel_unanswered_reasons();
-const std::vector<std::string>& unread_reasons();
-const std::vector<std::string>& connect_failure_reasons();
 
-}  // namespace upstat
+}  // namespace upstat::poll

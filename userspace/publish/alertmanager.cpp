@@ -15,7 +15,7 @@
 #include "publish/text.hpp"
 #include "publish/url.hpp"
 
-namespace upstat {
+namespace upstat::publish {
 
 namespace {
 
@@ -40,23 +40,24 @@ std::string percent(double value) {
     return fmt::format("{:.2f}", value);
 }
 
-std::string value_of(const Alert& alert) {
+std::string value_of(const judge::Alert& alert) {
     return alert.percent && std::isfinite(*alert.percent) ? percent(*alert.percent) + "%" : "unknown (no traffic)";
 }
 
-json annotations(const Rule& rule, const Alert& alert, const std::string& instance) {
+json annotations(const judge::Rule& rule, const judge::Alert& alert, const std::string& instance) {
     const auto codes = class_of(rule.codes);
-    return {{"summary",
-             fmt::format("Traefik high HTTP {} error rate backend {} (instance {})", codes, alert.backend, instance)},
-            {"description",
-             fmt::format("Traefik backend {} error rate is above {}%\n  VALUE = {}\n  BACKEND = {}\n  WINDOW = {}",
-                         codes, rule.threshold_percent, value_of(alert), alert.backend, duration_text(rule.window))},
-            {"runbook", runbook}};
+    return {
+        {"summary",
+         fmt::format("Traefik high HTTP {} error rate backend {} (instance {})", codes, alert.backend, instance)},
+        {"description",
+         fmt::format("Traefik backend {} error rate is above {}%\n  VALUE = {}\n  BACKEND = {}\n  WINDOW = {}", codes,
+                     rule.threshold_percent, value_of(alert), alert.backend, judge::duration_text(rule.window))},
+        {"runbook", runbook}};
 }
 
-const Rule& rule_of(const std::vector<Rule>& rules, const std::string& name) {
-    static const Rule unknown{};
-    const auto found = std::ranges::find(rules, name, &Rule::name);
+const judge::Rule& rule_of(const std::vector<judge::Rule>& rules, const std::string& name) {
+    static const judge::Rule unknown{};
+    const auto found = std::ranges::find(rules, name, &judge::Rule::name);
     return found == rules.end() ? unknown : *found;
 }
 
@@ -77,15 +78,15 @@ Result<Notifier> Notifier::make(NotifierOptions options) {
 }
 
 /// What an Alertmanager should know of this alert; nothing while it is quiet.
-std::optional<Notifier::Told> Notifier::news(const Alert& alert, Time now) const {
+std::optional<Notifier::Told> Notifier::news(const judge::Alert& alert, Time now) const {
     Told told;
     told.attempted = now;
-    if (alert.state == State::firing) {
-        told.state = State::firing;
+    if (alert.state == judge::State::firing) {
+        told.state = judge::State::firing;
         told.since = alert.firing_since;
         return told;
     }
-    if (alert.resolved_at && now - *alert.resolved_at < resolved_retention) {
+    if (alert.resolved_at && now - *alert.resolved_at < judge::resolved_retention) {
         told.since = alert.resolved_at;
         return told;
     }
@@ -93,7 +94,7 @@ std::optional<Notifier::Told> Notifier::news(const Alert& alert, Time now) const
 }
 
 /// Whether the alert goes to this receiver now; then it is noted as told.
-bool Notifier::choose(Receiver& receiver, const Alert& alert, Time now) const {
+bool Notifier::choose(Receiver& receiver, const judge::Alert& alert, Time now) const {
     const Key key(alert.rule, alert.backend);
     const auto wanted = news(alert, now);
     if (!wanted) {
@@ -114,11 +115,11 @@ bool Notifier::choose(Receiver& receiver, const Alert& alert, Time now) const {
     return again;
 }
 
-std::string Notifier::body(const std::vector<const Alert*>& alerts, Time now) const {
+std::string Notifier::body(const std::vector<const judge::Alert*>& alerts, Time now) const {
     auto out = json::array();
     for (const auto* alert : alerts) {
         const auto& rule = rule_of(options_.rules, alert->rule);
-        const bool firing = alert->state == State::firing;
+        const bool firing = alert->state == judge::State::firing;
         const auto ends = firing ? now + 4 * std::max(options_.evaluation, options_.resend) : *alert->resolved_at;
         const auto fired = fired_.find({alert->rule, alert->backend});
         json one = {{"labels",
@@ -138,7 +139,7 @@ std::string Notifier::body(const std::vector<const Alert*>& alerts, Time now) co
 }
 
 /// Keeps when each alert fired, because a resolved one does not tell any more; forgets the alerts that are gone.
-void Notifier::remember(const Alerts& alerts) {
+void Notifier::remember(const judge::Alerts& alerts) {
     std::set<Key> present;
     for (const auto& alert : alerts.alerts) {
         const Key key(alert.rule, alert.backend);
@@ -156,7 +157,7 @@ void Notifier::remember(const Alerts& alerts) {
     }
 }
 
-std::vector<Notification> Notifier::due(const Alerts& alerts, Time now) {
+std::vector<Notification> Notifier::due(const judge::Alerts& alerts, Time now) {
     remember(alerts);
     std::vector<Notification> out;
     for (std::size_t i = 0; i < receivers_.size(); ++i) {
@@ -164,7 +165,7 @@ std::vector<Notification> Notifier::due(const Alerts& alerts, Time now) {
         if (receiver.busy) {
             continue;
         }
-        std::vector<const Alert*> chosen;
+        std::vector<const judge::Alert*> chosen;
         receiver.sent.clear();
         for (const auto& alert : alerts.alerts) {
             if (choose(receiver, alert, now)) {
@@ -215,4 +216,4 @@ bool Notifier::under_way() const {
     return std::ranges::any_of(receivers_, &Receiver::busy);
 }
 
-}  // namespace upstat
+}  // namespace upstat::publish

@@ -14,11 +14,11 @@
 #include "judge/alert.hpp"
 #include "publish/report.hpp"
 
-namespace upstat {
+namespace upstat::publish {
 
 struct NotifierOptions {
     std::vector<std::string> urls;  ///< of the Alertmanagers; each may hold a path, a name and a password
-    std::vector<Rule> rules;
+    std::vector<judge::Rule> rules;
     std::string instance;       ///< the `instance` label
     std::string generator_url;  ///< the agent's web address
     Millis evaluation = std::chrono::seconds(5);
@@ -41,7 +41,7 @@ class Notifier {
     static Result<Notifier> make(NotifierOptions options);
 
     /// What to start now; call it once after each evaluation, a failed one too (with the alerts as they stood).
-    std::vector<Notification> due(const Alerts& alerts, Time now);
+    std::vector<Notification> due(const judge::Alerts& alerts, Time now);
 
     /// The notification was started under this ticket of the HttpClient.
     void started(std::size_t receiver, std::uint64_t ticket);
@@ -58,7 +58,7 @@ class Notifier {
 
     /// What a receiver was told about one alert.
     struct Told {
-        State state = State::inactive;
+        judge::State state = judge::State::inactive;
         std::optional<Time> since;  ///< when it fired or resolved: which firing this is about
         Time attempted;
         bool delivered = false;
@@ -72,10 +72,10 @@ class Notifier {
     };
 
     explicit Notifier(NotifierOptions options) : options_(std::move(options)) {}
-    [[nodiscard]] std::optional<Told> news(const Alert& alert, Time now) const;
-    bool choose(Receiver& receiver, const Alert& alert, Time now) const;
-    [[nodiscard]] std::string body(const std::vector<const Alert*>& alerts, Time now) const;
-    void remember(const Alerts& alerts);
+    [[nodiscard]] std::optional<Told> news(const judge::Alert& alert, Time now) const;
+    bool choose(Receiver& receiver, const judge::Alert& alert, Time now) const;
+    [[nodiscard]] std::string body(const std::vector<const judge::Alert*>& alerts, Time now) const;
+    void remember(const judge::Alerts& alerts);
 
     NotifierOptions options_;
     std::vector<Receiver> receivers_;
@@ -83,4 +83,4 @@ class Notifier {
     Results results_;
 };
 
-}  // namespace upstat
+}  // namespace upstat::publish

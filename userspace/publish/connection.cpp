@@ -10,7 +10,7 @@
 #include <cerrno>
 #include <utility>
 
-namespace upstat {
+namespace upstat::publish {
 
 namespace {
 
@@ -112,4 +112,4 @@ void Connection::cut() {
     shutdown(fd_.get(), SHUT_RDWR);
 }
 
-}  // namespace upstat
+}  // namespace upstat::publish

@@ -15,7 +15,7 @@
 #include "base/fd.hpp"
 #include "base/time.hpp"
 
-namespace upstat {
+namespace upstat::publish {
 
 /// One client's connection, for one request. As a whole it may take so long and no longer, and send so much and no
 /// more: a client that drips its request byte by byte does not hold a thread for ever.
@@ -60,4 +60,4 @@ class Connection : public httplib::Stream {
     std::size_t taken_ = 0;
 };
 
-}  // namespace upstat
+}  // namespace upstat::publish

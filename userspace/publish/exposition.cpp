@@ -6,6 +6,7 @@
 #include <charconv>
 #include <cmath>
 #include <concepts>
+#include <deque>
 #include <initializer_list>
 #include <iterator>
 #include <limits>
@@ -14,7 +15,7 @@
 
 #include "publish/text.hpp"
 
-namespace upstat {
+namespace upstat::publish {
 
 namespace {
 
@@ -119,19 +120,19 @@ std::string label(std::string_view name, std::string_view value) {
     return text;
 }
 
-constexpr std::size_t method_count = static_cast<std::size_t>(Method::patch) + 1;
+constexpr std::size_t method_count = static_cast<std::size_t>(poll::Method::patch) + 1;
 
 /// The methods that counts are about, and GET; ascending.
-std::vector<Method> methods_of(const auto& counts) {
+std::vector<poll::Method> methods_of(const auto& counts) {
     std::array<bool, method_count> seen{};
-    seen[static_cast<std::size_t>(Method::get)] = true;
+    seen[static_cast<std::size_t>(poll::Method::get)] = true;
     for (const auto& [key, count] : counts) {
         seen.at(static_cast<std::size_t>(key.method)) = true;
     }
-    std::vector<Method> methods;
+    std::vector<poll::Method> methods;
     for (std::size_t method = 0; method < seen.size(); ++method) {
         if (seen.at(method)) {
-            methods.push_back(static_cast<Method>(method));
+            methods.push_back(static_cast<poll::Method>(method));
         }
     }
     return methods;
@@ -161,13 +162,13 @@ void each_with_zeros(const auto& counts, auto&& take) {
     }
 }
 
-constexpr std::size_t protocol_count = static_cast<std::size_t>(Protocol::websocket) + 1;
+constexpr std::size_t protocol_count = static_cast<std::size_t>(attribute::Protocol::websocket) + 1;
 
-std::string ending_of(const Answer& answer) {
+std::string ending_of(const poll::ResponseKey& answer) {
     return std::to_string(answer.code) + "\"," + label("method", to_string(answer.method)) + "} ";
 }
 
-std::string ending_of(const Series& series) {
+std::string ending_of(const attribute::Series& series) {
     return std::to_string(series.code) + "\"," + label("method", to_string(series.method)) + "," +
            label("protocol", to_string(series.protocol)) + "} ";
 }
@@ -179,32 +180,35 @@ class Endings {
   public:
     [[nodiscard]] std::string_view of(const Key& key) {
         const auto place = place_of(key);
-        if (place >= texts_.size()) {  // a code that no status line can have, from the maps of another version
-            texts_.resize(place + 1);
+        if (place >= numbers_.size()) {  // a code that no status line can have, from the maps of another version
+            numbers_.resize(place + 1);
         }
-        auto& text = texts_[place];
-        if (text.empty()) {
-            text = ending_of(key);
+        auto& number = numbers_[place];
+        if (number == 0) {
+            texts_.push_back(ending_of(key));
+            number = static_cast<std::uint32_t>(texts_.size());
         }
-        return text;
+        return texts_[number - 1];
     }
 
   private:
-    static std::size_t place_of(const Answer& answer) {
+    static std::size_t place_of(const poll::ResponseKey& answer) {
         return answer.code * method_count + static_cast<std::size_t>(answer.method);
     }
-    static std::size_t place_of(const Series& series) {
+    static std::size_t place_of(const attribute::Series& series) {
         return (series.code * method_count + static_cast<std::size_t>(series.method)) * protocol_count +
                static_cast<std::size_t>(series.protocol);
     }
 
-    std::vector<std::string> texts_ = std::vector<std::string>(place_of(Key{.code = 600}));
+    /// By place, 1 + where the text is: most pages have a few of the thousands that there can be.
+    std::vector<std::uint32_t> numbers_ = std::vector<std::uint32_t>(place_of(Key{.code = 1000}));
+    std::deque<std::string> texts_;  ///< which never moves them
 };
 
 void backend_requests(Writer& out, const Page& page) {
     out.metric("traefik_backend_requests_total", "counter",
                "Answers of the servers of a Traefik backend, as the kernel saw them.");
-    Endings<Series> endings;
+    Endings<attribute::Series> endings;
     std::size_t next = 0;
     auto end = page.requests_end.begin();
     for (const auto& [backend, series] : page.report->counts.backends) {
@@ -217,7 +221,7 @@ void backend_requests(Writer& out, const Page& page) {
     }
 }
 
-void backend_ups(Writer& out, const Catalogue& catalogue) {
+void backend_ups(Writer& out, const attribute::Catalogue& catalogue) {
     out.metric("traefik_backend_server_up", "gauge",
                "1 if Traefik takes this server of a backend for healthy, 0 if not.");
     for (const auto& [name, backend] : catalogue.backends) {
@@ -235,46 +239,46 @@ void backend_ups(Writer& out, const Catalogue& catalogue) {
 /// A server's totals with its label ready to print.
 struct LabelledServer {
     std::string label;
-    const ServerTotals* totals;
+    const poll::ServerTotals* totals;
 };
 
 void server_counts(Writer& out, const std::vector<LabelledServer>& servers) {
-    out.metric("upstat_server_requests_total", "counter", "HTTP/1 requests sent to a server.");
-    for (const auto& server : servers) {
-        out.sample(server.label, {}, server.totals->requests);
+    for (const auto& count : poll::plain_counts) {
+        out.metric(count.metric, "counter", count.help);
+        for (const auto& server : servers) {
+            out.sample(server.label, {}, server.totals->*count.member);
+        }
     }
-    out.metric("upstat_server_responses_total", "counter", "Answers of a server by status code and request method.");
-    Endings<Answer> endings;
+    out.metric("upstat_server_responses_total", "counter", "Responses of a server by status code and request method.");
+    Endings<poll::ResponseKey> endings;
     for (const auto& server : servers) {
         const auto beginning = "upstat_server_responses_total{" + server.label + ",code=\"";
-        each_with_zeros(server.totals->answers,
-                        [&](const Answer& key, std::uint64_t value) { out.line(beginning, endings.of(key), value); });
+        each_with_zeros(server.totals->responses, [&](const poll::ResponseKey& key, std::uint64_t value) {
+            out.line(beginning, endings.of(key), value);
+        });
     }
     out.metric("upstat_server_outstanding_requests", "gauge",
-               "Requests that wait for their answer: requests - responses - unanswered.");
+               "Requests that wait for their response: requests - responses - unanswered.");
     for (const auto& server : servers) {
         out.sample(server.label, {}, server.totals->outstanding());
-    }
-    out.metric("upstat_server_connects_total", "counter", "Connections made to a server.");
-    for (const auto& server : servers) {
-        out.sample(server.label, {}, server.totals->connects);
     }
 }
 
 /// The counts by reason, and 0 for every reason that can appear.
-void by_reason(Writer& out, std::string_view metric, const std::vector<LabelledServer>& servers,
-               Reasons ServerTotals::* counts, const std::vector<std::string>& reasons) {
+void server_counts_by_reason(Writer& out, const std::vector<LabelledServer>& servers, const poll::ReasonCount& count) {
     constexpr std::string_view end = "\"} ";
+    out.metric(count.metric, "counter", count.help);
+    const auto& reasons = count.reasons();
     std::vector<std::string> endings;
     endings.reserve(reasons.size());
     for (const auto& reason : reasons) {
         endings.push_back(reason + std::string(end));
     }
     for (const auto& server : servers) {
-        const auto beginning = std::string(metric) + "{" + server.label + ",reason=\"";
-        const auto& counted = server.totals->*counts;
-        for (const auto& [reason, count] : counted) {
-            out.line(beginning, reason + std::string(end), count);
+        const auto beginning = std::string(count.metric) + "{" + server.label + ",reason=\"";
+        const auto& counted = server.totals->*count.member;
+        for (const auto& [reason, value] : counted) {
+            out.line(beginning, reason + std::string(end), value);
         }
         for (std::size_t i = 0; i < reasons.size(); ++i) {
             if (!counted.contains(reasons[i])) {
@@ -284,31 +288,22 @@ void by_reason(Writer& out, std::string_view metric, const std::vector<LabelledS
     }
 }
 
-void server_failures(Writer& out, const std::vector<LabelledServer>& servers) {
-    out.metric("upstat_server_unanswered_total", "counter", "Requests that will never have an answer, by reason.");
-    by_reason(out, "upstat_server_unanswered_total", servers, &ServerTotals::unanswered, unanswered_reasons());
-    out.metric("upstat_server_connect_failures_total", "counter", "Connections to a server that failed, by reason.");
-    by_reason(out, "upstat_server_connect_failures_total", servers, &ServerTotals::connect_failures,
-              connect_failure_reasons());
-    out.metric("upstat_server_unread_connections_total", "counter",
-               "Connections to a server whose answers cannot be read, by reason.");
-    by_reason(out, "upstat_server_unread_connections_total", servers, &ServerTotals::unread, unread_reasons());
-}
-
 void servers(Writer& out, const Report& report) {
     std::vector<LabelledServer> labelled;
     labelled.reserve(report.servers.servers.size() + 2);
-    each_server(report, [&labelled](const std::string& name, const ServerTotals& totals) {
+    each_server(report, [&labelled](const std::string& name, const poll::ServerTotals& totals) {
         labelled.push_back({label("server", name), &totals});
     });
     server_counts(out, labelled);
-    server_failures(out, labelled);
+    for (const auto& count : poll::reason_counts) {
+        server_counts_by_reason(out, labelled, count);
+    }
 }
 
 void backend_servers(Writer& out, const Report& report) {
     out.metric("upstat_backend_server_info", "gauge", "1 for each server that Traefik lists for a backend.");
     for (const auto& [name, backend] : report.catalogue->backends) {
-        std::set<Server> listed;  // two urls may stand for one server
+        std::set<poll::Server> listed;  // two urls may stand for one server
         for (const auto& entry : backend.listed) {
             listed.insert(entry.servers.begin(), entry.servers.end());
         }
@@ -418,7 +413,7 @@ void process(Writer& out, const ProcessStats& stats) {
 
 }  // namespace
 
-void Births::restore(const Counts& counts) {
+void ZeroStart::restore(const attribute::Counts& counts) {
     for (const auto& [backend, series] : counts.backends) {
         auto& entries = backends_[backend].entries;
         entries.clear();
@@ -428,7 +423,7 @@ void Births::restore(const Counts& counts) {
     }
 }
 
-void Births::show(const std::string& backend, std::span<ShownSample> samples) {
+void ZeroStart::show(const std::string& backend, std::span<ShownSample> samples) {
     auto& shown = backends_[backend];
     const bool unbroken = shown.last_page + 1 == page_;
     auto known = shown.entries.begin();
@@ -442,7 +437,7 @@ void Births::show(const std::string& backend, std::span<ShownSample> samples) {
         }
     };
     for (auto& sample : samples) {
-        keep_born([&sample](const Series& series) { return series < sample.series; });
+        keep_born([&sample](const attribute::Series& series) { return series < sample.series; });
         auto since = page_;
         if (known != end && known->series == sample.series) {
             since = unbroken || known->since == 0 ? known->since : page_;
@@ -451,12 +446,12 @@ void Births::show(const std::string& backend, std::span<ShownSample> samples) {
         sample.value = since == 0 ? sample.value : 0;
         next_.push_back({.series = sample.series, .since = since});
     }
-    keep_born([](const Series&) { return true; });
+    keep_born([](const attribute::Series&) { return true; });
     std::swap(shown.entries, next_);
     shown.last_page = page_;
 }
 
-void Births::served(std::uint64_t page) {
+void ZeroStart::served(std::uint64_t page) {
     for (auto& [backend, shown] : backends_) {
         for (auto& entry : shown.entries) {
             if (entry.since <= page && page <= shown.last_page) {
@@ -466,13 +461,14 @@ void Births::served(std::uint64_t page) {
     }
 }
 
-Page render(std::shared_ptr<const Report> report, Births& births) {
-    Page page{.number = births.next_page(), .report = std::move(report)};
+Page render(std::shared_ptr<const Report> report, ZeroStart& zero_start) {
+    Page page{.number = zero_start.next_page(), .report = std::move(report)};
     for (const auto& [backend, series] : page.report->counts.backends) {
         const auto begin = page.requests.size();
-        each_with_zeros(series,
-                        [&page](const Series& key, std::uint64_t value) { page.requests.push_back({key, value}); });
-        births.show(backend, std::span(page.requests).subspan(begin));
+        each_with_zeros(series, [&page](const attribute::Series& key, std::uint64_t value) {
+            page.requests.push_back({key, value});
+        });
+        zero_start.show(backend, std::span(page.requests).subspan(begin));
         page.requests_end.push_back(page.requests.size());
     }
     return page;
@@ -523,4 +519,4 @@ std::string pushed_text(const Page& page) {
     return text;
 }
 
-}  // namespace upstat
+}  // namespace upstat::publish

@@ -14,22 +14,22 @@
 #include "attribute/counts.hpp"
 #include "publish/report.hpp"
 
-namespace upstat {
+namespace upstat::publish {
 
 inline constexpr std::string_view exposition_content_type = "text/plain; version=0.0.4; charset=utf-8";
 
 /// One line of traefik_backend_requests_total, but for the backend.
 struct ShownSample {
-    Series series;
+    attribute::Series series;
     std::uint64_t value = 0;
 };
 
 /// Lets each series of traefik_backend_requests_total begin at 0. rate() cannot see the increase of a series whose
 /// first sample is 5, so a series is shown at 0 until one page that showed it so has been delivered.
-class Births {
+class ZeroStart {
   public:
     /// These were shown before a restart: they are born.
-    void restore(const Counts& counts);
+    void restore(const attribute::Counts& counts);
 
     /// Begins a page and returns its number: 1, 2, ...
     std::uint64_t next_page() { return ++page_; }
@@ -43,7 +43,7 @@ class Births {
   private:
     /// One series and the first page of an unbroken row that showed it at 0; 0 once it is born.
     struct Entry {
-        Series series;
+        attribute::Series series;
         std::uint64_t since = 0;
     };
     struct Shown {
@@ -64,7 +64,7 @@ struct Page {
 };
 
 /// The page of a report. `births` remembers what it shows.
-Page render(std::shared_ptr<const Report> report, Births& births);
+Page render(std::shared_ptr<const Report> report, ZeroStart& zero_start);
 
 /// Takes a page's text piece by piece; false when it wants no more.
 using Sink = std::function<bool(std::string_view piece)>;
@@ -76,4 +76,4 @@ std::string page_text(const Page& page);
 /// What a Pushgateway gets: the page without the process_* of this process, which the gateway has of its own.
 std::string pushed_text(const Page& page);
 
-}  // namespace upstat
+}  // namespace upstat::publish

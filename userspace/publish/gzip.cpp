@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "publish/gzip.hpp"
 
-namespace upstat {
+namespace upstat::publish {
 
 namespace {
 
@@ -44,4 +44,4 @@ bool Gzip::pack(std::string_view piece, bool last) {
     return stream_->avail_in == 0 && (!last || stream_->internal_state.state == ZSTATE_END);
 }
 
-}  // namespace upstat
+}  // namespace upstat::publish

@@ -10,7 +10,7 @@
 
 #include "publish/exposition.hpp"
 
-namespace upstat {
+namespace upstat::publish {
 
 /// Packs a text as it is written (RFC 1952). By ISA-L: zlib took 0.4 s for the page of 10,000 servers,
 /// which Prometheus asks for packed.
@@ -32,4 +32,4 @@ class Gzip {
     std::vector<std::uint8_t> packed_;
 };
 
-}  // namespace upstat
+}  // namespace upstat::publish

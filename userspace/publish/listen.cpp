@@ -16,7 +16,7 @@
 #include <string_view>
 #include <system_error>
 
-namespace upstat {
+namespace upstat::publish {
 
 namespace {
 
@@ -136,4 +136,4 @@ Result<Listener> listen_on(const std::string& address) {
     return listener;
 }
 
-}  // namespace upstat
+}  // namespace upstat::publish

@@ -6,7 +6,7 @@
 #include "base/error.hpp"
 #include "base/fd.hpp"
 
-namespace upstat {
+namespace upstat::publish {
 
 /// A listening, non-blocking TCP socket and the address that it got ("127.0.0.1:9479", "[::1]:9479").
 struct Listener {
@@ -17,4 +17,4 @@ struct Listener {
 /// Listens on "host:port", "[v6]:port" or ":port" (all addresses of this host); port 0 takes a free one.
 Result<Listener> listen_on(const std::string& address);
 
-}  // namespace upstat
+}  // namespace upstat::publish

@@ -12,7 +12,7 @@
 
 #include "base/file.hpp"
 
-namespace upstat {
+namespace upstat::publish {
 
 namespace {
 
@@ -90,4 +90,4 @@ ProcessStats read_process(const std::filesystem::path& root) {
     return stats;
 }
 
-}  // namespace upstat
+}  // namespace upstat::publish

@@ -5,7 +5,7 @@
 #include <filesystem>
 #include <optional>
 
-namespace upstat {
+namespace upstat::publish {
 
 /// What the process_* metrics tell of this process; what could not be read is absent.
 struct ProcessStats {
@@ -21,4 +21,4 @@ struct ProcessStats {
 /// Reads ROOT/proc/self and ROOT/proc/stat.
 ProcessStats read_process(const std::filesystem::path& root);
 
-}  // namespace upstat
+}  // namespace upstat::publish

@@ -8,7 +8,7 @@
 #include "publish/exposition.hpp"
 #include "publish/url.hpp"
 
-namespace upstat {
+namespace upstat::publish {
 
 namespace {
 
@@ -98,4 +98,4 @@ std::optional<Pushed> Pusher::done(const HttpDone& done) {
     return Pushed{.page = problem.empty() ? page_ : 0, .problem = std::move(problem)};
 }
 
-}  // namespace upstat
+}  // namespace upstat::publish

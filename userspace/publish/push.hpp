@@ -11,7 +11,7 @@
 #include "base/time.hpp"
 #include "publish/report.hpp"
 
-namespace upstat {
+namespace upstat::publish {
 
 /// A Pushgateway and the group that is ours there.
 struct PushTarget {
@@ -63,4 +63,4 @@ class Pusher {
     Results results_;
 };
 
-}  // namespace upstat
+}  // namespace upstat::publish

@@ -16,7 +16,7 @@
 #include "poll/snapshot.hpp"
 #include "publish/process.hpp"
 
-namespace upstat {
+namespace upstat::publish {
 
 /// How often something was tried, by result.
 struct Results {
@@ -49,17 +49,17 @@ struct Report {
     std::string traefik;                       ///< the `traefik` label: which Traefik the catalogue is from
     std::vector<TraefikReport> traefiks;
 
-    Counts counts;
-    ServerView servers;
-    ServerTotals overflow;  ///< shown as a server of this name once there is anything
-    SharedCatalogue catalogue = std::make_shared<const Catalogue>();
-    Ratios ratios;  ///< of the built-in rule
-    Alerts alerts;
-    std::vector<Rule> rules;
+    attribute::Counts counts;
+    attribute::ServerView servers;
+    poll::ServerTotals overflow;  ///< shown as a server of this name once there is anything
+    attribute::SharedCatalogue catalogue = std::make_shared<const attribute::Catalogue>();
+    measure::Ratios ratios;  ///< of the built-in rule
+    judge::Alerts alerts;
+    std::vector<judge::Rule> rules;
 
     std::map<std::string, std::uint64_t> kernel_errors;
-    std::vector<MapFill> maps;
-    std::vector<ProgramRuns> programs;
+    std::vector<poll::MapFill> maps;
+    std::vector<poll::ProgramRuns> programs;
 
     std::optional<Time> last_poll;  ///< when the last good one began
     std::chrono::microseconds poll_duration{};
@@ -77,9 +77,9 @@ void each_server(const Report& report, auto&& take) {
         take(to_string(server), totals);
     }
     take(std::string("unmapped"), report.servers.unmapped);
-    if (report.overflow != ServerTotals{}) {
+    if (report.overflow != poll::ServerTotals{}) {
         take(std::string("overflow"), report.overflow);
     }
 }
 
-}  // namespace upstat
+}  // namespace upstat::publish

@@ -10,7 +10,7 @@
 #include <cmath>
 #include <cstdint>
 
-namespace upstat {
+namespace upstat::publish {
 
 namespace {
 
@@ -112,4 +112,4 @@ void append_number(std::string& out, double value) {
     }
 }
 
-}  // namespace upstat
+}  // namespace upstat::publish

@@ -6,7 +6,7 @@
 
 #include "base/time.hpp"
 
-namespace upstat {
+namespace upstat::publish {
 
 /// "2023-12-12T21:12:32.022Z".
 std::string rfc3339(Time time);
@@ -21,4 +21,4 @@ std::string html(std::string_view text);
 /// The shortest decimal text that reads back as the same double; NaN, +Inf and -Inf as Prometheus spells them.
 void append_number(std::string& out, double value);
 
-}  // namespace upstat
+}  // namespace upstat::publish

@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <memory>
 
-namespace upstat {
+namespace upstat::publish {
 
 namespace {
 
@@ -60,4 +60,4 @@ std::string refusal(const std::string& url, const std::expected<HttpResponse, st
                        said.empty() ? "" : ": ", said);
 }
 
-}  // namespace upstat
+}  // namespace upstat::publish

@@ -10,7 +10,7 @@
 #include "base/json_text.hpp"
 #include "publish/text.hpp"
 
-namespace upstat {
+namespace upstat::publish {
 
 namespace {
 
@@ -49,7 +49,7 @@ json codes(const auto& counts) {
     return sums;
 }
 
-std::uint64_t sum(const SeriesCounts& counts) {
+std::uint64_t sum(const attribute::SeriesCounts& counts) {
     std::uint64_t total = 0;
     for (const auto& [series, count] : counts) {
         total += count;
@@ -57,7 +57,7 @@ std::uint64_t sum(const SeriesCounts& counts) {
     return total;
 }
 
-json listed(const Listed& entry) {
+json listed(const attribute::Listed& entry) {
     auto servers = json::array();
     for (const auto& server : entry.servers) {
         servers.push_back(to_string(server));
@@ -65,23 +65,24 @@ json listed(const Listed& entry) {
     return {{"url", entry.url}, {"up", entry.up}, {"servers", servers}};
 }
 
-json server(const ServerTotals& totals) {
-    return {{"requests", totals.requests},
-            {"connects", totals.connects},
-            {"codes", codes(totals.answers)},
-            {"outstanding", totals.outstanding()},
-            {"unanswered", json_object(totals.unanswered)},
-            {"unread", json_object(totals.unread)},
-            {"connect_failures", json_object(totals.connect_failures)}};
+json server(const poll::ServerTotals& totals) {
+    json out = {{"codes", codes(totals.responses)}, {"outstanding", totals.outstanding()}};
+    for (const auto& count : poll::plain_counts) {
+        out[count.name] = totals.*count.member;
+    }
+    for (const auto& count : poll::reason_counts) {
+        out[count.name] = json_object(totals.*count.member);
+    }
+    return out;
 }
 
-const Ratio& ratio_of(const Report& report, const std::string& backend) {
-    static const Ratio none;
+const measure::Ratio& ratio_of(const Report& report, const std::string& backend) {
+    static const measure::Ratio none;
     const auto found = report.ratios.backends.find(backend);
     return found == report.ratios.backends.end() ? none : found->second;
 }
 
-json backend(const Report& report, const std::string& name, const SeriesCounts& counts) {
+json backend(const Report& report, const std::string& name, const attribute::SeriesCounts& counts) {
     const auto& ratio = ratio_of(report, name);
     json out = {{"ratio", number(ratio.value())},
                 {"matching_rate", number(ratio.matching)},
@@ -100,16 +101,16 @@ json backend(const Report& report, const std::string& name, const SeriesCounts& 
     return out;
 }
 
-json rule(const Rule& rule) {
+json rule(const judge::Rule& rule) {
     return {{"name", rule.name},
             {"codes", rule.codes},
             {"window_seconds", seconds(rule.window)},
-            {"for_seconds", seconds(rule.hold)},
+            {"for_seconds", seconds(rule.for_duration)},
             {"threshold_percent", rule.threshold_percent},
             {"severity", rule.severity}};
 }
 
-json alert(const Alert& alert) {
+json alert(const judge::Alert& alert) {
     return {{"alert", alert.rule},
             {"backend", alert.backend},
             {"state", to_string(alert.state)},
@@ -119,7 +120,8 @@ json alert(const Alert& alert) {
             {"resolved_at", when(alert.resolved_at)}};
 }
 
-std::string row(const std::string& name, const SeriesCounts& counts, const Ratio& ratio, State state) {
+std::string row(const std::string& name, const attribute::SeriesCounts& counts, const measure::Ratio& ratio,
+                judge::State state) {
     std::array<std::uint64_t, 6> classes{};
     for (const auto& [series, count] : counts) {
         classes.at(std::min<std::size_t>(series.code / 100U, classes.size() - 1)) += count;
@@ -134,8 +136,8 @@ std::string row(const std::string& name, const SeriesCounts& counts, const Ratio
         classes[5]);
 }
 
-State worst_state(const Report& report, const std::string& backend) {
-    auto worst = State::inactive;
+judge::State worst_state(const Report& report, const std::string& backend) {
+    auto worst = judge::State::inactive;
     for (const auto& alert : report.alerts.alerts) {
         if (alert.backend == backend) {
             worst = std::max(worst, alert.state);
@@ -217,7 +219,7 @@ std::string backends_json(const Report& report) {
             (*found)["alerts"][one.rule] = to_string(one.state);
         }
     }
-    each_server(report, [&out](const std::string& label, const ServerTotals& totals) {
+    each_server(report, [&out](const std::string& label, const poll::ServerTotals& totals) {
         out["servers"][label] = server(totals);
     });
     return dump(out);
@@ -237,4 +239,4 @@ std::string index_html(const Report& report) {
     return out + "</table>\n<p>" + rfc3339(report.at) + "</p>\n</body></html>\n";
 }
 
-}  // namespace upstat
+}  // namespace upstat::publish

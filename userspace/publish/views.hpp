@@ -5,7 +5,7 @@
 
 #include "publish/report.hpp"
 
-namespace upstat {
+namespace upstat::publish {
 
 /// What the web's pages other than /metrics say. Times are RFC 3339 strings or null; counts are numbers.
 
@@ -26,4 +26,4 @@ std::string backends_json(const Report& report);
 /// /: the endpoints and the table of the backends.
 std::string index_html(const Report& report);
 
-}  // namespace upstat
+}  // namespace upstat::publish

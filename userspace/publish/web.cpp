@@ -25,7 +25,7 @@
 #include "publish/listen.hpp"
 #include "publish/views.hpp"
 
-namespace upstat {
+namespace upstat::publish {
 
 namespace {
 
@@ -346,4 +346,4 @@ std::uint64_t Web::served_generation() const {
     return impl_->shelf.served();
 }
 
-}  // namespace upstat
+}  // namespace upstat::publish

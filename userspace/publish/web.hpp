@@ -12,7 +12,7 @@
 #include "publish/exposition.hpp"
 #include "publish/report.hpp"
 
-namespace upstat {
+namespace upstat::publish {
 
 struct WebOptions {
     std::vector<std::string> listen{"127.0.0.1:9479"};  ///< "host:port", "[v6]:port", ":port"; port 0: a free one
@@ -51,4 +51,4 @@ class Web {
     std::unique_ptr<Impl> impl_;
 };
 
-}  // namespace upstat
+}  // namespace upstat::publish

@@ -24,7 +24,7 @@ namespace fs = std::filesystem;
 namespace {
 
 /// Enough for one case; small maps are read fast.
-constexpr MapSizes sizes{.totals = 1024, .requests = 64};
+constexpr programs::MapSizes sizes{.totals = 1024, .requests = 64};
 
 /// The cgroup v2 that this process is in.
 fs::path own_cgroup() {
@@ -116,14 +116,14 @@ Places make_places() {
 
 void remove(const Places& places) {
     std::error_code ignored;
-    if (Counter::detach(places.pins)) {
+    if (programs::Counter::detach(places.pins)) {
         fs::remove(places.cgroup, ignored);
     }
 }
 
 Counts::Counts(const Places& places) {
     move_to(places.cgroup);
-    counter_ = std::make_unique<Counter>(must(Counter::open(places.pins, sizes)));
+    counter_ = std::make_unique<programs::Counter>(must(programs::Counter::open(places.pins, sizes)));
     if (const auto attached = counter_->attach(places.cgroup, {}); !attached) {
         throw std::runtime_error(attached.error().text());
     }
@@ -151,9 +151,9 @@ bool Counts::readings_untouched() const {
     return bpf_map_lookup_elem(readings_.get(), &only, now.data()) == 0 && now == taken_;
 }
 
-Counted Counts::take(const Server& server) {
+Counted Counts::take(const poll::Server& server) {
     const auto maps = counter_->maps();
-    auto snapshot = must(read_snapshot({.own = maps}, Time{}));
+    auto snapshot = must(poll::read_snapshot({.own = maps}, Time{}));
     clear<upstat_total_key>(maps.totals);
     clear<upstat_server_key>(maps.requests);
     zero_slots(maps.slots);

@@ -9,14 +9,14 @@
 #include <vector>
 
 #include "base/fd.hpp"
-#include "count/counter.hpp"
 #include "poll/snapshot.hpp"
+#include "programs/counter.hpp"
 
 namespace upstat::peer {
 
 /// What was counted in one case.
 struct Counted {
-    ServerTotals server;
+    poll::ServerTotals server;
     std::map<std::string, std::uint64_t> places;  ///< those that counted anything
 };
 
@@ -40,10 +40,10 @@ class Counts {
     bool readings_untouched() const;
 
     /// What was counted since the last call: of this server, and the places.
-    Counted take(const Server& server);
+    Counted take(const poll::Server& server);
 
   private:
-    std::unique_ptr<Counter> counter_;
+    std::unique_ptr<programs::Counter> counter_;
     Fd readings_;
     std::vector<std::uint64_t> taken_;
     std::map<std::string, std::uint64_t> seen_;

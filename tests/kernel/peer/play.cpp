@@ -53,7 +53,7 @@ struct Address {
     [[nodiscard]] const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&storage); }
 };
 
-Address to_address(const Server& server, bool ipv4) {
+Address to_address(const poll::Server& server, bool ipv4) {
     Address address;
     if (ipv4) {
         auto& in = reinterpret_cast<sockaddr_in&>(address.storage);
@@ -92,8 +92,8 @@ struct Settings {
 /// One connection: the client's socket and the peer's end.
 struct Connection {
     Fd client;
-    Server local;
-    Server remote;
+    poll::Server local;
+    poll::Server remote;
     Settings settings;
     std::string stream;                         ///< all that the peer has to say
     std::size_t base = 0;                       ///< where the last `say` begins in it
@@ -265,8 +265,8 @@ class Player {
         connection.local = to_server(name);
     }
 
-    static Server to_server(const sockaddr_storage& name) {
-        Server server;
+    static poll::Server to_server(const sockaddr_storage& name) {
+        poll::Server server;
         if (name.ss_family == AF_INET) {
             const auto& in = reinterpret_cast<const sockaddr_in&>(name);
             server.address[10] = server.address[11] = 0xff;
@@ -405,7 +405,7 @@ class Player {
     void call(const Words& /*unused*/) {
         server_ = next_server(false);
         const Fd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-        Server host = server_;
+        poll::Server host = server_;
         host.address[13] = 19;  // the address of the TUN device
         host.address[14] = 255;
         host.address[15] = 254;
@@ -669,20 +669,20 @@ class Player {
         } else if (kind == "place") {
             wanted_.places[name] = times;
         } else {
-            const auto method = parse_method(name);
+            const auto method = poll::parse_method(name);
             if (!method) {
                 fail("no such method: " + name);
             }
-            wanted_.server.answers[{.code = static_cast<std::uint16_t>(to_number(kind)), .method = *method}] += times;
+            wanted_.server.responses[{.code = static_cast<std::uint16_t>(to_number(kind)), .method = *method}] += times;
         }
     }
 
-    static std::string describe(const ServerTotals& totals) {
+    static std::string describe(const poll::ServerTotals& totals) {
         std::string text = fmt::format("requests {} connects {}", totals.requests, totals.connects);
-        for (const auto& [answer, count] : totals.answers) {
+        for (const auto& [answer, count] : totals.responses) {
             text += fmt::format(", {} {} x{}", answer.code, upstat::to_string(answer.method), count);
         }
-        const auto add = [&text](const char* kind, const Reasons& counts) {
+        const auto add = [&text](const char* kind, const poll::Reasons& counts) {
             for (const auto& [reason, count] : counts) {
                 if (count != 0) {
                     text += fmt::format(", {} {} x{}", kind, reason, count);
@@ -720,7 +720,7 @@ class Player {
     Wire& wire_;
     Counts& counts_;
     Settings settings_;
-    Server server_;
+    poll::Server server_;
     std::vector<Connection> connections_;
     std::uint64_t connects_ = 0;
     std::uint64_t outstanding_ = 0;

@@ -40,7 +40,7 @@ void set_sysctl(const std::string& name, const std::string& value) {
     std::ofstream("/proc/sys/" + name) << value;
 }
 
-bool is_ipv4(const Server& server) {
+bool is_ipv4(const poll::Server& server) {
     static constexpr std::array<std::uint8_t, 12> mapped{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
     return std::equal(mapped.begin(), mapped.end(), server.address.begin());
 }
@@ -67,7 +67,7 @@ std::uint32_t get32(const std::string& from, std::size_t at) {
     return static_cast<std::uint32_t>(get16(from, at)) << 16 | get16(from, at + 2);
 }
 
-std::string address_bytes(const Server& server) {
+std::string address_bytes(const poll::Server& server) {
     const auto* bytes = reinterpret_cast<const char*>(server.address.data());
     return is_ipv4(server) ? std::string(bytes + 12, 4) : std::string(bytes, 16);
 }
@@ -89,8 +89,8 @@ void set16(std::string& in, std::size_t at, std::uint16_t value) {
     in[at + 1] = static_cast<char>(value & 0xff);
 }
 
-std::string ipv4_header(const Server& from, const Server& to, const std::string& options, std::uint8_t protocol,
-                        std::size_t length) {
+std::string ipv4_header(const poll::Server& from, const poll::Server& to, const std::string& options,
+                        std::uint8_t protocol, std::size_t length) {
     const auto words = 5 + options.size() / 4;
     std::string header;
     header += static_cast<char>(0x40 | words);
@@ -105,8 +105,8 @@ std::string ipv4_header(const Server& from, const Server& to, const std::string&
     return header;
 }
 
-std::string ipv6_header(const Server& from, const Server& to, const std::string& extensions, std::uint8_t protocol,
-                        std::size_t length) {
+std::string ipv6_header(const poll::Server& from, const poll::Server& to, const std::string& extensions,
+                        std::uint8_t protocol, std::size_t length) {
     std::string header;
     put32(header, 0x60000000);
     put16(header, static_cast<std::uint16_t>(extensions.size() + length));
@@ -134,8 +134,8 @@ std::string tcp_bytes(const Segment& segment) {
     return tcp + options + segment.payload;
 }
 
-Server server_at(const std::string& packet, std::size_t at, bool ipv4) {
-    Server server;
+poll::Server server_at(const std::string& packet, std::size_t at, bool ipv4) {
+    poll::Server server;
     if (ipv4) {
         server.address[10] = server.address[11] = 0xff;
     }
@@ -302,10 +302,10 @@ std::optional<Segment> Wire::receive(int timeout_ms) {
     }
 }
 
-Server next_server(bool ipv6) {
+poll::Server next_server(bool ipv6) {
     static std::uint32_t number = 0;
     number = number % 130000 + 1;
-    Server server;
+    poll::Server server;
     server.port = 80;
     if (ipv6) {
         server.address = {0xfd, 0x18};

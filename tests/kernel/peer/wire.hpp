@@ -16,8 +16,8 @@ enum Flag : std::uint8_t { fin = 1, syn = 2, rst = 4, psh = 8, ack = 16 };
 
 /// One TCP segment in an IP packet. Addresses and ports as in Server; an IPv4-mapped address makes an IPv4 packet.
 struct Segment {
-    Server from;
-    Server to;
+    poll::Server from;
+    poll::Server to;
     std::uint32_t seq = 0;
     std::uint32_t ack_seq = 0;
     std::uint8_t flags = 0;
@@ -68,6 +68,6 @@ void enter_namespace();
 void command(const std::string& line);
 
 /// Another server address each time: of 198.18.0.0/15 or fd18::/64, port 80.
-Server next_server(bool ipv6);
+poll::Server next_server(bool ipv6);
 
 }  // namespace upstat::peer

@@ -7,10 +7,10 @@
 #include <numeric>
 #include <random>
 
-#include "attribute/fake_host.hpp"
-#include "attribute/state.hpp"
+#include "agent/state.hpp"
+#include "traefik/fake_host.hpp"
 
-namespace upstat {
+namespace upstat::attribute {
 namespace {
 
 using testing::ElementsAre;
@@ -19,35 +19,35 @@ using testing::Key;
 using testing::Pair;
 using testing::UnorderedElementsAre;
 
-constexpr Answer ok{.code = 200, .method = Method::get};
-constexpr Answer missing{.code = 404, .method = Method::get};
-constexpr Series ok_series{.code = 200, .method = Method::get, .protocol = Protocol::http};
+constexpr poll::ResponseKey ok{.code = 200, .method = poll::Method::get};
+constexpr poll::ResponseKey missing{.code = 404, .method = poll::Method::get};
+constexpr Series ok_series{.code = 200, .method = poll::Method::get, .protocol = Protocol::http};
 
 Time at(std::int64_t seconds) {
     return Time(std::chrono::seconds(seconds));
 }
 
-Server server(std::uint16_t number) {
-    return parse_server("10.0.0.1", number).value();
+poll::Server server(std::uint16_t number) {
+    return poll::parse_server("10.0.0.1", number).value();
 }
 
-ServerTotals answered(Answers answers) {
-    ServerTotals totals{.requests = 0,
-                        .connects = 0,
-                        .answers = std::move(answers),
-                        .unanswered = {},
-                        .unread = {},
-                        .connect_failures = {}};
-    totals.requests = totals.answered();
+poll::ServerTotals answered(poll::ResponseCounts answers) {
+    poll::ServerTotals totals{.requests = 0,
+                              .connects = 0,
+                              .responses = std::move(answers),
+                              .unanswered = {},
+                              .unread = {},
+                              .connect_failures = {}};
+    totals.requests = totals.response_sum();
     return totals;
 }
 
-ServerTotals answered(std::uint64_t count) {
+poll::ServerTotals answered(std::uint64_t count) {
     return answered({{ok, count}});
 }
 
-Snapshot poll(std::int64_t seconds, Servers servers) {
-    Snapshot snapshot;
+poll::Snapshot poll(std::int64_t seconds, poll::Servers servers) {
+    poll::Snapshot snapshot;
     snapshot.at = at(seconds);
     snapshot.servers = std::move(servers);
     return snapshot;
@@ -83,14 +83,14 @@ std::map<std::string, std::uint64_t> sums(const Counts& counts) {
 
 TEST(Ledger, CountsByCodeMethodAndProtocol) {
     Ledger ledger;
-    const Answer upgrade{.code = 101, .method = Method::get};
+    const poll::ResponseKey upgrade{.code = 101, .method = poll::Method::get};
     const auto counts =
         ledger.absorb(poll(1, {{server(1), answered({{ok, 3}, {missing, 2}, {upgrade, 1}})}}), listing({{"a", {1}}}));
     EXPECT_EQ(counts.at, at(1));
-    EXPECT_THAT(
-        counts.backends.at("a"),
-        UnorderedElementsAre(Pair(ok_series, 3), Pair(Series{.code = 404, .method = Method::get}, 2),
-                             Pair(Series{.code = 101, .method = Method::get, .protocol = Protocol::websocket}, 1)));
+    EXPECT_THAT(counts.backends.at("a"),
+                UnorderedElementsAre(
+                    Pair(ok_series, 3), Pair(Series{.code = 404, .method = poll::Method::get}, 2),
+                    Pair(Series{.code = 101, .method = poll::Method::get, .protocol = Protocol::websocket}, 1)));
     EXPECT_EQ(to_string(Protocol::websocket), "websocket");
     EXPECT_EQ(to_string(Protocol::http), "http");
 }
@@ -195,7 +195,7 @@ TEST(Ledger, ListedServersAreShownAsThemselvesAlsoWithoutTraffic) {
     const auto snapshot = poll(1, {{server(1), answered(5)}});
     ledger.absorb(snapshot, listing({{"a", {1, 2}}}));
     EXPECT_THAT(ledger.view(snapshot).servers,
-                ElementsAre(Pair(server(1), answered(5)), Pair(server(2), ServerTotals{})));
+                ElementsAre(Pair(server(1), answered(5)), Pair(server(2), poll::ServerTotals{})));
     ledger.absorb(snapshot, nobody);
     EXPECT_THAT(ledger.view(snapshot).servers, ElementsAre(Key(server(1))));  // once listed is enough
 }
@@ -224,7 +224,7 @@ TEST(Ledger, AnOrdinaryNewServerIsWhole) {
     const auto snapshot = poll(55, {{server(1), answered(8)}});
     ledger.absorb(snapshot, listing({{"a", {1}}}));
     EXPECT_THAT(ledger.view(snapshot).servers, ElementsAre(Pair(server(1), answered(8))));
-    EXPECT_EQ(ledger.view(snapshot).unmapped, ServerTotals{});
+    EXPECT_EQ(ledger.view(snapshot).unmapped, poll::ServerTotals{});
 }
 
 TEST(Ledger, ARequestThatWaitsWhileItsServerIsFirstListedIsOutstandingOnce) {
@@ -262,10 +262,10 @@ class Life {
         seconds_ += pick(1, 30);
         for (int events = pick(0, 12); events > 0; --events) {
             auto& totals = totals_[server(static_cast<std::uint16_t>(pick(1, 12)))];
-            const Answer answer{.code = static_cast<std::uint16_t>(pick(0, 1) == 0 ? 200 : pick(400, 404)),
-                                .method = static_cast<Method>(pick(0, 9))};
+            const poll::ResponseKey answer{.code = static_cast<std::uint16_t>(pick(0, 1) == 0 ? 200 : pick(400, 404)),
+                                           .method = static_cast<poll::Method>(pick(0, 9))};
             const auto count = static_cast<std::uint64_t>(pick(1, 50));
-            totals.answers[answer] += count;
+            totals.responses[answer] += count;
             totals.requests += count + (pick(0, 3) == 0 ? 1 : 0);
             totals.connects += 1;
             if (totals.outstanding() > 0 && pick(0, 1) == 0) {
@@ -277,9 +277,9 @@ class Life {
         }
     }
 
-    [[nodiscard]] Snapshot snapshot() const { return poll(seconds_, totals_); }
+    [[nodiscard]] poll::Snapshot snapshot() const { return poll(seconds_, totals_); }
     [[nodiscard]] const SharedCatalogue& catalogue() const { return catalogue_; }
-    [[nodiscard]] const std::set<Server>& ever_listed() const { return ever_listed_; }
+    [[nodiscard]] const std::set<poll::Server>& ever_listed() const { return ever_listed_; }
 
     int pick(int low, int high) { return std::uniform_int_distribution(low, high)(random_); }
 
@@ -299,19 +299,19 @@ class Life {
 
     std::mt19937 random_;
     std::int64_t seconds_ = 1000;
-    Servers totals_;
+    poll::Servers totals_;
     SharedCatalogue catalogue_ = listing({{"a", {}}, {"b", {}}, {"c", {}}});
-    std::set<Server> ever_listed_;
+    std::set<poll::Server> ever_listed_;
 };
 
-SeriesCounts series_of_ever_listed(const Life& life, const Snapshot& snapshot) {
+SeriesCounts series_of_ever_listed(const Life& life, const poll::Snapshot& snapshot) {
     SeriesCounts counts;
     for (const auto& one : life.ever_listed()) {
         const auto totals = snapshot.servers.find(one);
         if (totals == snapshot.servers.end()) {
             continue;
         }
-        for (const auto& [answer, count] : totals->second.answers) {
+        for (const auto& [answer, count] : totals->second.responses) {
             counts[{.code = answer.code, .method = answer.method, .protocol = Protocol::http}] += count;
         }
     }
@@ -332,7 +332,7 @@ SeriesCounts all_backends(const Counts& counts) {
 /// One that is only told what each poll changes, and saved and restored where that does not do.
 class Follower {
   public:
-    void follow(const Ledger& leader, const Snapshot& snapshot, const SharedCatalogue& catalogue) {
+    void follow(const Ledger& leader, const poll::Snapshot& snapshot, const SharedCatalogue& catalogue) {
         if (const auto record = leader.record(snapshot, *catalogue)) {
             ledger_.absorb_record(nlohmann::json::parse("{" + *record + "}"));
             ++records;
@@ -351,10 +351,10 @@ class Follower {
     Ledger ledger_;
 };
 
-void expect_grown(const ServerTotals& before, const ServerTotals& after) {
+void expect_grown(const poll::ServerTotals& before, const poll::ServerTotals& after) {
     EXPECT_LE(before.requests, after.requests);
-    for (const auto& [answer, count] : before.answers) {
-        EXPECT_LE(count, after.answers.at(answer));
+    for (const auto& [answer, count] : before.responses) {
+        EXPECT_LE(count, after.responses.at(answer));
     }
 }
 
@@ -378,8 +378,8 @@ TEST(LedgerProperty, NothingIsLostOrCountedTwiceAndARestartChangesNothing) {
             ASSERT_EQ(restarted.absorb(snapshot, life.catalogue()).backends, counts.backends);
             ASSERT_EQ(restarted, ledger);
             if (life.pick(0, 5) == 0) {
-                ASSERT_TRUE(save_state(directory.path(), "e", restarted, "null", {}));
-                restarted = restore_state(directory.path(), "e").saved.ledger;
+                ASSERT_TRUE(agent::save_state(directory.path(), "e", restarted, "null", {}));
+                restarted = agent::restore_state(directory.path(), "e").saved.ledger;
             }
 
             const auto view = ledger.view(snapshot);
@@ -416,4 +416,4 @@ TEST(LedgerProperty, APollMoreOrLessChangesNothing) {
 }
 
 }  // namespace
-}  // namespace upstat
+}  // namespace upstat::attribute

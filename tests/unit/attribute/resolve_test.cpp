@@ -10,7 +10,7 @@
 
 #include "attribute/url.hpp"
 
-namespace upstat {
+namespace upstat::attribute {
 namespace {
 
 using testing::ElementsAre;
@@ -85,10 +85,11 @@ TEST(Resolve, FillsInWhatIsKnown) {
     auto catalogue = naming({"http://10.0.0.1", "http://localhost:2", "https://web", "http://other"});
     fill(catalogue, {{"web", {"10.0.0.5", "fd00::5"}}, {"10.0.0.1", {"10.9.9.9"}}});
     const auto& listed = catalogue.backends.at("a").listed;
-    EXPECT_THAT(listed[0].servers, ElementsAre(parse_server("10.0.0.1:80").value()));
-    EXPECT_EQ(listed[1].servers, (std::set{parse_server("127.0.0.1:2").value(), parse_server("[::1]:2").value()}));
+    EXPECT_THAT(listed[0].servers, ElementsAre(poll::parse_server("10.0.0.1:80").value()));
+    EXPECT_EQ(listed[1].servers,
+              (std::set{poll::parse_server("127.0.0.1:2").value(), poll::parse_server("[::1]:2").value()}));
     EXPECT_EQ(listed[2].servers,
-              (std::set{parse_server("10.0.0.5:443").value(), parse_server("[fd00::5]:443").value()}));
+              (std::set{poll::parse_server("10.0.0.5:443").value(), poll::parse_server("[fd00::5]:443").value()}));
     EXPECT_THAT(listed[3].servers, IsEmpty());
 }
 
@@ -175,4 +176,4 @@ TEST(Resolve, TheSystemKnowsNumericNames) {
 }
 
 }  // namespace
-}  // namespace upstat
+}  // namespace upstat::attribute

@@ -4,10 +4,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "attribute/fake_host.hpp"
 #include "attribute/url.hpp"
+#include "traefik/fake_host.hpp"
 
-namespace upstat {
+namespace upstat::attribute {
 namespace {
 
 using testing::ElementsAre;
@@ -31,8 +31,8 @@ backends:
     EXPECT_EQ(shop.provider, "file");
     EXPECT_THAT(shop.listed, ElementsAre(listed_at("http://10.0.0.1:80"), listed_at("http://host:8080"),
                                          listed_at("http://[::1]:90")));
-    EXPECT_TRUE(shop.lists(parse_server("[::1]:90").value()));
-    EXPECT_TRUE(map.catalogue.backends.at("api").lists(parse_server("10.0.0.2:443").value()));
+    EXPECT_TRUE(shop.lists(poll::parse_server("[::1]:90").value()));
+    EXPECT_TRUE(map.catalogue.backends.at("api").lists(poll::parse_server("10.0.0.2:443").value()));
     EXPECT_EQ(map.catalogue.backends.at("api").listed.at(1).url, "http://host:81");
 }
 
@@ -90,4 +90,4 @@ TEST(Url, KnowsSchemesPortsAndHosts) {
 }
 
 }  // namespace
-}  // namespace upstat
+}  // namespace upstat::attribute

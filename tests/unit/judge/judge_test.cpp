@@ -6,7 +6,7 @@
 #include <cmath>
 #include <limits>
 
-namespace upstat {
+namespace upstat::judge {
 namespace {
 
 using std::chrono::minutes;
@@ -17,8 +17,9 @@ Time at(int second) {
 }
 
 /// Ratios whose `all` is 100, so that the matching rate reads as percent.
-std::map<std::string, Ratios> percents(int second, const std::map<std::string, std::optional<double>>& backends) {
-    Ratios ratios{.at = at(second), .backends = {}};
+std::map<std::string, measure::Ratios> percents(int second,
+                                                const std::map<std::string, std::optional<double>>& backends) {
+    measure::Ratios ratios{.at = at(second), .backends = {}};
     for (const auto& [backend, percent] : backends) {
         ratios.backends[backend] = {.matching = percent, .all = 100};
     }
@@ -72,7 +73,7 @@ TEST(Judge, FiresAtTheVeryEndOfHold) {
 
 TEST(Judge, FiresAtOnceWithoutHold) {
     Rule rule;
-    rule.hold = Millis(0);
+    rule.for_duration = Millis(0);
     Judge judge({rule});
     const auto alerts = evaluate(judge, 0, 6);
     EXPECT_EQ(alerts.alerts[0].state, State::firing);
@@ -258,4 +259,4 @@ TEST(State, HasANameForEachValue) {
 }
 
 }  // namespace
-}  // namespace upstat
+}  // namespace upstat::judge

@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-namespace upstat {
+namespace upstat::judge {
 namespace {
 
 Transition transition(State from, State to, std::optional<double> percent) {
@@ -60,4 +60,4 @@ TEST(DurationText, IsShort) {
 }
 
 }  // namespace
-}  // namespace upstat
+}  // namespace upstat::judge

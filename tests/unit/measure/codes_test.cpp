@@ -5,7 +5,7 @@
 
 #include <initializer_list>
 
-namespace upstat {
+namespace upstat::measure {
 namespace {
 
 void expect_codes(const std::string& pattern, std::initializer_list<int> in, std::initializer_list<int> out) {
@@ -58,4 +58,4 @@ TEST(CodeSet, SaysWhatIsWrong) {
 }
 
 }  // namespace
-}  // namespace upstat
+}  // namespace upstat::measure

@@ -5,7 +5,7 @@
 
 #include <vector>
 
-namespace upstat {
+namespace upstat::measure {
 namespace {
 
 using std::chrono::seconds;
@@ -167,4 +167,4 @@ TEST(Sum, CarriesAlsoWhenTheNextValueIsTheLarger) {
 }
 
 }  // namespace
-}  // namespace upstat
+}  // namespace upstat::measure

@@ -6,21 +6,21 @@
 #include <cmath>
 #include <limits>
 
-namespace upstat {
+namespace upstat::measure {
 namespace {
 
 using std::chrono::seconds;
 
 constexpr auto keep = seconds(180);
-constexpr Series ok{.code = 200, .method = Method::get};
-constexpr Series not_found{.code = 404, .method = Method::get};
-constexpr Series too_many{.code = 429, .method = Method::post};
+constexpr attribute::Series ok{.code = 200, .method = poll::Method::get};
+constexpr attribute::Series not_found{.code = 404, .method = poll::Method::get};
+constexpr attribute::Series too_many{.code = 429, .method = poll::Method::post};
 
 Time at(int second) {
     return Time(seconds(second));
 }
 
-Counts counts(int second, std::map<std::string, SeriesCounts> backends) {
+attribute::Counts counts(int second, std::map<std::string, attribute::SeriesCounts> backends) {
     return {.at = at(second), .backends = std::move(backends)};
 }
 
@@ -94,8 +94,8 @@ TEST(Measure, SumsInTheOrderOfTheSeries) {
 
 TEST(Measure, SumsAsTheDialectDoes) {
     Window window(seconds(10));
-    SeriesCounts before;
-    SeriesCounts after;
+    attribute::SeriesCounts before;
+    attribute::SeriesCounts after;
     for (std::uint16_t code = 400; code < 410; ++code) {
         before[{.code = code}] = 0;
         after[{.code = code}] = 1;
@@ -265,7 +265,7 @@ TEST(Window, RefusesAHistoryThatContradictsItself) {
 
 TEST(Window, StoresTimesOnceForManyServers) {
     Window window(keep);
-    Counts many{.at = at(0), .backends = {}};
+    attribute::Counts many{.at = at(0), .backends = {}};
     for (int backend = 0; backend < 10000; ++backend) {
         for (int code = 0; code < 10; ++code) {
             many.backends["b" + std::to_string(backend)][{.code = static_cast<std::uint16_t>(400 + code)}] = 1;
@@ -281,4 +281,4 @@ TEST(Window, StoresTimesOnceForManyServers) {
 }
 
 }  // namespace
-}  // namespace upstat
+}  // namespace upstat::measure

@@ -10,7 +10,7 @@
 
 #include "layout.h"
 
-namespace upstat {
+namespace upstat::poll {
 namespace {
 
 /// Types as a program's BTF describes them.
@@ -168,4 +168,4 @@ TEST_F(Layouts, AKeyOfAnotherLayoutSaysTheSame) {
 }
 
 }  // namespace
-}  // namespace upstat
+}  // namespace upstat::poll

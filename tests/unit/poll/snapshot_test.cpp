@@ -6,7 +6,7 @@
 #include "layout.h"
 #include "poll/reader.hpp"
 
-namespace upstat {
+namespace upstat::poll {
 namespace {
 
 Total total(const std::string& server, std::uint64_t event, std::uint64_t detail, std::uint64_t method,
@@ -61,11 +61,11 @@ TEST(ToServers, PutsEveryEventInItsPlace) {
     ASSERT_EQ(servers.size(), 2U);
     const auto& four = servers.at(parse_server("10.0.0.1:80").value());
     EXPECT_EQ(four.requests, 10U);
-    EXPECT_EQ(four.answers.at({.code = 404, .method = Method::get}), 3U);
-    EXPECT_EQ(four.answers.at({.code = 200, .method = Method::patch}), 4U);
+    EXPECT_EQ(four.responses.at({.code = 404, .method = Method::get}), 3U);
+    EXPECT_EQ(four.responses.at({.code = 200, .method = Method::patch}), 4U);
     EXPECT_EQ(four.unanswered.at("missed"), 1U);
     EXPECT_EQ(four.unread.at("other"), 2U);
-    EXPECT_EQ(four.answered(), 7U);
+    EXPECT_EQ(four.response_sum(), 7U);
     EXPECT_EQ(four.outstanding(), 2);
     const auto& six = servers.at(parse_server("[::1]:80").value());
     EXPECT_EQ(six.connects, 7U);
@@ -91,7 +91,7 @@ TEST(ToServers, WhatANewerLayoutCountsStaysInTheSums) {
     const auto& server = servers.at(parse_server("10.0.0.1:80").value());
     EXPECT_EQ(server.unanswered.at("unknown"), 1U);
     EXPECT_EQ(server.unread.at("unknown"), 2U);
-    EXPECT_EQ(server.answers.at({.code = 200, .method = Method::extension}), 4U);
+    EXPECT_EQ(server.responses.at({.code = 200, .method = Method::extension}), 4U);
     EXPECT_EQ(server.outstanding(), 1);
 }
 
@@ -111,4 +111,4 @@ TEST(NeverAnswered, ARequestThatOverflowedBelongsToAnAnswerThatDidNot) {
 }
 
 }  // namespace
-}  // namespace upstat
+}  // namespace upstat::poll

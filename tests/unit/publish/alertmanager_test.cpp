@@ -8,7 +8,7 @@
 #include "publish/sample.hpp"
 #include "publish/text.hpp"
 
-namespace upstat {
+namespace upstat::publish {
 namespace {
 
 using namespace std::chrono_literals;
@@ -19,27 +19,27 @@ constexpr const char* rule_name = "TraefikHighHttp4xxErrorRateBackend";
 Notifier notifier(std::vector<std::string> urls = {"http://one:9093"}) {
     NotifierOptions options;
     options.urls = std::move(urls);
-    options.rules = {Rule{}};
+    options.rules = {judge::Rule{}};
     options.instance = "host";
     options.generator_url = "http://host:9479/";
     return *Notifier::make(std::move(options));
 }
 
-Alerts firing(Time since, double percent = 12.345) {
-    Alert alert;
+judge::Alerts firing(Time since, double percent = 12.345) {
+    judge::Alert alert;
     alert.rule = rule_name;
     alert.backend = "app@file";
-    alert.state = State::firing;
+    alert.state = judge::State::firing;
     alert.percent = percent;
     alert.active_since = since - 1min;
     alert.firing_since = since;
-    Alerts alerts;
+    judge::Alerts alerts;
     alerts.alerts = {alert};
     return alerts;
 }
 
-Alerts resolved(Time when, State state = State::inactive) {
-    Alerts alerts = firing(when);
+judge::Alerts resolved(Time when, judge::State state = judge::State::inactive) {
+    judge::Alerts alerts = firing(when);
     auto& alert = alerts.alerts.front();
     alert.state = state;
     alert.percent = 0;
@@ -54,7 +54,7 @@ HttpDone taken(std::uint64_t ticket) {
 }
 
 /// Asks at `now`, and lets what is due be taken; how many there were.
-std::size_t run(Notifier& notifier, const Alerts& alerts, Time now, bool well = true) {
+std::size_t run(Notifier& notifier, const judge::Alerts& alerts, Time now, bool well = true) {
     static std::uint64_t ticket = 0;
     const auto due = notifier.due(alerts, now);
     for (const auto& one : due) {
@@ -92,10 +92,10 @@ TEST(Notifier, AFiringAlertIsToldInFull) {
 TEST(Notifier, QuietAndPendingAlertsAreNotTold) {
     auto one = notifier();
     auto alerts = firing(at(100));
-    alerts.alerts[0].state = State::pending;
+    alerts.alerts[0].state = judge::State::pending;
     alerts.alerts[0].firing_since.reset();
     EXPECT_EQ(run(one, alerts, at(100)), 0U);
-    alerts.alerts[0].state = State::inactive;
+    alerts.alerts[0].state = judge::State::inactive;
     EXPECT_EQ(run(one, alerts, at(105)), 0U);
 }
 
@@ -120,7 +120,7 @@ TEST(Notifier, AResolveIsToldAtOnceAndForFifteenMinutes) {
     one.started(due[0].receiver, 1);
     one.done(taken(1));
     EXPECT_EQ(run(one, resolved(at(110)), at(115)), 0U);
-    EXPECT_EQ(run(one, resolved(at(110), State::pending), at(170)), 1U);
+    EXPECT_EQ(run(one, resolved(at(110), judge::State::pending), at(170)), 1U);
     EXPECT_EQ(run(one, resolved(at(110)), at(110) + 15min - 1s), 1U);
     EXPECT_EQ(run(one, resolved(at(110)), at(110) + 15min), 0U);
     EXPECT_EQ(run(one, firing(at(2000)), at(2000)), 1U) << "a new firing";
@@ -163,7 +163,7 @@ TEST(Notifier, OneIsUnderWayToEachReceiver) {
 TEST(Notifier, AnAlertThatIsGoneIsForgotten) {
     auto one = notifier();
     EXPECT_EQ(run(one, firing(at(100)), at(100)), 1U);
-    EXPECT_EQ(run(one, Alerts(), at(105)), 0U);
+    EXPECT_EQ(run(one, judge::Alerts(), at(105)), 0U);
     EXPECT_EQ(run(one, firing(at(100)), at(110)), 1U);
 }
 
@@ -190,4 +190,4 @@ TEST(Notifier, ABadUrlIsAUsageError) {
 }
 
 }  // namespace
-}  // namespace upstat
+}  // namespace upstat::publish

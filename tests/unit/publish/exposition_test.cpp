@@ -13,7 +13,7 @@
 
 #include "publish/sample.hpp"
 
-namespace upstat {
+namespace upstat::publish {
 namespace {
 
 std::vector<std::string> lines(const std::string& text) {
@@ -29,15 +29,15 @@ bool has_line(const std::string& text, const std::string& line) {
     return ("\n" + text).contains("\n" + line + "\n");
 }
 
-Page page_of(const Report& report, Births& births) {
-    return render(std::make_shared<const Report>(report), births);
+Page page_of(const Report& report, ZeroStart& zero_start) {
+    return render(std::make_shared<const Report>(report), zero_start);
 }
 
 /// The page of a report whose series have all been shown before.
 std::string text_of(const Report& report) {
-    Births births;
-    births.served(page_of(report, births).number);
-    return page_text(page_of(report, births));
+    ZeroStart zero_start;
+    zero_start.served(page_of(report, zero_start).number);
+    return page_text(page_of(report, zero_start));
 }
 
 TEST(Exposition, GivesEveryMetric) {
@@ -129,8 +129,8 @@ TEST(Exposition, EscapesLabelValues) {
 }
 
 TEST(Exposition, APushedPageLeavesTheProcessOut) {
-    Births births;
-    const auto page = page_of(sample_report(), births);
+    ZeroStart zero_start;
+    const auto page = page_of(sample_report(), zero_start);
     EXPECT_TRUE(page_text(page).contains("process_open_fds"));
     EXPECT_FALSE(pushed_text(page).contains("process_"));
     EXPECT_TRUE(pushed_text(page).contains("upstat_build_info"));
@@ -143,8 +143,8 @@ TEST(Exposition, ComesInPiecesUntilNoMoreAreWanted) {
     for (int i = 0; i < 1000; ++i) {
         report.counts.backends["backend" + std::to_string(i)] = {};
     }
-    Births births;
-    const auto page = page_of(report, births);
+    ZeroStart zero_start;
+    const auto page = page_of(report, zero_start);
     std::string joined;
     std::size_t pieces = 0;
     EXPECT_TRUE(write_page(page, [&](std::string_view piece) {
@@ -185,8 +185,8 @@ TEST(Exposition, PromtoolFindsNoFault) {
 }
 
 /// What a page says of app's answers with this code to GET.
-std::string shown(const Report& report, Births& births, const std::string& code = "404") {
-    const auto text = page_text(page_of(report, births));
+std::string shown(const Report& report, ZeroStart& zero_start, const std::string& code = "404") {
+    const auto text = page_text(page_of(report, zero_start));
     const auto series =
         "traefik_backend_requests_total{backend=\"app\",code=\"" + code + R"(",method="GET",protocol="http"} )";
     const auto found = text.find(series);
@@ -259,4 +259,4 @@ TEST(Births, RestoredSeriesAreBorn) {
 }
 
 }  // namespace
-}  // namespace upstat
+}  // namespace upstat::publish

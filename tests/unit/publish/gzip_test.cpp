@@ -8,7 +8,7 @@
 #include <iterator>
 #include <string>
 
-namespace upstat {
+namespace upstat::publish {
 namespace {
 
 /// By zlib: what is packed is for others to read.
@@ -80,4 +80,4 @@ TEST(Gzip, EndsWithASinkThatIsGone) {
 }
 
 }  // namespace
-}  // namespace upstat
+}  // namespace upstat::publish

@@ -6,7 +6,7 @@
 
 #include <fstream>
 
-namespace upstat {
+namespace upstat::publish {
 namespace {
 
 namespace fs = std::filesystem;
@@ -55,4 +55,4 @@ TEST_F(Process, TheRealOneIsThere) {
 }
 
 }  // namespace
-}  // namespace upstat
+}  // namespace upstat::publish

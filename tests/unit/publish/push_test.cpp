@@ -8,7 +8,7 @@
 
 #include "publish/sample.hpp"
 
-namespace upstat {
+namespace upstat::publish {
 namespace {
 
 using namespace std::chrono_literals;
@@ -116,4 +116,4 @@ TEST(Pusher, AClockSetBackDoesNotStopIt) {
 }
 
 }  // namespace
-}  // namespace upstat
+}  // namespace upstat::publish

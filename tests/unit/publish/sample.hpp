@@ -5,7 +5,7 @@
 
 #include "publish/report.hpp"
 
-namespace upstat {
+namespace upstat::publish {
 
 inline Time at(std::int64_t seconds) {
     return Time(std::chrono::seconds(seconds));
@@ -25,43 +25,44 @@ inline Report sample_report() {
                                .attached = true,
                                .problem = ""});
     report.counts.at = report.at;
-    report.counts.backends["app@file"] = {{{404, Method::get, Protocol::http}, 7},
-                                          {{200, Method::post, Protocol::http}, 90},
-                                          {{299, Method::get, Protocol::http}, 18446744073709551615ULL},
-                                          {{101, Method::get, Protocol::websocket}, 1}};
+    report.counts.backends["app@file"] = {
+        {{404, poll::Method::get, attribute::Protocol::http}, 7},
+        {{200, poll::Method::post, attribute::Protocol::http}, 90},
+        {{299, poll::Method::get, attribute::Protocol::http}, 18446744073709551615ULL},
+        {{101, poll::Method::get, attribute::Protocol::websocket}, 1}};
     report.counts.backends["quiet@file"] = {};
 
-    ServerTotals totals;
+    poll::ServerTotals totals;
     totals.requests = 100;
     totals.connects = 3;
-    totals.answers = {{{200, Method::get}, 80}, {{404, Method::get}, 15}};
+    totals.responses = {{{200, poll::Method::get}, 80}, {{404, poll::Method::get}, 15}};
     totals.unanswered = {{"reset", 2}, {"novel", 1}};
     totals.unread = {{"tls", 4}};
     totals.connect_failures = {{"refused", 5}};
-    const auto first = *parse_server("10.0.0.1:80");
-    const auto second = *parse_server("[fd00::1]:80");
+    const auto first = *poll::parse_server("10.0.0.1:80");
+    const auto second = *poll::parse_server("[fd00::1]:80");
     report.servers.servers[first] = totals;
 
-    Catalogue catalogue;
+    attribute::Catalogue catalogue;
     auto& backend = catalogue.backends["app@file"];
     backend.provider = "file";
     backend.listed = {{.url = "http://one", .up = true, .servers = {first, second}},
                       {.url = "http://two", .up = false, .servers = {first}},
                       {.url = "http://one", .up = true, .servers = {}}};
-    report.catalogue = std::make_shared<const Catalogue>(std::move(catalogue));
+    report.catalogue = std::make_shared<const attribute::Catalogue>(std::move(catalogue));
 
     report.ratios.backends["app@file"] = {.matching = 1.0, .all = 8.0};
     report.ratios.backends["quiet@file"] = {.matching = 0.0, .all = 0.0};
-    Alert alert;
+    judge::Alert alert;
     alert.rule = "TraefikHighHttp4xxErrorRateBackend";
     alert.backend = "app@file";
-    alert.state = State::firing;
+    alert.state = judge::State::firing;
     alert.percent = 12.5;
     alert.active_since = at(1'699'999'900);
     alert.firing_since = at(1'699'999'960);
     report.alerts.at = report.at;
     report.alerts.alerts = {alert};
-    report.rules = {Rule{}};
+    report.rules = {judge::Rule{}};
 
     report.kernel_errors = {{"not_tcp", 0}, {"totals_full", 2}};
     report.maps = {{.map = "totals", .entries = 10, .capacity = 65536}};
@@ -74,4 +75,4 @@ inline Report sample_report() {
     return report;
 }
 
-}  // namespace upstat
+}  // namespace upstat::publish

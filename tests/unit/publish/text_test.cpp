@@ -6,7 +6,7 @@
 #include <cmath>
 #include <limits>
 
-namespace upstat {
+namespace upstat::publish {
 namespace {
 
 using namespace std::chrono;
@@ -52,4 +52,4 @@ TEST(Text, HtmlIsEscaped) {
 }
 
 }  // namespace
-}  // namespace upstat
+}  // namespace upstat::publish

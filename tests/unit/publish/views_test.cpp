@@ -7,7 +7,7 @@
 
 #include "publish/sample.hpp"
 
-namespace upstat {
+namespace upstat::publish {
 namespace {
 
 using nlohmann::json;
@@ -75,4 +75,4 @@ TEST(Views, TheIndexEscapesNames) {
 }
 
 }  // namespace
-}  // namespace upstat
+}  // namespace upstat::publish

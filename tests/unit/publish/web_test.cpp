@@ -13,7 +13,7 @@
 #include "base/fd.hpp"
 #include "publish/sample.hpp"
 
-namespace upstat {
+namespace upstat::publish {
 namespace {
 
 using namespace std::chrono_literals;
@@ -33,7 +33,7 @@ class WebTest : public testing::Test {
     }
 
     void publish(const Report& report) {
-        web_->publish(std::make_shared<const Page>(render(std::make_shared<const Report>(report), births_)));
+        web_->publish(std::make_shared<const Page>(render(std::make_shared<const Report>(report), zero_start_)));
     }
 
     /// Whose page is more than a socket's buffers hold.
@@ -94,7 +94,7 @@ class WebTest : public testing::Test {
 
     std::atomic<Time> now_ = at(1000);
     WebOptions options_;
-    Births births_;
+    ZeroStart zero_start_;
     std::unique_ptr<Web> web_;
 };
 
@@ -105,8 +105,8 @@ TEST_F(WebTest, ServesTheMetrics) {
     ASSERT_TRUE(response);
     EXPECT_EQ(response->status, 200);
     EXPECT_EQ(response->get_header_value("Content-Type"), "text/plain; version=0.0.4; charset=utf-8");
-    Births births;
-    EXPECT_EQ(response->body, page_text(render(std::make_shared<const Report>(sample_report()), births)));
+    ZeroStart zero_start;
+    EXPECT_EQ(response->body, page_text(render(std::make_shared<const Report>(sample_report()), zero_start)));
 }
 
 TEST_F(WebTest, CompressesForAClientThatAsks) {
@@ -117,8 +117,8 @@ TEST_F(WebTest, CompressesForAClientThatAsks) {
     EXPECT_EQ(response->get_header_value("Content-Encoding"), "gzip");
     const auto packed = say("GET /metrics HTTP/1.1\r\nAccept-Encoding: gzip\r\n\r\n");
     EXPECT_LT(packed.size(), response->body.size() / 2);
-    Births births;
-    EXPECT_EQ(response->body, page_text(render(std::make_shared<const Report>(sample_report()), births)));
+    ZeroStart zero_start;
+    EXPECT_EQ(response->body, page_text(render(std::make_shared<const Report>(sample_report()), zero_start)));
 }
 
 TEST_F(WebTest, ReportsThePageThatAClientTook) {
@@ -309,4 +309,4 @@ TEST_F(WebTest, StopsWhileAClientKeepsItWaiting) {
 }
 
 }  // namespace
-}  // namespace upstat
+}  // namespace upstat::publish

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/fills.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace upstat::agent {
+namespace {
+
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+poll::Snapshot poll(int seconds, std::uint64_t entries, std::map<std::string, std::uint64_t> places = {}) {
+    return {.at = Time(std::chrono::seconds(seconds)),
+            .kernel_errors = std::move(places),
+            .maps = {{.map = "totals", .entries = entries, .capacity = 100},
+                     {.map = "requests", .entries = 1, .capacity = 10},
+                     {.map = "overflow", .entries = 10, .capacity = 10}}};
+}
+
+TEST(FillWatch, WarnsOnceBeforeAMapIsFull) {
+    FillWatch watch;
+    EXPECT_THAT(watch.look(poll(0, 89)), IsEmpty());
+    const auto notices = watch.look(poll(5, 90));
+    ASSERT_THAT(notices, SizeIs(1));
+    EXPECT_FALSE(notices[0].error);
+    EXPECT_THAT(notices[0].text, HasSubstr("totals holds 90 of 100"));
+    EXPECT_THAT(notices[0].text, HasSubstr("bpf.totals-size"));
+    EXPECT_THAT(watch.look(poll(10, 95)), IsEmpty());
+    EXPECT_THAT(watch.look(poll(15, 100)), IsEmpty());
+}
+
+TEST(FillWatch, SaysOnceThatAFullMapSpills) {
+    FillWatch watch;
+    watch.look(poll(0, 100));
+    const auto notices = watch.look(poll(5, 100, {{"totals_full", 3}}));
+    ASSERT_THAT(notices, SizeIs(1));
+    EXPECT_TRUE(notices[0].error);
+    EXPECT_THAT(notices[0].text, HasSubstr("bpf.totals-size"));
+    EXPECT_THAT(notices[0].text, HasSubstr("server=\"overflow\""));
+    EXPECT_THAT(watch.look(poll(10, 100, {{"totals_full", 9}})), IsEmpty());
+}
+
+TEST(FillWatch, WhatHappenedBeforeTheStartIsNoNews) {
+    FillWatch watch;
+    EXPECT_THAT(watch.look(poll(0, 50, {{"totals_full", 3}, {"storage_failed", 4}})), IsEmpty());
+    EXPECT_THAT(watch.look(poll(5, 50, {{"totals_full", 3}, {"storage_failed", 4}})), IsEmpty());
+}
+
+TEST(FillWatch, NamesTheSysctlForSocketsWithoutMemory) {
+    FillWatch watch;
+    watch.look(poll(0, 1));
+    const auto notices = watch.look(poll(5, 1, {{"storage_failed", 4}}));
+    ASSERT_THAT(notices, SizeIs(1));
+    EXPECT_TRUE(notices[0].error);
+    EXPECT_THAT(notices[0].text, HasSubstr("4 times a connection"));
+    EXPECT_THAT(notices[0].text, HasSubstr("net.core.optmem_max"));
+    EXPECT_THAT(watch.look(poll(10, 1, {{"storage_failed", 6}})), IsEmpty());
+    EXPECT_THAT(watch.look(poll(700, 1, {{"storage_failed", 7}})), SizeIs(1));
+}
+
+}  // namespace
+}  // namespace upstat::agent

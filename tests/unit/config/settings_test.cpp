@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "config/settings.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+namespace upstat::config {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// A settings file that goes away with the test.
+class SettingsFile {
+  public:
+    explicit SettingsFile(const std::string& text) { std::ofstream(path_) << text; }
+    SettingsFile(const SettingsFile&) = delete;
+    SettingsFile& operator=(const SettingsFile&) = delete;
+    ~SettingsFile() { std::filesystem::remove(path_); }
+    [[nodiscard]] const std::string& path() const { return path_; }
+
+  private:
+    std::string path_ = testing::TempDir() + "settings_test.yml";
+};
+
+Settings merged(const FileSettings& file, const Given& variables = {}, const Given& flags = {}) {
+    const auto settings = merge(file, "f.yml", variables, flags);
+    EXPECT_TRUE(settings) << (settings ? "" : settings.error().front().text());
+    return settings.value_or(Settings{});
+}
+
+TEST(Duration, ReadsPrometheusDurations) {
+    EXPECT_EQ(parse_duration("5s").value(), 5s);
+    EXPECT_EQ(parse_duration("1m30s").value(), 90s);
+    EXPECT_EQ(parse_duration("200ms").value(), 200ms);
+    EXPECT_EQ(parse_duration("1h").value(), 1h);
+    EXPECT_EQ(parse_duration("1d").value(), 24h);
+    EXPECT_EQ(parse_duration("0").value(), 0s);
+    EXPECT_EQ(parse_duration("0s").value(), 0s);
+}
+
+TEST(Duration, RefusesTheRest) {
+    for (const auto* const text :
+         {"", "5", "s", "-5s", "5 s", "5s5s", "5s1m", "1.5m", "5x", "99999999999999y", "5sx"}) {
+        EXPECT_FALSE(parse_duration(text)) << text;
+    }
+}
+
+TEST(Settings, DefaultsAreThoseOfTheInterface) {
+    const auto settings = merged({});
+    EXPECT_EQ(settings.poll_interval, 5s);
+    EXPECT_EQ(settings.rule, judge::Rule{});
+    EXPECT_EQ(settings.rule.window, 3min);
+    EXPECT_EQ(settings.rule.for_duration, 1min);
+    EXPECT_EQ(settings.rule.threshold_percent, 5);
+    EXPECT_EQ(settings.web_listen_address, std::vector<std::string>{"127.0.0.1:9479"});
+    EXPECT_EQ(settings.push_job, "upstat");
+    EXPECT_FALSE(settings.push_instance.empty());
+    EXPECT_EQ(settings.state_path, "/var/lib/upstat");
+    EXPECT_EQ(settings.bpf_pin_path, "/sys/fs/bpf/upstat");
+}
+
+TEST(Settings, FlagBeatsVariableBeatsFileBeatsDefault) {
+    const SettingsFile file("poll: {interval: 2s}\npush.job: file\nlog:\n  level: debug\n");
+    const auto from_file = read_settings_file(file.path());
+    EXPECT_EQ(merged(from_file).poll_interval, 2s);
+    const Given variables{{"poll.interval", {"3s"}}, {"push.job", {"variable"}}};
+    const Given flags{{"poll.interval", {"4s"}}};
+    const auto settings = merged(from_file, variables, flags);
+    EXPECT_EQ(settings.poll_interval, 4s);
+    EXPECT_EQ(settings.push_job, "variable");
+    EXPECT_EQ(settings.log_level, "debug");
+}
+
+TEST(Settings, ASectionMayBeEmpty) {
+    const SettingsFile file("traefik:\n  # api: http://127.0.0.1:8080\nlog:\n  level: debug\n");
+    EXPECT_EQ(merged(read_settings_file(file.path())).log_level, "debug");
+}
+
+TEST(Settings, ReadsVariables) {
+    setenv("UPSTAT_TRAEFIK_API", "http://a:1,http://b:2/", 1);
+    const auto given = read_environment();
+    unsetenv("UPSTAT_TRAEFIK_API");
+    EXPECT_EQ(merged({}, given).traefik_api, (std::vector<std::string>{"http://a:1", "http://b:2"}));
+    EXPECT_EQ(variable_of("alert.threshold-percent"), "UPSTAT_ALERT_THRESHOLD_PERCENT");
+}
+
+TEST(Settings, ReadsMoreRules) {
+    const SettingsFile file(
+        "alert:\n  threshold-percent: 7\n  rules:\n    - {name: Errors, codes: 5.., for: 30s, severity: warning}\n");
+    const auto settings = merged(read_settings_file(file.path()));
+    ASSERT_EQ(settings.all_rules().size(), 2U);
+    EXPECT_EQ(settings.rule.threshold_percent, 7);
+    EXPECT_EQ(settings.rules[0].name, "Errors");
+    EXPECT_EQ(settings.rules[0].codes, "5..");
+    EXPECT_EQ(settings.rules[0].hold, 30s);
+    EXPECT_EQ(settings.rules[0].window, 3min);
+    EXPECT_EQ(settings.rules[0].threshold_percent, 5);
+    EXPECT_EQ(settings.rules[0].severity, "warning");
+}
+
+struct Mistake {
+    std::string text;
+    std::string said;
+};
+
+class Mistakes : public testing::TestWithParam<Mistake> {};
+
+TEST_P(Mistakes, AreSaidWithTheirLine) {
+    const SettingsFile file(GetParam().text);
+    const auto errors = read_settings_file(file.path()).errors;
+    ASSERT_FALSE(errors.empty());
+    EXPECT_NE(errors.front().text().find(file.path() + GetParam().said), std::string::npos) << errors.front().text();
+    EXPECT_EQ(errors.front().kind, Error::Kind::usage);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, Mistakes,
+    testing::Values(Mistake{"\npol.interval: 5s\n", ":2: unknown key pol.interval\nHINT: did you mean poll.interval?"},
+                    Mistake{"poll:\n  intervall: 5s\n", ":2: unknown key poll.intervall"},
+                    Mistake{"poll.interval: soon\n", ":1: poll.interval: \"soon\" is not a duration"},
+                    Mistake{"poll.interval: 0s\n", ":1: poll.interval: \"0s\" is too short"},
+                    Mistake{"poll.interval: [1s]\n", ":1: poll.interval needs a value"},
+                    Mistake{"poll: {interval: 1s}\npoll.interval: 2s\n", ":2: poll.interval is given twice"},
+                    Mistake{"alert.codes: '4(('\n", ":1: alert.codes:"},
+                    Mistake{"alert.threshold-percent: 101\n",
+                            ":1: alert.threshold-percent: \"101\" is not a percentage"},
+                    Mistake{"push.url: pushgateway:9091\n", ":1: push.url: \"pushgateway:9091\" is not a URL"},
+                    Mistake{"web.listen-address: nowhere\n", ":1: web.listen-address: \"nowhere\" is not an address"},
+                    Mistake{"web.listen-address: ['::1:80']\n", ":1: web.listen-address: \"::1:80\" is not an address"},
+                    Mistake{"log.level: loud\n", ":1: log.level: \"loud\" is not one of trace, debug"},
+                    Mistake{"alert.rules:\n  - {codes: 5..}\n", ":2: a rule needs a name"},
+                    Mistake{"alert.rules:\n  - {name: a, code: 5..}\n", ":2: unknown key code in a rule"},
+                    Mistake{"alert.rules: 5\n", ":1: alert.rules needs a list"}, Mistake{"a: [\n", ":2:"},
+                    Mistake{"- a\n", ":1: a settings file is a map"}));
+
+TEST(Settings, APasswordGoesToANamedApiOnly) {
+    const Given named{{"traefik.api.username", {"u"}}, {"traefik.api", {"http://127.0.0.1:8080"}}};
+    EXPECT_TRUE(merge({}, "", {}, named));
+    const auto settings = merge({}, "", {}, {{"traefik.api.username", {"u"}}});
+    ASSERT_FALSE(settings);
+    EXPECT_TRUE(settings.error()[0].message.contains("traefik.api.username"));
+}
+
+TEST(Settings, AWindowHoldsTwoPolls) {
+    EXPECT_TRUE(merge({}, "", {}, {{"poll.interval", {"90s"}}, {"alert.window", {"3m"}}}));
+    const auto settings = merge({}, "", {}, {{"poll.interval", {"91s"}}, {"alert.window", {"3m"}}});
+    ASSERT_FALSE(settings);
+    EXPECT_TRUE(settings.error()[0].message.contains("TraefikHighHttp4xxErrorRateBackend"));
+}
+
+TEST(Settings, AFileThatIsNotThereIsAMistake) {
+    const auto errors = read_settings_file("/nonexistent/upstat.yml").errors;
+    ASSERT_EQ(errors.size(), 1U);
+    EXPECT_EQ(errors[0].message, "cannot read /nonexistent/upstat.yml: No such file or directory");
+}
+
+TEST(Settings, AMistakeNamesItsSource) {
+    const auto settings = merge({}, "", {{"poll.interval", {"x"}}}, {{"log.format", {"xml"}}});
+    ASSERT_FALSE(settings);
+    ASSERT_EQ(settings.error().size(), 2U);
+    EXPECT_TRUE(settings.error()[0].message.starts_with("UPSTAT_POLL_INTERVAL: "));
+    EXPECT_TRUE(settings.error()[1].message.starts_with("--log.format: "));
+}
+
+}  // namespace
+}  // namespace upstat::config

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "traefik/rawdata.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "traefik/fake_host.hpp"
+
+namespace upstat::traefik {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::Key;
+using testing::Not;
+
+constexpr auto url = "http://127.0.0.1:8080/api/rawdata";
+
+attribute::Listed listed(const std::string& where, const std::string& server, bool up = true) {
+    return {.url = where, .up = up, .servers = {poll::parse_server(server).value()}};
+}
+
+TEST(Rawdata, ReadsARealAnswer) {
+    const auto catalogue = parse_rawdata(fixture("rawdata-3.7.15.json"), url);
+    ASSERT_TRUE(catalogue) << catalogue.error().text();
+    // no weighted, mirroring, failover or highestRandomWeight parent, nothing of Traefik's own, no TCP service
+    EXPECT_THAT(catalogue->backends, ElementsAre(Key("grpc@file"), Key("names@file"), Key("shop@file"), Key("tls@file"),
+                                                 Key("unused@file")));
+    const auto& backends = catalogue->backends;
+    EXPECT_EQ(backends.at("shop@file").provider, "file");
+    EXPECT_THAT(backends.at("shop@file").listed, ElementsAre(listed("http://127.0.0.1:58509", "127.0.0.1:58509", false),
+                                                             listed("http://[::1]:58509/", "[::1]:58509", false)));
+    EXPECT_THAT(backends.at("grpc@file").listed, ElementsAre(listed("h2c://127.0.0.1", "127.0.0.1:80")));
+    EXPECT_THAT(backends.at("tls@file").listed, ElementsAre(listed("https://127.0.0.1", "127.0.0.1:443")));
+    EXPECT_THAT(backends.at("unused@file").listed, ElementsAre(listed("http://10.9.8.7", "10.9.8.7:80")));
+    EXPECT_THAT(backends.at("names@file").listed,
+                ElementsAre(attribute::Listed{.url = "http://localhost:8081", .up = true, .servers = {}},
+                            attribute::Listed{.url = "http://web.example.internal/base", .up = true, .servers = {}}));
+}
+
+TEST(Rawdata, OwnersAreAllBackendsThatListAServer) {
+    const auto catalogue = parse_rawdata(fixture("rawdata-3.7.15.json"), url).value();
+    EXPECT_THAT(catalogue.owners(poll::parse_server("127.0.0.1:443").value()), ElementsAre("tls@file"));
+    EXPECT_THAT(catalogue.owners(poll::parse_server("127.0.0.1:1").value()), testing::IsEmpty());
+}
+
+TEST(Rawdata, AServiceWithoutServersIsABackendWithoutServers) {
+    const auto catalogue =
+        parse_rawdata(R"({"services":{"a@docker":{"loadBalancer":{}},"b@x":{"loadBalancer":null}}})", url);
+    ASSERT_TRUE(catalogue);
+    EXPECT_THAT(catalogue->backends, ElementsAre(Key("a@docker")));
+}
+
+TEST(Rawdata, AUrlThatIsNoneStaysListed) {
+    const auto catalogue = parse_rawdata(R"({"services":{"a@f":{"loadBalancer":{"servers":[{"url":"::"},{}]}}}})", url);
+    ASSERT_TRUE(catalogue);
+    EXPECT_THAT(catalogue->backends.at("a@f").listed,
+                ElementsAre(attribute::Listed{.url = "::", .up = true, .servers = {}}));
+}
+
+std::string complaint(const std::string& body) {
+    const auto catalogue = parse_rawdata(body, url);
+    EXPECT_FALSE(catalogue) << body.substr(0, 80);
+    return catalogue ? "" : catalogue.error().message;
+}
+
+TEST(Rawdata, SaysWhatTheAnswerWas) {
+    EXPECT_EQ(complaint("<!DOCTYPE html>\n<html>"),
+              "the answer of http://127.0.0.1:8080/api/rawdata is not JSON: it starts with '<!DOCTYPE html> <html>'");
+    EXPECT_EQ(complaint(""), "the answer of http://127.0.0.1:8080/api/rawdata is empty");
+    EXPECT_THAT(complaint(" \n "), HasSubstr("is empty"));
+    EXPECT_THAT(complaint("404 page not found\n"), HasSubstr("starts with '404 page not found"));
+    EXPECT_THAT(complaint("\x1f\x8b\x1b[31m"), Not(HasSubstr("\x1b")));
+    EXPECT_THAT(complaint(R"({"services":{"a@f":{"loadB)"), HasSubstr("is not JSON"));
+    EXPECT_THAT(complaint("{\"services\":{\"\xff\":{}}}"), HasSubstr("is not JSON"));
+    EXPECT_THAT(complaint(std::string((16U << 20U) + 1, ' ')), HasSubstr("longer than 16 MB"));
+    EXPECT_THAT(complaint(std::string(1U << 20U, '[')), HasSubstr("nested deeper than 64"));
+}
+
+TEST(Rawdata, WrongTypesAreNamed) {
+    EXPECT_THAT(complaint("[]"), HasSubstr("the whole is array, not an object"));
+    EXPECT_THAT(complaint("{}"), HasSubstr("no member 'services'"));
+    EXPECT_THAT(complaint(R"({"message":"unauthorized"})"), HasSubstr("no member 'services'"));
+    EXPECT_THAT(complaint(R"({"services":[]})"), HasSubstr("'services' is array"));
+    EXPECT_THAT(complaint(R"({"services":{"a@f":7}})"), HasSubstr("a@f is number"));
+    EXPECT_THAT(complaint(R"({"services":{"a@f":{"loadBalancer":"x"}}})"), HasSubstr("a@f.loadBalancer is string"));
+    EXPECT_THAT(complaint(R"({"services":{"a@f":{"loadBalancer":{"servers":{}}}}})"), HasSubstr("servers is object"));
+    EXPECT_THAT(complaint(R"({"services":{"a@f":{"loadBalancer":{"servers":["x"]}}}})"), HasSubstr("a server of a@f"));
+    EXPECT_THAT(complaint(R"({"services":{"a@f":{"loadBalancer":{"servers":[{"url":1}]}}}})"), HasSubstr("url of a@f"));
+    EXPECT_THAT(complaint(R"({"services":{"a@f":{"loadBalancer":{"servers":[]},"serverStatus":[]}}})"),
+                HasSubstr("serverStatus is array"));
+}
+
+TEST(Rawdata, NoByteOfARealAnswerCanBeCutWithoutAnError) {
+    const auto body = fixture("rawdata-3.7.15.json");
+    for (std::size_t length = 0; length < body.find_last_of('}'); length += 7) {
+        EXPECT_FALSE(parse_rawdata(body.substr(0, length), url)) << length;
+    }
+}
+
+TEST(Rawdata, ReadsTraefik1) {
+    const auto catalogue = parse_providers(fixture("providers-1.7.json"), url);
+    ASSERT_TRUE(catalogue) << catalogue.error().text();
+    EXPECT_THAT(catalogue->backends, ElementsAre(Key("backend-empty"), Key("backend-web")));
+    EXPECT_EQ(catalogue->backends.at("backend-empty").provider, "docker");
+    EXPECT_THAT(
+        catalogue->backends.at("backend-web").listed,
+        ElementsAre(listed("http://172.17.0.2:80", "172.17.0.2:80"), listed("http://172.17.0.3", "172.17.0.3:80"),
+                    listed("https://[fd00::1]", "[fd00::1]:443")));
+}
+
+TEST(Rawdata, Traefik1AnswersCanBeWrongToo) {
+    for (const auto* const body : {"<html>", "[]", R"({"file":1})", R"({"file":{"backends":[]}})",
+                                   R"({"file":{"backends":{"a":1}}})", R"({"file":{"backends":{"a":{"servers":[1]}}}})",
+                                   R"({"file":{"backends":{"a":{"servers":{"s":{"url":1}}}}}})"}) {
+        EXPECT_FALSE(parse_providers(body, url)) << body;
+    }
+    EXPECT_TRUE(parse_providers("{}", url));
+}
+
+TEST(Rawdata, ReadsTheVersion) {
+    EXPECT_EQ(parse_version(R"({"Version":"3.7.15","Codename":"langres"})", url).value(), "3.7.15");
+    EXPECT_FALSE(parse_version(R"({"version":"1"})", url));
+    EXPECT_FALSE(parse_version("404 page not found", url));
+}
+
+TEST(attribute::Catalogue, MergesWhatSeveralSay) {
+    const auto first =
+        parse_rawdata(R"({"services":{"a@f":{"loadBalancer":{"servers":[{"url":"http://10.0.0.1"}]}}}})", url);
+    const auto second = parse_rawdata(R"({"services":{"a@f":{"loadBalancer":{"servers":[{"url":"http://10.0.0.1"},
+        {"url":"http://10.0.0.2"}]},"serverStatus":{"http://10.0.0.1":"DOWN"}},"b@f":{"loadBalancer":{}}}})",
+                                      url);
+    const auto both = merged(first.value(), second.value());
+    EXPECT_THAT(both.backends, ElementsAre(Key("a@f"), Key("b@f")));
+    EXPECT_THAT(both.backends.at("a@f").listed,
+                ElementsAre(listed("http://10.0.0.1", "10.0.0.1:80", false), listed("http://10.0.0.2", "10.0.0.2:80")));
+}
+
+}  // namespace
+}  // namespace upstat::traefik

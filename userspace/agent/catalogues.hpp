@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "agent/traefiks.hpp"
+#include "attribute/counts.hpp"
+#include "attribute/resolve.hpp"
+#include "base/http_client.hpp"
+#include "config/settings.hpp"
+#include "publish/report.hpp"
+
+namespace upstat::agent {
+
+/// The last good catalogue of every Traefik's API and of the static map, and the requests that renew them. An API that
+/// is down or answers nonsense leaves its catalogue as it was; while a Traefik has not answered yet, what was known
+/// before it came stays in force.
+class Catalogues {
+  public:
+    /// Reads the password file and the static map; each mistake is an Error of kind usage.
+    static Result<Catalogues> open(const config::Settings& settings);
+
+    /// What was in force before a restart of the agent. Not used beside a static map, which says it all by itself.
+    void remember(attribute::SharedCatalogue saved);
+
+    /// Asks every API again that has no answer under way.
+    void ask(HttpClient& http, const std::vector<Watched>& traefiks);
+
+    /// Takes the end of an exchange; false when it is not one of these.
+    bool take(const HttpDone& done);
+
+    /// Whether an answer is awaited that will likely come: of an API that answered the last time or was never asked.
+    [[nodiscard]] bool awaited() const;
+
+    /// Everything that is known now, with the addresses of host names filled in.
+    attribute::SharedCatalogue catalogue(Time now);
+
+    /// What is known of one Traefik's API: its URL and version, and what is wrong with it.
+    struct Source {
+        std::string url;
+        std::string network_namespace;  ///< empty: our own
+        bool v1 = false;                ///< speaks /api/providers
+        std::optional<std::uint64_t> ticket;
+        std::optional<std::uint64_t> version_ticket;
+        std::string version;
+        std::string problem;  ///< of the last answer; empty when it was good
+        bool known = false;   ///< it has given a catalogue
+        std::string body;     ///< what it was read from
+        attribute::Catalogue catalogue;
+    };
+    [[nodiscard]] const std::map<int, Source>& sources() const { return sources_; }
+    [[nodiscard]] const publish::Results& results() const { return results_; }
+
+  private:
+    explicit Catalogues(const config::Settings& settings) : settings_(&settings) {}
+
+    void update_sources(const std::vector<Watched>& traefiks);
+    [[nodiscard]] HttpRequest request(const Source& source, const std::string& path) const;
+    void take_catalogue(Source& source, const HttpDone& done);
+
+    [[nodiscard]] bool all_known() const;
+    [[nodiscard]] attribute::Catalogue merge_all() const;
+
+    const config::Settings* settings_;
+    std::string password_;
+    attribute::Catalogue static_;
+    attribute::SharedCatalogue last_ =
+        std::make_shared<const attribute::Catalogue>();  ///< when every API was known, for the last time
+    std::map<int, Source> sources_;                      ///< by Traefik's pid; of --traefik.api: by -1, -2, ...
+    bool changed_ = true;                                ///< a catalogue, since they were merged
+    attribute::SharedCatalogue current_;
+    std::set<std::string> names_;     ///< the host names in it
+    attribute::Addresses addresses_;  ///< of these, as they are in it
+    std::unique_ptr<attribute::Resolver> resolver_ = std::make_unique<attribute::Resolver>();
+    publish::Results results_;
+};
+
+}  // namespace upstat::agent

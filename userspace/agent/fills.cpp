@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/fills.hpp"
+
+#include <spdlog/fmt/fmt.h>
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+namespace upstat::agent {
+
+namespace {
+
+constexpr std::uint64_t percent_to_warn = 90;
+/// A place that fails all the time is told so often.
+constexpr auto repeat = std::chrono::minutes(10);
+
+struct Sized {
+    std::string_view map;
+    std::string_view setting;
+    std::string_view holds;
+};
+constexpr std::array<Sized, 2> sized_maps{
+    {{"totals", "bpf.totals-size", "series (server, code, method)"}, {"requests", "bpf.requests-size", "servers"}}};
+
+struct Failure {
+    const char* place;
+    std::string_view what;
+};
+constexpr std::array<Failure, 2> failures{
+    {{"storage_failed",
+      "times a connection found no memory for its state: its requests are not counted at all. Raise the sysctl "
+      "net.core.optmem_max (of Traefik's network namespace); it works at once"},
+     {"overflow_full", "events found no room in the overflow map either, and are lost. Please report this"}}};
+
+bool is_full(const poll::MapFill& fill) {
+    return fill.entries >= fill.capacity;
+}
+
+std::string full_text(const Sized& map, const poll::MapFill& fill) {
+    return fmt::format(
+        "the kernel map {} is full: it has room for {} {}. What is new is counted in the series server=\"overflow\", "
+        "of "
+        "all servers together and of no backend; no count is lost. Raise {} and restart upstat: what was counted stays",
+        map.map, fill.capacity, map.holds, map.setting);
+}
+
+std::string warning_text(const Sized& map, const poll::MapFill& fill) {
+    return fmt::format(
+        "the kernel map {} holds {} of {} {}. Raise {} and restart upstat before it is full: what was counted stays",
+        map.map, fill.entries, fill.capacity, map.holds, map.setting);
+}
+
+}  // namespace
+
+std::vector<Notice> FillWatch::look(const poll::Snapshot& snapshot) {
+    auto notices = look_at_maps(snapshot, grown(snapshot, "totals_full") != 0);
+    for (const auto& [place, what] : failures) {
+        const auto count = grown(snapshot, place);
+        const auto before = reported_.find(place);
+        if (count != 0 && (before == reported_.end() || snapshot.at - before->second >= repeat)) {
+            reported_[place] = snapshot.at;
+            notices.push_back({.error = true, .text = fmt::format("{} {}", count, what)});
+        }
+    }
+    places_ = snapshot.kernel_errors;
+    return notices;
+}
+
+std::vector<Notice> FillWatch::look_at_maps(const poll::Snapshot& snapshot, bool spilled) {
+    std::vector<Notice> notices;
+    for (const auto& map : sized_maps) {
+        const auto fill = std::ranges::find(snapshot.maps, map.map, &poll::MapFill::map);
+        if (fill == snapshot.maps.end() || fill->entries * 100 < fill->capacity * percent_to_warn) {
+            continue;
+        }
+        if (is_full(*fill) && spilled) {
+            warned_.insert(fill->map);
+            if (full_.insert(fill->map).second) {
+                notices.push_back({.error = true, .text = full_text(map, *fill)});
+            }
+        } else if (warned_.insert(fill->map).second) {
+            notices.push_back({.error = false, .text = warning_text(map, *fill)});
+        }
+    }
+    return notices;
+}
+
+/// By how much a place's count is more than in the last snapshot; the first one may hold what is long known.
+std::uint64_t FillWatch::grown(const poll::Snapshot& snapshot, const std::string& place) const {
+    const auto now = snapshot.kernel_errors.find(place);
+    if (!places_ || now == snapshot.kernel_errors.end()) {
+        return 0;
+    }
+    const auto before = places_->find(place);
+    return now->second - (before == places_->end() ? 0 : std::min(now->second, before->second));
+}
+
+}  // namespace upstat::agent

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/state.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <string_view>
+#include <system_error>
+
+#include "agent/state_json.hpp"
+#include "base/fd.hpp"
+#include "base/file.hpp"
+#include "base/json_text.hpp"
+
+namespace upstat::agent {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+namespace {
+
+constexpr int version = 1;
+constexpr auto file_name = "state.json";
+constexpr auto new_name = "state.json.new";
+
+/// When the lines of single polls have outgrown the whole so many times, all is saved again; not for a small file.
+constexpr std::uint64_t most_lines_to_whole = 8;
+constexpr std::uint64_t least_lines = std::uint64_t{1} << 20;
+
+Restored anew(const fs::path& file, std::string_view why) {
+    return {.saved = {}, .notes = {fmt::format("counters start anew: {} {}", file.string(), why)}};
+}
+
+std::unexpected<Error> failed(const char* step, const fs::path& path) {
+    return fail(Error::Kind::runtime,
+                fmt::format("the state is not saved: cannot {} {}: {}", step, path.string(), std::strerror(errno)),
+                "check --state.path, its permissions and its free space");
+}
+
+bool write_all(int fd, std::string_view text) {
+    while (!text.empty()) {
+        const auto written = ::write(fd, text.data(), text.size());
+        if (written < 0 && errno != EINTR) {
+            return false;
+        }
+        text.remove_prefix(written < 0 ? 0 : static_cast<std::size_t>(written));
+    }
+    return true;
+}
+
+/// Absorbs the lines behind the first; empty, or what is wrong with them. Where the last one is cut short, the power
+/// failed before anybody was told of that poll.
+std::string absorb_lines(Saved& saved, std::string_view lines) {
+    while (!lines.empty()) {
+        lines.remove_prefix(1);  // the line break
+        const auto line = lines.substr(0, lines.find('\n'));
+        lines.remove_prefix(line.size());
+        try {
+            const auto poll = parse_json(line);
+            saved.since.push_back(saved.ledger.absorb(growth_from(poll)));
+            saved.alerts = alerts_from(poll.at("alerts"));
+        } catch (const std::exception& error) {
+            return lines.empty() ? std::string()
+                                 : fmt::format(
+                                       "a poll in the saved state is broken, and those after it are counted "
+                                       "from the kernel's maps again: {}",
+                                       error.what());
+        }
+    }
+    return {};
+}
+
+/// What `read` makes of a part of the state; nothing, and a note, where it is broken.
+auto part_of(const json& document, const char* name, auto read, std::vector<std::string>& notes)
+    -> std::optional<decltype(read(document))> {
+    const auto found = document.find(name);
+    if (found == document.end() || found->is_null()) {
+        return std::nullopt;
+    }
+    try {
+        return read(*found);
+    } catch (const std::exception& error) {
+        notes.push_back(fmt::format("the saved {} is damaged and begins anew: {}", name, error.what()));
+        return std::nullopt;
+    }
+}
+
+std::string document(const std::string& epoch, const attribute::LedgerState& ledger, const measure::History& window,
+                     const std::vector<judge::Alert>& alerts) {
+    std::string text;
+    {
+        JsonObject object(text);
+        object.add("version", version);
+        object.add("epoch", epoch);
+        object.member("ledger") += to_text(ledger);
+        object.member("window") += to_text(window);
+        object.add("alerts", to_json(alerts));
+    }
+    return text;
+}
+
+}  // namespace
+
+Restored restore_state(const fs::path& directory, const std::string& epoch) {
+    const auto file = directory / file_name;
+    std::error_code error;
+    if (!fs::exists(file, error)) {
+        return anew(file, "does not exist");
+    }
+    const auto text = fs::is_regular_file(file, error) ? read_file(file) : std::nullopt;
+    if (!text) {
+        return anew(file, "cannot be read");
+    }
+    const auto end = std::min(text->find('\n'), text->size());
+    auto document = json::parse(std::string_view(*text).substr(0, end), nullptr, false);
+    if (!document.is_object()) {
+        return anew(file, "is broken: it is not whole JSON");
+    }
+    if (const auto found = document.find("version"); found == document.end() || *found != version) {
+        return anew(file, "was written by another version of upstat");
+    }
+    Restored restored;
+    try {
+        restored.saved.ledger = attribute::Ledger(ledger_from(document.at("ledger")));
+    } catch (const std::exception& error) {
+        return anew(file, fmt::format("is broken: {}", error.what()));
+    }
+    restored.saved.window = part_of(document, "window", history_from, restored.notes);
+    restored.saved.alerts =
+        part_of(document, "alerts", alerts_from, restored.notes).value_or(std::vector<judge::Alert>{});
+    if (auto broken = absorb_lines(restored.saved, std::string_view(*text).substr(end)); !broken.empty()) {
+        restored.notes.push_back(std::move(broken));
+    }
+    if (document.value("epoch", json()) != epoch) {
+        restored.saved.ledger.maps_made_anew();
+        restored.notes.emplace_back(
+            "the kernel's maps were made anew since the state was saved (a reboot, or a detach): counters go on, and "
+            "what was not counted meanwhile is lost");
+    }
+    return restored;
+}
+
+namespace {
+
+/// Replaces DIRECTORY/state.json: it is the old one or the new one whenever the power fails.
+Result<void> replace_file(const fs::path& directory, std::string_view text) {
+    std::error_code ignored;  // the open says what is wrong
+    fs::create_directories(directory, ignored);
+    const Fd folder(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!folder) {
+        return failed("open", directory);
+    }
+    const Fd file(
+        openat(folder.get(), new_name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, S_IRUSR | S_IWUSR));
+    if (!file || !write_all(file.get(), text) || fsync(file.get()) != 0) {
+        return failed("write", directory / new_name);
+    }
+    if (renameat(folder.get(), new_name, folder.get(), file_name) != 0) {
+        return failed("replace", directory / file_name);
+    }
+    if (fsync(folder.get()) != 0) {
+        return failed("sync", directory);
+    }
+    return {};
+}
+
+}  // namespace
+
+Result<void> StateFile::lock() {
+    std::error_code ignored;
+    fs::create_directories(directory_, ignored);
+    locked_ = Fd(open(directory_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    return locked_ ? lock_directory(locked_, directory_, "stop it first, or name another --state.path")
+                   : Result<void>();
+}
+
+Result<void> StateFile::save(const attribute::LedgerState& ledger, const measure::History& window,
+                             const std::vector<judge::Alert>& alerts) {
+    inode_ = 0;
+    if (auto saved = replace_file(directory_, document(epoch_, ledger, window, alerts)); !saved) {
+        return saved;
+    }
+    struct stat info{};
+    if (stat((directory_ / file_name).c_str(), &info) == 0) {
+        inode_ = info.st_ino;
+        whole_ = size_ = static_cast<std::uint64_t>(info.st_size);
+    }
+    return {};
+}
+
+Result<bool> StateFile::append(const attribute::Growth& growth, const std::vector<judge::Alert>& alerts) {
+    if (inode_ == 0 || size_ > std::max(whole_ * most_lines_to_whole, least_lines)) {
+        return false;
+    }
+    const auto path = directory_ / file_name;
+    const Fd file(open(path.c_str(), O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC));
+    struct stat info{};
+    const bool ours = file && fstat(file.get(), &info) == 0 && info.st_ino == inode_ &&
+                      static_cast<std::uint64_t>(info.st_size) == size_;
+    if (!ours) {
+        return false;  // somebody took it away or wrote to it
+    }
+    const auto line = "\n{" + to_members(growth) + R"(,"alerts":)" + json_text(to_json(alerts)) + "}";
+    if (!write_all(file.get(), line) || fdatasync(file.get()) != 0) {
+        inode_ = 0;
+        return failed("append to", path);
+    }
+    size_ += line.size();
+    return true;
+}
+
+}  // namespace upstat::agent

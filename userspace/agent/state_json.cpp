@@ -1,0 +1,370 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/state_json.hpp"
+
+#include <spdlog/fmt/fmt.h>
+
+#include <cmath>
+#include <iterator>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+#include <string_view>
+#include <utility>
+
+#include "base/json_text.hpp"
+
+namespace upstat::agent {
+
+using nlohmann::json;
+
+// --- counts and servers ---
+
+namespace {
+
+struct Wrong : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+std::uint64_t count_from(const json& value) {
+    return value.is_number_unsigned() ? value.get<std::uint64_t>() : throw Wrong("a count is not a number");
+}
+
+// Counts are flat arrays of numbers, since a big host has a hundred thousand of them.
+
+void append(std::string& text, std::uint64_t number) {
+    const fmt::format_int digits(number);
+    text.append(digits.data(), digits.size()) += ',';
+}
+
+void append(std::string& text, const poll::ResponseKey& key) {
+    append(text, key.code);
+    append(text, std::to_underlying(key.method));
+}
+
+void append(std::string& text, const attribute::Series& series) {
+    append(text, poll::ResponseKey{.code = series.code, .method = series.method});
+    append(text, std::to_underlying(series.protocol));
+}
+
+/// In place of the last element's comma, if there is an element.
+void close_list(std::string& text) {
+    if (text.back() == ',') {
+        text.back() = ']';
+    } else {
+        text += ']';
+    }
+}
+
+void append_list(std::string& text, const auto& counts) {
+    text += '[';
+    for (const auto& [key, count] : counts) {
+        append(text, key);
+        append(text, count);
+    }
+    close_list(text);
+}
+
+poll::ResponseKey response_from(const json& array, std::size_t at) {
+    const auto code = count_from(array.at(at));
+    const auto method = count_from(array.at(at + 1));
+    if (code > 999 || method > std::to_underlying(poll::Method::patch)) {
+        throw Wrong("a series is none");
+    }
+    return {.code = static_cast<std::uint16_t>(code), .method = static_cast<poll::Method>(method)};
+}
+
+poll::ResponseCounts responses_from(const json& array) {
+    poll::ResponseCounts responses;
+    for (std::size_t at = 0; at < array.size(); at += 3) {
+        responses[response_from(array, at)] = count_from(array.at(at + 2));
+    }
+    return responses;
+}
+
+attribute::SeriesCounts series_from(const json& array) {
+    attribute::SeriesCounts counts;
+    for (std::size_t at = 0; at < array.size(); at += 4) {
+        const auto [code, method] = response_from(array, at);
+        const auto protocol =
+            count_from(array.at(at + 2)) == 0 ? attribute::Protocol::http : attribute::Protocol::websocket;
+        counts[{.code = code, .method = method, .protocol = protocol}] = count_from(array.at(at + 3));
+    }
+    return counts;
+}
+
+poll::Reasons reasons_from(const json& object) {
+    poll::Reasons counts;
+    for (const auto& [reason, count] : object.items()) {
+        counts[reason] = count_from(count);
+    }
+    return counts;
+}
+
+void append(std::string& text, const poll::ServerTotals& totals) {
+    JsonObject object(text);
+    append_list(object.member("answers"), totals.responses);
+    for (const auto& count : poll::plain_counts) {
+        object.add(count.name, totals.*count.member);
+    }
+    for (const auto& count : poll::reason_counts) {
+        object.add(count.name, json_object(totals.*count.member));
+    }
+}
+
+/// A count that an older upstat did not know is missing, and 0.
+poll::ServerTotals totals_from(const json& object) {
+    poll::ServerTotals totals{.responses = responses_from(object.at("answers"))};
+    for (const auto& count : poll::plain_counts) {
+        totals.*count.member = count_from(object.value(count.name, json(0U)));
+    }
+    for (const auto& count : poll::reason_counts) {
+        totals.*count.member = reasons_from(object.value(count.name, json::object()));
+    }
+    return totals;
+}
+
+poll::Server server_from(const std::string& text) {
+    const auto server = poll::parse_server(text);
+    return server ? *server : throw Wrong("'" + text + "' is no server");
+}
+
+// --- the catalogue ---
+
+json to_json(const attribute::Backend& backend) {
+    auto listed = json::array();
+    for (const auto& one : backend.listed) {
+        auto servers = json::array();
+        for (const auto& server : one.servers) {
+            servers.push_back(to_string(server));
+        }
+        listed.push_back({{"url", one.url}, {"up", one.up}, {"servers", std::move(servers)}});
+    }
+    return {{"provider", backend.provider}, {"listed", std::move(listed)}};
+}
+
+attribute::Listed listed_from(const json& object) {
+    attribute::Listed listed{
+        .url = object.at("url").get<std::string>(), .up = object.at("up").get<bool>(), .servers = {}};
+    for (const auto& server : object.at("servers")) {
+        listed.servers.insert(server_from(server.get<std::string>()));
+    }
+    return listed;
+}
+
+attribute::Catalogue catalogue_from(const json& object) {
+    attribute::Catalogue catalogue;
+    for (const auto& [name, described] : object.items()) {
+        attribute::Backend backend{.provider = described.at("provider").get<std::string>(), .listed = {}};
+        for (const auto& one : described.at("listed")) {
+            backend.listed.push_back(listed_from(one));
+        }
+        catalogue.backends.emplace(name, std::move(backend));
+    }
+    return catalogue;
+}
+
+// --- the ledger ---
+
+std::string_view to_string(std::string_view name) {
+    return name;
+}
+
+/// A map by names, or by servers, as an object by their texts; `save` appends a value.
+void append_object(std::string& text, const auto& values, auto&& save) {
+    JsonObject object(text);
+    for (const auto& [key, value] : values) {
+        save(object.member(to_string(key)), value);
+    }
+}
+
+template <typename Map>
+Map from_servers(const json& object, auto parse) {
+    std::map<poll::Server, typename Map::mapped_type> values;  // the object is in the order of its texts
+    for (const auto& [server, value] : object.items()) {
+        values.emplace(server_from(server), parse(value));
+    }
+    return {std::make_move_iterator(values.begin()), std::make_move_iterator(values.end())};
+}
+
+attribute::LastTotals last_from(const json& saved) {
+    return {.requests = count_from(saved.at(0)), .responses = responses_from(saved.at(1))};
+}
+
+}  // namespace
+
+std::string to_text(const attribute::LedgerState& state) {
+    const auto lists = [](std::string& to, const auto& counts) { append_list(to, counts); };
+    const auto totals = [](std::string& to, const poll::ServerTotals& of) { append(to, of); };
+    std::string text;
+    {
+        JsonObject ledger(text);
+        append_object(ledger.member("backends"), state.backends, lists);
+        append_object(ledger.member("catalogue"), state.catalogue->backends,
+                      [](std::string& to, const attribute::Backend& backend) { to += json_text(to_json(backend)); });
+        append_object(ledger.member("owners"), state.owners,
+                      [](std::string& to, const std::set<std::string>& names) { to += json_text(json(names)); });
+        append_object(ledger.member("last"), state.last, [](std::string& to, const attribute::LastTotals& last) {
+            append(to += '[', last.requests);
+            append_list(to, last.responses);
+            to += ']';
+        });
+        append_object(ledger.member("unclaimed"), state.unclaimed, lists);
+        append_object(ledger.member("unknown_since"), state.unknown_since,
+                      [](std::string& to, Time at) { to += std::to_string(at.time_since_epoch().count()); });
+        append_object(ledger.member("folded"), state.folded, totals);
+        append(ledger.member("unmapped"), state.unmapped);
+    }
+    return text;
+}
+
+attribute::LedgerState ledger_from(const json& saved) {
+    attribute::LedgerState state;
+    for (const auto& [name, counts] : saved.at("backends").items()) {
+        state.backends.emplace(name, series_from(counts));
+    }
+    state.catalogue = std::make_shared<const attribute::Catalogue>(catalogue_from(saved.at("catalogue")));
+    state.owners = from_servers<decltype(state.owners)>(
+        saved.at("owners"), [](const json& names) { return names.get<std::set<std::string>>(); });
+    state.last = from_servers<decltype(state.last)>(saved.at("last"), last_from);
+    state.unclaimed = from_servers<decltype(state.unclaimed)>(saved.at("unclaimed"), series_from);
+    state.unknown_since = from_servers<decltype(state.unknown_since)>(
+        saved.at("unknown_since"), [](const json& at) { return Time(Millis(at.get<Millis::rep>())); });
+    state.folded = from_servers<decltype(state.folded)>(saved.at("folded"), totals_from);
+    state.unmapped = totals_from(saved.at("unmapped"));
+    return state;
+}
+
+// --- what a poll changes ---
+
+std::string to_members(const attribute::Growth& growth) {
+    /// Bytes of a server's growth where many responses grew.
+    constexpr std::size_t usual_growth = 128;
+    std::string text = R"("at":)" + std::to_string(growth.at.time_since_epoch().count()) + R"(,"grown":[)";
+    text.reserve(growth.grown.size() * usual_growth);
+    for (const auto& grown : growth.grown) {
+        text.append("\"").append(to_string(grown.server)).append("\",");
+        append(text, grown.requests);
+        append_list(text, grown.responses);
+        text += ',';
+    }
+    close_list(text);
+    append_object(text.append(R"(,"strangers":)"), growth.unknown,
+                  [](std::string& to, const poll::ServerTotals& totals) { append(to, totals); });
+    return text;
+}
+
+attribute::Growth growth_from(const json& saved) {
+    attribute::Growth growth{.at = Time(Millis(saved.at("at").get<Millis::rep>())),
+                             .grown = {},
+                             .unknown = from_servers<poll::Servers>(saved.at("strangers"), totals_from)};
+    const auto& grown = saved.at("grown");
+    for (std::size_t i = 0; i < grown.size(); i += 3) {
+        growth.grown.push_back({.server = server_from(grown.at(i).get<std::string>()),
+                                .requests = count_from(grown.at(i + 1)),
+                                .responses = responses_from(grown.at(i + 2))});
+    }
+    return growth;
+}
+
+// --- the window and the alerts ---
+
+namespace {
+
+json number(Time time) {
+    return time.time_since_epoch().count();
+}
+
+json number(const std::optional<Time>& time) {
+    return time ? number(*time) : json(nullptr);
+}
+
+Time time_from(const json& saved) {
+    return Time(Millis(saved.get<std::int64_t>()));
+}
+
+std::optional<Time> optional_time_from(const json& saved) {
+    return saved.is_null() ? std::nullopt : std::optional(time_from(saved));
+}
+
+/// JSON has no NaN, which stands for "no such series in that poll": null does.
+std::vector<double> history_totals_from(const json& saved) {
+    std::vector<double> totals;
+    for (const auto& total : saved) {
+        totals.push_back(total.is_null() ? std::numeric_limits<double>::quiet_NaN() : total.get<double>());
+    }
+    return totals;
+}
+
+json to_json(const measure::BackendHistory& backend) {
+    json series = json::array();
+    for (const auto& [key, totals] : backend.series) {
+        series.push_back({key.code, static_cast<int>(key.method), static_cast<int>(key.protocol), totals});
+    }
+    return {{"sampled", backend.sampled}, {"series", std::move(series)}};
+}
+
+}  // namespace
+
+std::string to_text(const measure::History& history) {
+    std::string text;
+    {
+        JsonObject saved(text);
+        json polls = json::array();
+        for (const auto poll : history.polls) {
+            polls.push_back(number(poll));
+        }
+        saved.add("polls", polls);
+        JsonObject backends(saved.member("backends"));
+        for (const auto& [name, backend] : history.backends) {
+            backends.add(name, to_json(backend));
+        }
+    }
+    return text;
+}
+
+measure::History history_from(const json& saved) {
+    measure::History history;
+    for (const auto& poll : saved.at("polls")) {
+        history.polls.push_back(time_from(poll));
+    }
+    for (const auto& [name, backend] : saved.at("backends").items()) {
+        auto& into = history.backends[name];
+        into.sampled = backend.at("sampled").get<std::vector<bool>>();
+        for (const auto& series : backend.at("series")) {
+            const attribute::Series key{.code = series.at(0).get<std::uint16_t>(),
+                                        .method = static_cast<poll::Method>(series.at(1).get<std::uint8_t>()),
+                                        .protocol = static_cast<attribute::Protocol>(series.at(2).get<std::uint8_t>())};
+            into.series[key] = history_totals_from(series.at(3));
+        }
+    }
+    return history;
+}
+
+json to_json(const std::vector<judge::Alert>& alerts) {
+    json saved = json::array();
+    for (const auto& alert : alerts) {
+        saved.push_back({{"rule", alert.rule},
+                         {"backend", alert.backend},
+                         {"state", static_cast<int>(alert.state)},
+                         {"active_since", number(alert.active_since)},
+                         {"firing_since", number(alert.firing_since)},
+                         {"resolved_at", number(alert.resolved_at)}});
+    }
+    return saved;
+}
+
+std::vector<judge::Alert> alerts_from(const json& saved) {
+    std::vector<judge::Alert> alerts;
+    for (const auto& alert : saved) {
+        alerts.push_back({.rule = alert.at("rule").get<std::string>(),
+                          .backend = alert.at("backend").get<std::string>(),
+                          .state = static_cast<judge::State>(alert.at("state").get<int>()),
+                          .percent = std::nullopt,
+                          .active_since = optional_time_from(alert.at("active_since")),
+                          .firing_since = optional_time_from(alert.at("firing_since")),
+                          .resolved_at = optional_time_from(alert.at("resolved_at"))});
+    }
+    return alerts;
+}
+
+}  // namespace upstat::agent

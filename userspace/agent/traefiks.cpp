@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/traefiks.hpp"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <fstream>
+
+namespace upstat::agent {
+
+namespace fs = std::filesystem;
+using std::chrono::steady_clock;
+
+namespace {
+
+const fs::path root = "/";
+
+/// A container's cgroup is made well before its process becomes Traefik: as long as that may take.
+constexpr auto candidacy = std::chrono::seconds(10);
+
+/// Whether a cgroup that is there lacks programs: it was made unseen, or an administrator detached them.
+bool is_bare(const std::string& cgroup, const std::set<std::uint64_t>& attached) {
+    struct stat info{};
+    return stat(cgroup.c_str(), &info) == 0 && !attached.contains(info.st_ino);
+}
+
+}  // namespace
+
+Result<Traefiks> Traefiks::open(programs::Counter& counter, const traefik::FindOptions& options) {
+    Traefiks traefiks(counter, options);
+    const auto mount = traefik::cgroup2_mount(root);
+    if (!mount) {
+        return fail(Error::Kind::host, "no cgroup v2 is mounted on this host",
+                    "boot with systemd.unified_cgroup_hierarchy=1, or mount -t cgroup2 none /sys/fs/cgroup/unified");
+    }
+    if (auto watch = traefik::CgroupWatch::open(*mount); watch) {
+        traefiks.cgroups_ = std::move(*watch);
+    } else {
+        spdlog::warn("{}: a Traefik that restarts is found at the next poll only", watch.error().text());
+    }
+    if (!options.cgroup.empty()) {
+        const auto cgroup = traefik::explicit_cgroup(root, options.cgroup);
+        if (!cgroup) {
+            return std::unexpected(cgroup.error());
+        }
+        traefiks.known_cgroups_.insert(*cgroup);
+        if (std::error_code error; !fs::exists(*cgroup, error)) {
+            spdlog::warn("--traefik.cgroup {} is not there yet: waiting for it", options.cgroup);
+        } else if (auto attached = counter.attach(*cgroup, {}); !attached) {
+            return std::unexpected(attached.error());
+        }
+    }
+    if (auto found = traefik::find_traefiks(root, options); !found) {
+        return std::unexpected(found.error());
+    } else if (!found->empty() && std::ranges::all_of(*found, [](const traefik::Traefik& traefik) {
+                   return traefik.refused.has_value();
+               })) {
+        return std::unexpected(*found->front().refused);
+    }
+    traefiks.look();
+    if (traefiks.watched_.empty() && options.cgroup.empty()) {
+        spdlog::warn(
+            "no Traefik runs on this host: waiting for one; --traefik.pid or --traefik.cgroup name one that is called "
+            "otherwise");
+    }
+    return traefiks;
+}
+
+Result<std::vector<traefik::Traefik>> Traefiks::find() const {
+    auto found = traefik::find_traefiks(root, options_);
+    if (!found && options_.pid) {  // it has ended: whoever lives where it lived is its successor
+        found = traefik::find_traefiks(root, traefik::FindOptions{.pid = {}, .cgroup = options_.cgroup});
+        if (found) {
+            std::erase_if(*found,
+                          [&](const traefik::Traefik& traefik) { return !known_cgroups_.contains(traefik.cgroup); });
+        }
+    }
+    return found;
+}
+
+void Traefiks::look() {
+    counter_->drop_dead();
+    std::erase_if(processes_, [](const traefik::ProcessWatch& watch) { return watch.ended(); });
+    attach_again();
+    auto found = find();
+    if (!found) {
+        spdlog::error("{}", found.error().text());
+        return;
+    }
+    std::vector<Watched> now;
+    for (auto& traefik : *found) {
+        const auto known = std::ranges::find_if(watched_, [&](const Watched& watched) {
+            return watched.traefik.pid == traefik.pid && watched.traefik.start_time == traefik.start_time &&
+                   watched.traefik.cgroup == traefik.cgroup;
+        });
+        if (known != watched_.end() && known->problem.empty()) {
+            now.push_back(std::move(*known));
+            continue;
+        }
+        // One that could not be counted is tried again: a neighbour in its cgroup may have been there for a moment
+        // only.
+        now.push_back({.traefik = std::move(traefik), .problem = {}});
+        attach(now.back(), known != watched_.end() ? known->problem : std::string());
+    }
+    watched_ = std::move(now);
+    watch_processes();
+}
+
+void Traefiks::attach_again() {
+    const auto attached = counter_->attached();
+    for (const auto& home : known_cgroups_) {
+        if (!is_bare(home, attached)) {
+            continue;
+        }
+        spdlog::warn("not all programs are on {}: attaching them", home);
+        if (auto again = counter_->attach(home, {}); !again) {
+            spdlog::error("{}", again.error().text());
+        }
+    }
+}
+
+/// `problem_before` has been told already.
+void Traefiks::attach(Watched& watched, const std::string& problem_before) {
+    const auto& traefik = watched.traefik;
+    auto error = traefik.refused;
+    if (!error) {
+        if (auto attached = counter_->attach(traefik.cgroup, traefik::listening_ports(root, traefik.pid)); !attached) {
+            error = attached.error();
+            error->message = fmt::format("Traefik (pid {}): {}", traefik.pid, error->message);
+        }
+    }
+    if (error) {
+        watched.problem = error->message;
+        if (watched.problem != problem_before) {
+            spdlog::error("{}", error->text());
+        }
+        return;
+    }
+    spdlog::info("counting Traefik (pid {}) in {}", traefik.pid, traefik.cgroup);
+    known_cgroups_.insert(traefik.cgroup);
+}
+
+std::string Traefiks::all_refused() const {
+    const auto counted = [](const Watched& watched) { return watched.problem.empty(); };
+    return watched_.empty() || std::ranges::any_of(watched_, counted) ? "" : watched_.front().problem;
+}
+
+void Traefiks::watch_processes() {
+    for (const auto& watched : watched_) {
+        const auto same = [&](const traefik::ProcessWatch& watch) { return watch.pid() == watched.traefik.pid; };
+        if (std::ranges::any_of(processes_, same)) {
+            continue;
+        }
+        if (auto watch = traefik::ProcessWatch::open(root, watched.traefik.pid, watched.traefik.start_time); watch) {
+            processes_.push_back(std::move(*watch));
+        }
+    }
+}
+
+std::vector<pollfd> Traefiks::fds() const {
+    std::vector<pollfd> fds;
+    if (cgroups_) {
+        fds.push_back({.fd = cgroups_->fd(), .events = POLLIN, .revents = 0});
+    }
+    for (const auto& process : processes_) {
+        fds.push_back({.fd = process.fd(), .events = POLLIN, .revents = 0});
+    }
+    return fds;
+}
+
+void Traefiks::react(steady_clock::time_point now) {
+    bool changed = false;
+    for (const auto& process : processes_) {
+        if (process.ended()) {
+            spdlog::info("Traefik (pid {}) has ended", process.pid());
+            changed = true;
+        }
+    }
+    for (const auto& event : cgroups_ ? cgroups_->take() : std::vector<traefik::CgroupEvent>{}) {
+        if (event.kind == traefik::CgroupEvent::Kind::created) {
+            on_cgroup_created(event.directory, now);
+        } else {
+            candidates_.erase(event.directory);
+        }
+    }
+    for (auto candidate = candidates_.begin(); candidate != candidates_.end();) {
+        const bool found = holds_traefik(candidate->first);
+        changed = changed || found;
+        candidate = found || now > candidate->second ? candidates_.erase(candidate) : std::next(candidate);
+    }
+    if (changed) {
+        look();
+    }
+}
+
+void Traefiks::on_cgroup_created(const std::string& cgroup, steady_clock::time_point now) {
+    if (known_cgroups_.contains(cgroup)) {
+        if (auto attached = counter_->attach(cgroup, {}); !attached) {
+            spdlog::error("{}", attached.error().text());
+        }
+    }
+    candidates_[cgroup] = now + candidacy;
+}
+
+bool Traefiks::holds_traefik(const std::string& cgroup) const {
+    std::ifstream pids(fs::path(cgroup) / "cgroup.procs");
+    for (std::string pid; std::getline(pids, pid);) {
+        std::error_code error;
+        const auto executable = fs::read_symlink(root / "proc" / pid / "exe", error);
+        if (!error && executable.filename().string().starts_with("traefik")) {
+            return true;
+        }
+    }
+    return false;
+}
+
+}  // namespace upstat::agent

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <poll.h>
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/error.hpp"
+#include "programs/counter.hpp"
+#include "traefik/find.hpp"
+#include "traefik/watch.hpp"
+
+namespace upstat::agent {
+
+/// One Traefik of this host and what became of the attempt to count it.
+struct Watched {
+    traefik::Traefik traefik;
+    std::string problem;  ///< why it is not counted; empty when it is
+};
+
+/// Keeps the programs on the cgroup of every Traefik, also of those that come later: a cgroup that was Traefik's
+/// before is met when it is made again, a new one as soon as a Traefik runs in it.
+class Traefiks {
+  public:
+    /// Fails when --traefik.pid or --traefik.cgroup names nothing, or when every Traefik found has to be refused.
+    static Result<Traefiks> open(programs::Counter& counter, const traefik::FindOptions& options);
+
+    /// Looks at all processes again; to be called each poll.
+    void look();
+
+    /// Descriptors that become readable when there is something for `react`.
+    [[nodiscard]] std::vector<pollfd> fds() const;
+
+    /// Takes what the descriptors tell, and looks into the cgroups that were made lately.
+    void react(std::chrono::steady_clock::time_point now);
+
+    /// Whether `react` should be called again soon although nothing may have become readable.
+    [[nodiscard]] bool has_candidates() const { return !candidates_.empty(); }
+
+    [[nodiscard]] const std::vector<Watched>& watched() const { return watched_; }
+
+    /// Why no Traefik is counted although there is one; empty otherwise.
+    [[nodiscard]] std::string all_refused() const;
+
+  private:
+    Traefiks(programs::Counter& counter, traefik::FindOptions options)
+        : counter_(&counter), options_(std::move(options)) {}
+
+    void attach_again();
+    void attach(Watched& watched, const std::string& problem_before);
+    void on_cgroup_created(const std::string& cgroup, std::chrono::steady_clock::time_point now);
+    [[nodiscard]] bool holds_traefik(const std::string& cgroup) const;
+    [[nodiscard]] Result<std::vector<traefik::Traefik>> find() const;
+    void watch_processes();
+
+    programs::Counter* counter_;
+    traefik::FindOptions options_;
+    std::optional<traefik::CgroupWatch> cgroups_;
+    std::vector<traefik::ProcessWatch> processes_;
+    std::vector<Watched> watched_;
+    std::set<std::string> known_cgroups_;                                      ///< cgroups that are or were Traefik's
+    std::map<std::string, std::chrono::steady_clock::time_point> candidates_;  ///< new cgroups, until when to look
+};
+
+}  // namespace upstat::agent

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "poll/snapshot.hpp"
+
+namespace upstat::attribute {
+
+/// One server of a backend, as Traefik lists it.
+struct Listed {
+    std::string url;  ///< as Traefik spells it: the `url` label
+    bool up = true;   ///< Traefik's serverStatus; true where Traefik does not say
+    std::set<poll::Server>
+        servers;  ///< the addresses that the url stands for; several for a host name, none when unresolved
+
+    bool operator==(const Listed&) const = default;
+};
+
+struct Backend {
+    std::string provider;
+    std::vector<Listed> listed;
+
+    bool operator==(const Backend&) const = default;
+};
+
+/// Which backend lists which server, by Traefik's service name (`name@provider`).
+struct Catalogue {
+    std::map<std::string, Backend> backends;
+
+    bool operator==(const Catalogue&) const = default;
+};
+
+/// A catalogue is read by several rooms and rarely changes.
+using SharedCatalogue = std::shared_ptr<const Catalogue>;
+
+/// The backends that list a server, by server.
+std::map<poll::Server, std::set<std::string>> owners_in(const Catalogue& catalogue);
+
+/// Every address that one backend lists; none for an unknown backend.
+std::set<poll::Server> servers_of(const Catalogue& catalogue, const std::string& backend);
+
+/// Both catalogues in one, for several Traefiks or a static map beside the API. A backend that both have lists what
+/// either lists; where both list one url, `second` says whether it is up.
+Catalogue merged(Catalogue first, const Catalogue& second);
+
+}  // namespace upstat::attribute

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "judge/worst.hpp"
+
+#include <map>
+
+namespace upstat::judge {
+
+namespace {
+
+using ResponsesByCode = std::map<std::uint16_t, std::uint64_t>;
+
+ResponsesByCode by_code(const poll::ResponseCounts& answers, const measure::CodeSet& codes) {
+    ResponsesByCode counts;
+    for (const auto& [answer, count] : answers) {
+        if (codes.matches(answer.code)) {
+            counts[answer.code] += count;
+        }
+    }
+    return counts;
+}
+
+}  // namespace
+
+ResponsesByServer responses_of(const poll::Snapshot& snapshot) {
+    ResponsesByServer answers;
+    for (const auto& [server, totals] : snapshot.servers) {
+        answers.emplace_hint(answers.end(), server, totals.responses);
+    }
+    return answers;
+}
+
+std::optional<Worst> worst(const ResponsesByServer& before, const poll::Snapshot& after,
+                           const std::set<poll::Server>& servers, const measure::CodeSet& codes) {
+    std::optional<Worst> most;
+    for (const auto& server : servers) {
+        const auto now = after.servers.find(server);
+        if (now == after.servers.end()) {
+            continue;
+        }
+        const auto then = before.find(server);
+        auto earlier = then == before.end() ? ResponsesByCode() : by_code(then->second, codes);
+        for (const auto& [code, total] : by_code(now->second.responses, codes)) {
+            // Totals that went down were made anew in between: all of them are since then.
+            const auto count = total >= earlier[code] ? total - earlier[code] : total;
+            if (count > (most ? most->count : 0)) {
+                most = Worst{.server = to_string(server), .code = code, .count = count};
+            }
+        }
+    }
+    return most;
+}
+
+}  // namespace upstat::judge

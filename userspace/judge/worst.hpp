@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+
+#include "measure/codes.hpp"
+#include "poll/snapshot.hpp"
+
+namespace upstat::judge {
+
+/// Where most of a backend's bad answers come from: where to look first.
+struct Worst {
+    std::string server;  ///< "ip:port"
+    std::uint16_t code = 0;
+    std::uint64_t count = 0;  ///< such answers of that server
+
+    bool operator==(const Worst&) const = default;
+};
+
+/// As much of a snapshot as has to be remembered for worst().
+using ResponsesByServer = FlatMap<poll::Server, poll::ResponseCounts>;
+ResponsesByServer responses_of(const poll::Snapshot& snapshot);
+
+/// The server and code of `codes` with the most answers between two snapshots, over all methods, among `servers` (those
+/// the backend lists). On a tie the smaller server, then the smaller code. Nothing when there was no such answer.
+std::optional<Worst> worst(const ResponsesByServer& before, const poll::Snapshot& after,
+                           const std::set<poll::Server>& servers, const measure::CodeSet& codes);
+
+}  // namespace upstat::judge

@@ -1,0 +1,373 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "programs/counter.hpp"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <fcntl.h>
+#include <spdlog/spdlog.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdarg>
+#include <fstream>
+#include <limits>
+#include <span>
+
+#include "base/file.hpp"
+#include "layout.h"
+#include "programs/cpus.hpp"
+#include "programs/generations.hpp"
+#include "programs/links.hpp"
+#include "programs/pins.hpp"
+#include "programs/shape.hpp"
+#include "upstat.skel.h"
+
+namespace upstat::programs {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+struct DestroySkeleton {
+    void operator()(upstat_bpf* skeleton) const { upstat_bpf__destroy(skeleton); }
+};
+using Skeleton = std::unique_ptr<upstat_bpf, DestroySkeleton>;
+
+/// libbpf's own words go to our log, and only where somebody asked for them: what matters comes back as an Error.
+int log_libbpf(libbpf_print_level level, const char* format, va_list arguments) {
+    if (level == LIBBPF_DEBUG) {
+        return 0;
+    }
+    std::array<char, 4096> text{};
+    const int length = std::vsnprintf(text.data(), text.size(), format, arguments);
+    if (length > 0) {
+        std::string_view line(text.data(), std::min<std::size_t>(length, text.size() - 1));
+        while (line.ends_with('\n')) {
+            line.remove_suffix(1);
+        }
+        spdlog::debug("{}", line);
+    }
+    return length;
+}
+
+/// What the programs work on: maps that are there already, or new ones.
+struct Home {
+    fs::path path;
+    bool is_new = false;
+};
+
+/// The newest generation goes on if it is ours. An older one never does, even if it is: its sockets' state has not
+/// seen what was sent since.
+Home find_home(const fs::path& root, const std::vector<Generation>& generations, const bpf_object* object) {
+    if (!generations.empty() && is_of(generations.back(), object)) {
+        return {.path = generations.back().path};
+    }
+    return {.path = new_generation(root), .is_new = true};
+}
+
+/// libbpf adopts a pinned map only if the sizes agree; `fits` has made sure that this one has room enough.
+void keep_size(bpf_map* map, int pinned) {
+    bpf_map_info info{};
+    std::uint32_t size = sizeof(info);
+    if (bpf_obj_get_info_by_fd(pinned, &info, &size) == 0) {
+        bpf_map__set_max_entries(map, info.max_entries);
+    }
+}
+
+/// The maps that outlive the agent; the others, such as constants, live and die with the programs.
+std::vector<bpf_map*> maps_of(const bpf_object* object) {
+    std::vector<bpf_map*> maps;
+    bpf_map* map = nullptr;
+    bpf_object__for_each_map(map, object) {
+        if (is_pinned(map)) {
+            maps.push_back(map);
+        }
+    }
+    return maps;
+}
+
+/// What is known of sockets, as opposed to what was counted.
+bool is_state(const bpf_map* map) {
+    return bpf_map__type(map) == BPF_MAP_TYPE_SK_STORAGE || bpf_map__name(map) == std::string_view("ports");
+}
+
+/// A new generation goes on with all that the newest one knows of sockets, if it can read it: then requests in flight
+/// are answered as if nothing had happened. What an older one knows is out of date.
+void share_state(const bpf_object* object, const std::vector<Generation>& generations) {
+    const auto newest =
+        std::ranges::find_if(generations.rbegin(), generations.rend(),
+                             [](const Generation& generation) { return generation.map("sockets") >= 0; });
+    if (newest == generations.rend()) {
+        return;
+    }
+    auto state = maps_of(object);
+    std::erase_if(state, [](const bpf_map* map) { return !is_state(map); });
+    if (std::ranges::all_of(state, [&](const bpf_map* map) {
+            const int fd = newest->map(bpf_map__name(map));
+            return fd >= 0 && fits(object, map, fd);
+        })) {
+        for (auto* const map : state) {
+            bpf_map__reuse_fd(map, newest->map(bpf_map__name(map)));
+        }
+    }
+}
+
+void place_maps(const bpf_object* object, const Home& home, const std::vector<Generation>& generations) {
+    if (home.is_new) {
+        share_state(object, generations);
+    }
+    for (auto* const map : maps_of(object)) {
+        bpf_map__set_pin_path(map, (home.path / bpf_map__name(map)).c_str());
+        if (!home.is_new) {
+            keep_size(map, generations.back().map(bpf_map__name(map)));
+        }
+    }
+}
+
+constexpr auto possible_cpus = "/sys/devices/system/cpu/possible";
+
+/// A table has its counts once for each CPU.
+Result<void> set_size(bpf_map* keys, bpf_map* counts, std::uint32_t entries) {
+    const auto highest = highest_cpu(read_file(possible_cpus).value_or(""));
+    if (!highest) {
+        return fail(Error::Kind::host, fmt::format("{} does not say which CPUs there can be", possible_cpus),
+                    "mount sysfs at /sys");
+    }
+    const auto cpus = *highest + 1;
+    const auto all = cpus * entries;
+    if (all > std::numeric_limits<std::uint32_t>::max()) {
+        return fail(
+            Error::Kind::host,
+            fmt::format("--bpf.{}-size {} is more than a map can hold for {} CPUs", bpf_map__name(keys), entries, cpus),
+            fmt::format("ask for at most {}", std::numeric_limits<std::uint32_t>::max() / cpus));
+    }
+    bpf_map__set_max_entries(keys, entries);
+    bpf_map__set_max_entries(counts, static_cast<std::uint32_t>(all));
+    return {};
+}
+
+/// What the programs must know of the maps that they are loaded with: how many they are, and the `number` of their
+/// generation, by which no other one below the same directory goes.
+void set_constants(upstat_bpf& skeleton, std::size_t number) {
+    skeleton.rodata->total_slots = bpf_map__max_entries(skeleton.maps.totals);
+    skeleton.rodata->request_slots = bpf_map__max_entries(skeleton.maps.requests);
+    skeleton.rodata->generation = static_cast<std::uint16_t>(number);
+}
+
+CounterMaps counter_maps(const Generation& generation) {
+    return {.path = generation.path.string(),
+            .totals = generation.map("totals"),
+            .total_counts = generation.map("total_counts"),
+            .requests = generation.map("requests"),
+            .request_counts = generation.map("request_counts"),
+            .slots = generation.map("slots"),
+            .overflow = generation.map("overflow"),
+            .places = generation.map("places")};
+}
+
+std::array<int, hooks> descriptors(const upstat_bpf& skeleton) {
+    return {bpf_program__fd(skeleton.progs.upstat_ingress), bpf_program__fd(skeleton.progs.upstat_egress),
+            bpf_program__fd(skeleton.progs.upstat_sockops)};
+}
+
+/// Loads the programs. A new generation is whole once its directory of links is there.
+Result<void> load(upstat_bpf& skeleton, const Home& home) {
+    std::error_code error;
+    if (home.is_new && !fs::create_directory(home.path, error)) {
+        return std::unexpected(bpf_error(error.value(), fmt::format("cannot make {}", home.path.string())));
+    }
+    if (const int failed = upstat_bpf__load(&skeleton); failed != 0) {
+        if (home.is_new) {
+            fs::remove_all(home.path, error);
+        }
+        return std::unexpected(bpf_error(-failed, "the kernel refused upstat's programs or maps"));
+    }
+    if (home.is_new && !fs::create_directory(links_of(home.path), error)) {
+        return std::unexpected(bpf_error(error.value(), fmt::format("cannot make {}", links_of(home.path).string())));
+    }
+    return {};
+}
+
+/// Lets the programs know the ports on which clients are listened for. They write to the same memory, each byte by
+/// itself.
+Result<void> tell_listening(int map, const std::set<std::uint16_t>& ports) {
+    void* const memory = mmap(nullptr, sizeof(upstat_ports), PROT_READ | PROT_WRITE, MAP_SHARED, map, 0);
+    if (memory == MAP_FAILED) {
+        return std::unexpected(bpf_error(errno, "cannot write to the map of ports"));
+    }
+    auto& known = *static_cast<upstat_ports*>(memory);
+    for (const auto port : ports) {
+        known.by_number[port].accepted = 1;
+        known.any[port % sizeof(known.any)] = 1;
+    }
+    munmap(memory, sizeof(upstat_ports));
+    return {};
+}
+
+}  // namespace
+
+class Counter::Impl {
+  public:
+    Impl(Fd lock, Skeleton skeleton, std::vector<Generation> generations)
+        : lock_(std::move(lock)),
+          skeleton_(std::move(skeleton)),
+          generations_(std::move(generations)),
+          links_(links_of(generations_.back().path), links_of(previous()), descriptors(*skeleton_)) {}
+
+    [[nodiscard]] Result<void> attach(const fs::path& cgroup, const std::set<std::uint16_t>& listening) const {
+        const Fd directory(::open(cgroup.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+        struct stat file{};
+        if (!directory || fstat(directory.get(), &file) != 0) {
+            return std::unexpected(bpf_error(errno, fmt::format("cannot open the cgroup {}", cgroup.string())));
+        }
+        if (auto told = tell_listening(bpf_map__fd(skeleton_->maps.ports), listening); !told) {
+            return std::unexpected(told.error());
+        }
+        const auto fresh = links_.attach(directory.get(), file.st_ino);
+        if (!fresh) {
+            return std::unexpected(fresh.error());
+        }
+        spdlog::info("{} cgroup {}", *fresh ? "attached to" : "adopted the programs on", cgroup.string());
+        return {};
+    }
+
+    [[nodiscard]] const Links& links() const { return links_; }
+    [[nodiscard]] const upstat_bpf& skeleton() const { return *skeleton_; }
+    [[nodiscard]] const Generation& newest() const { return generations_.back(); }
+    [[nodiscard]] const Generation& oldest() const { return generations_.front(); }
+    [[nodiscard]] std::span<const Generation> previous() const {
+        return std::span(generations_).first(generations_.size() - 1);
+    }
+
+  private:
+    Fd lock_;
+    Skeleton skeleton_;
+    std::vector<Generation> generations_;  ///< the last one is the programs' own
+    Links links_;
+};
+
+Counter::Counter(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Counter::Counter(Counter&&) noexcept = default;
+Counter& Counter::operator=(Counter&&) noexcept = default;
+Counter::~Counter() = default;
+
+Result<Counter> Counter::open(const fs::path& pin_path, const MapSizes& sizes) {
+    libbpf_set_print(log_libbpf);
+    if (auto made = make_root(pin_path); !made) {
+        return std::unexpected(made.error());
+    }
+    auto held = lock(pin_path);
+    if (!held) {
+        return std::unexpected(held.error());
+    }
+    if (auto cleared = finish_clear(pin_path); !cleared) {
+        return std::unexpected(cleared.error());
+    }
+    auto before = find_generations(pin_path);
+    if (!before) {
+        return std::unexpected(before.error());
+    }
+    Skeleton skeleton(upstat_bpf__open());
+    if (!skeleton) {
+        return std::unexpected(bpf_error(errno, "cannot open the kernel programs"));
+    }
+    const auto& maps = skeleton->maps;
+    auto sized = set_size(maps.totals, maps.total_counts, sizes.totals);
+    if (sized) {
+        sized = set_size(maps.requests, maps.request_counts, sizes.requests);
+    }
+    if (!sized) {
+        return std::unexpected(sized.error());
+    }
+    const auto home = find_home(pin_path, *before, skeleton->obj);
+    place_maps(skeleton->obj, home, *before);
+    set_constants(*skeleton, before->size() + (home.is_new ? 1 : 0));
+    if (auto loaded = load(*skeleton, home); !loaded) {
+        return std::unexpected(loaded.error());
+    }
+    auto generations = find_generations(pin_path);
+    if (!generations) {
+        return std::unexpected(generations.error());
+    }
+    return Counter(std::make_unique<Impl>(std::move(*held), std::move(skeleton), std::move(*generations)));
+}
+
+Result<void> Counter::attach(const fs::path& cgroup, const std::set<std::uint16_t>& listening) {
+    return impl_->attach(cgroup, listening);
+}
+
+void Counter::detach_previous() {
+    impl_->links().detach_previous();
+}
+
+void Counter::drop_dead() {
+    impl_->links().drop_dead();
+}
+
+std::set<std::uint64_t> Counter::attached() const {
+    return impl_->links().attached();
+}
+
+CounterMaps Counter::maps() const {
+    return counter_maps(impl_->newest());
+}
+
+std::vector<CarriedMaps> Counter::carried() const {
+    const auto previous = impl_->previous();
+    std::vector<CarriedMaps> carried;
+    for (const auto& generation : previous) {
+        const auto sockets = generation.id("sockets");
+        const bool served = std::ranges::any_of(previous, [&](const Generation& other) {
+            return other.id("sockets") == sockets && !entries_of(links_of(other.path)).empty();
+        });
+        carried.push_back({.maps = counter_maps(generation),
+                           .separate_sockets = sockets != impl_->newest().id("sockets"),
+                           .served = served});
+    }
+    return carried;
+}
+
+std::vector<CounterProgram> Counter::programs() const {
+    const auto& programs = impl_->skeleton().progs;
+    return {{"egress", bpf_program__fd(programs.upstat_egress)},
+            {"ingress", bpf_program__fd(programs.upstat_ingress)},
+            {"sockops", bpf_program__fd(programs.upstat_sockops)}};
+}
+
+std::string Counter::epoch() const {
+    std::string boot;
+    std::getline(std::ifstream("/proc/sys/kernel/random/boot_id"), boot);
+    return fmt::format("{}/{}", boot, impl_->oldest().id("totals"));
+}
+
+bool Counter::is_pinned(const fs::path& pin_path) {
+    std::error_code error;
+    return fs::exists(pin_path, error);
+}
+
+Result<bool> Counter::detach(const fs::path& pin_path) {
+    std::error_code error;
+    if (!fs::exists(pin_path, error)) {
+        if (error) {
+            return std::unexpected(bpf_error(error.value(), fmt::format("cannot look at {}", pin_path.string())));
+        }
+        return false;
+    }
+    const auto held = lock(pin_path);
+    if (!held) {
+        return std::unexpected(held.error());
+    }
+    if (auto cleared = clear(pin_path); !cleared) {
+        return std::unexpected(cleared.error());
+    }
+    fs::remove(pin_path, error);
+    if (error) {
+        return std::unexpected(bpf_error(error.value(), fmt::format("cannot remove {}", pin_path.string())));
+    }
+    return true;
+}
+
+}  // namespace upstat::programs

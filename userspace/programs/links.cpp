@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "programs/links.hpp"
+
+#include <bpf/bpf.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <map>
+
+#include "programs/pins.hpp"
+
+namespace upstat::programs {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr std::array<const char*, hooks> hook_names{"ingress", "egress", "sockops"};
+constexpr std::array<bpf_attach_type, hooks> hook_types{BPF_CGROUP_INET_INGRESS, BPF_CGROUP_INET_EGRESS,
+                                                        BPF_CGROUP_SOCK_OPS};
+
+/// Nothing when there is no such link.
+std::optional<Place> place_of(const Fd& link) {
+    bpf_link_info info{};
+    std::uint32_t size = sizeof(info);
+    if (!link || bpf_obj_get_info_by_fd(link.get(), &info, &size) != 0 || info.type != BPF_LINK_TYPE_CGROUP) {
+        return std::nullopt;
+    }
+    const auto* const type = std::ranges::find(hook_types, static_cast<bpf_attach_type>(info.cgroup.attach_type));
+    return Place{.cgroup = info.cgroup.cgroup_id, .hook = static_cast<Hook>(type - hook_types.begin())};
+}
+
+/// Only what says itself that its cgroup is gone: a link that cannot be looked at now, for want of memory or
+/// descriptors, may be all that keeps a program where it is.
+void drop_dead_in(const fs::path& directory) {
+    for (const auto& pin : entries_of(directory)) {
+        if (const auto place = place_of(open_pin(pin)); place && place->cgroup == 0) {
+            ::unlink(pin.c_str());
+        }
+    }
+}
+
+std::string name_of(const Place& place) {
+    return fmt::format("{}-{}", place.cgroup, hook_names.at(place.hook));
+}
+
+}  // namespace
+
+fs::path Links::pin(const Place& place) const {
+    return directory_ / name_of(place);
+}
+
+Result<bool> Links::attach(int cgroup, std::uint64_t id) const {
+    bool fresh = false;
+    for (const auto hook : {ingress, egress, sockops}) {
+        const auto made = attach_one(cgroup, {.cgroup = id, .hook = hook});
+        if (!made) {
+            return made;
+        }
+        fresh = fresh || (*made && hook == egress);
+    }
+    return fresh;
+}
+
+Result<bool> Links::attach_one(int cgroup, const Place& place) const {
+    const auto taken = take_over(place);
+    if (!taken) {
+        return taken;
+    }
+    if (*taken) {
+        return false;
+    }
+    const auto* const name = hook_names.at(place.hook);
+    const Fd made(bpf_link_create(programs_.at(place.hook), cgroup, hook_types.at(place.hook), nullptr));
+    if (!made) {
+        return std::unexpected(bpf_error(errno, fmt::format("cannot attach the {} program", name)));
+    }
+    if (bpf_obj_pin(made.get(), pin(place).c_str()) != 0) {
+        return std::unexpected(bpf_error(errno, fmt::format("cannot pin {}", pin(place).string())));
+    }
+    return true;
+}
+
+/// Whether there is a link that runs our program now. Its pin comes here after that: so what is pinned here is ours.
+Result<bool> Links::take_over(const Place& place) const {
+    bool taken = update(pin(place), place);
+    if (place.hook == ingress) {
+        return taken;
+    }
+    for (const auto& directory : previous_) {
+        const auto old = directory / name_of(place);
+        if (!update(old, place)) {
+            continue;
+        }
+        if (::rename(old.c_str(), pin(place).c_str()) != 0) {
+            return std::unexpected(bpf_error(errno, fmt::format("cannot move {}", old.string())));
+        }
+        taken = true;
+    }
+    return taken;
+}
+
+/// Makes a link run our program, without a gap. One that cannot is unpinned, so that nothing counts beside us.
+bool Links::update(const fs::path& pin, const Place& place) const {
+    const Fd link = open_pin(pin);
+    if (!link) {
+        return false;
+    }
+    if (place_of(link).value_or(Place{}).cgroup == place.cgroup &&
+        bpf_link_update(link.get(), programs_.at(place.hook), nullptr) == 0) {
+        return true;
+    }
+    spdlog::error("cannot take over {}: {}", pin.string(), std::strerror(errno));
+    ::unlink(pin.c_str());
+    return false;
+}
+
+void Links::detach_previous() const {
+    if (previous_.empty()) {
+        return;  // as nearly always: each poll asks
+    }
+    const auto ours = attached();
+    for (const auto& directory : previous_) {
+        for (const auto& old : entries_of(directory)) {
+            if (ours.contains(place_of(open_pin(old)).value_or(Place{}).cgroup)) {
+                ::unlink(old.c_str());
+            }
+        }
+    }
+}
+
+void Links::drop_dead() const {
+    drop_dead_in(directory_);
+    std::ranges::for_each(previous_, drop_dead_in);
+}
+
+std::set<std::uint64_t> Links::attached() const {
+    std::map<std::uint64_t, std::size_t> links;
+    for (const auto& pin : entries_of(directory_)) {
+        if (const auto place = place_of(open_pin(pin)); place && place->cgroup != 0) {
+            links[place->cgroup]++;
+        }
+    }
+    std::set<std::uint64_t> whole;
+    for (const auto& [cgroup, count] : links) {
+        if (count == hooks) {
+            whole.insert(cgroup);
+        }
+    }
+    return whole;
+}
+
+}  // namespace upstat::programs
