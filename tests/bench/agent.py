@@ -94,14 +94,14 @@ class Filler:
     def __init__(self, pin_path, servers):
         self._totals, self._requests = (bpf.Table(pin_path, name) for name in ("totals", "requests"))
         self._servers = [bpf.server_key(address, 80) for address in addresses(servers)]
-        self._answers = [bpf.answer_key(server, code, method) for server in self._servers for code in CODES
-                         for method in METHODS.values()]
+        self._responses = [bpf.response_key(server, code, method) for server in self._servers for code in CODES
+                           for method in METHODS.values()]
 
     def set(self, count):
         for server in self._servers:
             self._requests.set(server, count * len(CODES) * len(METHODS))
-        for answer in self._answers:
-            self._totals.set(answer, count)
+        for key in self._responses:
+            self._totals.set(key, count)
 
     def close(self):
         self._totals.close()

@@ -115,16 +115,16 @@ def _round(programs, paths, workload, seconds, number):
 
 
 def _window(programs, role, path, load):
-    counted = programs.answers()
+    counted = programs.responses()
     with programs.on(path.cgroup, PROGRAMS.get(role)):
         before = path.cpu_us()
         answered = load.window(WINDOW)
         time.sleep(SETTLE)
         after = path.cpu_us()
-    counted = programs.answers() - counted
+    counted = programs.responses() - counted
     if role == "upstat":
-        assert counted == answered.answers, (
-            f"upstat counted {counted} responses, the load {answered.answers}: not a measurement of upstat at work")
+        assert counted == answered.responses, (
+            f"upstat counted {counted} responses, the load {answered.responses}: not a measurement of upstat at work")
     return Cost(*((now - then) / answered.requests for now, then in zip(after, before))), answered
 
 
