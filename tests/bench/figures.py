@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Figures with their spread, and what they are shown in: a Markdown table and JSON."""
+"""Figures with their spread, and what they are shown in: a Markdown table and JSON. pages.py writes the pages."""
 
 import json
 import os
@@ -11,8 +11,6 @@ import subprocess
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import NamedTuple
-
-BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
 
 
 class Spread(NamedTuple):
@@ -53,34 +51,18 @@ class Figure(NamedTuple):
     low: float = float("nan")
     high: float = float("nan")
     note: str = ""
-    bound: float | None = None  # the median's, at most
-    upper: float | None = None  # of the interval's upper end, where it is another one
-    noise: float = 0.0          # of the run's A/A, in the value's unit
-
-    @property
-    def verdict(self):
-        """Open: it lies on both sides, by its interval or by the run's noise."""
-        if self.bound is None:
-            return ""
-        low = self.value if self.low != self.low else self.low
-        high = self.value if self.high != self.high else self.high
-        upper = self.upper or self.bound
-        if min(low, self.value - self.noise) > self.bound:
-            return f"at most {_short(self.bound)}: NO"
-        reached = self.value <= self.bound and max(high, self.value + self.noise) <= upper
-        return f"at most {_short(self.bound)}: {'yes' if reached else 'open'}"
 
 
-def of_spread(kind, name, unit, values, note="", bound=None, upper=None, middle=statistics.median):
+def of_spread(kind, name, unit, values, note="", middle=statistics.median):
     notes = [note] if note else []
     if 1 < len(values) < FEW:
         notes.append(f"the range of {len(values)}")
     if middle is not statistics.median:
         notes.append(middle.__name__.replace("_", " "))
-    return Figure(kind, name, unit, *spread(values, middle), "; ".join(notes), bound, upper)
+    return Figure(kind, name, unit, *spread(values, middle), "; ".join(notes))
 
 
-def _short(number):
+def short(number):
     if number != number:
         return ""
     if number == int(number) or abs(number) >= 1000:
@@ -88,11 +70,13 @@ def _short(number):
     return f"{number:.3f}" if abs(number) < 10 else f"{number:.1f}"
 
 
+def interval(figure):
+    return f"{short(figure.low)} to {short(figure.high)}" if figure.low == figure.low else ""
+
+
 def table(figures):
-    rows = ["| | figure | unit | median | 95 % | to reach | |", "|---|---|---|---:|---|---|---|"]
-    for f in figures:
-        interval = f"{_short(f.low)} to {_short(f.high)}" if f.low == f.low else ""
-        rows.append(f"| {f.kind} | {f.name} | {f.unit} | {_short(f.value)} | {interval} | {f.verdict} | {f.note} |")
+    rows = ["| figure | unit | median | 95 % | |", "|---|---|---:|---|---|"]
+    rows += [f"| {f.name} | {f.unit} | {short(f.value)} | {interval(f)} | {f.note} |" for f in figures]
     return "\n".join(rows)
 
 
@@ -149,28 +133,10 @@ def save(path, kind, about, figures, details):
 
 
 def _as_json(figure):
-    return {key: None if value != value else value for key, value in figure._asdict().items() if value is not None}
+    return {key: None if value != value else value for key, value in figure._asdict().items()}
 
 
-def markdown(kept):
-    """All that the JSON file has: first what the figures to reach say, then each kind under the machine it was measured on."""
-    figures = {kind: [_from_json(f) for f in one["figures"]] for kind, one in kept.items()}
-    asked = [f for each in figures.values() for f in each if f.bound is not None and f.kind != "check"]
-    parts, said = ["What is asked for:", "", table(asked), ""], None
-    for kind, one in kept.items():
-        line = machine_line(one["machine"])
-        parts += ([line + ":", ""] if line != said else []) + [table(figures[kind]), ""]
-        said = line
-    return "\n".join(parts).rstrip()
-
-
-def _from_json(f):
-    return Figure(**{key: float("nan") if value is None else value for key, value in f.items()})
-
-
-def write_readme(path, text):
-    readme = path.read_text()
-    if BEGIN not in readme or END not in readme:
-        raise SystemExit(f"{path} has no lines {BEGIN} and {END} for the table to stand between")
-    head, _, rest = readme.partition(BEGIN)
-    path.write_text(f"{head}{BEGIN}\n{text}\n{END}{rest.partition(END)[2]}")
+def figures_of(kept, kind):
+    """Those of the JSON file. A file of an older upstat has more members."""
+    return [Figure(**{key: float("nan") if f[key] is None else f[key] for key in Figure._fields})
+            for f in kept.get(kind, {"figures": []})["figures"]]

@@ -174,11 +174,11 @@ def _in_turn(costs, servers):
     fewest = next(iter(of_sockets))
     figures = [of_spread("growth", f"{SOCKETS[0]} sockets asked in turn: all programs, beyond empty ones", "ns/request",
                          costs[fewest])]
-    figures += [of_spread("growth", f"{count:,} sockets asked in turn: cost of a request", f"ratio to {SOCKETS[0]}", each, bound=1.2)
+    figures += [of_spread("growth", f"{count:,} sockets asked in turn: cost of a request", f"ratio to {SOCKETS[0]}", each)
                 for (count, _), each in of_sockets.items() if count != SOCKETS[0]]
     figures.append(_slope("sockets asked in turn", {count: each for (count, _), each in of_sockets.items()}))
     figures += [of_spread("growth", f"{count:,} servers asked in turn, on {SOCKETS_OF_SERVERS:,} sockets: cost of a request",
-                          f"ratio to {min(servers)}", each, bound=1.2)
+                          f"ratio to {min(servers)}", each)
                 for (_, count), each in of_servers.items() if count != min(servers)]
     return figures + ([_slope("servers asked in turn", {count: each for (_, count), each in of_servers.items()})]
                       if len(servers) > 1 else [])

@@ -3,8 +3,8 @@
 
 Each path is driven alone, the empty programs and upstat's in turn, in random order:
     proxied   Traefik in the cgroup: both its sides and all of a request's packets
-    request, answer   the load in the cgroup asks nginx for small answers: what leaves are requests, what comes are answers
-    body      the load in the cgroup asks for 300 KB: what comes are answers and body packets, the answers taken off;
+    request, response the load in the cgroup asks nginx for small responses: what leaves are requests, what comes are responses
+    body      the load in the cgroup asks for 300 KB: what comes are responses and body packets, the responses taken off;
               what leaves are requests and bare acknowledgements, the requests taken off
     client    nginx in the cgroup: packets of accepted connections only
 The load and nginx do little else, so their caches are warmer than Traefik's: `proxied` is the figure that counts. cuts.py
@@ -107,25 +107,25 @@ def _packet(each, hook):
 
 
 def figures_of(rounds):
-    def row(name, unit, value, bound=None, note=""):
-        return of_spread("kernel", name, unit, [value(each) for each in rounds], note, bound)
+    def row(name, unit, value, note=""):
+        return of_spread("kernel", name, unit, [value(each) for each in rounds], note)
 
-    rows = [row("small answers: all programs, beyond empty ones", "ns/request", lambda each: beyond_empty(each["proxied"]), 500),
-            row("small answers: empty programs", "ns/request", lambda each: each["proxied"]["empty"].per_request()),
-            row(f"{BODY // 1000} KB answers: all programs, beyond empty ones", "ns/request",
+    rows = [row("small responses: all programs, beyond empty ones", "ns/request", lambda each: beyond_empty(each["proxied"])),
+            row("small responses: empty programs", "ns/request", lambda each: each["proxied"]["empty"].per_request()),
+            row(f"{BODY // 1000} KB responses: all programs, beyond empty ones", "ns/request",
                 lambda each: beyond_empty(each["proxied large"]))]
     for hook in PROGRAMS:
-        rows.append(row(f"small answers: {hook}, runs", "per request",
+        rows.append(row(f"small responses: {hook}, runs", "per request",
                         lambda each, hook=hook: each["proxied"]["upstat"].runs[hook].count / each["proxied"]["upstat"].requests))
     for hook in PROGRAMS[1:]:
-        rows.append(row(f"small answers: {hook} in Traefik, both sides, beyond empty", "ns/run",
+        rows.append(row(f"small responses: {hook} in Traefik, both sides, beyond empty", "ns/run",
                         lambda each, hook=hook: _each(each["proxied"], hook)))
     rows += [
-        row("body packet (ingress), beyond empty", "ns/run", lambda each: _packet(each, "ingress"), 100, WARMER),
+        row("body packet (ingress), beyond empty", "ns/run", lambda each: _packet(each, "ingress"), WARMER),
         row("bare acknowledgement (egress), beyond empty", "ns/run", lambda each: _packet(each, "egress")),
-        row("client-side packet (ingress), beyond empty", "ns/run", lambda each: _each(each["client"], "ingress"), 40, WARMER),
-        row("client-side packet (egress), beyond empty", "ns/run", lambda each: _each(each["client"], "egress"), 40, WARMER),
+        row("client-side packet (ingress), beyond empty", "ns/run", lambda each: _each(each["client"], "ingress"), WARMER),
+        row("client-side packet (egress), beyond empty", "ns/run", lambda each: _each(each["client"], "egress"), WARMER),
         row("request (egress), beyond empty", "ns/run", lambda each: _each(each["exchange"], "egress")),
-        row("answer (ingress), beyond empty", "ns/run", lambda each: _each(each["exchange"], "ingress")),
+        row("response (ingress), beyond empty", "ns/run", lambda each: _each(each["exchange"], "ingress")),
     ]
     return rows

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`traefik`: what a proxied request costs, with nothing, with upstat, and with what else counts answers.
+"""`traefik`: what a proxied request costs, with nothing, with upstat, and with what else counts responses.
 
 A shared machine's speed changes from second to second, and two processes of one binary differ for as long as they live,
 both by more than what is looked for. So:
  - Nothing, empty programs and upstat are roles of one and the same process, with the same nginx and load. Each role has a
    service and connections of its own in it, which the programs see from their first packet to the last; they are attached
    for the windows of their role only. The roles change services in each round.
- - A window of load is short, and ends with nothing under way: CPU, answers and latency of a window are whole. All roles
+ - A window of load is short, and ends with nothing under way: CPU, responses and latency of a window are whole. All roles
    have one in each turn, in an order that is drawn again and again. A turn gives a cost of each role as ratios to each of
    the plain windows in it, of which there are four: the machine's pace falls out. A ratio to their mean would not do:
    costs lean to the right, so the median of equal roles was 0.98 of it.
@@ -15,7 +15,7 @@ both by more than what is looked for. So:
    turns in which somebody else had the machine do not move it.
  - Traefik has one CPU, nginx and the load another one. Where both wandered, a tenth of the windows cost at least twice the
    median.
-What else counts answers has a process for each, with windows in the same turns.
+What else counts responses has a process for each, with windows in the same turns.
 
 Seen of A/A alone, two runs on 2 virtual CPUs, each variant for 18 s (25 to 51 turns) and one after the other: half the
 95 % interval, scaled to 300 s. First run: wandering 0.031, pinned 0.013, GOMAXPROCS=1 0.018, pinned with GOGC=400 0.017,
@@ -115,16 +115,16 @@ def _round(programs, paths, workload, seconds, number):
 
 
 def _window(programs, role, path, load):
-    counted = programs.answers()
+    counted = programs.responses()
     with programs.on(path.cgroup, PROGRAMS.get(role)):
         before = path.cpu_us()
         answered = load.window(WINDOW)
         time.sleep(SETTLE)
         after = path.cpu_us()
-    counted = programs.answers() - counted
+    counted = programs.responses() - counted
     if role == "upstat":
-        assert counted == answered.answers, (
-            f"upstat counted {counted} answers, the load {answered.answers}: not a measurement of upstat at work")
+        assert counted == answered.responses, (
+            f"upstat counted {counted} responses, the load {answered.responses}: not a measurement of upstat at work")
     return Cost(*((now - then) / answered.requests for now, then in zip(after, before))), answered
 
 
@@ -151,20 +151,12 @@ def figures_of(workload, rounds):
     return figures
 
 
-def _bounds(what, noise):
-    """What upstat's ratio, and the upper end of its interval, may be, and the noise that counts beside them."""
-    if what == WHOLE:
-        return 1.01, 1.02, noise
-    return (1 + noise, None, 0.0) if what == "p99" else (None, None, noise)
-
-
 def _of_role(workload, role, what, ratios, noise):
     ratio = spread(ratios)
-    bounds = _bounds(what, noise) if role == "upstat" else ()
     apart = abs(ratio.median - 1) > noise and not ratio.one
     note = "" if role in PLAIN else "beyond the noise" if apart else "noise"
     return Figure("traefik", f"{workload}: {role}, {what}", "ratio to plain", *ratio,
-                  f"{note} (A/A: within {noise:.3f})" if note else "", *bounds)
+                  f"{note} (A/A: within {noise:.3f})" if note else "")
 
 
 def _against_metrics(workload, upstat, metrics, noise):
@@ -173,8 +165,7 @@ def _against_metrics(workload, upstat, metrics, noise):
     if added <= noise:
         return Figure("traefik", name, "ratio", float("nan"), note="the metrics' own cost is within the noise")
     low, high = sorted(((upstat.low - 1) / added, (upstat.high - 1) / added))
-    return Figure("traefik", name, "ratio", (upstat.median - 1) / added, low, high, "medians; the interval is upstat's", 0.05,
-                  noise=noise / added)
+    return Figure("traefik", name, "ratio", (upstat.median - 1) / added, low, high, "medians; the interval is upstat's")
 
 
 def _turns(one):

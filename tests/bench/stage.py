@@ -44,7 +44,7 @@ WORKLOADS = {
 class Answered(NamedTuple):
     """What the load saw in one window."""
 
-    answers: int        # of HTTP: what upstat is to count. Of websockets, the upgrades
+    responses: int      # of HTTP: what upstat is to count. Of websockets, the upgrades
     microseconds: list  # of each request, or message and its echo
 
     @property
@@ -74,8 +74,8 @@ class Load:
         self._child.stdin.flush()
         said = self._child.stdout.readline()  # it ends by itself when nothing happens any more
         assert re.fullmatch(r"[\d ]+\n", said), f"the load ended: {said}{self._child.stdout.read()}"
-        answers, *microseconds = map(int, said.split())
-        return Answered(answers, microseconds)
+        responses, *microseconds = map(int, said.split())
+        return Answered(responses, microseconds)
 
     def stop(self):
         if self._child:
@@ -218,9 +218,9 @@ class Programs(Part):
         """name -> hook -> Runs so far."""
         return {name: {hook: program.runs() for hook, program in programs.items()} for name, programs in self.by_name.items()}
 
-    def answers(self):
+    def responses(self):
         """All that upstat's have counted."""
-        return bpf.answers(self._totals)
+        return bpf.responses(self._totals)
 
 
 class Path(Part):

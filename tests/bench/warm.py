@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Of `kernel`: what a run costs with warm caches, by path. One connection goes round and round in a loop of its own:
-    exchange   the load in the cgroup, one kept connection: what leaves are requests, what comes are answers
+    exchange   the load in the cgroup, one kept connection: what leaves are requests, what comes are responses
     body       the load in the cgroup downloads DOWNLOAD bytes at a time: body packets come, bare acknowledgements leave
-    client     nginx in the cgroup, of an exchange: requests come on an accepted connection, answers leave
+    client     nginx in the cgroup, of an exchange: requests come on an accepted connection, responses leave
     once       the load in the cgroup, a connection for each request: its first packets, and its end
 The empty programs stand beside upstat's in the same slice, and bpf_stats times each: their difference is of the very
 same packets. Who runs first pays for what is cold: so each slice has two halves, in which they change places. An empty
@@ -130,10 +130,10 @@ def figures_of(loops):
                          [one.beyond_all() for one in loops[loop]], middle=lower_quartile)
 
     return [
-        row("request", "exchange", "egress"), row("answer", "exchange", "ingress"),
-        total("request and answer on a kept connection", "exchange", "ns/request"),
+        row("request", "exchange", "egress"), row("response", "exchange", "ingress"),
+        total("request and response on a kept connection", "exchange", "ns/request"),
         row("body packet", "body", "ingress"), row("bare acknowledgement", "body", "egress"),
-        row("client-side request", "client", "ingress"), row("client-side answer", "client", "egress"),
+        row("client-side request", "client", "ingress"), row("client-side response", "client", "egress"),
         row("connection's events", "once", "sockops"),
         row("packets of a connection for one request", "once", "egress"),
         row("packets of a connection for one request", "once", "ingress"),

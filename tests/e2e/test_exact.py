@@ -81,7 +81,7 @@ def rig_with_a_dead_server(stack, tmp_path, traefik_binary):
 
 
 def test_what_traefik_makes_up_itself(rig_with_a_dead_server, agent):
-    """semantics.md: Traefik's 502, 504, 500 and 499 are no server's answers. Each is accounted for, by its cause."""
+    """Traefik's own 502, 504, 500 and 499 are no server's responses. Each is accounted for, by its cause."""
     rig = rig_with_a_dead_server
     upstat = agent(rig)
     dead, = rig.traefik.servers_of("dead")

@@ -101,7 +101,7 @@ def cell_traffic(row):
 
 def table(rows):
     """Kernels as rows."""
-    lines = ["| Kernel | egress | ingress | sockops | cases passed | answers counted / logged | fell back |",
+    lines = ["| Kernel | egress | ingress | sockops | cases passed | responses counted / logged | fell back |",
              "|---|---:|---:|---:|---:|---:|---|"]
     for row in rows:
         name = (row["kernel"] or row["name"]) + (" (the host's)" if row["name"] == "host" else "")
