@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from conftest import BUILD, TOP
-from parts.base import Process, wait_for
+from parts.base import Process, unique_name, wait_for
 from parts.cgroup import cgroup2_mount
 from parts.namespace import PidNamespace
 from parts.rig import Rig
@@ -20,9 +20,11 @@ ALONE = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
 
 
 def started(stack, tmp_path, command):
-    """scripts/run with a directory for temporary files of its own."""
+    """scripts/run with a directory for temporary files of its own. Should it choose the agent, this host's state is not touched."""
     (tmp_path / "tmp").mkdir()
-    process = Process("demo", command, tmp_path, env={"TMPDIR": str(tmp_path / "tmp"), "UPSTAT_BUILD_DIR": str(BUILD)})
+    process = Process("demo", command, tmp_path, env={
+        "TMPDIR": str(tmp_path / "tmp"), "UPSTAT_BUILD_DIR": str(BUILD), "UPSTAT_STATE_PATH": str(tmp_path / "tmp" / "state"),
+        "UPSTAT_BPF_PIN_PATH": str(BPFFS / unique_name())})
     stack.callback(process.stop, grace=30)
     return process.start()
 
