@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""The demo of scripts/run for a host without a Traefik: a real one, three nginx servers in two backends, steady load.
+"""The demo of scripts/run: a real Traefik, three nginx servers in two backends, steady load. Its agent is told this one
+Traefik by its pid, so that no other Traefik of the host is in the numbers.
 One server begins to answer 404 and later heals; the viewer watches the alert come and go.
 
 On a terminal a table is drawn and the story is told again and again until Ctrl-C. Elsewhere, or with --plain, it is told

@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import random
+import secrets
 import signal
 import socket
 import subprocess
@@ -16,6 +17,7 @@ from pathlib import Path
 
 NOT_YET = (OSError, http.client.HTTPException, json.JSONDecodeError)
 _serial = itertools.count()
+_run = secrets.token_hex(3)  # a pid alone is not enough: every PID namespace has a process 1
 _taken_ports: set[int] = set()
 
 
@@ -41,7 +43,7 @@ def wait_for(condition, bound, what, interval=0.05):
 
 def unique_name(prefix="upstat-test"):
     """A name that no other run on this host has."""
-    return f"{prefix}-{os.getpid()}-{next(_serial)}"
+    return f"{prefix}-{os.getpid()}-{_run}-{next(_serial)}"
 
 
 def free_port():
