@@ -4,31 +4,14 @@
 #include <malloc.h>
 #include <spdlog/spdlog.h>
 #include <sys/signalfd.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
-#include <filesystem>
-#include <iterator>
+#include <utility>
 
-#include "agent/catalogues.hpp"
-#include "agent/fills.hpp"
-#include "agent/state.hpp"
-#include "agent/traefiks.hpp"
-#include "attribute/ledger.hpp"
-#include "base/http_client.hpp"
-#include "judge/judge.hpp"
-#include "judge/sentence.hpp"
-#include "judge/worst.hpp"
-#include "measure/codes.hpp"
-#include "measure/window.hpp"
-#include "poll/reader.hpp"
-#include "programs/counter.hpp"
-#include "publish/alertmanager.hpp"
-#include "publish/exposition.hpp"
+#include "base/version.hpp"
 #include "publish/process.hpp"
-#include "publish/push.hpp"
-#include "publish/report.hpp"
-#include "publish/web.hpp"
 
 namespace upstat::agent {
 
@@ -38,207 +21,35 @@ using std::chrono::steady_clock;
 
 /// How long a poll waits for Traefik's API before it goes on with the catalogue at hand.
 constexpr auto api_patience = std::chrono::seconds(1);
-/// For so many polls the programs of a former upstat stay for the answers to requests that were in flight when it was
-/// upgraded. How a connection ends they are not told.
-constexpr int upgrade_patience = 100;
 /// How often new cgroups are looked into.
-constexpr auto eager_interval = Millis(50);
-/// How long a clean exit may take to say goodbye to the Pushgateway.
-constexpr auto exit_patience = std::chrono::seconds(3);
+constexpr auto candidates_interval = Millis(50);
 
-Time now() {
-    return std::chrono::time_point_cast<Millis>(std::chrono::system_clock::now());
-}
+}  // namespace
 
-/// The signals that end the agent, as a descriptor.
-Fd watch_signals() {
-    sigset_t signals;
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
-    pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-    return Fd(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
-}
-
-/// A rule with its codes compiled.
-struct CompiledRule {
-    judge::Rule rule;
-    measure::CodeSet codes;
-};
-
-Result<std::vector<CompiledRule>> compile(const std::vector<judge::Rule>& rules) {
-    std::vector<CompiledRule> compiled;
-    for (const auto& rule : rules) {
-        auto codes = measure::CodeSet::compile(rule.codes);
-        if (!codes) {
-            return std::unexpected(codes.error());
-        }
-        compiled.push_back({.rule = rule, .codes = *codes});
+Result<std::unique_ptr<Agent>> Agent::start(const config::Settings& settings, Parts parts) {
+    auto judgement = Judgement::make(settings.all_rules());
+    if (!judgement) {
+        return std::unexpected(judgement.error());
     }
-    return compiled;
-}
-
-Millis longest_window(const std::vector<judge::Rule>& rules) {
-    return std::ranges::max(rules, {}, &judge::Rule::window).window;
-}
-
-/// Two polls of the past, the older at least one window old once there was time for it: enough to tell which
-/// server's answers a rule is about.
-class Past {
-  public:
-    explicit Past(Millis window) : window_(window) {}
-
-    void add(const poll::Snapshot& snapshot) {
-        if (!newer_ || snapshot.at - at_ >= window_) {
-            auto now = std::make_shared<const judge::ResponsesByServer>(judge::responses_of(snapshot));
-            older_ = newer_ ? newer_ : now;
-            newer_ = std::move(now);
-            at_ = snapshot.at;
-        }
-    }
-    [[nodiscard]] const judge::ResponsesByServer& begin() const { return *older_; }
-
-  private:
-    Millis window_;
-    Time at_{};  ///< of the newer one
-    std::shared_ptr<const judge::ResponsesByServer> older_;
-    std::shared_ptr<const judge::ResponsesByServer> newer_;
-};
-
-/// What a restart has to know of the alerts. All others are as they begin: inactive.
-std::vector<judge::Alert> going_on(const std::vector<judge::Alert>& alerts) {
-    std::vector<judge::Alert> kept;
-    std::ranges::copy_if(alerts, std::back_inserter(kept), [](const judge::Alert& alert) {
-        return alert.state != judge::State::inactive || alert.resolved_at;
-    });
-    return kept;
-}
-
-/// The agent's pages as others reach them: a listener on every address is named by this host's name.
-std::string generator_url(const std::string& address, const std::string& host) {
-    const bool everywhere = address.starts_with("0.0.0.0:") || address.starts_with("[::]:");
-    return "http://" + (everywhere ? host + address.substr(address.rfind(':')) : address);
-}
-
-poll::Sources sources_of(const programs::Counter& counter) {
-    poll::Sources sources{.own = counter.maps(), .carried = counter.carried()};
-    for (const auto& program : counter.programs()) {
-        sources.programs.emplace_back(program.name, program.fd);
-    }
-    return sources;
-}
-
-/// The rooms, and the values on their way from one to the next.
-class Agent {
-  public:
-    /// `signals` becomes readable when the agent is to end.
-    /// `counted_before`: the maps are not made now.
-    static Result<std::unique_ptr<Agent>> start(const config::Settings& settings, Fd signals, bool counted_before);
-
-    void run();
-
-  private:
-    Agent(const config::Settings& settings, Fd signals, programs::Counter counter, Catalogues catalogues,
-          std::vector<CompiledRule> rules)
-        : settings_(settings),
-          signals_(std::move(signals)),
-          counter_(std::move(counter)),
-          reader_(sources_of(counter_)),
-          catalogues_(std::move(catalogues)),
-          rules_(std::move(rules)),
-          window_(longest_window(settings.all_rules())),
-          past_(longest_window(settings.all_rules())),
-          judge_(settings.all_rules()),
-          state_(settings.state_path, counter_.epoch()),
-          pusher_(settings.push_interval) {}
-
-    Result<void> open_outside();
-    void restore();
-
-    void poll();
-    [[nodiscard]] Result<poll::Snapshot> read();
-    void absorb(poll::Snapshot snapshot);
-    void judge(const poll::Snapshot& snapshot);
-    void save(const std::optional<attribute::Growth>& growth);
-    void publish(poll::Snapshot snapshot);
-    [[nodiscard]] publish::Report report(poll::Snapshot snapshot) const;
-    [[nodiscard]] std::vector<publish::TraefikReport> traefik_reports() const;
-
-    void send();
-    void take(const HttpDone& done);
-    bool wait();
-    void say_goodbye();
-
-    config::Settings settings_;
-    Fd signals_;
-    programs::Counter counter_;
-    poll::Reader reader_;
-    FillWatch fills_;
-    std::optional<Traefiks> traefiks_;
-    Catalogues catalogues_;
-    std::vector<CompiledRule> rules_;
-    attribute::Ledger ledger_;
-    measure::Window window_;
-    Past past_;
-    judge::Judge judge_;
-    StateFile state_;
-    publish::ZeroStart zero_start_;
-    publish::Pusher pusher_;
-    std::string push_group_;
-    std::optional<publish::Notifier> notifier_;
-    std::unique_ptr<publish::Web> web_;
-    HttpClient http_;
-
-    steady_clock::time_point next_poll_ = steady_clock::now();
-    int upgrade_patience_ = upgrade_patience;
-    std::optional<poll::Snapshot> waiting_;  ///< polled, and waiting for Traefik's API until `patience_`
-    steady_clock::time_point patience_;
-    attribute::Counts counts_;
-    std::map<std::string, measure::Ratios> ratios_;
-    judge::Alerts alerts_;
-    std::shared_ptr<const publish::Page> page_;
-    publish::Results polls_;
-    std::optional<Time> last_poll_;
-    std::chrono::microseconds poll_duration_{};
-    std::string state_error_;
-    bool lost_counters_ = false;  ///< what was shown before this start, of maps that are older
-};
-
-Result<std::unique_ptr<Agent>> Agent::start(const config::Settings& settings, Fd signals, bool counted_before) {
-    auto rules = compile(settings.all_rules());
-    if (!rules) {
-        return std::unexpected(rules.error());
-    }
-    auto catalogues = Catalogues::open(settings);
+    auto catalogues = Catalogues::open(settings, parts.root);
     if (!catalogues) {
         return std::unexpected(catalogues.error());
     }
-    auto counter = programs::Counter::open(
-        settings.bpf_pin_path, {.totals = settings.bpf_totals_size, .requests = settings.bpf_requests_size});
-    if (!counter) {
-        return std::unexpected(counter.error());
-    }
-    std::unique_ptr<Agent> agent(
-        new Agent(settings, std::move(signals), std::move(*counter), std::move(*catalogues), std::move(*rules)));
-    for (const auto& carried : agent->counter_.carried()) {
-        spdlog::info("{} goes on with the counts of {}", agent->counter_.maps().path, carried.maps.path);
-    }
-    for (const auto& left_out : agent->reader_.left_out()) {
-        spdlog::error("{}", left_out.text());
-    }
-    auto traefiks = Traefiks::open(
-        agent->counter_, {.pid = settings.traefik_pid == 0 ? std::nullopt : std::optional(settings.traefik_pid),
-                          .cgroup = settings.traefik_cgroup});
+    std::unique_ptr<Agent> agent(new Agent(settings, std::move(parts), *std::move(catalogues), *std::move(judgement)));
+    auto traefiks =
+        Traefiks::open(*agent->parts_.kernel, agent->parts_.root,
+                       {.pid = settings.traefik_pid == 0 ? std::nullopt : std::optional(settings.traefik_pid),
+                        .cgroup = settings.traefik_cgroup});
     if (!traefiks) {
         return std::unexpected(traefiks.error());
     }
     agent->traefiks_ = std::move(*traefiks);
-    if (auto held = agent->state_.lock(); !held) {
-        return std::unexpected(held.error());
+    if (auto locked = agent->state_.lock(); !locked) {
+        return std::unexpected(locked.error());
     }
     agent->restore();
     malloc_trim(0);  // what the file's whole text and tree took is several times what is kept
-    agent->lost_counters_ = counted_before && agent->ledger_.state().backends.empty();
+    agent->lost_counters_ = agent->parts_.counted_before && agent->ledger_.state().backends.empty();
     if (auto opened = agent->open_outside(); !opened) {
         return std::unexpected(opened.error());
     }
@@ -247,7 +58,8 @@ Result<std::unique_ptr<Agent>> Agent::start(const config::Settings& settings, Fd
 
 Result<void> Agent::open_outside() {
     const auto bound = std::max<Millis>(std::chrono::seconds(30), settings_.poll_interval * 4);
-    auto web = publish::Web::start({.listen = settings_.web_listen_address, .now = now, .heartbeat_bound = bound});
+    auto web = publish::Web::start(
+        {.listen = settings_.web_listen_address, .now = parts_.clock.wall, .heartbeat_bound = bound});
     if (!web) {
         return std::unexpected(web.error());
     }
@@ -255,54 +67,36 @@ Result<void> Agent::open_outside() {
     for (const auto& address : web_->addresses()) {
         spdlog::info("metrics at http://{}/metrics", address);
     }
-    if (!settings_.push_url.empty()) {
-        auto group = publish::group_url(
-            {.url = settings_.push_url, .job = settings_.push_job, .instance = settings_.push_instance});
-        if (!group) {
-            return std::unexpected(group.error());
-        }
-        push_group_ = *group;
+    auto receivers = Receivers::make(settings_, web_->addresses().front());
+    if (!receivers) {
+        return std::unexpected(receivers.error());
     }
-    auto notifier =
-        publish::Notifier::make({.urls = settings_.alertmanager_url,
-                                 .rules = settings_.all_rules(),
-                                 .instance = settings_.push_instance,
-                                 .generator_url = generator_url(web_->addresses().front(), settings_.push_instance),
-                                 .evaluation = settings_.poll_interval});
-    if (!notifier) {
-        return std::unexpected(notifier.error());
-    }
-    notifier_ = std::move(*notifier);
+    receivers_ = *std::move(receivers);
     return {};
 }
 
 void Agent::restore() {
-    auto restored = restore_state(settings_.state_path, counter_.epoch());
-    for (const auto& note : restored.notes) {
-        spdlog::warn("{}", note);
-    }
+    auto restored = restore_state(settings_.state_path, parts_.kernel->epoch());
     ledger_ = std::move(restored.saved.ledger);
     catalogues_.remember(ledger_.state().catalogue);
     if (restored.saved.window) {
-        const auto keep = longest_window(settings_.all_rules());
-        if (auto window = measure::Window::restore(keep, *std::move(restored.saved.window)); window) {
-            window_ = std::move(*window);
-            std::ranges::for_each(restored.saved.since,
-                                  [this](const attribute::Counts& counts) { window_.add(counts); });
-        } else {
-            spdlog::warn("{}: the window of the rates begins anew", window.error().message);
+        if (auto note = judgement_.restore(*std::move(restored.saved.window), restored.saved.since); !note.empty()) {
+            restored.notes.push_back(std::move(note));
         }
     }
-    judge_.restore(restored.saved.alerts);
+    judgement_.restore(restored.saved.alerts);
     zero_start_.restore({.at = {}, .backends = ledger_.state().backends});
+    for (const auto& note : restored.notes) {
+        spdlog::warn("{}", note);
+    }
 }
 
 void Agent::poll() {
-    const auto began = steady_clock::now();
+    const auto began = parts_.clock.steady();
     next_poll_ = std::max(next_poll_ + settings_.poll_interval, began);
     traefiks_->look();
-    auto snapshot = read();
-    poll_duration_ = std::chrono::duration_cast<std::chrono::microseconds>(steady_clock::now() - began);
+    auto snapshot = parts_.kernel->read(aligned(last_poll_, parts_.clock.wall(), settings_.poll_interval));
+    poll_duration_ = std::chrono::duration_cast<std::chrono::microseconds>(parts_.clock.steady() - began);
     if (!snapshot) {
         spdlog::error("{}: nothing is judged until a poll succeeds", snapshot.error().text());
         polls_.count(snapshot.error().message);
@@ -315,20 +109,9 @@ void Agent::poll() {
     polls_.count({});
     last_poll_ = snapshot->at;
     // Asked after the maps were read: whatever was counted was sent to servers that Traefik knew by then.
-    catalogues_.ask(http_, traefiks_->watched());
+    catalogues_.ask(*parts_.http, traefiks_->watched());
     waiting_ = std::move(*snapshot);
     patience_ = began + std::min<steady_clock::duration>(api_patience, settings_.poll_interval);
-}
-
-Result<poll::Snapshot> Agent::read() {
-    if (auto sources = sources_of(counter_); sources != reader_.sources()) {
-        reader_ = poll::Reader(std::move(sources));
-    }
-    auto snapshot = reader_.read(aligned(last_poll_, now(), settings_.poll_interval));
-    if (snapshot && (snapshot->leaving == 0 || upgrade_patience_-- <= 0)) {
-        counter_.detach_previous();
-    }
-    return snapshot;
 }
 
 void Agent::absorb(poll::Snapshot snapshot) {
@@ -336,43 +119,19 @@ void Agent::absorb(poll::Snapshot snapshot) {
     const auto growth = ledger_.growth(snapshot, *catalogue);
     counts_ = ledger_.absorb(snapshot, std::move(catalogue));
     if (std::exchange(lost_counters_, false)) {
-        zero_start_.restore(counts_);  // shown at 0, all that the maps hold would look like the answers of a moment
+        zero_start_.restore(counts_);  // exported from 0, the whole total would look like one burst
     }
-    window_.add(counts_);
-    past_.add(snapshot);
-    judge(snapshot);
+    judgement_.evaluate(counts_, snapshot, *ledger_.state().catalogue);
     save(growth);
     publish(std::move(snapshot));
 }
 
-void Agent::judge(const poll::Snapshot& snapshot) {
-    ratios_.clear();
-    for (const auto& [rule, codes] : rules_) {
-        auto& ratios = ratios_[rule.name] = measure::measure(window_, snapshot.at, codes, rule.window);
-        // A backend without one such answer has the series all the same: /metrics shows every code at 0 from the start.
-        for (auto& [backend, ratio] : ratios.backends) {
-            ratio.matching = ratio.matching.value_or(0);
-        }
-    }
-    alerts_ = judge_.evaluate(ratios_, snapshot.at);
-    for (const auto& transition : alerts_.transitions) {
-        const auto rule = std::ranges::find_if(
-            rules_, [&](const CompiledRule& compiled) { return compiled.rule.name == transition.now.rule; });
-        const auto where =
-            judge::worst(past_.begin(), snapshot,
-                         attribute::servers_of(*ledger_.state().catalogue, transition.now.backend), rule->codes);
-        const auto text = judge::sentence(transition, rule->rule, where);
-        spdlog::log(transition.now.state == judge::State::firing ? spdlog::level::warn : spdlog::level::info, "{}",
-                    text);
-    }
-}
-
 /// Before anything is published, so that no restart, not even after the power failed, shows less than was shown.
 void Agent::save(const std::optional<attribute::Growth>& growth) {
-    const auto alerts = going_on(alerts_.alerts);
+    const auto alerts = judgement_.ongoing_alerts();
     auto saved = growth ? state_.append(*growth, alerts) : Result<bool>(false);
     if (saved && !*saved) {
-        const auto all = state_.save(ledger_.state(), window_.history(), alerts);
+        const auto all = state_.save(ledger_.state(), judgement_.history(), alerts);
         saved = all ? Result<bool>(true) : std::unexpected(all.error());
         malloc_trim(0);  // the whole text is rarely made, and longer than all that a poll needs
     }
@@ -409,15 +168,15 @@ std::vector<publish::TraefikReport> Agent::traefik_reports() const {
 publish::Report Agent::report(poll::Snapshot snapshot) const {
     publish::Report report{.at = snapshot.at,
                            .not_ready = traefiks_->all_refused(),
-                           .build = {{"version", UPSTAT_VERSION}},
+                           .build = {{"version", std::string(version())}, {"revision", std::string(revision())}},
                            .traefik = settings_.push_instance,
                            .traefiks = traefik_reports(),
                            .counts = counts_,
                            .servers = {},
                            .overflow = std::move(snapshot.overflow),
                            .catalogue = ledger_.state().catalogue,
-                           .ratios = ratios_.at(settings_.rule.name),
-                           .alerts = alerts_,
+                           .ratios = judgement_.ratios(settings_.rule.name),
+                           .alerts = judgement_.alerts(),
                            .rules = settings_.all_rules(),
                            .kernel_errors = std::move(snapshot.kernel_errors),
                            .maps = std::move(snapshot.maps),
@@ -425,10 +184,14 @@ publish::Report Agent::report(poll::Snapshot snapshot) const {
                            .last_poll = last_poll_,
                            .poll_duration = poll_duration_,
                            .polls = polls_,
-                           .push = pusher_.results(),
-                           .alertmanager = notifier_->results(),
+                           .push = receivers_->push_results(),
+                           .alertmanager = receivers_->alertmanager_results(),
                            .traefik_api = catalogues_.results(),
-                           .process = publish::read_process("/")};
+                           .name_lookups = catalogues_.lookup_results(),
+                           .unresolved = catalogues_.unresolved(),
+                           .unwatched_cgroups = traefiks_->unwatched(),
+                           .config_reloaded = reloaded_,
+                           .process = publish::read_process(parts_.root)};
     report.servers = ledger_.view(std::move(snapshot));
     return report;
 }
@@ -442,99 +205,104 @@ void Agent::publish(poll::Snapshot snapshot) {
 }
 
 void Agent::send() {
-    for (auto& notification : notifier_->due(alerts_, now())) {
-        notifier_->started(notification.receiver, http_.start(notification.request));
-    }
-    if (!push_group_.empty() && page_ && pusher_.due(now())) {
-        const publish::PushTarget target{.url = settings_.push_url,
-                                         .job = settings_.push_job,
-                                         .instance = settings_.push_instance,
-                                         .interval = settings_.push_interval};
-        pusher_.started(now(), http_.start(publish::push_request(target, push_group_, publish::pushed_text(*page_))),
-                        page_->number);
-    }
+    receivers_->send(*parts_.http, judgement_.alerts(), page_, parts_.clock.wall());
 }
 
-void Agent::take(const HttpDone& done) {
-    if (catalogues_.take(done)) {
+/// Takes the signal that came; false when it ends the agent.
+bool Agent::heed_signal() {
+    signalfd_siginfo signal{};
+    if (read(parts_.signals.get(), &signal, sizeof signal) != sizeof signal) {
+        return true;  // it is gone again
+    }
+    if (signal.ssi_signo == SIGHUP) {
+        reload();
+        return true;
+    }
+    return false;
+}
+
+/// All or nothing: one mistake, and everything stays as it was.
+void Agent::reload() {
+    const auto next = parts_.load();
+    reloaded_ = next.has_value();
+    if (!next) {
+        for (const auto& mistake : next.error()) {
+            spdlog::error("{}", mistake.text());
+        }
+    } else if (auto adopted = adopt(*next); !adopted) {
+        spdlog::error("{}", adopted.error().text());
+        reloaded_ = false;
+    }
+    if (!reloaded_) {
+        spdlog::error("the settings are not reloaded: all goes on as before");
         return;
     }
-    if (const auto pushed = pusher_.done(done)) {
-        zero_start_.served(pushed->page);
-        if (!pushed->problem.empty()) {
-            spdlog::warn("Pushgateway: {}", pushed->problem);
-        }
-    } else if (const auto problem = notifier_->done(done); problem && !problem->empty()) {
-        spdlog::warn("Alertmanager: {}", *problem);
+    for (const auto& name : config::unreloadable_changes(started_with_, *next)) {
+        spdlog::warn("{} cannot change while upstat runs: restart it to apply the new value", name);
     }
+    spdlog::info("the settings are reloaded");
 }
 
-/// One turn: waits for whatever is next and takes what came; false when the agent is to end.
+Result<void> Agent::adopt(const config::Settings& next) {
+    auto receivers = Receivers::make(next, web_->addresses().front());
+    if (!receivers) {
+        return std::unexpected(receivers.error());
+    }
+    auto catalogues = Catalogues::open(next, parts_.root);
+    if (!catalogues) {
+        return std::unexpected(catalogues.error());
+    }
+    if (auto judged = judgement_.set_rules(next.all_rules()); !judged) {
+        return judged;
+    }
+    receivers->succeed(*receivers_, *parts_.http);
+    receivers_ = *std::move(receivers);
+    catalogues->remember(ledger_.state().catalogue);
+    catalogues->succeed(std::move(catalogues_));
+    catalogues_ = *std::move(catalogues);
+    next_poll_ = std::min(next_poll_, parts_.clock.steady() + next.poll_interval);
+    spdlog::default_logger()->set_level(spdlog::level::from_str(next.log_level));
+    settings_ = next;
+    return {};
+}
+
+/// Waits for whatever is next and takes what came; false when the agent is to end.
 bool Agent::wait() {
     auto until = waiting_ ? std::min(patience_, next_poll_) : next_poll_;
     if (traefiks_->has_candidates()) {
-        until = std::min(until, steady_clock::now() + eager_interval);
+        until = std::min(until, parts_.clock.steady() + candidates_interval);
     }
     auto fds = traefiks_->fds();
-    fds.push_back({.fd = signals_.get(), .events = POLLIN, .revents = 0});
-    const auto longest = std::chrono::ceil<Millis>(until - steady_clock::now());
-    for (const auto& done : http_.wait(fds, std::clamp(longest, Millis(0), Millis(60000)))) {
-        take(done);
+    fds.push_back({.fd = parts_.signals.get(), .events = POLLIN, .revents = 0});
+    const auto longest = std::chrono::ceil<Millis>(until - parts_.clock.steady());
+    for (const auto& done : parts_.http->wait(fds, std::clamp(longest, Millis(0), Millis(60000)))) {
+        if (!catalogues_.take(done)) {
+            receivers_->take(done, zero_start_);
+        }
     }
-    if (fds.back().revents != 0) {
+    if (fds.back().revents != 0 && !heed_signal()) {
         return false;
     }
-    traefiks_->react(steady_clock::now());
+    traefiks_->react(parts_.clock.steady());
     return true;
 }
 
+bool Agent::turn() {
+    web_->heartbeat(parts_.clock.wall());
+    if (parts_.clock.steady() >= next_poll_) {
+        poll();
+    }
+    if (waiting_ && (!catalogues_.awaited() || parts_.clock.steady() >= patience_)) {
+        absorb(*std::exchange(waiting_, std::nullopt));
+    }
+    return wait();
+}
+
 void Agent::run() {
-    do {
-        web_->heartbeat(now());
-        if (steady_clock::now() >= next_poll_) {
-            poll();
-        }
-        if (waiting_ && (!catalogues_.awaited() || steady_clock::now() >= patience_)) {
-            absorb(*std::exchange(waiting_, std::nullopt));
-        }
-    } while (wait());
-    say_goodbye();
-}
-
-void Agent::say_goodbye() {
+    while (turn()) {
+    }
     spdlog::info("ending; the programs go on counting until `upstat detach`");
-    if (push_group_.empty()) {
-        return;
-    }
-    const auto ticket = http_.start(publish::delete_request(push_group_, exit_patience));
-    const auto until = steady_clock::now() + exit_patience;
-    while (steady_clock::now() < until) {
-        for (const auto& done : http_.wait({}, Millis(100))) {
-            if (done.ticket == ticket) {
-                return;
-            }
-        }
-    }
-}
-
-}  // namespace
-
-Result<void> run_agent(const config::Settings& settings) {
-    const bool pinned_before = programs::Counter::is_pinned(settings.bpf_pin_path);
-    mallopt(M_ARENA_MAX, 1);         // a heap for each of the web's threads would only hold what they once freed
-    std::signal(SIGPIPE, SIG_IGN);   // a peer that is gone is an error of its write
-    auto signals = watch_signals();  // before any thread is there that could take them
-    auto agent = Agent::start(settings, std::move(signals), pinned_before);
-    if (!agent) {
-        if (!pinned_before) {  // a start that was refused leaves the host as it was
-            if (auto detached = programs::Counter::detach(settings.bpf_pin_path); !detached) {
-                spdlog::warn("{}", detached.error().text());
-            }
-        }
-        return std::unexpected(agent.error());
-    }
-    (*agent)->run();
-    return {};
+    receivers_->say_goodbye(*parts_.http, parts_.clock);
 }
 
 }  // namespace upstat::agent

@@ -1,15 +1,113 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
+#include <cstdint>
+#include <expected>
+#include <filesystem>
+#include <functional>
 #include <memory>
+#include <optional>
+#include <string>
+#include <vector>
 
+#include "agent/catalogues.hpp"
+#include "agent/fills.hpp"
+#include "agent/judgement.hpp"
+#include "agent/kernel.hpp"
+#include "agent/receivers.hpp"
+#include "agent/state.hpp"
+#include "agent/traefiks.hpp"
+#include "attribute/ledger.hpp"
+#include "base/clock.hpp"
 #include "base/error.hpp"
+#include "base/fd.hpp"
+#include "base/http_client.hpp"
 #include "config/settings.hpp"
+#include "publish/exposition.hpp"
+#include "publish/report.hpp"
+#include "publish/web.hpp"
 
 namespace upstat::agent {
 
-/// Runs the agent until SIGTERM or SIGINT: count -> poll -> attribute -> measure -> judge -> publish, one loop on one
-/// thread. Errors are those of the start; a running agent does not end by itself.
-Result<void> run_agent(const config::Settings& settings);
+/// What the agent works with. Each can be another: the tests' host, clock and kernel are made up.
+struct Parts {
+    std::filesystem::path root = "/";  ///< of the host's file system
+    Clock clock = system_clock();
+    std::unique_ptr<Http> http;
+    std::unique_ptr<Kernel> kernel;
+    Fd signals;                   ///< a signalfd: SIGHUP reloads, any other signal ends the agent
+    bool counted_before = false;  ///< the kernel's maps were not made by this process
+    /// The settings as they are now, read again, or each mistake in them.
+    std::function<std::expected<config::Settings, std::vector<Error>>()> load{};
+};
+
+/// The rooms, the values on their way from one to the next, and the one loop that moves them:
+/// programs -> poll -> attribute -> measure -> judge -> publish.
+class Agent {
+  public:
+    /// Errors are those of the start; a running agent does not end by itself.
+    static Result<std::unique_ptr<Agent>> start(const config::Settings& settings, Parts parts);
+
+    /// Runs until a signal ends it.
+    void run();
+
+    /// One turn of the loop: what is due, then a wait for whatever is next. False when the agent is to end.
+    bool turn();
+
+    /// What was published last; nothing before the first good poll.
+    [[nodiscard]] std::shared_ptr<const publish::Report> shown() const { return page_ ? page_->report : nullptr; }
+
+  private:
+    Agent(const config::Settings& settings, Parts parts, Catalogues catalogues, Judgement judgement)
+        : settings_(settings),
+          started_with_(settings),
+          parts_(std::move(parts)),
+          catalogues_(std::move(catalogues)),
+          judgement_(std::move(judgement)),
+          state_(settings.state_path, parts_.kernel->epoch()),
+          next_poll_(parts_.clock.steady()) {}
+
+    Result<void> open_outside();
+    void restore();
+
+    void poll();
+    void absorb(poll::Snapshot snapshot);
+    void save(const std::optional<attribute::Growth>& growth);
+    void publish(poll::Snapshot snapshot);
+    [[nodiscard]] publish::Report report(poll::Snapshot snapshot) const;
+    [[nodiscard]] std::vector<publish::TraefikReport> traefik_reports() const;
+
+    void send();
+    bool wait();
+    bool heed_signal();
+    void reload();
+    Result<void> adopt(const config::Settings& next);
+
+    config::Settings settings_;
+    config::Settings started_with_;  ///< where what cannot change while it runs is still as it was
+    Parts parts_;
+    FillWatch fills_;
+    std::optional<Traefiks> traefiks_;
+    Catalogues catalogues_;
+    attribute::Ledger ledger_;
+    Judgement judgement_;
+    StateFile state_;
+    publish::ZeroStart zero_start_;
+    std::optional<Receivers> receivers_;
+    std::unique_ptr<publish::Web> web_;
+
+    std::chrono::steady_clock::time_point next_poll_;
+    std::optional<poll::Snapshot> waiting_;  ///< polled, and waiting for Traefik's API until `patience_`
+    std::chrono::steady_clock::time_point patience_;
+    attribute::Counts counts_;
+    std::shared_ptr<const publish::Page> page_;
+    Results polls_;
+    std::optional<Time> last_poll_;
+    std::chrono::microseconds poll_duration_{};
+    std::string state_error_;
+    bool reloaded_ = true;        ///< the last reading of the settings went well
+    bool lost_counters_ = false;  ///< the maps are older than this process, but their exported counters were not saved
+};
 
 }  // namespace upstat::agent

@@ -19,17 +19,17 @@ namespace {
 constexpr Millis api_timeout = std::chrono::seconds(5);
 
 /// The namespace to connect from: empty where the process shares ours.
-std::string foreign_network(const std::string& path) {
+std::string foreign_network(const std::filesystem::path& root, const std::string& path) {
     std::error_code error;
     const auto theirs = std::filesystem::read_symlink(path, error);
-    const auto ours = std::filesystem::read_symlink("/proc/self/ns/net", error);
+    const auto ours = std::filesystem::read_symlink(root / "proc/self/ns/net", error);
     return error || theirs == ours ? std::string() : path;
 }
 
 }  // namespace
 
-Result<Catalogues> Catalogues::open(const config::Settings& settings) {
-    Catalogues catalogues(settings);
+Result<Catalogues> Catalogues::open(const config::Settings& settings, std::filesystem::path root) {
+    Catalogues catalogues(settings, std::move(root));
     if (const auto& file = settings.traefik_api_password_file; !file.empty()) {
         std::ifstream stream(file);
         if (!std::getline(stream, catalogues.password_)) {
@@ -48,7 +48,7 @@ Result<Catalogues> Catalogues::open(const config::Settings& settings) {
 }
 
 void Catalogues::remember(attribute::SharedCatalogue saved) {
-    if (settings_->backends_file.empty()) {
+    if (settings_.backends_file.empty()) {
         last_ = std::move(saved);
     }
 }
@@ -66,12 +66,13 @@ void Catalogues::update_sources(const std::vector<Watched>& traefiks) {
         source.url = url;
         source.network_namespace = network;
     };
-    for (int i = 0; const auto& url : settings_->traefik_api) {
+    for (int i = 0; const auto& url : settings_.traefik_api) {
         keep(--i, url, {});
     }
     for (const auto& [traefik, problem] : traefiks) {
-        if (settings_->traefik_api.empty() && problem.empty()) {
-            keep(traefik.pid, traefik::api_address("/", traefik).url, foreign_network(traefik.network_namespace));
+        if (settings_.traefik_api.empty() && problem.empty()) {
+            keep(traefik.pid, traefik::api_address(root_, traefik).url,
+                 foreign_network(root_, traefik.network_namespace));
         }
     }
     const auto same = [](const auto& one, const auto& other) { return one.first == other.first; };
@@ -81,14 +82,14 @@ void Catalogues::update_sources(const std::vector<Watched>& traefiks) {
 
 HttpRequest Catalogues::request(const Source& source, const std::string& path) const {
     return {.url = source.url + path,
-            .username = settings_->traefik_api_username,
+            .username = settings_.traefik_api_username,
             .password = password_,
-            .ca_file = settings_->traefik_api_ca_file,
+            .ca_file = settings_.traefik_api_ca_file,
             .network_namespace = source.network_namespace,
             .timeout = api_timeout};
 }
 
-void Catalogues::ask(HttpClient& http, const std::vector<Watched>& traefiks) {
+void Catalogues::ask(Http& http, const std::vector<Watched>& traefiks) {
     update_sources(traefiks);
     for (auto& [key, source] : sources_) {
         if (!source.ticket) {
@@ -160,30 +161,91 @@ bool Catalogues::all_known() const {
     return !sources_.empty() && std::ranges::all_of(sources_, [](const auto& entry) { return entry.second.known; });
 }
 
-attribute::Catalogue Catalogues::merge_all() const {
-    auto all = static_;
+/// Where names of the static map are looked up: where the Traefik runs that it is about.
+std::string Catalogues::first_network() const {
+    return sources_.empty() ? std::string() : sources_.begin()->second.network_namespace;
+}
+
+std::set<attribute::HostName> Catalogues::all_names() const {
+    auto names = attribute::names_of(static_, first_network());
     for (const auto& [key, source] : sources_) {
-        all = attribute::merged(std::move(all), source.catalogue);
+        names.merge(attribute::names_of(source.catalogue, source.network_namespace));
     }
-    return all_known() ? all : attribute::merged(std::move(all), *last_);
+    if (!all_known()) {
+        names.merge(attribute::names_of(*last_, first_network()));
+    }
+    return names;
+}
+
+attribute::Catalogue Catalogues::merge_all(const attribute::Addresses& addresses) const {
+    const auto filled = [&addresses](attribute::Catalogue catalogue, const std::string& network) {
+        attribute::fill(catalogue, network, addresses);
+        return catalogue;
+    };
+    auto all = filled(static_, first_network());
+    for (const auto& [key, source] : sources_) {
+        all = merged(std::move(all), filled(source.catalogue, source.network_namespace));
+    }
+    return all_known() ? all : merged(std::move(all), filled(*last_, first_network()));
+}
+
+/// Once when a name's look-up fails for another reason than before, and once when it works again.
+void Catalogues::say_failures(const attribute::Known& known) {
+    for (const auto& [name, reason] : known.failures) {
+        if (const auto before = failures_.find(name); before == failures_.end() || before->second != reason) {
+            spdlog::warn("the server name {} cannot be looked up{}: {}; what it answers is counted as unmapped",
+                         name.host, name.network_namespace.empty() ? "" : " in " + name.network_namespace, reason);
+        }
+    }
+    for (const auto& [name, reason] : failures_) {
+        if (names_.contains(name) && !known.failures.contains(name)) {
+            spdlog::info("the server name {} is found again", name.host);
+        }
+    }
+    failures_ = known.failures;
 }
 
 attribute::SharedCatalogue Catalogues::catalogue(Time now) {
-    std::optional<attribute::Catalogue> all;
-    if (std::exchange(changed_, false)) {
-        all = merge_all();
-        names_ = attribute::names_of(*all);
+    const bool changed = std::exchange(changed_, false);
+    if (changed) {
+        names_ = all_names();
     }
-    const auto network = sources_.empty() ? std::string() : sources_.begin()->second.network_namespace;
-    resolver_->ask(names_, network, now);
-    if (auto addresses = resolver_->take().addresses; all || addresses != addresses_) {
-        all = all ? std::move(all) : merge_all();
-        attribute::fill(*all, addresses);
-        addresses_ = std::move(addresses);
-        current_ = std::make_shared<const attribute::Catalogue>(*std::move(all));
+    resolver_->ask(names_, now);
+    auto known = resolver_->known();
+    say_failures(known);
+    if (changed || known.addresses != addresses_) {
+        current_ = std::make_shared<const attribute::Catalogue>(merge_all(known.addresses));
+        addresses_ = std::move(known.addresses);
         last_ = all_known() ? current_ : last_;
     }
     return current_;
+}
+
+Results Catalogues::lookup_results() const {
+    const auto known = resolver_->known();
+    return {.success = known.succeeded,
+            .failure = known.failed,
+            .last_error = known.failures.empty() ? "" : known.failures.begin()->second};
+}
+
+std::map<std::string, std::string> Catalogues::unresolved() const {
+    std::map<std::string, std::string> names;
+    for (const auto& [name, reason] : failures_) {
+        names.emplace(name.host, reason);
+    }
+    return names;
+}
+
+void Catalogues::succeed(Catalogues previous) {
+    results_ = std::move(previous.results_);
+    resolver_ = std::move(previous.resolver_);
+    failures_ = std::move(previous.failures_);
+    for (auto& [key, source] : previous.sources_) {
+        const bool is_found = key >= 0;  // those of --traefik.api may be others now
+        if (is_found && settings_.traefik_api.empty() && previous.settings_.traefik_api.empty()) {
+            sources_.emplace(key, std::move(source));
+        }
+    }
 }
 
 }  // namespace upstat::agent

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <optional>
@@ -12,8 +13,8 @@
 #include "attribute/counts.hpp"
 #include "attribute/resolve.hpp"
 #include "base/http_client.hpp"
+#include "base/results.hpp"
 #include "config/settings.hpp"
-#include "publish/report.hpp"
 
 namespace upstat::agent {
 
@@ -23,13 +24,16 @@ namespace upstat::agent {
 class Catalogues {
   public:
     /// Reads the password file and the static map; each mistake is an Error of kind usage.
-    static Result<Catalogues> open(const config::Settings& settings);
+    static Result<Catalogues> open(const config::Settings& settings, std::filesystem::path root);
 
     /// What was in force before a restart of the agent. Not used beside a static map, which says it all by itself.
     void remember(attribute::SharedCatalogue saved);
 
+    /// Takes the place of `previous`: what its Traefiks have said stays in force until they say more.
+    void succeed(Catalogues previous);
+
     /// Asks every API again that has no answer under way.
-    void ask(HttpClient& http, const std::vector<Watched>& traefiks);
+    void ask(Http& http, const std::vector<Watched>& traefiks);
 
     /// Takes the end of an exchange; false when it is not one of these.
     bool take(const HttpDone& done);
@@ -54,19 +58,29 @@ class Catalogues {
         attribute::Catalogue catalogue;
     };
     [[nodiscard]] const std::map<int, Source>& sources() const { return sources_; }
-    [[nodiscard]] const publish::Results& results() const { return results_; }
+    [[nodiscard]] const Results& results() const { return results_; }
+
+    /// Look-ups of servers' host names.
+    [[nodiscard]] Results lookup_results() const;
+    /// Host names whose last look-up failed, and why.
+    [[nodiscard]] std::map<std::string, std::string> unresolved() const;
 
   private:
-    explicit Catalogues(const config::Settings& settings) : settings_(&settings) {}
+    Catalogues(config::Settings settings, std::filesystem::path root)
+        : settings_(std::move(settings)), root_(std::move(root)) {}
 
     void update_sources(const std::vector<Watched>& traefiks);
     [[nodiscard]] HttpRequest request(const Source& source, const std::string& path) const;
     void take_catalogue(Source& source, const HttpDone& done);
 
     [[nodiscard]] bool all_known() const;
-    [[nodiscard]] attribute::Catalogue merge_all() const;
+    [[nodiscard]] std::string first_network() const;
+    [[nodiscard]] std::set<attribute::HostName> all_names() const;
+    [[nodiscard]] attribute::Catalogue merge_all(const attribute::Addresses& addresses) const;
+    void say_failures(const attribute::Known& known);
 
-    const config::Settings* settings_;
+    config::Settings settings_;
+    std::filesystem::path root_;
     std::string password_;
     attribute::Catalogue static_;
     attribute::SharedCatalogue last_ =
@@ -77,7 +91,8 @@ class Catalogues {
     std::set<std::string> names_;     ///< the host names in it
     attribute::Addresses addresses_;  ///< of these, as they are in it
     std::unique_ptr<attribute::Resolver> resolver_ = std::make_unique<attribute::Resolver>();
-    publish::Results results_;
+    std::map<attribute::HostName, std::string> failures_;  ///< look-ups that were said to fail
+    Results results_;
 };
 
 }  // namespace upstat::agent

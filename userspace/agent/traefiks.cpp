@@ -6,7 +6,9 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <fstream>
+#include <utility>
+
+#include "traefik/proc.hpp"
 
 namespace upstat::agent {
 
@@ -14,8 +16,6 @@ namespace fs = std::filesystem;
 using std::chrono::steady_clock;
 
 namespace {
-
-const fs::path root = "/";
 
 /// A container's cgroup is made well before its process becomes Traefik: as long as that may take.
 constexpr auto candidacy = std::chrono::seconds(10);
@@ -28,8 +28,8 @@ bool is_bare(const std::string& cgroup, const std::set<std::uint64_t>& attached)
 
 }  // namespace
 
-Result<Traefiks> Traefiks::open(programs::Counter& counter, const traefik::FindOptions& options) {
-    Traefiks traefiks(counter, options);
+Result<Traefiks> Traefiks::open(Kernel& kernel, const fs::path& root, const traefik::FindOptions& options) {
+    Traefiks traefiks(kernel, root, options);
     const auto mount = traefik::cgroup2_mount(root);
     if (!mount) {
         return fail(Error::Kind::host, "no cgroup v2 is mounted on this host",
@@ -48,13 +48,13 @@ Result<Traefiks> Traefiks::open(programs::Counter& counter, const traefik::FindO
         traefiks.known_cgroups_.insert(*cgroup);
         if (std::error_code error; !fs::exists(*cgroup, error)) {
             spdlog::warn("--traefik.cgroup {} is not there yet: waiting for it", options.cgroup);
-        } else if (auto attached = counter.attach(*cgroup, {}); !attached) {
+        } else if (auto attached = kernel.attach(*cgroup, {}); !attached) {
             return std::unexpected(attached.error());
         }
     }
-    if (auto found = traefik::find_traefiks(root, options); !found) {
+    if (auto found = traefik::find_instances(root, options); !found) {
         return std::unexpected(found.error());
-    } else if (!found->empty() && std::ranges::all_of(*found, [](const traefik::Traefik& traefik) {
+    } else if (!found->empty() && std::ranges::all_of(*found, [](const traefik::Instance& traefik) {
                    return traefik.refused.has_value();
                })) {
         return std::unexpected(*found->front().refused);
@@ -68,20 +68,20 @@ Result<Traefiks> Traefiks::open(programs::Counter& counter, const traefik::FindO
     return traefiks;
 }
 
-Result<std::vector<traefik::Traefik>> Traefiks::find() const {
-    auto found = traefik::find_traefiks(root, options_);
+Result<std::vector<traefik::Instance>> Traefiks::find() const {
+    auto found = traefik::find_instances(root_, options_);
     if (!found && options_.pid) {  // it has ended: whoever lives where it lived is its successor
-        found = traefik::find_traefiks(root, traefik::FindOptions{.pid = {}, .cgroup = options_.cgroup});
+        found = traefik::find_instances(root_, traefik::FindOptions{.pid = {}, .cgroup = options_.cgroup});
         if (found) {
             std::erase_if(*found,
-                          [&](const traefik::Traefik& traefik) { return !known_cgroups_.contains(traefik.cgroup); });
+                          [&](const traefik::Instance& traefik) { return !known_cgroups_.contains(traefik.cgroup); });
         }
     }
     return found;
 }
 
 void Traefiks::look() {
-    counter_->drop_dead();
+    kernel_->drop_dead();
     std::erase_if(processes_, [](const traefik::ProcessWatch& watch) { return watch.ended(); });
     attach_again();
     auto found = find();
@@ -106,16 +106,17 @@ void Traefiks::look() {
     }
     watched_ = std::move(now);
     watch_processes();
+    say_unwatched();
 }
 
 void Traefiks::attach_again() {
-    const auto attached = counter_->attached();
+    const auto attached = kernel_->attached();
     for (const auto& home : known_cgroups_) {
         if (!is_bare(home, attached)) {
             continue;
         }
         spdlog::warn("not all programs are on {}: attaching them", home);
-        if (auto again = counter_->attach(home, {}); !again) {
+        if (auto again = kernel_->attach(home, {}); !again) {
             spdlog::error("{}", again.error().text());
         }
     }
@@ -126,7 +127,7 @@ void Traefiks::attach(Watched& watched, const std::string& problem_before) {
     const auto& traefik = watched.traefik;
     auto error = traefik.refused;
     if (!error) {
-        if (auto attached = counter_->attach(traefik.cgroup, traefik::listening_ports(root, traefik.pid)); !attached) {
+        if (auto attached = kernel_->attach(traefik.cgroup, traefik::listening_ports(root_, traefik.pid)); !attached) {
             error = attached.error();
             error->message = fmt::format("Traefik (pid {}): {}", traefik.pid, error->message);
         }
@@ -153,7 +154,7 @@ void Traefiks::watch_processes() {
         if (std::ranges::any_of(processes_, same)) {
             continue;
         }
-        if (auto watch = traefik::ProcessWatch::open(root, watched.traefik.pid, watched.traefik.start_time); watch) {
+        if (auto watch = traefik::ProcessWatch::open(root_, watched.traefik.pid, watched.traefik.start_time); watch) {
             processes_.push_back(std::move(*watch));
         }
     }
@@ -197,7 +198,7 @@ void Traefiks::react(steady_clock::time_point now) {
 
 void Traefiks::on_cgroup_created(const std::string& cgroup, steady_clock::time_point now) {
     if (known_cgroups_.contains(cgroup)) {
-        if (auto attached = counter_->attach(cgroup, {}); !attached) {
+        if (auto attached = kernel_->attach(cgroup, {}); !attached) {
             spdlog::error("{}", attached.error().text());
         }
     }
@@ -205,15 +206,17 @@ void Traefiks::on_cgroup_created(const std::string& cgroup, steady_clock::time_p
 }
 
 bool Traefiks::holds_traefik(const std::string& cgroup) const {
-    std::ifstream pids(fs::path(cgroup) / "cgroup.procs");
-    for (std::string pid; std::getline(pids, pid);) {
-        std::error_code error;
-        const auto executable = fs::read_symlink(root / "proc" / pid / "exe", error);
-        if (!error && executable.filename().string().starts_with("traefik")) {
-            return true;
-        }
+    return std::ranges::any_of(traefik::processes_in(cgroup),
+                               [this](pid_t pid) { return pid != 0 && traefik::is_traefik(root_, pid); });
+}
+
+void Traefiks::say_unwatched() {
+    if (const bool some = unwatched() != 0; some != std::exchange(said_unwatched_, some) && some) {
+        spdlog::warn(
+            "{} cgroups cannot be watched for want of inotify watches: a Traefik that starts in one is found at the "
+            "next poll only, and what it sends until then is not counted. Raise the sysctl fs.inotify.max_user_watches",
+            unwatched());
     }
-    return false;
 }
 
 }  // namespace upstat::agent

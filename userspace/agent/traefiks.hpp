@@ -3,14 +3,15 @@
 
 #include <poll.h>
 
+#include <filesystem>
 #include <map>
 #include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "agent/kernel.hpp"
 #include "base/error.hpp"
-#include "programs/counter.hpp"
 #include "traefik/find.hpp"
 #include "traefik/watch.hpp"
 
@@ -18,7 +19,7 @@ namespace upstat::agent {
 
 /// One Traefik of this host and what became of the attempt to count it.
 struct Watched {
-    traefik::Traefik traefik;
+    traefik::Instance traefik;
     std::string problem;  ///< why it is not counted; empty when it is
 };
 
@@ -27,7 +28,8 @@ struct Watched {
 class Traefiks {
   public:
     /// Fails when --traefik.pid or --traefik.cgroup names nothing, or when every Traefik found has to be refused.
-    static Result<Traefiks> open(programs::Counter& counter, const traefik::FindOptions& options);
+    static Result<Traefiks> open(Kernel& kernel, const std::filesystem::path& root,
+                                 const traefik::FindOptions& options);
 
     /// Looks at all processes again; to be called each poll.
     void look();
@@ -43,23 +45,29 @@ class Traefiks {
 
     [[nodiscard]] const std::vector<Watched>& watched() const { return watched_; }
 
+    /// Cgroups without an inotify watch (fs.inotify.max_user_watches): a Traefik there is found at the next poll only.
+    [[nodiscard]] std::size_t unwatched() const { return cgroups_ ? cgroups_->unwatched() : 0; }
+
     /// Why no Traefik is counted although there is one; empty otherwise.
     [[nodiscard]] std::string all_refused() const;
 
   private:
-    Traefiks(programs::Counter& counter, traefik::FindOptions options)
-        : counter_(&counter), options_(std::move(options)) {}
+    Traefiks(Kernel& kernel, std::filesystem::path root, traefik::FindOptions options)
+        : kernel_(&kernel), root_(std::move(root)), options_(std::move(options)) {}
 
     void attach_again();
     void attach(Watched& watched, const std::string& problem_before);
     void on_cgroup_created(const std::string& cgroup, std::chrono::steady_clock::time_point now);
     [[nodiscard]] bool holds_traefik(const std::string& cgroup) const;
-    [[nodiscard]] Result<std::vector<traefik::Traefik>> find() const;
+    [[nodiscard]] Result<std::vector<traefik::Instance>> find() const;
     void watch_processes();
+    void say_unwatched();
 
-    programs::Counter* counter_;
+    Kernel* kernel_;
+    std::filesystem::path root_;
     traefik::FindOptions options_;
     std::optional<traefik::CgroupWatch> cgroups_;
+    bool said_unwatched_ = false;
     std::vector<traefik::ProcessWatch> processes_;
     std::vector<Watched> watched_;
     std::set<std::string> known_cgroups_;                                      ///< cgroups that are or were Traefik's

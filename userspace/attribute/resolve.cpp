@@ -5,7 +5,6 @@
 #include <fmt/format.h>
 #include <netdb.h>
 #include <sched.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -70,34 +69,34 @@ std::expected<void, std::string> enter(const std::string& network_namespace) {
 
 }  // namespace
 
-std::set<std::string> names_of(const Catalogue& catalogue) {
-    std::set<std::string> names;
+std::set<HostName> names_of(const Catalogue& catalogue, const std::string& network_namespace) {
+    std::set<HostName> names;
     for (const auto& [name, backend] : catalogue.backends) {
         for (const auto& listed : backend.listed) {
             const auto endpoint = endpoint_of(listed.url);
             if (endpoint && !endpoint->numeric() && !is_localhost(endpoint->host)) {
-                names.insert(endpoint->host);
+                names.insert({.network_namespace = network_namespace, .host = endpoint->host});
             }
         }
     }
     return names;
 }
 
-void fill(Catalogue& catalogue, const Addresses& addresses) {
+void fill(Catalogue& catalogue, const std::string& network_namespace, const Addresses& addresses) {
     const std::set<std::string> loopback{"127.0.0.1", "::1"};
-    const std::set<std::string> unknown;
-    const auto of = [&](const std::string& host) -> const std::set<std::string>& {
-        const auto found = addresses.find(host);
-        return is_localhost(host) ? loopback : found == addresses.end() ? unknown : found->second;
+    const auto addresses_of = [&](const std::string& host) -> const std::set<std::string>* {
+        const auto found = addresses.find({.network_namespace = network_namespace, .host = host});
+        return is_localhost(host) ? &loopback : found == addresses.end() ? nullptr : &found->second;
     };
     for (auto& [name, backend] : catalogue.backends) {
         for (auto& listed : backend.listed) {
             const auto endpoint = endpoint_of(listed.url);
-            if (!endpoint || endpoint->numeric()) {
+            const auto* const known = endpoint && !endpoint->numeric() ? addresses_of(endpoint->host) : nullptr;
+            if (known == nullptr) {
                 continue;
             }
             listed.servers.clear();
-            for (const auto& address : of(endpoint->host)) {
+            for (const auto& address : *known) {
                 if (const auto server = poll::parse_server(address, endpoint->port)) {
                     listed.servers.insert(*server);
                 }
@@ -110,47 +109,43 @@ void fill(Catalogue& catalogue, const Addresses& addresses) {
 struct Resolver::Shared {
     Shared(Millis every, LookUp with) : period(every), look_up(with ? std::move(with) : LookUp(ask_system)) {}
 
-    struct Job {
-        std::set<std::string> names;
-        std::string network_namespace;
-    };
-
     const Millis period;
     const LookUp look_up;
-    const Fd event{eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
 
     std::mutex mutex;
     std::condition_variable_any wake;
-    std::optional<Job> job;       ///< what the worker is to do next
-    bool busy = false;            ///< it is doing something
-    std::set<std::string> names;  ///< asked for now
-    std::set<std::string> tried;  ///< of these, looked up or about to be
-    std::string network_namespace;
-    Time round;  ///< when all names were last looked up
+    std::optional<std::set<HostName>> job;  ///< what the worker is to look up next
+    bool busy = false;                      ///< it is doing something
+    std::set<HostName> names;               ///< asked for now
+    std::set<HostName> tried;               ///< of these, looked up or about to be
+    Time round;                             ///< when all names were last looked up
     Known known;
 
-    void keep(const std::string& name, std::expected<std::set<std::string>, std::string> answer) {
-        {
-            const std::lock_guard lock(mutex);
-            if (!names.contains(name)) {
-                return;  // it has left the catalogue meanwhile
-            }
-            if (answer) {
-                known.failures.erase(name);
-                known.addresses[name].merge(*answer);
-            } else {
-                known.failures[name] = std::move(answer.error());
-            }
+    void keep(const HostName& name, std::expected<std::set<std::string>, std::string> answer) {
+        const std::lock_guard lock(mutex);
+        ++(answer ? known.succeeded : known.failed);
+        if (!names.contains(name)) {
+            return;  // it has left the catalogue meanwhile
         }
-        const std::uint64_t one = 1;
-        std::ignore = write(event.get(), &one, sizeof one);
+        if (answer) {
+            known.failures.erase(name);
+            known.addresses[name].merge(*answer);
+        } else {
+            known.failures[name] = std::move(answer.error());
+        }
     }
 
-    void run(const Job& task) {
+    /// The names of one network stand together.
+    void run(const std::set<HostName>& task) {
         const auto own = std::string("/proc/self/ns/net");  // the process's, whichever the worker is in
-        const auto entered = enter(task.network_namespace.empty() ? own : task.network_namespace);
-        for (const auto& name : task.names) {
-            keep(name, entered ? look_up(name) : std::unexpected(entered.error()));
+        std::optional<std::string> network;
+        std::expected<void, std::string> entered;
+        for (const auto& name : task) {
+            if (network != name.network_namespace) {
+                network = name.network_namespace;
+                entered = enter(network->empty() ? own : *network);
+            }
+            keep(name, entered ? look_up(name.host) : std::unexpected(entered.error()));
         }
     }
 
@@ -179,42 +174,33 @@ Resolver::~Resolver() {
     shared_->worker.detach();
 }
 
-void Resolver::ask(const std::set<std::string>& names, const std::string& network_namespace, Time now) {
+void Resolver::ask(const std::set<HostName>& names, Time now) {
     const std::lock_guard lock(shared_->mutex);
     auto& state = *shared_;
     state.names = names;
     const auto left = [&](const auto& entry) { return !names.contains(entry.first); };
     std::erase_if(state.known.addresses, left);
     std::erase_if(state.known.failures, left);
-    std::erase_if(state.tried, [&](const std::string& name) { return !names.contains(name); });
+    std::erase_if(state.tried, [&](const HostName& name) { return !names.contains(name); });
     if (state.busy || state.job || names.empty()) {
         return;
     }
-    const bool moved = state.network_namespace != network_namespace;
-    const bool due = moved || state.tried.empty() || now - state.round >= state.period || now < state.round;
-    std::set<std::string> task = names;
-    if (due) {
+    auto task = names;
+    if (state.tried.empty() || now - state.round >= state.period || now < state.round) {
         state.round = now;
-        state.network_namespace = network_namespace;
     } else {
-        std::erase_if(task, [&](const std::string& name) { return state.tried.contains(name); });
+        std::erase_if(task, [&](const HostName& name) { return state.tried.contains(name); });
     }
     if (!task.empty()) {
         state.tried = names;
-        state.job = Shared::Job{.names = std::move(task), .network_namespace = network_namespace};
+        state.job = std::move(task);
         state.wake.notify_all();
     }
 }
 
-Known Resolver::take() {
-    std::uint64_t count = 0;
-    std::ignore = read(shared_->event.get(), &count, sizeof count);
+Known Resolver::known() const {
     const std::lock_guard lock(shared_->mutex);
     return shared_->known;
-}
-
-int Resolver::fd() const {
-    return shared_->event.get();
 }
 
 }  // namespace upstat::attribute

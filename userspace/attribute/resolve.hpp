@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <compare>
+#include <cstdint>
 #include <expected>
 #include <functional>
 #include <map>
@@ -13,19 +15,29 @@
 
 namespace upstat::attribute {
 
+/// A host name, and where it is looked up: each Traefik resolves names in a network of its own.
+struct HostName {
+    std::string network_namespace;  ///< "/proc/PID/ns/net"; empty: our own
+    std::string host;
+
+    auto operator<=>(const HostName&) const = default;
+};
+
 /// Numeric addresses by host name.
-using Addresses = std::map<std::string, std::set<std::string>>;
+using Addresses = std::map<HostName, std::set<std::string>>;
 
 /// The host names that a catalogue's urls hold; numeric ones and localhost need no look-up and are not among them.
-std::set<std::string> names_of(const Catalogue& catalogue);
+std::set<HostName> names_of(const Catalogue& catalogue, const std::string& network_namespace);
 
-/// Fills Listed::servers of every url that holds a name. A name without an answer lists no server.
-void fill(Catalogue& catalogue, const Addresses& addresses);
+/// Fills Listed::servers of every url that holds a name of this network. A name without addresses is left as it is.
+void fill(Catalogue& catalogue, const std::string& network_namespace, const Addresses& addresses);
 
 /// What is known about the names last asked for.
 struct Known {
     Addresses addresses;
-    std::map<std::string, std::string> failures;  ///< name -> why its last look-up failed; older addresses still stand
+    std::map<HostName, std::string> failures;  ///< why a name's last look-up failed; older addresses still stand
+    std::uint64_t succeeded = 0;               ///< look-ups so far
+    std::uint64_t failed = 0;
 };
 
 /// Looks names up on a thread of its own, since a look-up can take many seconds and the loop may not wait.
@@ -44,15 +56,12 @@ class Resolver {
     /// Does not wait for a look-up that is under way.
     ~Resolver();
 
-    /// Says which names matter now and from which network namespace ("/proc/PID/ns/net", empty: our own); to be called
-    /// each turn of the loop. Starts the worker when a name is new, the namespace is another or the period is over.
-    void ask(const std::set<std::string>& names, const std::string& network_namespace, Time now);
+    /// Says which names matter now; to be called each turn of the loop. Starts the worker when a name is new or the
+    /// period is over.
+    void ask(const std::set<HostName>& names, Time now);
 
     /// The answers so far; never waits.
-    [[nodiscard]] Known take();
-
-    /// Readable when take() has something new.
-    [[nodiscard]] int fd() const;
+    [[nodiscard]] Known known() const;
 
   private:
     struct Shared;

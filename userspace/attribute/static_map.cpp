@@ -7,7 +7,7 @@
 #include <algorithm>
 
 #include "attribute/url.hpp"
-#include "traefik/proc.hpp"
+#include "base/file.hpp"
 
 namespace upstat::attribute {
 

@@ -368,8 +368,4 @@ std::vector<HttpDone> HttpClient::wait(std::span<pollfd> others, Millis longest)
     return impl_->wait(others, longest);
 }
 
-std::size_t HttpClient::under_way() const {
-    return impl_->under_way();
-}
-
 }  // namespace upstat

@@ -43,23 +43,30 @@ struct HttpDone {
 /// A URL as it may stand in a log or a message: without the name and password that it may hold.
 std::string without_password(const std::string& url);
 
-/// Runs many exchanges on the caller's thread without ever blocking it (libcurl's multi interface).
-class HttpClient {
+/// Exchanges with the outside on the caller's thread, which they never block.
+class Http {
   public:
-    HttpClient();
-    HttpClient(const HttpClient&) = delete;
-    HttpClient& operator=(const HttpClient&) = delete;
-    ~HttpClient();
+    Http() = default;
+    Http(const Http&) = delete;
+    Http& operator=(const Http&) = delete;
+    virtual ~Http() = default;
 
     /// Starts an exchange and returns the ticket that its HttpDone will carry.
-    std::uint64_t start(const HttpRequest& request);
+    virtual std::uint64_t start(const HttpRequest& request) = 0;
 
     /// Waits until an exchange makes progress, one of `others` is ready (its revents are set) or `longest` has
     /// passed, whichever is first; returns the exchanges that ended.
-    std::vector<HttpDone> wait(std::span<pollfd> others, Millis longest);
+    virtual std::vector<HttpDone> wait(std::span<pollfd> others, Millis longest) = 0;
+};
 
-    /// How many exchanges are under way.
-    [[nodiscard]] std::size_t under_way() const;
+/// By libcurl's multi interface.
+class HttpClient : public Http {
+  public:
+    HttpClient();
+    ~HttpClient() override;
+
+    std::uint64_t start(const HttpRequest& request) override;
+    std::vector<HttpDone> wait(std::span<pollfd> others, Millis longest) override;
 
   private:
     class Impl;

@@ -2,6 +2,7 @@
 #include "judge/worst.hpp"
 
 #include <map>
+#include <utility>
 
 namespace upstat::judge {
 
@@ -48,6 +49,15 @@ std::optional<Worst> worst(const ResponsesByServer& before, const poll::Snapshot
         }
     }
     return most;
+}
+
+void Past::add(const poll::Snapshot& snapshot) {
+    if (!newer_ || snapshot.at - at_ >= window_) {
+        auto now = std::make_shared<const ResponsesByServer>(responses_of(snapshot));
+        older_ = newer_ ? newer_ : now;
+        newer_ = std::move(now);
+        at_ = snapshot.at;
+    }
 }
 
 }  // namespace upstat::judge

@@ -3,10 +3,12 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
 
+#include "base/time.hpp"
 #include "measure/codes.hpp"
 #include "poll/snapshot.hpp"
 
@@ -29,5 +31,21 @@ ResponsesByServer responses_of(const poll::Snapshot& snapshot);
 /// the backend lists). On a tie the smaller server, then the smaller code. Nothing when there was no such answer.
 std::optional<Worst> worst(const ResponsesByServer& before, const poll::Snapshot& after,
                            const std::set<poll::Server>& servers, const measure::CodeSet& codes);
+
+/// Two polls of the past, the older at least one window old once there was time for it: enough to tell which server's
+/// responses a rule is about.
+class Past {
+  public:
+    explicit Past(Millis window) : window_(window) {}
+
+    void add(const poll::Snapshot& snapshot);
+    [[nodiscard]] const ResponsesByServer& begin() const { return *older_; }
+
+  private:
+    Millis window_;
+    Time at_{};  ///< of the newer one
+    std::shared_ptr<const ResponsesByServer> older_;
+    std::shared_ptr<const ResponsesByServer> newer_;
+};
 
 }  // namespace upstat::judge

@@ -49,6 +49,7 @@ class Window {
     void add(const attribute::Counts& counts);
 
     [[nodiscard]] const History& history() const { return history_; }
+    [[nodiscard]] Millis keep() const { return keep_; }
 
   private:
     void forget_from(Time at);

@@ -212,8 +212,4 @@ std::optional<std::string> Notifier::done(const HttpDone& done) {
     return problem;
 }
 
-bool Notifier::under_way() const {
-    return std::ranges::any_of(receivers_, &Receiver::busy);
-}
-
 }  // namespace upstat::publish

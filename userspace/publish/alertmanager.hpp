@@ -49,8 +49,8 @@ class Notifier {
     /// Takes the end of a POST. nullopt: not ours. Else one sentence saying what went wrong, empty when all went well.
     std::optional<std::string> done(const HttpDone& done);
 
-    [[nodiscard]] bool under_way() const;
     [[nodiscard]] const Results& results() const { return results_; }
+    void count_on_from(const Results& results) { results_ = results; }
 
   private:
     /// A rule and a backend.

@@ -351,6 +351,13 @@ void work(Writer& out, const Report& report) {
     results(out, "upstat_push_total", "Pushes to the Pushgateway.", report.push);
     results(out, "upstat_alertmanager_notifications_total", "Messages to Alertmanagers.", report.alertmanager);
     results(out, "upstat_traefik_api_requests_total", "Requests to Traefik's API.", report.traefik_api);
+    results(out, "upstat_name_lookups_total", "Look-ups of servers' host names.", report.name_lookups);
+    out.metric("upstat_unresolved_names", "gauge",
+               "Host names of servers whose last look-up failed: what they answer is not told apart.");
+    out.sample(report.unresolved.size());
+    out.metric("upstat_unwatched_cgroups", "gauge",
+               "Cgroups without an inotify watch: a Traefik that starts in one is found at the next poll only.");
+    out.sample(report.unwatched_cgroups);
 }
 
 void kernel(Writer& out, const Report& report) {

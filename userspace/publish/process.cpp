@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/file.hpp"
+#include "base/process_stat.hpp"
 
 namespace upstat::publish {
 
@@ -48,32 +49,14 @@ std::optional<std::uint64_t> count_entries(const std::filesystem::path& director
     return static_cast<std::uint64_t>(std::distance(begin(entries), end(entries)));
 }
 
-/// proc_pid_stat(5); its field 3 is words[0] here, because the command's name before it may hold anything.
-void read_stat(const std::string& stat, std::optional<std::uint64_t> boot_time, ProcessStats& stats) {
-    const auto name_end = stat.rfind(')');
-    const auto fields = name_end == std::string::npos ? std::vector<std::string>{} : words(stat.substr(name_end + 1));
-    constexpr std::size_t utime = 11;
-    constexpr std::size_t stime = 12;
-    constexpr std::size_t starttime = 19;
-    constexpr std::size_t vsize = 20;
-    constexpr std::size_t rss = 21;
-    if (fields.size() <= rss) {
-        return;
-    }
+void take(ProcessStats& stats, const ProcessStat& stat, std::optional<std::uint64_t> boot_time) {
     const auto ticks = static_cast<double>(sysconf(_SC_CLK_TCK));
-    const auto user = number(fields[utime]);
-    const auto system = number(fields[stime]);
-    const auto start = number(fields[starttime]);
-    if (user && system) {
-        stats.cpu_seconds = static_cast<double>(*user + *system) / ticks;
+    stats.cpu_seconds = static_cast<double>(stat.user_ticks + stat.system_ticks) / ticks;
+    if (boot_time) {
+        stats.start_time_seconds = static_cast<double>(*boot_time) + (static_cast<double>(stat.start_time) / ticks);
     }
-    if (start && boot_time) {
-        stats.start_time_seconds = static_cast<double>(*boot_time) + (static_cast<double>(*start) / ticks);
-    }
-    stats.virtual_bytes = number(fields[vsize]);
-    if (const auto pages = number(fields[rss])) {
-        stats.resident_bytes = *pages * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
-    }
+    stats.virtual_bytes = stat.virtual_bytes;
+    stats.resident_bytes = stat.resident_pages * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
 }
 
 }  // namespace
@@ -81,8 +64,9 @@ void read_stat(const std::string& stat, std::optional<std::uint64_t> boot_time, 
 ProcessStats read_process(const std::filesystem::path& root) {
     const auto self = root / "proc/self";
     ProcessStats stats;
-    read_stat(read_file(self / "stat").value_or(""), field(read_file(root / "proc/stat").value_or(""), "btime", 0),
-              stats);
+    if (const auto stat = read_process_stat(self / "stat")) {
+        take(stats, *stat, field(read_file(root / "proc/stat").value_or(""), "btime", 0));
+    }
     const auto limits = read_file(self / "limits").value_or("");
     stats.max_fds = field(limits, "Max open files", 0);
     stats.max_virtual_bytes = field(limits, "Max address space", 0);

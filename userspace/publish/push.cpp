@@ -75,7 +75,7 @@ HttpRequest delete_request(const std::string& group, Millis patience) {
 }
 
 bool Pusher::due(Time now) const {
-    if (under_way()) {
+    if (ticket_) {
         return false;
     }
     // A clock that was set back must not stop the pushes.

@@ -52,8 +52,8 @@ class Pusher {
     /// Takes the end of a push. nullopt: not ours.
     std::optional<Pushed> done(const HttpDone& done);
 
-    [[nodiscard]] bool under_way() const { return ticket_.has_value(); }
     [[nodiscard]] const Results& results() const { return results_; }
+    void count_on_from(const Results& results) { results_ = results; }
 
   private:
     Millis interval_;

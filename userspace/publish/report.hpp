@@ -10,6 +10,7 @@
 
 #include "attribute/counts.hpp"
 #include "attribute/ledger.hpp"
+#include "base/results.hpp"
 #include "base/time.hpp"
 #include "judge/alert.hpp"
 #include "measure/ratio.hpp"
@@ -17,19 +18,6 @@
 #include "publish/process.hpp"
 
 namespace upstat::publish {
-
-/// How often something was tried, by result.
-struct Results {
-    std::uint64_t success = 0;
-    std::uint64_t failure = 0;
-    std::string last_error;  ///< of the last try; empty when that one went well
-
-    /// Counts one try; `error` is empty when it went well.
-    void count(std::string error) {
-        ++(error.empty() ? success : failure);
-        last_error = std::move(error);
-    }
-};
 
 /// One Traefik of this host, as far as it is known.
 struct TraefikReport {
@@ -67,7 +55,10 @@ struct Report {
     Results push;
     Results alertmanager;
     Results traefik_api;
-    bool config_reloaded = true;  ///< the last reading of the configuration went well
+    Results name_lookups;                           ///< of servers' host names
+    std::map<std::string, std::string> unresolved;  ///< host names whose last look-up failed, and why
+    std::uint64_t unwatched_cgroups = 0;            ///< in which a new Traefik is found at the next poll only
+    bool config_reloaded = true;                    ///< the last reading of the configuration went well
     ProcessStats process;
 };
 

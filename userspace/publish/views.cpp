@@ -178,12 +178,15 @@ std::string status_json(const Report& report) {
                 {"poll_seconds", static_cast<double>(report.poll_duration.count()) / 1e6},
                 {"config_reloaded", report.config_reloaded},
                 {"kernel_errors", report.kernel_errors},
+                {"unresolved_names", report.unresolved},
+                {"unwatched_cgroups", report.unwatched_cgroups},
                 {"maps", json::array()},
                 {"programs", json::array()}};
     out["results"] = {{"polls", results(report.polls)},
                       {"push", results(report.push)},
                       {"alertmanager", results(report.alertmanager)},
-                      {"traefik_api", results(report.traefik_api)}};
+                      {"traefik_api", results(report.traefik_api)},
+                      {"name_lookups", results(report.name_lookups)}};
     for (const auto& one : report.traefiks) {
         out["traefiks"].push_back(traefik(one));
     }

@@ -241,7 +241,7 @@ ApiAddress named(const Settings& settings, const std::string& source) {
 
 }  // namespace
 
-ApiAddress api_address(const fs::path& root, const Traefik& traefik) {
+ApiAddress api_address(const fs::path& root, const Instance& traefik) {
     const auto proc = proc_of(root, traefik.pid);
     const Process process{
         .proc = proc, .arguments = strings_of(proc / "cmdline"), .environment = strings_of(proc / "environ")};

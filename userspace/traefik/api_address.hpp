@@ -17,6 +17,6 @@ struct ApiAddress {
 /// Read from how the process was started: its configuration file, else its command line, else its environment. Traefik
 /// takes the first of the three that there is and ignores the others, and so does this. The port is never probed: a
 /// probe could be proxied and counted. To be asked from the process's network namespace.
-ApiAddress api_address(const std::filesystem::path& root, const Traefik& traefik);
+ApiAddress api_address(const std::filesystem::path& root, const Instance& traefik);
 
 }  // namespace upstat::traefik

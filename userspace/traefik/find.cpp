@@ -59,10 +59,6 @@ bool is_errand(const fs::path& root, pid_t pid) {
     return arguments.size() > 1 && (arguments[1] == "healthcheck" || arguments[1] == "version");
 }
 
-bool is_traefik(const fs::path& root, pid_t pid) {
-    return program_of(root, pid) == "traefik";
-}
-
 /// Nearly all processes are others, which one look tells.
 std::vector<pid_t> candidates(const fs::path& root) {
     auto pids = all_processes(root);
@@ -111,15 +107,6 @@ std::optional<std::string> cgroup_path(const fs::path& root, pid_t pid) {
         }
     }
     return std::nullopt;
-}
-
-std::vector<pid_t> processes_in(const fs::path& cgroup) {
-    std::vector<pid_t> pids;
-    for (const auto& line : split(read_file(cgroup / "cgroup.procs").value_or(""), '\n')) {
-        pids.push_back(0);
-        std::from_chars(line.data(), line.data() + line.size(), pids.back());
-    }
-    return pids;
 }
 
 bool holds(const fs::path& cgroup, pid_t pid) {
@@ -260,7 +247,7 @@ std::string described(const fs::path& root, pid_t pid) {
 }
 
 /// Traefik, who started it there (`sh -c traefik`, tini) and what it started are one service; anything else is not.
-std::vector<pid_t> neighbours(const fs::path& root, const Traefik& traefik) {
+std::vector<pid_t> neighbours(const fs::path& root, const Instance& traefik) {
     std::vector<pid_t> others;
     for (const auto& cgroup : tree(traefik.cgroup)) {
         for (const auto pid : processes_in(cgroup)) {
@@ -279,7 +266,7 @@ bool is_login_session(const fs::path& cgroup) {
     return name.starts_with("session-") && name.ends_with(".scope");
 }
 
-std::optional<Error> refusal(const fs::path& root, const Traefik& traefik) {
+std::optional<Error> refusal(const fs::path& root, const Instance& traefik) {
     if (traefik.cgroup.empty()) {
         return Error{.kind = Error::Kind::host,
                      .message = fmt::format("no cgroup v2 directory holds Traefik (pid {})", traefik.pid),
@@ -319,6 +306,10 @@ bool within(const std::string& cgroup, pid_t pid) {
 
 }  // namespace
 
+bool is_traefik(const fs::path& root, pid_t pid) {
+    return program_of(root, pid) == "traefik";
+}
+
 std::optional<std::string> cgroup2_mount(const fs::path& root) {
     const auto mounts = cgroup2_mounts(root / "proc/self/mountinfo");
     // A container may have two: its own part and, mounted for it, the host's tree, which is the one to watch.
@@ -346,7 +337,7 @@ Result<std::string> explicit_cgroup(const fs::path& root, const std::string& cgr
     return tidy(directory);
 }
 
-Result<std::vector<Traefik>> find_traefiks(const fs::path& root, const FindOptions& options) {
+Result<std::vector<Instance>> find_instances(const fs::path& root, const FindOptions& options) {
     std::string chosen;
     if (!options.cgroup.empty()) {
         auto directory = explicit_cgroup(root, options.cgroup);
@@ -355,18 +346,18 @@ Result<std::vector<Traefik>> find_traefiks(const fs::path& root, const FindOptio
         }
         chosen = *std::move(directory);
     }
-    std::vector<Traefik> found;
+    std::vector<Instance> found;
     for (const auto pid : options.pid ? std::vector{*options.pid} : candidates(root)) {
         const auto stat = stat_of(root, pid);
         // Its name is asked behind its start: the id may have gone to another process since it was a candidate.
         if (!stat || ended(*stat) || (!options.pid && (!is_traefik(root, pid) || is_errand(root, pid)))) {
             continue;
         }
-        Traefik traefik{.pid = pid,
-                        .start_time = stat->start_time,
-                        .cgroup = cgroup_directory(root, pid).value_or(""),
-                        .refused = std::nullopt,
-                        .network_namespace = (proc_of(root, pid) / "ns/net").string()};
+        Instance traefik{.pid = pid,
+                         .start_time = stat->start_time,
+                         .cgroup = cgroup_directory(root, pid).value_or(""),
+                         .refused = std::nullopt,
+                         .network_namespace = (proc_of(root, pid) / "ns/net").string()};
         if (chosen.empty()) {
             traefik.refused = refusal(root, traefik);
         } else if (options.pid || within(chosen, pid)) {

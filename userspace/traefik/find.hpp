@@ -15,7 +15,7 @@
 namespace upstat::traefik {
 
 /// One Traefik process of this host.
-struct Traefik {
+struct Instance {
     pid_t pid = 0;
     std::uint64_t start_time = 0;  ///< clock ticks since boot; with the pid it names a process for good
     std::string cgroup;            ///< its cgroup v2 directory, openable from here; empty when there is none to be seen
@@ -28,9 +28,12 @@ struct FindOptions {
     std::string cgroup;        ///< --traefik.cgroup: this directory, whoever else lives in it
 };
 
+/// Whether a process runs Traefik, by the name of the file that it was started from, an upgraded one too.
+bool is_traefik(const std::filesystem::path& root, pid_t pid);
+
 /// The Traefik processes, in the order of their ids; none is no error. Fails when --traefik.pid names no process or
 /// --traefik.cgroup no cgroup. A process whose cgroup is shared is there too, with `refused` set.
-Result<std::vector<Traefik>> find_traefiks(const std::filesystem::path& root, const FindOptions& options);
+Result<std::vector<Instance>> find_instances(const std::filesystem::path& root, const FindOptions& options);
 
 /// --traefik.cgroup as a directory to attach to: any cgroup v2 directory but the root. It may be empty of processes, so
 /// that the programs can be there before Traefik is, and it need not be there yet: systemd makes a unit's when it

@@ -30,22 +30,16 @@ std::vector<pid_t> all_processes(const fs::path& root) {
 }
 
 std::optional<ProcessStat> stat_of(const fs::path& root, pid_t pid) {
-    const auto text = read_file(proc_of(root, pid) / "stat").value_or("");
-    // a process may have any name, ") Z 1" too: the last parenthesis ends it
-    const auto open = text.find('(');
-    const auto close = text.rfind(')');
-    if (open == std::string::npos || close == std::string::npos || close < open) {
-        return std::nullopt;
+    return read_process_stat(proc_of(root, pid) / "stat");
+}
+
+std::vector<pid_t> processes_in(const fs::path& cgroup) {
+    std::vector<pid_t> pids;
+    for (const auto& line : split(read_file(cgroup / "cgroup.procs").value_or(""), '\n')) {
+        pids.push_back(0);
+        std::from_chars(line.data(), line.data() + line.size(), pids.back());
     }
-    ProcessStat stat{.comm = text.substr(open + 1, close - open - 1)};
-    std::istringstream rest(text.substr(close + 1));
-    std::string skipped;
-    rest >> stat.state >> stat.parent;
-    for (int field = 5; field < 22; ++field) {  // proc(5): starttime is the 22nd
-        rest >> skipped;
-    }
-    rest >> stat.start_time;
-    return rest ? std::optional(stat) : std::nullopt;
+    return pids;
 }
 
 std::vector<std::string> strings_of(const fs::path& file) {

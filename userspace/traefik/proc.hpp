@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/file.hpp"
+#include "base/process_stat.hpp"
 
 namespace upstat::traefik {
 
@@ -23,13 +24,10 @@ std::filesystem::path proc_of(const std::filesystem::path& root, pid_t pid);
 /// Every process, in the order of their ids.
 std::vector<pid_t> all_processes(const std::filesystem::path& root);
 
-struct ProcessStat {
-    std::string comm;
-    char state = '?';
-    pid_t parent = 0;
-    std::uint64_t start_time = 0;  ///< clock ticks since boot
-};
 std::optional<ProcessStat> stat_of(const std::filesystem::path& root, pid_t pid);
+
+/// Those of a cgroup v2 directory; 0 stands for a process of another PID namespace.
+std::vector<pid_t> processes_in(const std::filesystem::path& cgroup);
 
 /// cmdline or environ: its NUL-terminated strings.
 std::vector<std::string> strings_of(const std::filesystem::path& file);

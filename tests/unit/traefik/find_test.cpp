@@ -13,7 +13,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-std::vector<pid_t> pids(const std::vector<Traefik>& traefiks) {
+std::vector<pid_t> pids(const std::vector<Instance>& traefiks) {
     std::vector<pid_t> all;
     for (const auto& traefik : traefiks) {
         all.push_back(traefik.pid);
@@ -21,10 +21,10 @@ std::vector<pid_t> pids(const std::vector<Traefik>& traefiks) {
     return all;
 }
 
-std::vector<Traefik> found(const FakeHost& host, const FindOptions& options = {}) {
-    auto traefiks = find_traefiks(host.root(), options);
+std::vector<Instance> found(const FakeHost& host, const FindOptions& options = {}) {
+    auto traefiks = find_instances(host.root(), options);
     EXPECT_TRUE(traefiks) << traefiks.error().text();
-    return traefiks.value_or(std::vector<Traefik>{});
+    return traefiks.value_or(std::vector<Instance>{});
 }
 
 TEST(Find, NoTraefikIsNoError) {
@@ -89,7 +89,7 @@ TEST(Find, ThePidOptionTakesAnyProcess) {
     host.process({.pid = 5});
     host.process({.pid = 9, .exe = "/usr/bin/edge", .comm = "edge"});
     EXPECT_THAT(pids(found(host, {.pid = 9, .cgroup = ""})), ElementsAre(9));
-    const auto missing = find_traefiks(host.root(), {.pid = 77, .cgroup = ""});
+    const auto missing = find_instances(host.root(), {.pid = 77, .cgroup = ""});
     ASSERT_FALSE(missing);
     EXPECT_THAT(missing.error().message, HasSubstr("no process 77"));
 }
@@ -239,7 +239,7 @@ TEST(Find, AnExplicitCgroupMustBeOne) {
         ASSERT_FALSE(cgroup) << wrong;
         EXPECT_EQ(cgroup.error().kind, Error::Kind::usage);
         EXPECT_THAT(cgroup.error().message, HasSubstr(wrong));
-        EXPECT_FALSE(find_traefiks(host.root(), {.pid = std::nullopt, .cgroup = wrong}));
+        EXPECT_FALSE(find_instances(host.root(), {.pid = std::nullopt, .cgroup = wrong}));
     }
 }
 

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/judgement.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+#include "judge/sentence.hpp"
+
+namespace upstat::agent {
+
+Judgement::Judgement(std::vector<judge::CompiledRule> compiled, const std::vector<judge::Rule>& rules)
+    : rules_(std::move(compiled)),
+      window_(judge::longest_window(rules)),
+      past_(judge::longest_window(rules)),
+      judge_(rules) {}
+
+Result<Judgement> Judgement::make(const std::vector<judge::Rule>& rules) {
+    auto compiled = judge::compile(rules);
+    if (!compiled) {
+        return std::unexpected(compiled.error());
+    }
+    return Judgement(std::move(*compiled), rules);
+}
+
+std::string Judgement::restore(measure::History history, const std::vector<attribute::Counts>& since) {
+    auto window = measure::Window::restore(window_.keep(), std::move(history));
+    if (!window) {
+        return window.error().message + ": the window of the rates begins anew";
+    }
+    window_ = std::move(*window);
+    std::ranges::for_each(since, [this](const attribute::Counts& counts) { window_.add(counts); });
+    return {};
+}
+
+Result<void> Judgement::set_rules(const std::vector<judge::Rule>& rules) {
+    auto next = make(rules);
+    if (!next) {
+        return std::unexpected(next.error());
+    }
+    next->restore(window_.history(), {});  // our own history is sound
+    next->restore(ongoing_alerts());
+    *this = *std::move(next);
+    return {};
+}
+
+void Judgement::evaluate(const attribute::Counts& counts, const poll::Snapshot& snapshot,
+                         const attribute::Catalogue& catalogue) {
+    window_.add(counts);
+    past_.add(snapshot);
+    ratios_.clear();
+    for (const auto& rule : rules_) {
+        ratios_[rule.rule.name] = judge::evaluate(rule, window_, snapshot.at);
+    }
+    alerts_ = judge_.evaluate(ratios_, snapshot.at);
+    for (const auto& transition : alerts_.transitions) {
+        const auto rule = std::ranges::find_if(
+            rules_, [&](const judge::CompiledRule& one) { return one.rule.name == transition.now.rule; });
+        const auto where = judge::worst(past_.begin(), snapshot,
+                                        attribute::servers_of(catalogue, transition.now.backend), rule->codes);
+        spdlog::log(transition.now.state == judge::State::firing ? spdlog::level::warn : spdlog::level::info, "{}",
+                    judge::sentence(transition, rule->rule, where));
+    }
+}
+
+std::vector<judge::Alert> Judgement::ongoing_alerts() const {
+    std::vector<judge::Alert> kept;
+    std::ranges::copy_if(alerts_.alerts, std::back_inserter(kept), [](const judge::Alert& alert) {
+        return alert.state != judge::State::inactive || alert.resolved_at;
+    });
+    return kept;
+}
+
+}  // namespace upstat::agent

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/kernel.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <utility>
+
+#include "poll/reader.hpp"
+#include "programs/counter.hpp"
+
+namespace upstat::agent {
+
+namespace {
+
+/// How many polls the previous version's programs stay attached for requests in flight. They no longer see how
+/// connections end.
+constexpr int upgrade_patience = 100;
+
+poll::Sources sources_of(const programs::Counter& counter) {
+    poll::Sources sources{.own = counter.maps(), .carried = counter.carried()};
+    for (const auto& program : counter.programs()) {
+        sources.programs.emplace_back(program.name, program.fd);
+    }
+    return sources;
+}
+
+/// Programs and maps that are pinned, so that counting goes on when the agent ends.
+class PinnedKernel : public Kernel {
+  public:
+    explicit PinnedKernel(programs::Counter counter) : counter_(std::move(counter)), reader_(sources_of(counter_)) {
+        for (const auto& carried : counter_.carried()) {
+            spdlog::info("{} goes on with the counts of {}", counter_.maps().path, carried.maps.path);
+        }
+        for (const auto& left_out : reader_.left_out()) {
+            spdlog::error("{}", left_out.text());
+        }
+    }
+
+    Result<void> attach(const std::filesystem::path& cgroup, const std::set<std::uint16_t>& listening) override {
+        return counter_.attach(cgroup, listening);
+    }
+    void drop_dead() override { counter_.drop_dead(); }
+    [[nodiscard]] std::set<std::uint64_t> attached() const override { return counter_.attached(); }
+    [[nodiscard]] std::string epoch() const override { return counter_.epoch(); }
+
+    Result<poll::Snapshot> read(Time at) override {
+        if (auto sources = sources_of(counter_); sources != reader_.sources()) {
+            reader_ = poll::Reader(std::move(sources));
+        }
+        auto snapshot = reader_.read(at);
+        if (snapshot && (snapshot->leaving == 0 || upgrade_patience_-- <= 0)) {
+            counter_.detach_previous();
+        }
+        return snapshot;
+    }
+
+  private:
+    programs::Counter counter_;
+    poll::Reader reader_;
+    int upgrade_patience_ = upgrade_patience;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Kernel>> open_kernel(const config::Settings& settings) {
+    auto counter = programs::Counter::open(
+        settings.bpf_pin_path, {.totals = settings.bpf_totals_size, .requests = settings.bpf_requests_size});
+    if (!counter) {
+        return std::unexpected(counter.error());
+    }
+    return std::make_unique<PinnedKernel>(std::move(*counter));
+}
+
+}  // namespace upstat::agent

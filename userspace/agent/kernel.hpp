@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <set>
+#include <string>
+
+#include "base/error.hpp"
+#include "config/settings.hpp"
+#include "poll/snapshot.hpp"
+
+namespace upstat::agent {
+
+/// The kernel side as the loop sees it. The loop's tests have one without a kernel.
+class Kernel {
+  public:
+    Kernel() = default;
+    Kernel(const Kernel&) = delete;
+    Kernel& operator=(const Kernel&) = delete;
+    virtual ~Kernel() = default;
+
+    /// Puts the programs on a cgroup v2 directory; `listening` are the local ports whose connections are clients'.
+    virtual Result<void> attach(const std::filesystem::path& cgroup, const std::set<std::uint16_t>& listening) = 0;
+
+    /// Forgets cgroups that are gone.
+    virtual void drop_dead() = 0;
+
+    /// The cgroups (by inode) that have all programs.
+    [[nodiscard]] virtual std::set<std::uint64_t> attached() const = 0;
+
+    /// Reads all counts once.
+    virtual Result<poll::Snapshot> read(Time at) = 0;
+
+    /// Names these very maps: totals read under another epoch cannot be compared.
+    [[nodiscard]] virtual std::string epoch() const = 0;
+};
+
+/// Loads the programs and pins them. Errors: host where the kernel, privileges or the pin path do not do; runtime where
+/// another agent is at work.
+Result<std::unique_ptr<Kernel>> open_kernel(const config::Settings& settings);
+
+}  // namespace upstat::agent

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/clock.hpp"
+#include "base/error.hpp"
+#include "base/http_client.hpp"
+#include "config/settings.hpp"
+#include "judge/alert.hpp"
+#include "publish/alertmanager.hpp"
+#include "publish/exposition.hpp"
+#include "publish/push.hpp"
+
+namespace upstat::agent {
+
+/// Those that the agent sends to by itself: the Pushgateway and the Alertmanagers.
+class Receivers {
+  public:
+    /// `web_address` is where the agent's pages are. An error of kind usage for an URL that is none.
+    static Result<Receivers> make(const config::Settings& settings, const std::string& web_address);
+
+    /// Takes the place of `previous`: counts go on, and a group that is pushed to no more is deleted.
+    void succeed(const Receivers& previous, Http& http);
+
+    /// Starts what is due. `page` may be none yet.
+    void send(Http& http, const judge::Alerts& alerts, const std::shared_ptr<const publish::Page>& page, Time now);
+
+    /// Takes the end of an exchange, if it is one of these. A page that was pushed has been delivered.
+    void take(const HttpDone& done, publish::ZeroStart& zero_start);
+
+    /// Deletes what was pushed; waits for it, but not for long.
+    void say_goodbye(Http& http, const Clock& clock);
+
+    [[nodiscard]] const Results& push_results() const { return pusher_.results(); }
+    [[nodiscard]] const Results& alertmanager_results() const { return notifier_.results(); }
+
+  private:
+    Receivers(publish::PushTarget target, std::string group, publish::Notifier notifier)
+        : target_(std::move(target)),
+          group_(std::move(group)),
+          pusher_(target_.interval),
+          notifier_(std::move(notifier)) {}
+
+    publish::PushTarget target_;
+    std::string group_;  ///< its URL; empty: nothing is pushed
+    publish::Pusher pusher_;
+    publish::Notifier notifier_;
+};
+
+}  // namespace upstat::agent
