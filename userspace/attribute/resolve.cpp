@@ -20,7 +20,7 @@
 #include <thread>
 #include <utility>
 
-#include "attribute/url.hpp"
+#include "attribute/catalogue.hpp"
 #include "base/fd.hpp"
 
 namespace upstat::attribute {
@@ -75,7 +75,7 @@ std::set<std::string> names_of(const Catalogue& catalogue) {
     for (const auto& [name, backend] : catalogue.backends) {
         for (const auto& listed : backend.listed) {
             const auto endpoint = endpoint_of(listed.url);
-            if (endpoint && !endpoint->numeric() && !is_localhost(endpoint->host)) {
+            if (endpoint && !poll::parse_server(*endpoint) && !is_localhost(endpoint->host)) {
                 names.insert(endpoint->host);
             }
         }
@@ -93,7 +93,7 @@ void fill(Catalogue& catalogue, const Addresses& addresses) {
     for (auto& [name, backend] : catalogue.backends) {
         for (auto& listed : backend.listed) {
             const auto endpoint = endpoint_of(listed.url);
-            if (!endpoint || endpoint->numeric()) {
+            if (!endpoint || poll::parse_server(*endpoint)) {
                 continue;
             }
             listed.servers.clear();

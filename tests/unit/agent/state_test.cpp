@@ -4,7 +4,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "attribute/url.hpp"
 #include "traefik/fake_host.hpp"
 
 namespace upstat::agent {
