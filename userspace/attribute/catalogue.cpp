@@ -2,8 +2,29 @@
 #include "attribute/catalogue.hpp"
 
 #include <algorithm>
+#include <utility>
+
+#include "base/url.hpp"
 
 namespace upstat::attribute {
+
+std::optional<HostPort> endpoint_of(const std::string& url) {
+    auto parsed = parse_url(url);
+    if (!parsed || (parsed->scheme != "http" && parsed->scheme != "https" && parsed->scheme != "h2c")) {
+        return std::nullopt;
+    }
+    return std::move(parsed->address);
+}
+
+Listed listed_at(std::string url, bool up) {
+    Listed listed{.url = std::move(url), .up = up, .servers = {}};
+    if (const auto endpoint = endpoint_of(listed.url)) {
+        if (const auto server = poll::parse_server(*endpoint)) {
+            listed.servers.insert(*server);
+        }
+    }
+    return listed;
+}
 
 std::map<poll::Server, std::set<std::string>> owners_in(const Catalogue& catalogue) {
     std::map<poll::Server, std::set<std::string>> owners;

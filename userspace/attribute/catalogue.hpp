@@ -3,10 +3,12 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "base/host_port.hpp"
 #include "poll/snapshot.hpp"
 
 namespace upstat::attribute {
@@ -20,6 +22,12 @@ struct Listed {
 
     bool operator==(const Listed&) const = default;
 };
+
+/// Where a server's url leads; nothing for what is not an absolute http, https or h2c url with a host.
+std::optional<HostPort> endpoint_of(const std::string& url);
+
+/// A listed server whose address is known when its url is numeric; names wait for resolve.hpp.
+Listed listed_at(std::string url, bool up = true);
 
 struct Backend {
     std::string provider;

@@ -19,7 +19,7 @@
 #include <thread>
 #include <utility>
 
-#include "attribute/url.hpp"
+#include "attribute/catalogue.hpp"
 #include "base/fd.hpp"
 
 namespace upstat::attribute {
@@ -74,7 +74,7 @@ std::set<HostName> names_of(const Catalogue& catalogue, const std::string& netwo
     for (const auto& [name, backend] : catalogue.backends) {
         for (const auto& listed : backend.listed) {
             const auto endpoint = endpoint_of(listed.url);
-            if (endpoint && !endpoint->numeric() && !is_localhost(endpoint->host)) {
+            if (endpoint && !poll::parse_server(*endpoint) && !is_localhost(endpoint->host)) {
                 names.insert({.network_namespace = network_namespace, .host = endpoint->host});
             }
         }
@@ -91,7 +91,7 @@ void fill(Catalogue& catalogue, const std::string& network_namespace, const Addr
     for (auto& [name, backend] : catalogue.backends) {
         for (auto& listed : backend.listed) {
             const auto endpoint = endpoint_of(listed.url);
-            const auto* const known = endpoint && !endpoint->numeric() ? addresses_of(endpoint->host) : nullptr;
+            const auto* const known = endpoint && !poll::parse_server(*endpoint) ? addresses_of(endpoint->host) : nullptr;
             if (known == nullptr) {
                 continue;
             }

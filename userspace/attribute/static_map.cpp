@@ -6,8 +6,8 @@
 
 #include <algorithm>
 
-#include "attribute/url.hpp"
 #include "base/file.hpp"
+#include "base/url.hpp"
 
 namespace upstat::attribute {
 
@@ -21,12 +21,9 @@ std::optional<std::string> url_of(const std::string& entry) {
     if (entry.contains("://")) {
         return endpoint_of(entry) ? std::optional(entry) : std::nullopt;
     }
-    const auto colon = entry.rfind(':');
-    const bool bare_v6 = std::ranges::count(entry, ':') > 1 && !entry.contains(']');
     // without a scheme the port must be there: "10.0.0.1" alone is more often a slip than port 80
-    const bool has_port = colon != std::string::npos && colon + 1 < entry.size() && !entry.ends_with(']');
     const auto url = "http://" + entry;
-    return has_port && !bare_v6 && !entry.contains('/') && endpoint_of(url) ? std::optional(url) : std::nullopt;
+    return parse_host_port(entry) && !entry.contains('/') && endpoint_of(url) ? std::optional(url) : std::nullopt;
 }
 
 class Reader {
@@ -97,8 +94,8 @@ class Reader {
             const auto url = entry.IsScalar() ? url_of(entry.Scalar()) : std::nullopt;
             if (!url) {
                 mistake(entry.Mark(),
-                        fmt::format("'{}' of backend '{}' is not a server", entry.IsScalar() ? entry.Scalar() : "...",
-                                    name),
+                        fmt::format("'{}' of backend '{}' is not a server",
+                                    entry.IsScalar() ? without_password(entry.Scalar()) : "...", name),
                         server_shape);
                 continue;
             }

@@ -19,6 +19,7 @@
 #include <utility>
 
 #include "base/fd.hpp"
+#include "base/url.hpp"
 
 namespace upstat {
 
@@ -31,9 +32,6 @@ struct FreeEasy {
 };
 struct FreeMulti {
     void operator()(CURLM* multi) const { curl_multi_cleanup(multi); }
-};
-struct FreeUrl {
-    void operator()(CURLU* url) const { curl_url_cleanup(url); }
 };
 struct FreeList {
     void operator()(curl_slist* list) const { curl_slist_free_all(list); }
@@ -165,7 +163,16 @@ void set_identity(Exchange& exchange) {
     if (!request.network_namespace.empty()) {
         set(exchange, CURLOPT_OPENSOCKETFUNCTION, &open_inside);
         set(exchange, CURLOPT_OPENSOCKETDATA, static_cast<void*>(&exchange));
-        set(exchange, CURLOPT_NOPROXY, "*");  // our proxy is not in that namespace
+    }
+}
+
+/// The proxy of the environment (http_proxy) is for what is elsewhere: its own loopback is not ours, and it cannot
+/// connect from inside a network namespace of this host.
+void set_proxy(Exchange& exchange) {
+    const auto& request = exchange.request;
+    const auto url = parse_url(request.url);
+    if (request.direct || !request.network_namespace.empty() || (url && is_loopback(url->address.host))) {
+        set(exchange, CURLOPT_NOPROXY, "*");
     }
 }
 
@@ -179,6 +186,7 @@ void set_up(Exchange& exchange) {
     set_headers(exchange);
     set_limits(exchange);
     set_identity(exchange);
+    set_proxy(exchange);
 }
 
 std::string seconds(Millis time) {
@@ -338,23 +346,6 @@ class HttpClient::Impl {
     std::map<std::uint64_t, std::unique_ptr<Exchange>> exchanges_;
     std::vector<HttpDone> done_;
 };
-
-std::string without_password(const std::string& url) {
-    const std::unique_ptr<CURLU, FreeUrl> parts(curl_url());
-    if (curl_url_set(parts.get(), CURLUPART_URL, url.c_str(), CURLU_NON_SUPPORT_SCHEME) != CURLUE_OK) {
-        const auto at = url.rfind('@');
-        return at == std::string::npos ? url : url.substr(at + 1);
-    }
-    curl_url_set(parts.get(), CURLUPART_USER, nullptr, 0);
-    curl_url_set(parts.get(), CURLUPART_PASSWORD, nullptr, 0);
-    char* text = nullptr;
-    if (curl_url_get(parts.get(), CURLUPART_URL, &text, 0) != CURLUE_OK) {
-        return url.substr(url.rfind('@') + 1);
-    }
-    std::string shown(text);
-    curl_free(text);
-    return shown;
-}
 
 HttpClient::HttpClient() : impl_(std::make_unique<Impl>()) {}
 

@@ -25,6 +25,7 @@ struct HttpRequest {
     std::string password{};
     std::string ca_file{};            ///< PEM; empty: the system's
     std::string network_namespace{};  ///< a /proc/PID/ns/net to connect from; empty: our own
+    bool direct = false;              ///< not by the proxy that the environment names; to loopback none is used anyway
     Millis timeout = std::chrono::seconds(10);
     std::size_t max_bytes = std::size_t{16} << 20;  ///< a longer body is an error
 };
@@ -39,9 +40,6 @@ struct HttpDone {
     std::uint64_t ticket = 0;
     std::expected<HttpResponse, std::string> result;
 };
-
-/// A URL as it may stand in a log or a message: without the name and password that it may hold.
-std::string without_password(const std::string& url);
 
 /// Exchanges with the outside on the caller's thread, which they never block.
 class Http {

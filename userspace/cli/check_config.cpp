@@ -5,20 +5,23 @@
 
 #include "attribute/static_map.hpp"
 #include "cli/commands.hpp"
+#include "config/settings_file.hpp"
 
 namespace upstat::cli {
 
 Result<void> check_config(const std::string& path) {
-    auto file = config::read_settings_file(path);
+    const auto file = config::read_settings_file(path);
+    const auto settings = config::merge(file, path, {}, {});
+    auto errors = settings ? std::vector<Error>() : settings.error();
     if (const auto given = file.given.find("backends.file"); given != file.given.end()) {
         const auto map = attribute::load_static_map(given->second.back());
-        file.errors.insert(file.errors.end(), map.mistakes.begin(), map.mistakes.end());
+        errors.insert(errors.end(), map.mistakes.begin(), map.mistakes.end());
     }
-    for (const auto& error : file.errors) {
+    for (const auto& error : errors) {
         std::cout << error.text() << '\n';
     }
-    if (!file.errors.empty()) {
-        return fail(Error::Kind::usage, fmt::format("{}: {} mistakes", path, file.errors.size()));
+    if (!errors.empty()) {
+        return fail(Error::Kind::usage, fmt::format("{}: {} mistakes", path, errors.size()));
     }
     return {};
 }

@@ -2,10 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <expected>
 #include <map>
-#include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "base/error.hpp"
@@ -43,40 +42,28 @@ struct Settings {
     [[nodiscard]] std::vector<judge::Rule> all_rules() const;
 };
 
-/// One flag, which is also a key of the file and a variable: poll.interval, --poll.interval, UPSTAT_POLL_INTERVAL.
-struct Option {
-    std::string_view name;
-    std::string_view value;  ///< what the help calls its value
-    std::string_view initial;
-    std::string_view help;
-    bool repeatable = false;
-    Result<void> (*set)(Settings&, const std::vector<std::string>&);
-};
-
-std::span<const Option> options();
-
-/// UPSTAT_POLL_INTERVAL for poll.interval.
-std::string variable_of(std::string_view name);
-
 /// Values by option name, from one source.
 using Given = std::map<std::string, std::vector<std::string>>;
 
-/// What a file says, and each mistake in it, as "file:line: ..." with a hint.
-struct FileSettings {
-    Given given;
-    std::vector<judge::Rule> rules;
-    std::vector<Error> errors;
+/// Where the settings come from, beside the environment. A reload reads the same sources again.
+struct Sources {
+    std::string file;  ///< empty: none
+    Given flags;
 };
-FileSettings read_settings_file(const std::string& path);
+
+/// Default < file < variables of the environment < flags: all of the settings, or each mistake with where it stands.
+std::expected<Settings, std::vector<Error>> load(const Sources& sources);
+
+/// The options that differ and that a running agent cannot change: they wait for its restart.
+std::vector<std::string> unreloadable_changes(const Settings& now, const Settings& next);
 
 /// The variables of the environment that name an option. Values of repeatable ones are separated by commas.
 Given read_environment();
 
-/// Default < file < variables < flags. Each mistake says where its value came from.
+struct FileSettings;
+
+/// load() with each source at hand. Each mistake says where its value came from.
 std::expected<Settings, std::vector<Error>> merge(const FileSettings& file, const std::string& file_name,
                                                   const Given& variables, const Given& flags);
-
-/// Prometheus's durations: 5s, 1m30s, 200ms, 1h, 1d. Zero only as "0s" or "0".
-Result<Millis> parse_duration(std::string_view text);
 
 }  // namespace upstat::config

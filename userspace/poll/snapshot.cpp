@@ -61,23 +61,12 @@ std::optional<Server> parse_server(std::string_view address, std::uint16_t port)
 }
 
 std::optional<Server> parse_server(std::string_view text) {
-    const auto colon = text.rfind(':');
-    if (colon == std::string_view::npos) {
-        return std::nullopt;
-    }
-    auto address = text.substr(0, colon);
-    const auto digits = text.substr(colon + 1);
-    std::uint16_t port = 0;
-    const auto parsed = std::from_chars(digits.data(), digits.data() + digits.size(), port);
-    if (parsed.ec != std::errc{} || parsed.ptr != digits.data() + digits.size()) {
-        return std::nullopt;
-    }
-    if (address.starts_with('[') && address.ends_with(']')) {
-        address = address.substr(1, address.size() - 2);
-    } else if (address.contains(':')) {
-        return std::nullopt;  // an IPv6 address needs its brackets to be told from its port
-    }
-    return parse_server(address, port);
+    const auto address = parse_host_port(text);
+    return address ? parse_server(*address) : std::nullopt;
+}
+
+std::optional<Server> parse_server(const HostPort& address) {
+    return parse_server(address.host, address.port);
 }
 
 std::string_view to_string(Method method) {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/flat_map.hpp"
+#include "base/host_port.hpp"
 #include "base/time.hpp"
 
 namespace upstat::poll {
@@ -43,7 +44,8 @@ std::string to_string(const Server& server);
 /// The inverse of to_string: a numeric address and a port; nothing for anything else.
 std::optional<Server> parse_server(std::string_view text);
 
-/// The same, from an address without brackets and a port.
+/// The same, from a host that may be a name; from an address without brackets and a port.
+std::optional<Server> parse_server(const HostPort& address);
 std::optional<Server> parse_server(std::string_view address, std::uint16_t port);
 
 /// As Traefik labels them. The values are those of enum upstat_method.

@@ -8,42 +8,15 @@
 
 #include <array>
 #include <cerrno>
-#include <charconv>
-#include <cstdint>
 #include <cstring>
 #include <memory>
-#include <optional>
-#include <string_view>
 #include <system_error>
+
+#include "base/host_port.hpp"
 
 namespace upstat::publish {
 
 namespace {
-
-struct HostPort {
-    std::string host;  ///< empty: all addresses
-    std::string port;
-};
-
-std::optional<HostPort> split(std::string_view address) {
-    const auto colon = address.rfind(':');
-    if (colon == std::string_view::npos) {
-        return std::nullopt;
-    }
-    auto host = address.substr(0, colon);
-    const auto port = address.substr(colon + 1);
-    std::uint16_t number = 0;
-    const auto parsed = std::from_chars(port.data(), port.data() + port.size(), number);
-    if (parsed.ec != std::errc{} || parsed.ptr != port.data() + port.size()) {
-        return std::nullopt;
-    }
-    if (host.starts_with('[') && host.ends_with(']')) {
-        host = host.substr(1, host.size() - 2);
-    } else if (host.contains(':')) {
-        return std::nullopt;  // an IPv6 address needs its brackets to be told from its port
-    }
-    return HostPort{std::string(host), std::string(port)};
-}
 
 /// socket, bind and listen; the error number where one of them fails.
 std::expected<Fd, int> open_listener(const addrinfo& info, bool both_families) {
@@ -97,7 +70,7 @@ std::expected<Fd, int> try_host(const HostPort& wanted, const char* host, std::s
     hints.ai_socktype = SOCK_STREAM;
     hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
     addrinfo* found = nullptr;
-    if (const int code = getaddrinfo(host, wanted.port.c_str(), &hints, &found); code != 0) {
+    if (const int code = getaddrinfo(host, std::to_string(wanted.port).c_str(), &hints, &found); code != 0) {
         resolver_error = gai_strerror(code);
         return std::unexpected(EADDRNOTAVAIL);
     }
@@ -112,7 +85,7 @@ std::expected<Fd, int> try_host(const HostPort& wanted, const char* host, std::s
 }  // namespace
 
 Result<Listener> listen_on(const std::string& address) {
-    const auto wanted = split(address);
+    const auto wanted = parse_host_port(address);
     if (!wanted) {
         return fail(Error::Kind::usage, fmt::format("\"{}\" is not an address to listen on", address),
                     "write host:port, [v6 address]:port or :port");

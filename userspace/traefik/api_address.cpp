@@ -19,7 +19,7 @@
 #include <system_error>
 #include <vector>
 
-#include "attribute/url.hpp"
+#include "attribute/catalogue.hpp"
 #include "base/fd.hpp"
 #include "traefik/proc.hpp"
 

@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
-#include "attribute/url.hpp"
+#include "attribute/catalogue.hpp"
 
 namespace upstat::traefik {
 

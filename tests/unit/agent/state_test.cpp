@@ -7,7 +7,6 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "attribute/url.hpp"
 #include "base/temporary_directory.hpp"
 
 namespace upstat::agent {

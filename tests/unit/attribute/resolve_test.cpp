@@ -8,7 +8,6 @@
 #include <mutex>
 #include <semaphore>
 
-#include "attribute/url.hpp"
 
 namespace upstat::attribute {
 namespace {

@@ -4,7 +4,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "attribute/url.hpp"
 #include "traefik/fake_host.hpp"
 
 namespace upstat::attribute {
@@ -81,10 +80,17 @@ TEST(StaticMap, IsLoadedFromAFile) {
     EXPECT_THAT(load_static_map(directory.path() / "b.yml").mistakes, IsEmpty());
 }
 
-TEST(Url, KnowsSchemesPortsAndHosts) {
-    EXPECT_EQ(endpoint_of("http://a.b/c?d"), (Endpoint{.scheme = "http", .host = "a.b", .port = 80}));
-    EXPECT_EQ(endpoint_of("HTTPS://u:p@a"), (Endpoint{.scheme = "https", .host = "a", .port = 443}));
-    EXPECT_EQ(endpoint_of("h2c://[fd00::1]:8"), (Endpoint{.scheme = "h2c", .host = "fd00::1", .port = 8}));
+TEST(StaticMap, ShowsNoPasswordOfWhatItRefuses) {
+    for (const auto* const server : {"ftp://USER:secret@h", "http://USER:secret@[::1"}) {
+        const auto map = parse_static_map(std::string("backends: {a: ['") + server + "']}\n", "b.yml");
+        ASSERT_THAT(map.mistakes, SizeIs(1));
+        EXPECT_FALSE(map.mistakes[0].text().contains("secret")) << map.mistakes[0].text();
+    }
+}
+
+TEST(Catalogue, KnowsWhereAServersUrlLeads) {
+    EXPECT_EQ(endpoint_of("HTTPS://u:p@a"), (HostPort{.host = "a", .port = 443}));
+    EXPECT_EQ(endpoint_of("h2c://[fd00::1]:8"), (HostPort{.host = "fd00::1", .port = 8}));
     for (const auto* const wrong : {"", "a:80", "//a", "http://", "ftp://a", "http://a:70000", "http://a b"}) {
         EXPECT_FALSE(endpoint_of(wrong)) << wrong;
     }

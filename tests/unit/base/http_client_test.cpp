@@ -52,10 +52,13 @@ Hang& hang() {
 
 }  // namespace
 
-// libcurl calls this one, because the program's symbols go before the C library's.
+// libcurl calls this one, because the program's symbols go before the C library's. "elsewhere.test" is not there.
 extern "C" int getaddrinfo(const char* node, const char* service, const addrinfo* hints, addrinfo** result) {
     if (node != nullptr && std::string_view(node) == "hang.test") {
         hang().stay();
+        return EAI_NONAME;
+    }
+    if (node != nullptr && std::string_view(node) == "elsewhere.test") {
         return EAI_NONAME;
     }
     static const auto real = reinterpret_cast<decltype(&getaddrinfo)>(dlsym(RTLD_NEXT, "getaddrinfo"));
@@ -409,21 +412,59 @@ TEST(HttpClient, ConnectsFromInsideANamespace) {
     EXPECT_EQ(fetch(client, {.url = url})->body, "here") << "our own namespace was lost";
 }
 
-TEST(HttpClient, AProxyOfTheEnvironmentIsNotAskedFromANamespace) {
+/// The environment names a proxy, which answers each request with the URL that it was asked for.
+class Proxied {
+  public:
+    Proxied() {
+        proxy_.server.set_pre_routing_handler([this](const httplib::Request& request, httplib::Response& response) {
+            ++asked_;
+            response.set_content("proxied " + request.target, "text/plain");
+            return httplib::Server::HandlerResponse::Handled;
+        });
+        setenv("http_proxy", proxy_.start().c_str(), 1);  // NOLINT(concurrency-mt-unsafe)
+    }
+    Proxied(const Proxied&) = delete;
+    Proxied& operator=(const Proxied&) = delete;
+    ~Proxied() { unsetenv("http_proxy"); }  // NOLINT(concurrency-mt-unsafe)
+    [[nodiscard]] int asked() const { return asked_; }
+
+  private:
+    std::atomic<int> asked_ = 0;
+    Receiver proxy_;
+};
+
+TEST(HttpClient, AProxyOfTheEnvironmentIsAskedForWhatIsElsewhere) {
+    const Proxied proxied;
+    HttpClient client;
+    const auto result = fetch(client, {.url = "http://elsewhere.test/a"});
+    ASSERT_TRUE(result) << result.error();
+    EXPECT_EQ(result->body, "proxied http://elsewhere.test/a");
+    EXPECT_EQ(proxied.asked(), 1);
+}
+
+TEST(HttpClient, NoProxyIsAskedForTheLoopback) {
     Receiver receiver;
     receiver.server.Get("/", [](const httplib::Request&, httplib::Response& response) {
         response.set_content("direct", "text/plain");
     });
-    const auto url = receiver.start() + "/";
-    const Plain closed;
-    setenv("http_proxy", closed.url().c_str(), 1);  // NOLINT(concurrency-mt-unsafe)
-    EXPECT_EQ(sentence({.url = url}), "GET " + url + ": connection refused");
-    const auto words = sentence({.url = url, .network_namespace = "/proc/self/ns/net"});
-    unsetenv("http_proxy");  // NOLINT(concurrency-mt-unsafe)
-    EXPECT_EQ(words, geteuid() == 0 ? "status 200"
-                                    : "GET " + url +
-                                          ": cannot make a socket in the network namespace "
-                                          "/proc/self/ns/net: operation not permitted");
+    const auto url = receiver.start();
+    const auto port = url.substr(url.rfind(':'));
+    const Proxied proxied;
+    HttpClient client;
+    for (const auto* const host : {"127.0.0.1", "localhost", "127.1", "me:secret@127.0.0.1"}) {
+        const auto result = fetch(client, {.url = std::string("http://") + host + port});
+        ASSERT_TRUE(result) << host << ": " << result.error();
+        EXPECT_EQ(result->body, "direct") << host;
+    }
+    EXPECT_EQ(proxied.asked(), 0);
+}
+
+TEST(HttpClient, NoProxyIsAskedWhereTheRequestIsDirectOrFromANamespace) {
+    const Proxied proxied;
+    const auto direct = sentence({.url = "http://elsewhere.test/", .direct = true});
+    EXPECT_EQ(direct, "GET http://elsewhere.test/: the host name cannot be resolved");
+    EXPECT_EQ(sentence({.url = "http://elsewhere.test/", .network_namespace = "/proc/self/ns/net"}), direct);
+    EXPECT_EQ(proxied.asked(), 0);
 }
 
 }  // namespace

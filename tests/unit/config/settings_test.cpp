@@ -3,9 +3,13 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+
+#include "config/options.hpp"
+#include "config/settings_file.hpp"
 
 namespace upstat::config {
 namespace {
@@ -118,23 +122,28 @@ TEST_P(Mistakes, AreSaidWithTheirLine) {
 
 INSTANTIATE_TEST_SUITE_P(
     All, Mistakes,
-    testing::Values(Mistake{"\npol.interval: 5s\n", ":2: unknown key pol.interval\nHINT: did you mean poll.interval?"},
-                    Mistake{"poll:\n  intervall: 5s\n", ":2: unknown key poll.intervall"},
-                    Mistake{"poll.interval: soon\n", ":1: poll.interval: \"soon\" is not a duration"},
-                    Mistake{"poll.interval: 0s\n", ":1: poll.interval: \"0s\" is too short"},
-                    Mistake{"poll.interval: [1s]\n", ":1: poll.interval needs a value"},
-                    Mistake{"poll: {interval: 1s}\npoll.interval: 2s\n", ":2: poll.interval is given twice"},
-                    Mistake{"alert.codes: '4(('\n", ":1: alert.codes:"},
-                    Mistake{"alert.threshold-percent: 101\n",
-                            ":1: alert.threshold-percent: \"101\" is not a percentage"},
-                    Mistake{"push.url: pushgateway:9091\n", ":1: push.url: \"pushgateway:9091\" is not a URL"},
-                    Mistake{"web.listen-address: nowhere\n", ":1: web.listen-address: \"nowhere\" is not an address"},
-                    Mistake{"web.listen-address: ['::1:80']\n", ":1: web.listen-address: \"::1:80\" is not an address"},
-                    Mistake{"log.level: loud\n", ":1: log.level: \"loud\" is not one of trace, debug"},
-                    Mistake{"alert.rules:\n  - {codes: 5..}\n", ":2: a rule needs a name"},
-                    Mistake{"alert.rules:\n  - {name: a, code: 5..}\n", ":2: unknown key code in a rule"},
-                    Mistake{"alert.rules: 5\n", ":1: alert.rules needs a list"}, Mistake{"a: [\n", ":2:"},
-                    Mistake{"- a\n", ":1: a settings file is a map"}));
+    testing::Values(
+        Mistake{"\npol.interval: 5s\n", ":2: unknown key pol.interval\nHINT: did you mean poll.interval?"},
+        Mistake{"poll:\n  intervall: 5s\n", ":2: unknown key poll.intervall\nHINT: did you mean poll.interval?"},
+        Mistake{"zebra: 1\n", ":1: unknown key zebra"},
+        Mistake{"poll.interval: soon\n", ":1: poll.interval: \"soon\" is not a duration"},
+        Mistake{"poll.interval: 0s\n", ":1: poll.interval: \"0s\" is too short"},
+        Mistake{"poll.interval: [1s]\n", ":1: poll.interval needs a value"},
+        Mistake{"poll: {interval: 1s}\npoll.interval: 2s\n", ":2: poll.interval is given twice"},
+        Mistake{"alert.codes: '4(('\n", ":1: alert.codes:"},
+        Mistake{"alert.threshold-percent: 101\n", ":1: alert.threshold-percent: \"101\" is not a percentage"},
+        Mistake{"push.url: pushgateway:9091\n", ":1: push.url: \"pushgateway:9091\" is not an http or https URL"},
+        Mistake{"web.listen-address: nowhere\n", ":1: web.listen-address: \"nowhere\" is not an address"},
+        Mistake{"web.listen-address: ['::1:80']\n", ":1: web.listen-address: \"::1:80\" is not an address"},
+        Mistake{"log.level: loud\n", ":1: log.level: \"loud\" is not one of trace, debug"},
+        Mistake{"alert.rules:\n  - {codes: 5..}\n", ":2: a rule needs a name"},
+        Mistake{"alert.rules:\n  - {name: '', codes: 5..}\n", ":2: a rule needs a name"},
+        Mistake{"alert.rules:\n  - {name: [a], codes: 5..}\n", ":2: a rule needs a name"},
+        Mistake{"alert.rules:\n  - {name: , codes: 5..}\n", ":2: a rule needs a name"},
+        Mistake{"alert.rules:\n  - b\n", ":2: a rule needs a name"},
+        Mistake{"alert.rules:\n  - {name: a, code: 5..}\n", ":2: unknown key code in a rule"},
+        Mistake{"alert.rules: 5\n", ":1: alert.rules needs a list"}, Mistake{"a: [\n", ":2:"},
+        Mistake{"- a\n", ":1: a settings file is a map"}));
 
 TEST(Settings, APasswordGoesToANamedApiOnly) {
     const Given named{{"traefik.api.username", {"u"}}, {"traefik.api", {"http://127.0.0.1:8080"}}};
@@ -149,6 +158,82 @@ TEST(Settings, AWindowHoldsTwoPolls) {
     const auto settings = merge({}, "", {}, {{"poll.interval", {"91s"}}, {"alert.window", {"3m"}}});
     ASSERT_FALSE(settings);
     EXPECT_TRUE(settings.error()[0].message.contains("TraefikHighHttp4xxErrorRateBackend"));
+}
+
+TEST(Settings, AWindowHasABound) {
+    EXPECT_TRUE(merge({}, "", {}, {{"alert.window", {"1d"}}}));
+    EXPECT_TRUE(merge({}, "", {}, {{"alert.window", {"30d"}}, {"poll.interval", {"150s"}}}));
+    const auto settings = merge({}, "", {}, {{"alert.window", {"30d"}}});
+    ASSERT_FALSE(settings);
+    EXPECT_EQ(
+        settings.error()[0].message,
+        "the rule TraefikHighHttp4xxErrorRateBackend has a window of 518400 polls, of which each takes 8 bytes of "
+        "memory a series; 17280 are the most, 24h at a poll.interval of 5s");
+    const SettingsFile file("alert.rules:\n  - {name: slow, window: 25h}\n");
+    EXPECT_FALSE(merge(read_settings_file(file.path()), "", {}, {}));
+}
+
+TEST(Settings, NoPasswordOfARefusedUrlIsShown) {
+    for (const auto* const name : {"push.url", "traefik.api", "alertmanager.url"}) {
+        const SettingsFile file(std::string(name) + ": ftp://USER:secret@h\n");
+        const auto in_file = read_settings_file(file.path()).errors;
+        ASSERT_EQ(in_file.size(), 1U);
+        EXPECT_TRUE(in_file[0].text().contains("\"ftp://h/\" is not an http or https URL")) << in_file[0].text();
+        for (const auto* const url :
+             {"ftp://USER:secret@h", "http:/USER:secret@h", "USER:secret@h", "http://U:secret@"}) {
+            const auto refused = merge({}, "", {}, {{name, {url}}});
+            ASSERT_FALSE(refused) << url;
+            EXPECT_FALSE(refused.error()[0].text().contains("secret")) << refused.error()[0].text();
+        }
+    }
+}
+
+TEST(Settings, OneUrlThatIsNoneSpoilsTheList) {
+    EXPECT_FALSE(merge({}, "", {}, {{"alertmanager.url", {"http://a", "b"}}}));
+}
+
+TEST(Settings, AreLoadedFromEverySource) {
+    const SettingsFile file("push.job: file\npush.interval: 7s\nlog.level: debug\n");
+    setenv("UPSTAT_PUSH_JOB", "variable", 1);
+    setenv("UPSTAT_LOG_LEVEL", "trace", 1);
+    const auto settings = load({.file = file.path(), .flags = {{"log.level", {"error"}}}});
+    const auto no_file = load({.file = {}, .flags = {}});
+    const auto wrong = load({.file = "/nonexistent/upstat.yml", .flags = {{"log.level", {"loud"}}}});
+    unsetenv("UPSTAT_PUSH_JOB");
+    unsetenv("UPSTAT_LOG_LEVEL");
+    ASSERT_TRUE(settings);
+    EXPECT_EQ(settings->push_interval, 7s);
+    EXPECT_EQ(settings->push_job, "variable");
+    EXPECT_EQ(settings->log_level, "error");
+    ASSERT_TRUE(no_file);
+    EXPECT_EQ(no_file->push_interval, 15s);
+    EXPECT_EQ(no_file->log_level, "trace");
+    ASSERT_FALSE(wrong);
+    EXPECT_EQ(wrong.error().size(), 2U);
+}
+
+TEST(Settings, SomeChangesWaitForARestart) {
+    const std::vector<std::string> waiting{"traefik.pid",     "traefik.cgroup",    "web.listen-address",
+                                           "push.instance",   "state.path",        "bpf.pin-path",
+                                           "bpf.totals-size", "bpf.requests-size", "log.format"};
+    const auto now = merged({});
+    for (const auto& option : options()) {
+        auto next = now;
+        const std::string value = option.value == "URL"          ? "http://other"
+                                  : option.value == "DURATION"   ? "77s"
+                                  : option.value == "HOST:PORT"  ? ":1"
+                                  : option.name == "log.level"   ? "trace"
+                                  : option.name == "log.format"  ? "json"
+                                  : option.name == "alert.codes" ? "5.."
+                                                                 : "77";
+        ASSERT_TRUE(option.set(next, {value})) << option.name;
+        EXPECT_FALSE(option.same(now, next)) << option.name;
+        const auto name = std::string(option.name);
+        EXPECT_EQ(unreloadable_changes(now, next),
+                  std::ranges::contains(waiting, name) ? std::vector<std::string>{name} : std::vector<std::string>{})
+            << name;
+    }
+    EXPECT_EQ(unreloadable_changes(now, now), std::vector<std::string>{});
 }
 
 TEST(Settings, AFileThatIsNotThereIsAMistake) {

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/error.hpp"
+#include "base/host_port.hpp"
+
+namespace upstat {
+
+/// An absolute URL with a host, taken apart as libcurl does it.
+struct Url {
+    std::string text;    ///< as it was written, with the password that it may hold
+    std::string scheme;  ///< in lower case
+    HostPort address;    ///< the scheme's own port where none is written: 443 for https, 80 for http and h2c, else 0
+
+    bool operator==(const Url&) const = default;
+};
+
+/// Nothing for what is no absolute URL with a host. Any scheme will do.
+std::optional<Url> parse_url(const std::string& text);
+
+/// An http or https URL; the error is of kind usage and shows no password.
+Result<Url> parse_http_url(const std::string& text);
+
+/// The URL with `path` ("/api/v2/alerts") behind its own path.
+Result<Url> with_path(const Url& url, std::string_view path);
+
+/// A URL, or what was meant to be one, as it may stand in a log or a message: without the name and password that it
+/// may hold.
+std::string without_password(const std::string& url);
+
+}  // namespace upstat

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "config/settings_file.hpp"
+
+#include <spdlog/fmt/fmt.h>
+#include <unistd.h>
+#include <yaml-cpp/yaml.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <system_error>
+
+#include "base/nearest.hpp"
+#include "config/options.hpp"
+
+namespace upstat::config {
+
+namespace {
+
+/// Whether options stand below this name.
+bool is_section(const std::string& name) {
+    return std::ranges::any_of(options(), [&](const Option& option) { return option.name.starts_with(name + "."); });
+}
+
+std::string hint_for(std::string_view unknown) {
+    auto names = option_names();
+    names.emplace_back("alert.rules");
+    const auto meant = nearest(unknown, names);
+    return meant.empty() ? "" : fmt::format("did you mean {}?", meant);
+}
+
+/// Empty for what is no text.
+std::string text_of(const YAML::Node& node) {
+    return node.IsDefined() && node.IsScalar() ? node.Scalar() : "";
+}
+
+Error file_error(const std::string& path, const YAML::Mark& mark, const std::string& message, std::string hint = {}) {
+    return {.kind = Error::Kind::usage,
+            .message = fmt::format("{}:{}: {}", path, mark.line + 1, message),
+            .hint = std::move(hint)};
+}
+
+/// Reads a settings file: flattens nested keys to dotted ones.
+class FileReader {
+  public:
+    FileReader(std::string path, FileSettings& into) : path_(std::move(path)), into_(into) {}
+
+    void read_map(const YAML::Node& map, const std::string& prefix) {
+        for (const auto& entry : map) {
+            const auto name = prefix + entry.first.Scalar();
+            if (name == "alert.rules") {
+                read_rules(entry.second);
+            } else if (entry.second.IsNull() && is_section(name)) {
+                continue;  // a section whose keys are all commented out
+            } else if (entry.second.IsMap()) {
+                read_map(entry.second, name + ".");
+            } else {
+                read_option(name, entry.first.Mark(), entry.second);
+            }
+        }
+    }
+
+  private:
+    void mistake(const YAML::Mark& mark, const std::string& message, const std::string& hint = {}) {
+        into_.errors.push_back(file_error(path_, mark, message, hint));
+    }
+
+    void read_option(const std::string& name, const YAML::Mark& mark, const YAML::Node& value) {
+        const auto* const option = find_option(name);
+        if (option == nullptr) {
+            mistake(mark, fmt::format("unknown key {}", name), hint_for(name));
+            return;
+        }
+        if (into_.given.contains(name)) {
+            mistake(mark, fmt::format("{} is given twice", name));
+            return;
+        }
+        std::vector<std::string> values;
+        if (value.IsScalar()) {
+            values.push_back(value.Scalar());
+        } else if (value.IsSequence() && option->repeatable) {
+            for (const auto& item : value) {
+                values.push_back(text_of(item));
+            }
+        }
+        if (values.empty()) {
+            mistake(value.Mark(),
+                    fmt::format("{} needs a {}{}", name, option->repeatable ? "list or a " : "", "value"));
+            return;
+        }
+        Settings scratch;
+        if (auto set = option->set(scratch, values); !set) {
+            mistake(value.Mark(), fmt::format("{}: {}", name, set.error().message), set.error().hint);
+            return;
+        }
+        into_.given[name] = std::move(values);
+    }
+
+    void read_rules(const YAML::Node& rules) {
+        if (!rules.IsSequence()) {
+            mistake(rules.Mark(), "alert.rules needs a list of rules");
+            return;
+        }
+        for (const auto& rule : rules) {
+            read_rule(rule);
+        }
+    }
+
+    void read_rule(const YAML::Node& node) {
+        if (!node.IsMap() || text_of(node["name"]).empty()) {
+            mistake(node.Mark(), "a rule needs a name, which its alerts are called by",
+                    "name, and of codes, window, for, threshold-percent, severity what differs");
+            return;
+        }
+        Settings scratch;  // a rule of the file begins as the built-in one
+        for (const auto& entry : node) {
+            read_rule_key(scratch, entry.first, entry.second);
+        }
+        const auto known = [&](const judge::Rule& rule) { return rule.name == scratch.rule.name; };
+        if (scratch.rule.name == judge::Rule{}.name || std::ranges::any_of(into_.rules, known)) {
+            mistake(node.Mark(), fmt::format("there is a rule {} already", scratch.rule.name));
+            return;
+        }
+        into_.rules.push_back(scratch.rule);
+    }
+
+    void read_rule_key(Settings& scratch, const YAML::Node& key, const YAML::Node& value) {
+        const auto name = key.Scalar();
+        if (name == "name") {
+            scratch.rule.name = text_of(value);
+        } else if (name == "severity") {
+            scratch.rule.severity = text_of(value);
+        } else if (const auto* const option = find_option("alert." + name); option != nullptr) {
+            if (auto set = option->set(scratch, {text_of(value)}); !set) {
+                mistake(value.Mark(), fmt::format("{}: {}", name, set.error().message), set.error().hint);
+            }
+        } else {
+            mistake(key.Mark(), fmt::format("unknown key {} in a rule", name),
+                    "name, codes, window, for, threshold-percent and severity are known");
+        }
+    }
+
+    std::string path_;
+    FileSettings& into_;
+};
+
+}  // namespace
+
+FileSettings read_settings_file(const std::string& path) {
+    FileSettings file;
+    try {
+        const auto root = YAML::LoadFile(path);
+        if (root.IsMap()) {
+            FileReader(path, file).read_map(root, "");
+        } else if (!root.IsNull()) {
+            file.errors.push_back(file_error(path, root.Mark(), "a settings file is a map of keys to values"));
+        }
+    } catch (const YAML::BadFile&) {
+        const auto reason = std::generic_category().message(access(path.c_str(), R_OK) == 0 ? EIO : errno);
+        file.errors.push_back({.kind = Error::Kind::usage,
+                               .message = fmt::format("cannot read {}: {}", path, reason),
+                               .hint = "name another --config.file, or none: everything has a default"});
+    } catch (const YAML::Exception& error) {
+        file.errors.push_back(file_error(path, error.mark, error.msg));
+    }
+    return file;
+}
+
+}  // namespace upstat::config

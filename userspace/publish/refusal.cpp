@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "publish/refusal.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/printable.hpp"
+#include "base/url.hpp"
+
+namespace upstat::publish {
+
+std::string refusal(const std::string& url, const std::expected<HttpResponse, std::string>& result) {
+    if (!result) {
+        return result.error();
+    }
+    if (result->status >= 200 && result->status < 300) {
+        return {};
+    }
+    constexpr std::size_t enough = 200;
+    auto said = result->body.substr(0, enough);
+    std::ranges::replace_if(said, [](unsigned char byte) { return byte < 0x20; }, ' ');
+    said.erase(said.find_last_not_of(' ') + 1);
+    return fmt::format("{} answered with status {}{}{}", without_password(url), result->status,
+                       said.empty() ? "" : ": ", printable(said));
+}
+
+}  // namespace upstat::publish
