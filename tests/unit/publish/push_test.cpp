@@ -84,7 +84,6 @@ TEST(Pusher, PushesAtOnceAndThenEveryInterval) {
     ASSERT_TRUE(pushed);
     EXPECT_EQ(pushed->page, 7U);
     EXPECT_EQ(pushed->problem, "");
-    EXPECT_FALSE(pusher.under_way());
     EXPECT_FALSE(pusher.due(at(114)));
     EXPECT_TRUE(pusher.due(at(115)));
     EXPECT_EQ(pusher.results().success, 1U);

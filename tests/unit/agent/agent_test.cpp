@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: Apache-2.0
+// The loop, with a made-up clock, host, network and kernel.
+#include "agent/agent.hpp"
+
+#include <gmock/gmock.h>
+#include <sys/resource.h>
+
+#include <csignal>
+
+#include "agent/fake_parts.hpp"
+#include "base/temporary_directory.hpp"
+
+namespace upstat::agent {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+constexpr poll::ResponseKey ok{.code = 200, .method = poll::Method::get};
+constexpr poll::ResponseKey missing{.code = 404, .method = poll::Method::get};
+const std::string api = "127.0.0.1:8080/api/rawdata";
+const std::string rule = judge::Rule{}.name;
+
+HttpResponse rawdata(const std::string& url) {
+    return {.status = 200,
+            .body = R"({"services":{"shop@file":{"loadBalancer":{"servers":[{"url":")" + url + R"("}]}}}})"};
+}
+
+class Loop : public testing::Test {
+  protected:
+    Loop() {
+        host_.cgroup("/traefik", {42});
+        host_.process({.pid = 42, .cgroup = "/traefik"});
+        network_.responses[api] = rawdata("http://10.0.0.1:80");
+        network_.responses["/api/version"] = HttpResponse{.status = 200, .body = R"({"Version":"3.7.15"})"};
+        settings_.poll_interval = std::chrono::seconds(5);
+        settings_.push_interval = std::chrono::seconds(15);
+        settings_.web_listen_address = {"127.0.0.1:0"};
+        settings_.push_job = "upstat";
+        settings_.push_instance = "edge";
+        settings_.log_level = "info";
+        settings_.state_path = (directory_.path() / "state").string();
+    }
+
+    void start(bool counted_before = false) {
+        agent_.reset();
+        signals_ = std::make_unique<FakeSignals>();
+        auto agent = Agent::start(settings_, {.root = host_.root(),
+                                              .clock = clock_.clock(),
+                                              .http = std::make_unique<FakeHttp>(network_, clock_),
+                                              .kernel = std::make_unique<FakeKernel>(counts_),
+                                              .signals = signals_->take(),
+                                              .counted_before = counted_before,
+                                              .load = [this] { return next_; }});
+        ASSERT_TRUE(agent) << agent.error().text();
+        agent_ = std::move(*agent);
+    }
+
+    /// The loop for so long, and what a server answers meanwhile, each second.
+    void run(Millis time, std::uint64_t good = 0, std::uint64_t bad = 0) {
+        const auto until = clock_.gone() + time;
+        auto next = clock_.gone();
+        for (int turns = 0; clock_.gone() < until; ++turns) {
+            ASSERT_LT(turns, 100'000) << "the loop spins";
+            ASSERT_TRUE(agent_->turn());
+            for (; next < clock_.gone(); next += std::chrono::seconds(1)) {
+                answer(good, bad);
+            }
+        }
+    }
+    void answer(std::uint64_t good, std::uint64_t bad) {
+        auto& totals = counts_.servers[*poll::parse_server("10.0.0.1:80")];
+        totals.responses[ok] += good;
+        totals.responses[missing] += bad;
+        totals.requests += good + bad;
+    }
+    [[nodiscard]] std::uint64_t counted(const std::string& backend = "shop@file") const {
+        std::uint64_t sum = 0;
+        if (const auto found = agent_->shown()->counts.backends.find(backend);
+            found != agent_->shown()->counts.backends.end()) {
+            for (const auto& [series, count] : found->second) {
+                sum += count;
+            }
+        }
+        return sum;
+    }
+    [[nodiscard]] judge::State state() const {
+        const auto& alerts = agent_->shown()->alerts.alerts;
+        const auto found = std::ranges::find(alerts, rule, &judge::Alert::rule);
+        return found == alerts.end() ? judge::State::inactive : found->state;
+    }
+
+    TemporaryDirectory directory_;
+    traefik::FakeHost host_;
+    FakeClock clock_;
+    FakeNetwork network_;
+    FakeCounts counts_;
+    CapturedLog log_;
+    config::Settings settings_;
+    std::expected<config::Settings, std::vector<Error>> next_;
+    std::unique_ptr<FakeSignals> signals_;
+    std::unique_ptr<Agent> agent_;
+};
+
+TEST_F(Loop, CountsForTheBackendThatTheApiNames) {
+    start();
+    run(std::chrono::seconds(21), 10);
+    EXPECT_THAT(counts_.cgroups, testing::ElementsAre(HasSubstr("/traefik")));
+    EXPECT_GE(counted(), 150U);
+    EXPECT_EQ(agent_->shown()->traefiks.at(0).version, "3.7.15");
+    EXPECT_EQ(agent_->shown()->not_ready, "");
+    EXPECT_GE(agent_->shown()->polls.success, 4U);
+}
+
+TEST_F(Loop, APollThatFailsJudgesNothingAndTheNextGoesOn) {
+    start();
+    run(std::chrono::minutes(5), 8, 2);
+    EXPECT_EQ(state(), judge::State::firing);
+    const auto before = agent_->shown();
+    counts_.failure = Error{.kind = Error::Kind::runtime, .message = "the map is away", .hint = {}};
+    run(std::chrono::minutes(1), 8, 2);
+    EXPECT_EQ(agent_->shown(), before) << "a failed poll publishes nothing";
+    EXPECT_THAT(log_.text(), HasSubstr("the map is away: nothing is judged until a poll succeeds"));
+    counts_.failure.reset();
+    run(std::chrono::seconds(10), 8, 2);
+    EXPECT_EQ(state(), judge::State::firing);
+    EXPECT_EQ(log_.count("is firing"), 1U);
+    EXPECT_GE(agent_->shown()->polls.failure, 11U);
+}
+
+TEST_F(Loop, AnApiThatHangsHoldsAPollUpOnceAndNoLongerThanASecond) {
+    start();
+    run(std::chrono::seconds(11), 10);
+    network_.responses.erase(api);
+    const auto before = counted();
+    run(std::chrono::seconds(30), 10);
+    EXPECT_GE(counted(), before + 250) << "the catalogue at hand goes on";
+    EXPECT_EQ(network_.asked(api), 4U) << "one at a time";
+}
+
+TEST_F(Loop, ATraefikThatGoesAndComesBackIsCountedAgain) {
+    start();
+    run(std::chrono::seconds(11), 10);
+    std::filesystem::remove_all(host_.at("/proc/42"));
+    std::filesystem::remove_all(host_.at("/sys/fs/cgroup/traefik"));
+    run(std::chrono::seconds(11));
+    EXPECT_TRUE(agent_->shown()->traefiks.empty());
+    EXPECT_TRUE(counts_.cgroups.empty());
+    host_.cgroup("/traefik", {43});
+    host_.process({.pid = 43, .cgroup = "/traefik"});
+    const auto before = clock_.gone();
+    while (counts_.cgroups.empty() && clock_.gone() < before + std::chrono::seconds(20)) {
+        ASSERT_TRUE(agent_->turn());
+    }
+    EXPECT_LT(clock_.gone(), before + std::chrono::seconds(5)) << "at once, not at the next poll";
+    const auto total = counted();
+    run(std::chrono::seconds(11), 10);
+    EXPECT_EQ(agent_->shown()->traefiks.at(0).pid, 43);
+    EXPECT_GT(counted(), total);
+}
+
+TEST_F(Loop, AFullDiskIsSaidOnceAndEndsNothing) {
+    start();
+    run(std::chrono::seconds(11), 10);
+    rlimit before{};
+    getrlimit(RLIMIT_FSIZE, &before);
+    const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+    const rlimit none{.rlim_cur = 0, .rlim_max = before.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &none);
+    run(std::chrono::seconds(31), 10);
+    setrlimit(RLIMIT_FSIZE, &before);
+    std::signal(SIGXFSZ, handler);
+    EXPECT_EQ(log_.count("the state is not saved"), 2U) << "once for the line, once for the whole: " << log_.text();
+    const auto counted_then = counted();
+    EXPECT_GE(counted_then, 350U);
+    run(std::chrono::seconds(6), 10);
+    const auto total = counted();
+    start();
+    run(std::chrono::seconds(1));
+    EXPECT_GE(counted(), total) << "all is saved again once there is room";
+}
+
+TEST_F(Loop, AReceiverThatNeverAnswersHoldsNothingUp) {
+    settings_.push_url = "http://10.9.9.9:9091";
+    settings_.alertmanager_url = {"http://10.9.9.9:9093"};
+    start();
+    run(std::chrono::minutes(6), 8, 2);
+    EXPECT_EQ(state(), judge::State::firing);
+    EXPECT_GE(agent_->shown()->polls.success, 71U);
+    EXPECT_EQ(network_.asked(":9091/metrics"), 1U);
+    EXPECT_EQ(network_.asked(":9093/api/v2/alerts"), 1U);
+}
+
+TEST_F(Loop, AnAlertThatFiresGoesOnOverARestart) {
+    start();
+    run(std::chrono::minutes(5), 8, 2);
+    ASSERT_EQ(state(), judge::State::firing);
+    const auto since = agent_->shown()->alerts.alerts.at(0).firing_since;
+    const auto total = counted();
+    agent_.reset();
+    answer(80, 20);
+    clock_.pass(std::chrono::seconds(10));
+    start(true);
+    run(std::chrono::seconds(6), 8, 2);
+    EXPECT_EQ(state(), judge::State::firing);
+    EXPECT_EQ(agent_->shown()->alerts.alerts.at(0).firing_since, since);
+    EXPECT_EQ(log_.count("is firing"), 1U);
+    EXPECT_GE(counted(), total + 100) << "what was counted while it was away";
+}
+
+TEST_F(Loop, AnyOtherSignalEndsIt) {
+    start();
+    signals_->send(SIGTERM);
+    EXPECT_FALSE(agent_->turn());
+}
+
+// --- reload ---
+
+TEST_F(Loop, HangUpReadsTheSettingsAgain) {
+    start();
+    run(std::chrono::minutes(5), 8, 2);
+    ASSERT_EQ(state(), judge::State::firing);
+    const auto total = counted();
+    settings_.rule.threshold_percent = 50;
+    settings_.poll_interval = std::chrono::seconds(1);
+    next_ = settings_;
+    signals_->send(SIGHUP);
+    run(std::chrono::seconds(10), 8, 2);
+    EXPECT_EQ(state(), judge::State::inactive);
+    EXPECT_TRUE(agent_->shown()->config_reloaded);
+    EXPECT_EQ(agent_->shown()->rules.at(0).threshold_percent, 50);
+    EXPECT_THAT(log_.text(), HasSubstr("the settings are reloaded"));
+    EXPECT_GE(counted(), total) << "no count is lost by a reload";
+    const auto polls = agent_->shown()->polls.success;
+    run(std::chrono::seconds(10), 8, 2);
+    EXPECT_GE(agent_->shown()->polls.success, polls + 9);
+}
+
+TEST_F(Loop, AMistakeInThemLeavesAllAsItWas) {
+    start();
+    run(std::chrono::minutes(5), 8, 2);
+    next_ = std::unexpected(std::vector<Error>{{.kind = Error::Kind::usage, .message = "f.yml:3: no", .hint = {}}});
+    signals_->send(SIGHUP);
+    run(std::chrono::seconds(10), 8, 2);
+    EXPECT_FALSE(agent_->shown()->config_reloaded);
+    EXPECT_THAT(log_.text(), HasSubstr("f.yml:3: no"));
+    EXPECT_EQ(state(), judge::State::firing);
+    next_ = settings_;
+    signals_->send(SIGHUP);
+    run(std::chrono::seconds(10), 8, 2);
+    EXPECT_TRUE(agent_->shown()->config_reloaded);
+    EXPECT_EQ(state(), judge::State::firing) << "the same rule goes on";
+    EXPECT_EQ(log_.count("is firing"), 1U);
+}
+
+TEST_F(Loop, WhatCannotBeOpenedLeavesAllAsItWasToo) {
+    start();
+    run(std::chrono::seconds(11), 8, 2);
+    next_ = settings_;
+    next_->backends_file = "/nowhere/backends.yml";
+    next_->rule.threshold_percent = 1;
+    signals_->send(SIGHUP);
+    run(std::chrono::seconds(10), 8, 2);
+    EXPECT_FALSE(agent_->shown()->config_reloaded);
+    EXPECT_EQ(agent_->shown()->rules.at(0).threshold_percent, 5);
+}
+
+TEST_F(Loop, WhatCannotChangeWhileItRunsIsSaid) {
+    start();
+    run(std::chrono::seconds(6), 8, 2);
+    next_ = settings_;
+    next_->state_path = "/somewhere/else";
+    signals_->send(SIGHUP);
+    run(std::chrono::seconds(10), 8, 2);
+    EXPECT_THAT(log_.text(), HasSubstr("state.path cannot change while upstat runs"));
+    EXPECT_TRUE(agent_->shown()->config_reloaded);
+}
+
+TEST_F(Loop, AGroupThatIsPushedToNoMoreIsDeleted) {
+    settings_.push_url = "http://10.9.9.9:9091";
+    network_.responses[":9091"] = HttpResponse{.status = 200, .body = {}};
+    start();
+    run(std::chrono::seconds(11), 8, 2);
+    next_ = settings_;
+    next_->push_url = "";
+    signals_->send(SIGHUP);
+    run(std::chrono::seconds(6), 8, 2);
+    EXPECT_EQ(network_.requests.back().method == "DELETE" ? 1 : std::ranges::count(network_.requests, std::string("DELETE"), &HttpRequest::method), 1);
+    EXPECT_GE(agent_->shown()->push.success, 1U) << "counts go on";
+}
+
+// --- host names ---
+
+TEST_F(Loop, ANameThatCannotBeLookedUpIsSaidShownAndCounted) {
+    network_.responses[api] = rawdata("http://no-such-host.invalid:80");
+    start();
+    for (int polls = 0; polls < 2000 && log_.count("no-such-host.invalid cannot be looked up") == 0; ++polls) {
+        run(std::chrono::seconds(1), 1);
+        usleep(5000);  // the look-up is another thread's
+    }
+    run(std::chrono::seconds(20), 1);
+    EXPECT_EQ(log_.count("no-such-host.invalid cannot be looked up"), 1U);
+    EXPECT_TRUE(agent_->shown()->unresolved.contains("no-such-host.invalid"));
+    EXPECT_GE(agent_->shown()->name_lookups.failure, 1U);
+}
+
+}  // namespace
+}  // namespace upstat::agent

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the loop works with, made up: a clock that only waiting moves, a network and a kernel that say what the test says.
+#pragma once
+
+#include <fcntl.h>
+#include <poll.h>
+#include <spdlog/sinks/ostream_sink.h>
+#include <spdlog/spdlog.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <sstream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "agent/agent.hpp"
+#include "traefik/fake_host.hpp"
+
+namespace upstat::agent {
+
+class FakeClock {
+  public:
+    [[nodiscard]] Clock clock() {
+        return {.wall = [this] { return Time(std::chrono::seconds(1'700'000'000)) + gone_ + stepped_; },
+                .steady = [this] { return std::chrono::steady_clock::time_point(std::chrono::hours(1)) + gone_; }};
+    }
+    void pass(Millis time) { gone_ += time; }
+    /// Somebody sets the wall clock.
+    void step(Millis time) { stepped_ += time; }
+    [[nodiscard]] Millis gone() const { return gone_; }
+
+  private:
+    Millis gone_{};
+    Millis stepped_{};
+};
+
+/// Responses by what a URL contains; a request that none is for never ends.
+struct FakeNetwork {
+    std::map<std::string, std::expected<HttpResponse, std::string>> responses;
+    std::vector<HttpRequest> requests;  ///< all so far
+
+    [[nodiscard]] std::size_t asked(const std::string& part) const {
+        return static_cast<std::size_t>(
+            std::ranges::count_if(requests, [&](const HttpRequest& one) { return one.url.contains(part); }));
+    }
+};
+
+class FakeHttp : public Http {
+  public:
+    FakeHttp(FakeNetwork& network, FakeClock& clock) : network_(&network), clock_(&clock) {}
+
+    std::uint64_t start(const HttpRequest& request) override {
+        network_->requests.push_back(request);
+        under_way_.emplace_back(++last_, request.url);
+        return last_;
+    }
+    std::vector<HttpDone> wait(std::span<pollfd> others, Millis longest) override {
+        std::vector<HttpDone> done;
+        std::erase_if(under_way_, [&](const auto& one) {
+            const auto found = std::ranges::find_if(network_->responses,
+                                                    [&](const auto& entry) { return one.second.contains(entry.first); });
+            if (found != network_->responses.end()) {
+                done.push_back({.ticket = one.first, .result = found->second});
+            }
+            return found != network_->responses.end();
+        });
+        if (::poll(others.data(), others.size(), 0) == 0 && done.empty()) {
+            clock_->pass(longest);
+        }
+        return done;
+    }
+
+  private:
+    FakeNetwork* network_;
+    FakeClock* clock_;
+    std::uint64_t last_ = 0;
+    std::vector<std::pair<std::uint64_t, std::string>> under_way_;
+};
+
+/// What the kernel has counted, and where the programs are.
+struct FakeCounts {
+    poll::Servers servers;
+    std::optional<Error> failure;  ///< of each reading
+    std::string epoch = "boot-1";
+    std::set<std::string> cgroups;
+};
+
+class FakeKernel : public Kernel {
+  public:
+    explicit FakeKernel(FakeCounts& counts) : counts_(&counts) {}
+
+    Result<void> attach(const std::filesystem::path& cgroup, const std::set<std::uint16_t>& /*listening*/) override {
+        counts_->cgroups.insert(cgroup.string());
+        return {};
+    }
+    void drop_dead() override {
+        std::erase_if(counts_->cgroups, [](const std::string& cgroup) { return !std::filesystem::exists(cgroup); });
+    }
+    [[nodiscard]] std::set<std::uint64_t> attached() const override {
+        std::set<std::uint64_t> inodes;
+        for (const auto& cgroup : counts_->cgroups) {
+            struct stat info{};
+            if (stat(cgroup.c_str(), &info) == 0) {
+                inodes.insert(info.st_ino);
+            }
+        }
+        return inodes;
+    }
+    Result<poll::Snapshot> read(Time at) override {
+        if (counts_->failure) {
+            return std::unexpected(*counts_->failure);
+        }
+        return poll::Snapshot{.at = at, .servers = counts_->servers};
+    }
+    [[nodiscard]] std::string epoch() const override { return counts_->epoch; }
+
+  private:
+    FakeCounts* counts_;
+};
+
+/// Everything that is logged while it lives.
+class CapturedLog {
+  public:
+    CapturedLog() : before_(spdlog::default_logger()) {
+        spdlog::set_default_logger(
+            std::make_shared<spdlog::logger>("test", std::make_shared<spdlog::sinks::ostream_sink_mt>(text_)));
+    }
+    CapturedLog(const CapturedLog&) = delete;
+    CapturedLog& operator=(const CapturedLog&) = delete;
+    ~CapturedLog() { spdlog::set_default_logger(before_); }
+
+    [[nodiscard]] std::string text() const { return text_.str(); }
+    [[nodiscard]] std::size_t count(const std::string& part) const {
+        const auto all = text();
+        std::size_t count = 0;
+        for (auto at = all.find(part); at != std::string::npos; at = all.find(part, at + 1)) {
+            ++count;
+        }
+        return count;
+    }
+
+  private:
+    std::ostringstream text_;
+    std::shared_ptr<spdlog::logger> before_;
+};
+
+/// A signalfd of the test's own.
+class FakeSignals {
+  public:
+    FakeSignals() { std::ignore = pipe2(ends_.data(), O_CLOEXEC | O_NONBLOCK); }
+    FakeSignals(const FakeSignals&) = delete;
+    FakeSignals& operator=(const FakeSignals&) = delete;
+    ~FakeSignals() { close(ends_[1]); }
+
+    /// To be called once.
+    [[nodiscard]] Fd take() const { return Fd(ends_[0]); }
+    void send(int signal) const {
+        signalfd_siginfo info{};
+        info.ssi_signo = static_cast<std::uint32_t>(signal);
+        EXPECT_EQ(write(ends_[1], &info, sizeof info), sizeof info);
+    }
+
+  private:
+    std::array<int, 2> ends_{};
+};
+
+}  // namespace upstat::agent
