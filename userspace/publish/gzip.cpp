@@ -1,47 +1,140 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "publish/gzip.hpp"
 
+#include <strings.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <utility>
+
 namespace upstat {
 
 namespace {
 
-constexpr auto packed_bytes = std::size_t{1} << 16;
+constexpr std::size_t gzip_header_bytes = 10;
+
+bool equal_caseless(std::string_view a, std::string_view b) {
+    return a.size() == b.size() && strncasecmp(a.data(), b.data(), a.size()) == 0;
+}
+
+std::string_view trimmed(std::string_view text) {
+    constexpr auto blanks = " \t";
+    const auto begin = text.find_first_not_of(blanks);
+    return begin == std::string_view::npos ? "" : text.substr(begin, text.find_last_not_of(blanks) - begin + 1);
+}
+
+/// What stands before the separator; leaves in `text` what stands behind it.
+std::string_view cut_off(std::string_view& text, char separator) {
+    const auto end = std::min(text.find(separator), text.size());
+    const auto part = trimmed(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+    return part;
+}
+
+/// The parameters are those of one coding: "q=0.5". A weight that is no number allows nothing.
+bool has_weight(std::string_view parameters) {
+    while (!parameters.empty()) {
+        auto value = cut_off(parameters, ';');
+        if (equal_caseless(cut_off(value, '='), "q")) {
+            double weight = 0;
+            const auto parsed = std::from_chars(value.data(), value.data() + value.size(), weight);
+            return parsed.ec == std::errc{} && weight > 0;
+        }
+    }
+    return true;
+}
 
 }  // namespace
 
-Gzip::Gzip(const Sink& sink)
-    : sink_(sink), stream_(std::make_unique<isal_zstream>()), tables_(ISAL_DEF_LVL1_DEFAULT), packed_(packed_bytes) {
+std::size_t PackedText::read(std::uint64_t at, std::span<char> to) const {
+    if (at >= size_) {
+        return 0;
+    }
+    const auto block = blocks_.begin() + static_cast<std::ptrdiff_t>(at / block_bytes);
+    std::array<char, block_bytes> text;
+    inflate_state state;
+    isal_inflate_init(&state);
+    state.next_in = reinterpret_cast<std::uint8_t*>(const_cast<char*>(packed_.data() + block[0]));  // it is only read
+    state.avail_in = static_cast<std::uint32_t>(block[1] - block[0]);
+    state.next_out = reinterpret_cast<std::uint8_t*>(text.data());
+    state.avail_out = static_cast<std::uint32_t>(text.size());
+    isal_inflate(&state);
+    const std::size_t unpacked = text.size() - state.avail_out;
+    const std::size_t skipped = std::min<std::size_t>(at % block_bytes, unpacked);
+    const auto count = std::min(to.size(), unpacked - skipped);
+    std::copy_n(text.data() + skipped, count, to.data());
+    return count;
+}
+
+Packer::Packer() : stream_(std::make_unique<isal_zstream>()), tables_(ISAL_DEF_LVL1_DEFAULT) {
     isal_deflate_init(stream_.get());
     stream_->level = 1;
     stream_->level_buf = tables_.data();
     stream_->level_buf_size = static_cast<std::uint32_t>(tables_.size());
     stream_->gzip_flag = IGZIP_GZIP;
+    stream_->flush = FULL_FLUSH;
+    block_.reserve(PackedText::block_bytes);
+    text_.blocks_.push_back(gzip_header_bytes);
 }
 
-bool Gzip::write(std::string_view piece) {
-    return pack(piece, false);
-}
-
-bool Gzip::finish() {
-    return pack({}, true);
-}
-
-bool Gzip::pack(std::string_view piece, bool last) {
-    stream_->next_in = reinterpret_cast<std::uint8_t*>(const_cast<char*>(piece.data()));  // it is only read
-    stream_->avail_in = static_cast<std::uint32_t>(piece.size());
-    stream_->end_of_stream = last ? 1 : 0;
-    do {
-        stream_->next_out = packed_.data();
-        stream_->avail_out = static_cast<std::uint32_t>(packed_.size());
-        if (isal_deflate(stream_.get()) != COMP_OK) {
+bool Packer::write(std::string_view piece) {
+    while (!piece.empty()) {
+        const auto taken = piece.substr(0, PackedText::block_bytes - block_.size());
+        block_ += taken;
+        piece.remove_prefix(taken.size());
+        if (block_.size() == PackedText::block_bytes && !pack(false)) {
             return false;
         }
-        const auto size = packed_.size() - stream_->avail_out;
-        if (size != 0 && !sink_({reinterpret_cast<const char*>(packed_.data()), size})) {
+    }
+    return true;
+}
+
+std::optional<PackedText> Packer::finish() {
+    if ((!block_.empty() && !pack(false)) || !pack(true)) {
+        return std::nullopt;
+    }
+    text_.packed_.shrink_to_fit();
+    return std::move(text_);
+}
+
+/// Packs the block that is full, or writes the end.
+bool Packer::pack(bool last) {
+    constexpr std::size_t more = std::size_t{1} << 15;
+    auto& packed = text_.packed_;
+    stream_->next_in = reinterpret_cast<std::uint8_t*>(block_.data());
+    stream_->avail_in = static_cast<std::uint32_t>(block_.size());
+    stream_->end_of_stream = last ? 1 : 0;
+    do {
+        const auto filled = packed.size();
+        packed.resize(filled + more);
+        stream_->next_out = reinterpret_cast<std::uint8_t*>(packed.data() + filled);
+        stream_->avail_out = more;
+        const auto status = isal_deflate(stream_.get());
+        packed.resize(filled + more - stream_->avail_out);
+        if (status != COMP_OK) {
             return false;
         }
     } while (stream_->avail_out == 0);
+    if (!last) {
+        text_.size_ += block_.size();
+        text_.blocks_.push_back(packed.size());
+    }
+    block_.clear();
     return stream_->avail_in == 0 && (!last || stream_->internal_state.state == ZSTATE_END);
+}
+
+bool accepts_gzip(std::string_view accept_encoding) {
+    bool any = false;
+    while (!accept_encoding.empty()) {
+        auto parameters = cut_off(accept_encoding, ',');
+        const auto coding = cut_off(parameters, ';');
+        if (equal_caseless(coding, "gzip") || equal_caseless(coding, "x-gzip")) {
+            return has_weight(parameters);
+        }
+        any |= coding == "*" && has_weight(parameters);
+    }
+    return any;
 }
 
 }  // namespace upstat
