@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <iterator>
 #include <utility>
 
 namespace upstat {
@@ -51,23 +52,44 @@ std::size_t PackedText::read(std::uint64_t at, std::span<char> to) const {
     if (at >= size_) {
         return 0;
     }
-    const auto block = blocks_.begin() + static_cast<std::ptrdiff_t>(at / block_bytes);
+    const auto skipped = static_cast<std::size_t>(at % block_bytes);
+    if (skipped == 0 && to.size() >= block_bytes) {
+        return unpack(at / block_bytes, to);
+    }
     std::array<char, block_bytes> text;
-    inflate_state state;
-    isal_inflate_init(&state);
-    state.next_in = reinterpret_cast<std::uint8_t*>(const_cast<char*>(packed_.data() + block[0]));  // it is only read
-    state.avail_in = static_cast<std::uint32_t>(block[1] - block[0]);
-    state.next_out = reinterpret_cast<std::uint8_t*>(text.data());
-    state.avail_out = static_cast<std::uint32_t>(text.size());
-    isal_inflate(&state);
-    const std::size_t unpacked = text.size() - state.avail_out;
-    const std::size_t skipped = std::min<std::size_t>(at % block_bytes, unpacked);
-    const auto count = std::min(to.size(), unpacked - skipped);
+    const auto count = std::min(to.size(), unpack(at / block_bytes, text) - skipped);
     std::copy_n(text.data() + skipped, count, to.data());
     return count;
 }
 
-Packer::Packer() : stream_(std::make_unique<isal_zstream>()), tables_(ISAL_DEF_LVL1_DEFAULT) {
+std::size_t PackedText::unpack(std::uint64_t block, std::span<char> to) const {
+    const auto packed = std::string_view(blocks_[block].packed).substr(block == 0 ? gzip_header_bytes : 0);
+    inflate_state state;
+    isal_inflate_init(&state);
+    state.next_in = reinterpret_cast<std::uint8_t*>(const_cast<char*>(packed.data()));  // it is only read
+    state.avail_in = static_cast<std::uint32_t>(packed.size());
+    state.next_out = reinterpret_cast<std::uint8_t*>(to.data());
+    state.avail_out = block_bytes;
+    isal_inflate_stateless(&state);  // it misses the end of the stream, which is not here
+    return block_bytes - state.avail_out;
+}
+
+std::size_t PackedText::read_packed(std::uint64_t at, std::span<char> to) const {
+    if (at >= packed_size_) {
+        return 0;
+    }
+    auto block = std::prev(std::ranges::upper_bound(blocks_, at, {}, &Block::begin));
+    std::size_t count = 0;
+    for (; block != blocks_.end() && count < to.size(); ++block) {
+        const auto more = std::string_view(block->packed).substr(at + count - block->begin, to.size() - count);
+        std::ranges::copy(more, to.data() + count);
+        count += more.size();
+    }
+    return count;
+}
+
+Packer::Packer()
+    : stream_(std::make_unique<isal_zstream>()), tables_(ISAL_DEF_LVL1_DEFAULT), room_(PackedText::block_bytes) {
     isal_deflate_init(stream_.get());
     stream_->level = 1;
     stream_->level_buf = tables_.data();
@@ -75,7 +97,6 @@ Packer::Packer() : stream_(std::make_unique<isal_zstream>()), tables_(ISAL_DEF_L
     stream_->gzip_flag = IGZIP_GZIP;
     stream_->flush = FULL_FLUSH;
     block_.reserve(PackedText::block_bytes);
-    text_.blocks_.push_back(gzip_header_bytes);
 }
 
 bool Packer::write(std::string_view piece) {
@@ -94,33 +115,27 @@ std::optional<PackedText> Packer::finish() {
     if ((!block_.empty() && !pack(false)) || !pack(true)) {
         return std::nullopt;
     }
-    text_.packed_.shrink_to_fit();
     return std::move(text_);
 }
 
 /// Packs the block that is full, or writes the end.
 bool Packer::pack(bool last) {
-    constexpr std::size_t more = std::size_t{1} << 15;
-    auto& packed = text_.packed_;
+    std::string packed;
     stream_->next_in = reinterpret_cast<std::uint8_t*>(block_.data());
     stream_->avail_in = static_cast<std::uint32_t>(block_.size());
     stream_->end_of_stream = last ? 1 : 0;
     do {
-        const auto filled = packed.size();
-        packed.resize(filled + more);
-        stream_->next_out = reinterpret_cast<std::uint8_t*>(packed.data() + filled);
-        stream_->avail_out = more;
-        const auto status = isal_deflate(stream_.get());
-        packed.resize(filled + more - stream_->avail_out);
-        if (status != COMP_OK) {
+        stream_->next_out = room_.data();
+        stream_->avail_out = static_cast<std::uint32_t>(room_.size());
+        if (isal_deflate(stream_.get()) != COMP_OK) {
             return false;
         }
+        packed.append(reinterpret_cast<const char*>(room_.data()), room_.size() - stream_->avail_out);
     } while (stream_->avail_out == 0);
-    if (!last) {
-        text_.size_ += block_.size();
-        text_.blocks_.push_back(packed.size());
-    }
+    text_.size_ += block_.size();
     block_.clear();
+    const auto begin = std::exchange(text_.packed_size_, text_.packed_size_ + packed.size());
+    text_.blocks_.push_back({.packed = std::move(packed), .begin = begin});
     return stream_->avail_in == 0 && (!last || stream_->internal_state.state == ZSTATE_END);
 }
 

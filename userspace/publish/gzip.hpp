@@ -13,25 +13,32 @@
 
 namespace upstat {
 
-/// A text that is kept packed only (RFC 1952). It is read packed as it stands, or unpacked from any place on, because
-/// no block of it needs the blocks before it.
+/// A text that is kept packed only (RFC 1952). It is read packed or unpacked, from any place on, because no block of it
+/// needs the blocks before it.
 class PackedText {
   public:
     static constexpr std::size_t block_bytes = std::size_t{1} << 16;  ///< of text
 
-    [[nodiscard]] std::string_view packed() const { return packed_; }
-
-    /// Of the text, in bytes.
+    /// Of the text and of what it is packed to, in bytes.
     [[nodiscard]] std::uint64_t size() const { return size_; }
+    [[nodiscard]] std::uint64_t packed_size() const { return packed_size_; }
 
     /// Writes the text from `at` on, as much as fits and its block has. Returns how much; 0 only at the end.
     [[nodiscard]] std::size_t read(std::uint64_t at, std::span<char> to) const;
+    [[nodiscard]] std::size_t read_packed(std::uint64_t at, std::span<char> to) const;
 
   private:
     friend class Packer;
-    std::string packed_;
-    std::vector<std::size_t> blocks_;  ///< where in `packed_` each begins, and where the last one ends
+    std::size_t unpack(std::uint64_t block, std::span<char> to) const;
+
+    /// Each by itself: a string of megabytes that grows leaves holes in the heap.
+    struct Block {
+        std::string packed;
+        std::uint64_t begin;  ///< in all that is packed
+    };
+    std::vector<Block> blocks_;  ///< the last one has no text
     std::uint64_t size_ = 0;
+    std::uint64_t packed_size_ = 0;
 };
 
 /// Packs a text as it is written. By ISA-L: zlib took 0.4 s for the page of 10,000 servers.
@@ -50,6 +57,7 @@ class Packer {
 
     std::unique_ptr<isal_zstream> stream_;
     std::vector<std::uint8_t> tables_;
+    std::vector<std::uint8_t> room_;
     std::string block_;  ///< of text that is not packed yet
     PackedText text_;
 };

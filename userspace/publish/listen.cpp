@@ -48,7 +48,7 @@ std::optional<HostPort> split(std::string_view address) {
 
 /// socket, bind and listen; the error number where one of them fails.
 std::expected<Fd, int> open_listener(const addrinfo& info, bool both_families) {
-    const int unsent = 65536;  // bytes of a response that wait in the kernel for a client that does not read
+    const int unsent = 16384;  // bytes of a response that wait in the kernel for a client that does not read
     Fd fd(socket(info.ai_family, info.ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, info.ai_protocol));
     const int on = 1;
     const int only_v6 = both_families ? 0 : 1;

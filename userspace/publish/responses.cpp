@@ -50,8 +50,9 @@ void add_headers(MHD_Response* response, const char* type) {
 
 using Text = std::shared_ptr<const PackedText>;
 
-ssize_t read_text(void* text, std::uint64_t at, char* to, std::size_t size) {
-    const auto count = (*static_cast<Text*>(text))->read(at, std::span(to, size));
+template <std::size_t (PackedText::*read)(std::uint64_t, std::span<char>) const>
+ssize_t read_from(void* text, std::uint64_t at, char* to, std::size_t size) {
+    const auto count = (static_cast<Text*>(text)->get()->*read)(at, std::span(to, size));
     return count == 0 ? MHD_CONTENT_READER_END_WITH_ERROR : static_cast<ssize_t>(count);
 }
 
@@ -59,20 +60,9 @@ void release(void* text) {
     delete static_cast<Text*>(text);
 }
 
-Response packed_response(const Text& text, const char* type) {
-    const auto packed = text->packed();
-    Response response(MHD_create_response_from_buffer_with_free_callback_cls(
-        packed.size(), const_cast<char*>(packed.data()), release, new Text(text)));
-    add_headers(response.get(), type);
-    MHD_add_response_header(response.get(), MHD_HTTP_HEADER_VARY, MHD_HTTP_HEADER_ACCEPT_ENCODING);
-    MHD_add_response_header(response.get(), MHD_HTTP_HEADER_CONTENT_ENCODING, "gzip");
-    return response;
-}
-
-/// Its one block of text is shared by all connections that are sent it.
-Response plain_response(const Text& text, const char* type) {
-    Response response(
-        MHD_create_response_from_callback(text->size(), PackedText::block_bytes, read_text, new Text(text), release));
+/// A response has one block of text in memory, which all connections share that it is sent on.
+Response page_response(const Text& text, std::uint64_t size, MHD_ContentReaderCallback read, const char* type) {
+    Response response(MHD_create_response_from_callback(size, PackedText::block_bytes, read, new Text(text), release));
     add_headers(response.get(), type);
     MHD_add_response_header(response.get(), MHD_HTTP_HEADER_VARY, MHD_HTTP_HEADER_ACCEPT_ENCODING);
     return response;
@@ -111,7 +101,10 @@ MHD_Response* Responses::get(const Page& page, std::uint64_t edition, std::strin
         if (text == nullptr) {
             return nullptr;
         }
-        made = made_.emplace(path, Pair{plain_response(text, route.type), packed_response(text, route.type)}).first;
+        Pair pair{.plain = page_response(text, text->size(), read_from<&PackedText::read>, route.type),
+                  .packed = page_response(text, text->packed_size(), read_from<&PackedText::read_packed>, route.type)};
+        MHD_add_response_header(pair.packed.get(), MHD_HTTP_HEADER_CONTENT_ENCODING, "gzip");
+        made = made_.emplace(path, std::move(pair)).first;
     }
     return (packed ? made->second.packed : made->second.plain).get();
 }
