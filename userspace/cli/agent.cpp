@@ -529,7 +529,7 @@ void Agent::say_goodbye() {
 
 Result<void> run_agent(const Settings& settings) {
     const bool pinned_before = Counter::is_pinned(settings.bpf_pin_path);
-    mallopt(M_ARENA_MAX, 1);         // a heap for each of the web's threads would only hold what they once freed
+    mallopt(M_ARENA_MAX, 1);         // a heap for the web's thread would only hold what it once freed
     std::signal(SIGPIPE, SIG_IGN);   // a peer that is gone is an error of its write
     auto signals = watch_signals();  // before any thread is there that could take them
     auto agent = Agent::start(settings, std::move(signals), pinned_before);

@@ -29,7 +29,7 @@ class PackedText {
 
   private:
     friend class Packer;
-    std::size_t unpack(std::uint64_t block, std::span<char> to) const;
+    [[nodiscard]] std::size_t unpack(std::uint64_t block, std::span<char> to) const;
 
     /// Each by itself: a string of megabytes that grows leaves holes in the heap.
     struct Block {

@@ -20,12 +20,12 @@ bool write_view(const Page& page, const Sink& sink) {
 
 struct Route {
     std::string_view path;
-    const char* type;
+    std::string_view type;
     bool (*write)(const Page&, const Sink&);
 };
 
 constexpr std::array routes{
-    Route{.path = metrics_path, .type = exposition_content_type.data(), .write = write_page},
+    Route{.path = metrics_path, .type = exposition_content_type, .write = write_page},
     Route{.path = "/", .type = "text/html; charset=utf-8", .write = write_view<index_html>},
     Route{.path = "/api/v1/status", .type = "application/json", .write = write_view<status_json>},
     Route{.path = "/api/v1/alerts", .type = "application/json", .write = write_view<alerts_json>},
@@ -33,7 +33,7 @@ constexpr std::array routes{
 };
 
 /// What every response says. One connection is for one request: only its end tells that a page was taken.
-void add_headers(MHD_Response* response, const char* type) {
+void add_headers(MHD_Response* response, std::string_view type) {
     constexpr std::array<std::pair<const char*, const char*>, 5> strict{{
         {MHD_HTTP_HEADER_CONNECTION, "close"},
         {MHD_HTTP_HEADER_CACHE_CONTROL, "no-store"},
@@ -42,7 +42,7 @@ void add_headers(MHD_Response* response, const char* type) {
         {"Content-Security-Policy",
          "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"},
     }};
-    MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+    MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, std::string(type).c_str());
     for (const auto& [name, value] : strict) {
         MHD_add_response_header(response, name, value);
     }
@@ -61,7 +61,7 @@ void release(void* text) {
 }
 
 /// A response has one block of text in memory, which all connections share that it is sent on.
-Response page_response(const Text& text, std::uint64_t size, MHD_ContentReaderCallback read, const char* type) {
+Response page_response(const Text& text, std::uint64_t size, MHD_ContentReaderCallback read, std::string_view type) {
     Response response(MHD_create_response_from_callback(size, PackedText::block_bytes, read, new Text(text), release));
     add_headers(response.get(), type);
     MHD_add_response_header(response.get(), MHD_HTTP_HEADER_VARY, MHD_HTTP_HEADER_ACCEPT_ENCODING);
