@@ -56,7 +56,8 @@ std::size_t PackedText::read(std::uint64_t at, std::span<char> to) const {
         return unpack(at / block_bytes, to);
     }
     std::array<char, block_bytes> text;
-    const auto count = std::min(to.size(), unpack(at / block_bytes, text) - skipped);
+    const auto unpacked = unpack(at / block_bytes, text);
+    const auto count = std::min(to.size(), unpacked - std::min(skipped, unpacked));
     std::copy_n(text.data() + skipped, count, to.data());
     return count;
 }
