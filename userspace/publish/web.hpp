@@ -22,9 +22,9 @@ struct WebOptions {
     std::size_t connections = 8192;                     ///< at most; then the one that has waited longest is cut
 };
 
-/// Serves /, /metrics, /-/healthy, /-/ready and /api/v1/{status,alerts,backends} on a thread of its own. A client
-/// that is slow, silent or does not read costs one of its connections (some kilobytes, and 64 in the kernel) for as
-/// long as its patience and no other client needs it.
+/// Serves /, /metrics, /-/healthy, /-/ready and /api/v1/{status,alerts,backends} on a thread of its own. A client that
+/// is slow, silent or does not read holds one connection, for as long as its patience and no other client needs it: at
+/// most 18 KiB of this process, and 24 of the kernel's.
 class Web {
   public:
     /// Listens and begins to serve: "not ready" until the first publish.
