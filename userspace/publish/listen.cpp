@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -20,7 +21,7 @@ namespace {
 
 /// socket, bind and listen; the error number where one of them fails.
 std::expected<Fd, int> open_listener(const addrinfo& info, bool both_families) {
-    constexpr int backlog = 64;
+    const int unsent = 16384;  // bytes of a response that wait in the kernel for a client that does not read
     Fd fd(socket(info.ai_family, info.ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, info.ai_protocol));
     const int on = 1;
     const int only_v6 = both_families ? 0 : 1;
@@ -28,7 +29,8 @@ std::expected<Fd, int> open_listener(const addrinfo& info, bool both_families) {
     if (!fd || setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
         (info.ai_family == AF_INET6 &&
          setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &only_v6, sizeof only_v6) != 0) ||
-        bind(fd.get(), info.ai_addr, info.ai_addrlen) != 0 || listen(fd.get(), backlog) != 0) {
+        setsockopt(fd.get(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent) != 0 ||  // for what it accepts
+        bind(fd.get(), info.ai_addr, info.ai_addrlen) != 0 || listen(fd.get(), SOMAXCONN) != 0) {
         return std::unexpected(errno);
     }
     return fd;

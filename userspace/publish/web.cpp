@@ -2,45 +2,54 @@
 #include "publish/web.hpp"
 
 #include <fmt/format.h>
+#include <microhttpd.h>
 #include <poll.h>
 #include <pthread.h>
 #include <spdlog/spdlog.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
-#include <condition_variable>
+#include <chrono>
 #include <csignal>
-#include <deque>
 #include <mutex>
-#include <set>
+#include <optional>
 #include <span>
+#include <string_view>
+#include <system_error>
 #include <thread>
 #include <utility>
 
-#include "publish/connection.hpp"
+#include "publish/connections.hpp"
 #include "publish/gzip.hpp"
 #include "publish/listen.hpp"
-#include "publish/views.hpp"
+#include "publish/responses.hpp"
 
 namespace upstat::publish {
 
 namespace {
 
-/// What the threads serve: swapped as a whole, never changed.
+/// What is served: swapped as a whole, never changed.
 class Shelf {
   public:
     Shelf(std::function<Time()> now, Millis bound) : now_(std::move(now)), bound_(bound), heartbeat_(now_()) {}
 
+    struct Edition {
+        std::shared_ptr<const Page> page = std::make_shared<const Page>();
+        std::uint64_t number = 0;
+    };
     void put(std::shared_ptr<const Page> page) {
-        const std::lock_guard lock(mutex_);
-        std::swap(page_, page);
+        const std::lock_guard programs::lock(mutex_);
+        std::swap(edition_.page, page);
+        ++edition_.number;
     }
-    [[nodiscard]] std::shared_ptr<const Page> get() const {
-        const std::lock_guard lock(mutex_);
-        return page_;
+    [[nodiscard]] Edition get() const {
+        const std::lock_guard programs::lock(mutex_);
+        return edition_;
     }
     void heartbeat(Time now) { heartbeat_ = now; }
 
@@ -50,11 +59,11 @@ class Shelf {
         return age > bound_ ? std::optional(age) : std::nullopt;
     }
     void served(std::uint64_t page) {
-        const std::lock_guard lock(mutex_);
+        const std::lock_guard programs::lock(mutex_);
         served_ = std::max(served_, page);
     }
     [[nodiscard]] std::uint64_t served() const {
-        const std::lock_guard lock(mutex_);
+        const std::lock_guard programs::lock(mutex_);
         return served_;
     }
 
@@ -63,111 +72,8 @@ class Shelf {
     const Millis bound_;
     std::atomic<Time> heartbeat_;
     mutable std::mutex mutex_;
-    std::shared_ptr<const Page> page_ = std::make_shared<const Page>();
+    Edition edition_;
     std::uint64_t served_ = 0;
-};
-
-constexpr auto metrics_path = "/metrics";
-
-bool write_packed(const Page& page, const Sink& sink) {
-    Gzip gzip(sink);
-    return write_page(page, [&gzip](std::string_view piece) { return gzip.write(piece); }) && gzip.finish();
-}
-
-/// Answers one thread's requests. cpp-httplib speaks HTTP; sockets and threads are ours, because its own know no bound
-/// on the whole of a request.
-class Answerer : public httplib::Server {
-  public:
-    explicit Answerer(Shelf& shelf) : shelf_(shelf) {
-        svr_sock_ = 0;  // without a listener cpp-httplib takes itself for stopped, and streams nothing
-        Get(metrics_path,
-            [this](const httplib::Request& request, httplib::Response& response) { metrics(request, response); });
-        Get("/-/healthy",
-            [this](const httplib::Request& /*request*/, httplib::Response& response) { healthy(response); });
-        Get("/-/ready", [this](const httplib::Request& /*request*/, httplib::Response& response) { ready(response); });
-        view("/", "text/html; charset=utf-8", index_html);
-        view("/api/v1/status", "application/json", status_json);
-        view("/api/v1/alerts", "application/json", alerts_json);
-        view("/api/v1/backends", "application/json", backends_json);
-    }
-
-    void answer(Connection& connection) {
-        page_ = 0;
-        bool closed = false;
-        try {
-            const bool sent =
-                process_request(connection, true, closed, [this](httplib::Request& request) { make_cheap(request); });
-            if (connection.finish() && sent && page_ != 0) {
-                shelf_.served(page_);
-            }
-        } catch (const std::exception& failure) {
-            spdlog::debug("a request to the web server could not be read: {}", failure.what());
-        }
-    }
-
-  private:
-    /// A few bytes of a request could ask for gigabytes: by ranges, or by a packed body, which cpp-httplib unpacks
-    /// before it looks for a handler. And of the encodings that it has, only gzip costs little; but for the page that
-    /// is read most, of which we take care.
-    void make_cheap(httplib::Request& request) {
-        request.ranges.clear();
-        request.headers.erase("Content-Encoding");
-        packs_ = request.get_header_value("Accept-Encoding").contains("gzip");
-        request.headers.erase("Accept-Encoding");
-        if (packs_ && (request.path != metrics_path || request.version == "HTTP/1.0")) {
-            request.set_header("Accept-Encoding", "gzip");
-        }
-    }
-
-    void view(const std::string& path, const char* type, std::string (*render)(const Report&)) {
-        Get(path, [this, type, render](const httplib::Request& /*request*/, httplib::Response& response) {
-            response.set_content(render(*shelf_.get()->report), type);
-        });
-    }
-
-    /// In chunks, as it is written: with many servers a page has tens of megabytes, which are never whole in memory.
-    void metrics(const httplib::Request& request, httplib::Response& response) {
-        const auto page = shelf_.get();
-        const std::string type(exposition_content_type);
-        page_ = request.method == "GET" ? page->number : 0;
-        if (request.version == "HTTP/1.0") {  // has no chunks
-            response.set_content(page_text(*page), type);
-            return;
-        }
-        if (packs_) {
-            response.set_header("Content-Encoding", "gzip");
-        }
-        response.set_chunked_content_provider(
-            type, [page, packs = packs_](std::size_t /*offset*/, httplib::DataSink& sink) {
-                const Sink out = [&sink](std::string_view piece) { return sink.write(piece.data(), piece.size()); };
-                const bool taken = packs ? write_packed(*page, out) : write_page(*page, out);
-                if (taken) {
-                    sink.done();
-                }
-                return taken;
-            });
-    }
-
-    void healthy(httplib::Response& response) const {
-        if (const auto silence = shelf_.silence()) {
-            response.status = 503;
-            response.set_content(fmt::format("the agent's loop was last seen {} ms ago\n", silence->count()),
-                                 "text/plain; charset=utf-8");
-            return;
-        }
-        response.set_content("healthy\n", "text/plain; charset=utf-8");
-    }
-
-    void ready(httplib::Response& response) const {
-        const auto report = shelf_.get()->report;
-        response.status = report->not_ready.empty() ? 200 : 503;
-        response.set_content(report->not_ready.empty() ? "ready\n" : "not ready: " + report->not_ready + "\n",
-                             "text/plain; charset=utf-8");
-    }
-
-    Shelf& shelf_;
-    std::uint64_t page_ = 0;  ///< of the /metrics page in this answer
-    bool packs_ = false;      ///< the asker takes gzip
 };
 
 /// Signals are for the loop's thread: while this lives, new threads start with all of them blocked.
@@ -186,144 +92,249 @@ class SignalsBlocked {
     sigset_t before_{};
 };
 
+struct StopDaemon {
+    void operator()(MHD_Daemon* daemon) const { MHD_stop_daemon(daemon); }
+};
+
+/// What the server's thread waits for.
+struct Sources {
+    Fd wake;
+    Fd goodbyes;
+    std::vector<Listener> listeners;
+};
+
+/// As many connections as there are descriptors for: half of those that this process may have are the agent's own.
+std::size_t room_for(std::size_t connections) {
+    rlimit limit{};
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        return connections;
+    }
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    return std::clamp<std::size_t>(limit.rlim_max / 2, 1, connections);
+}
+
 }  // namespace
 
+/// GNU libmicrohttpd speaks HTTP, in a loop of ours on one thread: it knows an idle connection, but none that drips its
+/// request or that nobody reads, and when it is full it lets nobody in.
 class Web::Impl {
   public:
-    Impl(const WebOptions& options, std::vector<Listener> listeners, Fd wake)
+    Impl(const WebOptions& options, Sources sources)
         : shelf(options.now, options.heartbeat_bound),
-          patience_(options.patience),
-          listeners_(std::move(listeners)),
-          wake_(std::move(wake)) {
-        addresses.reserve(listeners_.size());
+          wake_(std::move(sources.wake)),
+          listeners_(std::move(sources.listeners)),
+          most_(room_for(options.connections)),
+          connections_(std::move(sources.goodbyes), options.patience) {
         for (const auto& listener : listeners_) {
             addresses.push_back(listener.address);
         }
-        const SignalsBlocked blocked;
-        const auto threads = std::max<std::size_t>(options.threads, 1);
-        for (std::size_t i = 0; i < threads; ++i) {
-            threads_.emplace_back([this] { work(); });
-        }
-        threads_.emplace_back([this] { accept_all(); });
     }
     Impl(const Impl&) = delete;
     Impl& operator=(const Impl&) = delete;
-    ~Impl() {
-        {
-            const std::lock_guard lock(mutex_);
-            stopping_ = true;
-            waiting_.clear();
-            for (auto* connection : active_) {
-                connection->cut();
-            }
+    ~Impl() { eventfd_write(wake_.get(), 1); }
+
+    /// False where libmicrohttpd does not start.
+    bool start() {
+        daemon_.reset(MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET, 0, nullptr, nullptr, &Impl::on_request,
+                                       this, MHD_OPTION_CONNECTION_LIMIT,
+                                       static_cast<unsigned int>(most_ + at_once),                //
+                                       MHD_OPTION_CONNECTION_MEMORY_LIMIT, bytes_each,            //
+                                       MHD_OPTION_NOTIFY_CONNECTION, &Impl::on_connection, this,  //
+                                       MHD_OPTION_NOTIFY_COMPLETED, &Impl::on_completed, nullptr, MHD_OPTION_END));
+        if (daemon_ == nullptr) {
+            return false;
         }
-        changed_.notify_all();
-        eventfd_write(wake_.get(), 1);
+        const SignalsBlocked blocked;
+        thread_ = std::jthread([this] { work(); });
+        return true;
     }
 
     Shelf shelf;
     std::vector<std::string> addresses;
 
   private:
-    static constexpr std::size_t longest_queue = 64;
-    static constexpr Connection::Patience patience_when_busy{.for_request = std::chrono::milliseconds(500),
-                                                             .for_progress = std::chrono::seconds(2)};
-    static constexpr Millis look_again = std::chrono::milliseconds(100);
+    using Connection = Connections::Connection;
+    static constexpr std::size_t bytes_each = 16384;  ///< for a request's head and the response's, not in one piece
+    static constexpr std::size_t at_once = 64;        ///< connections that are accepted in one go
 
-    void accept_all() {
-        std::vector<pollfd> ready;
-        ready.reserve(listeners_.size() + 1);
-        for (const auto& listener : listeners_) {
-            ready.push_back({.fd = listener.fd.get(), .events = POLLIN, .revents = 0});
-        }
-        ready.push_back({.fd = wake_.get(), .events = POLLIN, .revents = 0});
-        int timeout = -1;
-        while (true) {
-            ::poll(ready.data(), ready.size(), timeout);
-            if (ready.back().revents != 0) {
-                return;
-            }
-            bool trouble = false;
-            for (const auto& one : std::span(ready).first(listeners_.size())) {
-                trouble |= one.revents != 0 && !accept_one(one.fd);
-            }
-            timeout = make_room() || trouble ? static_cast<int>(look_again.count()) : -1;
-            if (trouble) {
-                ::poll(&ready.back(), 1, timeout);  // no descriptors left: do not spin
-            }
+    static Connection& of(MHD_Connection* connection) {
+        return *static_cast<Connection*>(
+            MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context);
+    }
+
+    static void on_connection(void* self, MHD_Connection* connection, void** context,
+                              MHD_ConnectionNotificationCode what) {
+        auto& connections = static_cast<Impl*>(self)->connections_;
+        if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+            *context =
+                &connections.add(MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd);
+        } else {
+            connections.leave(*static_cast<Connection*>(*context));
         }
     }
 
-    /// False when the host has no room for another connection.
-    bool accept_one(int listener) {
-        Fd fd(accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-        if (!fd) {
-            return errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM;
-        }
-        const std::lock_guard lock(mutex_);
-        if (waiting_.size() < longest_queue) {
-            waiting_.push_back(std::move(fd));
-            changed_.notify_one();
-        }
-        return true;
+    static void on_completed(void* /*self*/, MHD_Connection* connection, void** /*request*/,
+                             MHD_RequestTerminationCode how) {
+        of(connection).sent = how == MHD_REQUEST_TERMINATED_COMPLETED_OK;
     }
 
-    /// While connections wait for a thread, those that keep one waiting are cut. True if some wait.
-    bool make_room() {
-        const std::lock_guard lock(mutex_);
-        if (waiting_.empty()) {
-            return false;
+    /// The head is there. Answered at once, whatever body is to come: nobody wants one.
+    static MHD_Result on_request(void* self, MHD_Connection* connection, const char* url, const char* method,
+                                 const char* /*version*/, const char* /*body*/, std::size_t* /*size*/,
+                                 void** /*request*/) {
+        try {
+            return static_cast<Impl*>(self)->respond(connection, url, method);
+        } catch (const std::exception& failure) {
+            spdlog::debug("a request to the web server could not be served: {}", failure.what());
+            return MHD_NO;
         }
-        for (auto* connection : active_) {
-            connection->cut_if_waiting(patience_when_busy);
+    }
+
+    MHD_Result respond(MHD_Connection* connection, std::string_view path, std::string_view method) {
+        if (method != MHD_HTTP_METHOD_GET && method != MHD_HTTP_METHOD_HEAD) {
+            const auto response = text_response("only GET and HEAD\n");
+            MHD_add_response_header(response.get(), MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
+            return MHD_queue_response(connection, MHD_HTTP_METHOD_NOT_ALLOWED, response.get());
         }
-        return true;
+        if (path == "/-/healthy") {
+            const auto silence = shelf.silence();
+            return probe(connection, !silence, "healthy",
+                         fmt::format("the agent's loop was last seen {} ms ago", silence.value_or(Millis()).count()));
+        }
+        const auto edition = shelf.get();
+        if (path == "/-/ready") {
+            const auto& why_not = edition.page->report->not_ready;
+            return probe(connection, why_not.empty(), "ready", "not ready: " + why_not);
+        }
+        if (!Responses::has(path)) {
+            return MHD_queue_response(connection, MHD_HTTP_NOT_FOUND, text_response("no such page\n").get());
+        }
+        of(connection).page = path == metrics_path && method == MHD_HTTP_METHOD_GET ? edition.page->number : 0;
+        return MHD_queue_response(connection, MHD_HTTP_OK,
+                                  responses_.get(*edition.page, edition.number, path, takes_gzip(connection)));
+    }
+
+    static MHD_Result probe(MHD_Connection* connection, bool good, std::string_view yes, std::string_view no) {
+        return MHD_queue_response(connection, good ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE,
+                                  text_response(fmt::format("{}\n", good ? yes : no)).get());
+    }
+
+    static bool takes_gzip(MHD_Connection* connection) {
+        const auto* const value =
+            MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_ACCEPT_ENCODING);
+        return value != nullptr && accepts_gzip(value);
     }
 
     void work() {
-        Answerer answerer(shelf);
-        std::unique_lock lock(mutex_);
+        std::vector<pollfd> ready;
+        const auto wait_for = [&ready](int fd) { ready.push_back({.fd = fd, .events = POLLIN, .revents = 0}); };
+        wait_for(wake_.get());
+        wait_for(MHD_get_daemon_info(daemon_.get(), MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd);
+        wait_for(connections_.fd());
+        for (const auto& listener : listeners_) {
+            wait_for(listener.fd.get());
+        }
         while (true) {
-            changed_.wait(lock, [this] { return stopping_ || !waiting_.empty(); });
-            if (stopping_) {
+            ::poll(ready.data(), ready.size(), timeout());
+            if (ready.front().revents != 0) {
                 return;
             }
-            Connection connection(std::move(waiting_.front()), patience_);
-            waiting_.pop_front();
-            active_.insert(&connection);
-            lock.unlock();
-            answerer.answer(connection);
-            lock.lock();
-            active_.erase(&connection);
+            for (const auto& listener : std::span(ready).last(listeners_.size())) {
+                if (listener.revents != 0) {
+                    accept_some(listener.fd);
+                }
+            }
+            connections_.see_off();
+            connections_.cut_overdue();
+            MHD_run(daemon_.get());
+            shelf.served(connections_.served());
         }
     }
 
-    Millis patience_;
-    std::vector<Listener> listeners_;
+    /// Those that are too many are cut, in favour of the new ones.
+    void accept_some(int listener) {
+        for (std::size_t i = 0; i < at_once; ++i) {
+            sockaddr_storage peer{};
+            socklen_t size = sizeof peer;
+            auto* const address = reinterpret_cast<sockaddr*>(&peer);
+            const int fd = accept4(listener, address, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
+            if (fd < 0) {
+                const bool full = errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM;
+                if (full && i == 0) {  // later, there may be none to accept: a descriptor is looked for before that
+                    make_room();
+                }
+                break;
+            }
+            MHD_add_connection(daemon_.get(), fd, address, size);
+        }
+        while (connections_.size() > most_ && connections_.cut_longest_waiting()) {
+        }
+    }
+
+    /// The host has no descriptor or memory left.
+    void make_room() {
+        if (!connections_.cut_longest_waiting()) {
+            pollfd wake{.fd = wake_.get(), .events = POLLIN, .revents = 0};
+            ::poll(&wake, 1, 100);  // do not spin
+        }
+    }
+
+    /// In milliseconds, until libmicrohttpd or a connection's deadline wants a look; -1 for ever.
+    int timeout() const {
+        MHD_UNSIGNED_LONG_LONG library = 0;
+        if (MHD_get_timeout(daemon_.get(), &library) == MHD_YES && library == 0) {
+            return 0;
+        }
+        const auto deadline = connections_.next_deadline();
+        if (!deadline) {
+            return -1;
+        }
+        const auto left = std::chrono::ceil<Millis>(*deadline - Connections::Clock::now());
+        return static_cast<int>(std::max(left, Millis(0)).count());
+    }
+
     Fd wake_;
-    std::mutex mutex_;
-    std::condition_variable changed_;
-    bool stopping_ = false;
-    std::deque<Fd> waiting_;        ///< accepted, no thread yet
-    std::set<Connection*> active_;  ///< each belongs to the thread that answers it
-    std::vector<std::jthread> threads_;
+    std::vector<Listener> listeners_;
+    std::size_t most_;  ///< connections
+    Connections connections_;
+    Responses responses_;
+    std::unique_ptr<MHD_Daemon, StopDaemon> daemon_;
+    std::jthread thread_;
 };
 
-Result<std::unique_ptr<Web>> Web::start(const WebOptions& options) {
-    std::vector<Listener> listeners;
-    for (const auto& address : options.listen) {
+namespace {
+
+Result<Sources> open_sources(const std::vector<std::string>& addresses) {
+    Sources sources{.wake = Fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+                    .goodbyes = Fd(epoll_create1(EPOLL_CLOEXEC)),
+                    .listeners = {}};
+    if (!sources.wake || !sources.goodbyes) {
+        return fail(Error::Kind::runtime, fmt::format("cannot wait for the web server's clients: {}",
+                                                      std::generic_category().message(errno)));
+    }
+    for (const auto& address : addresses) {
         auto listener = listen_on(address);
         if (!listener) {
             return std::unexpected(listener.error());
         }
-        listeners.push_back(std::move(*listener));
+        sources.listeners.push_back(std::move(*listener));
     }
-    Fd wake(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-    if (!wake) {
-        return fail(Error::Kind::runtime,
-                    fmt::format("cannot make an eventfd: {}", std::generic_category().message(errno)));
+    return sources;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Web>> Web::start(const WebOptions& options) {
+    auto sources = open_sources(options.listen);
+    if (!sources) {
+        return std::unexpected(sources.error());
     }
-    return std::unique_ptr<Web>(new Web(std::make_unique<Impl>(options, std::move(listeners), std::move(wake))));
+    auto impl = std::make_unique<Impl>(options, std::move(*sources));
+    if (!impl->start()) {
+        return fail(Error::Kind::runtime, "libmicrohttpd, which serves /metrics, does not start");
+    }
+    return std::unique_ptr<Web>(new Web(std::move(impl)));
 }
 
 Web::Web(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

@@ -16,14 +16,15 @@ namespace upstat::publish {
 
 struct WebOptions {
     std::vector<std::string> listen{"127.0.0.1:9479"};  ///< "host:port", "[v6]:port", ":port"; port 0: a free one
-    std::function<Time()> now;                          ///< the clock of /-/healthy; called from the web's threads
+    std::function<Time()> now;                          ///< the clock of /-/healthy; called from the web's thread
     Millis heartbeat_bound = std::chrono::seconds(30);  ///< an older heartbeat is no life
     Millis patience = std::chrono::seconds(10);         ///< the longest that one connection may take as a whole
-    std::size_t threads = 4;
+    std::size_t connections = 8192;                     ///< at most; then the one that has waited longest is cut
 };
 
-/// Serves /, /metrics, /-/healthy, /-/ready and /api/v1/{status,alerts,backends} on threads of its own.
-/// A slow client costs at most one of them, and no longer than it takes until another waits.
+/// Serves /, /metrics, /-/healthy, /-/ready and /api/v1/{status,alerts,backends} on a thread of its own. A client that
+/// is slow, silent or does not read holds one connection, for as long as its patience and no other client needs it: at
+/// most 18 KiB of this process, and 24 of the kernel's.
 class Web {
   public:
     /// Listens and begins to serve: "not ready" until the first publish.

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <microhttpd.h>
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "publish/exposition.hpp"
+
+namespace upstat::publish {
+
+struct DestroyResponse {
+    void operator()(MHD_Response* response) const { MHD_destroy_response(response); }
+};
+using Response = std::unique_ptr<MHD_Response, DestroyResponse>;
+
+constexpr std::string_view metrics_path = "/metrics";
+
+/// One that says a line of plain text.
+Response text_response(std::string_view text);
+
+/// The responses that show a page. Each path's text is written once, when it is first asked for, and kept packed only:
+/// what a thousand clients ask for and do not read costs no more than what one asks for.
+class Responses {
+  public:
+    /// Whether the path shows a page.
+    [[nodiscard]] static bool has(std::string_view path);
+
+    /// The response for such a path; null where it could not be made. Another edition of the page makes all anew.
+    MHD_Response* get(const Page& page, std::uint64_t edition, std::string_view path, bool packed);
+
+  private:
+    struct Pair {
+        Response plain;
+        Response packed;
+    };
+    std::uint64_t edition_ = 0;
+    std::map<std::string, Pair, std::less<>> made_;  ///< by path
+};
+
+}  // namespace upstat::publish
