@@ -43,12 +43,12 @@ class Shelf {
         std::uint64_t number = 0;
     };
     void put(std::shared_ptr<const Page> page) {
-        const std::lock_guard programs::lock(mutex_);
+        const std::lock_guard lock(mutex_);
         std::swap(edition_.page, page);
         ++edition_.number;
     }
     [[nodiscard]] Edition get() const {
-        const std::lock_guard programs::lock(mutex_);
+        const std::lock_guard lock(mutex_);
         return edition_;
     }
     void heartbeat(Time now) { heartbeat_ = now; }
@@ -59,11 +59,11 @@ class Shelf {
         return age > bound_ ? std::optional(age) : std::nullopt;
     }
     void served(std::uint64_t page) {
-        const std::lock_guard programs::lock(mutex_);
+        const std::lock_guard lock(mutex_);
         served_ = std::max(served_, page);
     }
     [[nodiscard]] std::uint64_t served() const {
-        const std::lock_guard programs::lock(mutex_);
+        const std::lock_guard lock(mutex_);
         return served_;
     }
 

@@ -440,8 +440,8 @@ TEST_F(WebTest, PacksOnlyForAClientThatTakesIt) {
 TEST_F(WebTest, APageOfManyBlocksIsWhole) {
     start();
     publish(big_report());
-    Births births;
-    const auto text = page_text(render(std::make_shared<const Report>(big_report()), births));
+    ZeroStart zero_start;
+    const auto text = page_text(render(std::make_shared<const Report>(big_report()), zero_start));
     for (const auto* const coding : {"identity", "gzip"}) {
         const auto response = get("/metrics", {{"Accept-Encoding", coding}});
         ASSERT_TRUE(response);
