@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/state_json.hpp"
 
-#include <spdlog/fmt/fmt.h>
-
+#include <array>
+#include <charconv>
 #include <cmath>
+#include <initializer_list>
 #include <iterator>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -31,19 +32,25 @@ std::uint64_t count_from(const json& value) {
 
 // Counts are flat arrays of numbers, since a big host has a hundred thousand of them.
 
-void append(std::string& text, std::uint64_t number) {
-    const fmt::format_int digits(number);
-    text.append(digits.data(), digits.size()) += ',';
+/// Each number with its comma.
+void append(std::string& text, std::initializer_list<std::uint64_t> numbers) {
+    constexpr std::size_t most_digits = 20;
+    constexpr std::size_t most_numbers = 4;
+    std::array<char, most_numbers * (most_digits + 1)> digits;
+    auto* end = digits.data();
+    for (const auto number : numbers) {
+        end = std::to_chars(end, end + most_digits, number).ptr;
+        *end++ = ',';
+    }
+    text.append(digits.data(), end);
 }
 
-void append(std::string& text, const poll::ResponseKey& key) {
-    append(text, key.code);
-    append(text, std::to_underlying(key.method));
+void append(std::string& text, const poll::ResponseKey& key, std::uint64_t count) {
+    append(text, {key.code, std::to_underlying(key.method), count});
 }
 
-void append(std::string& text, const attribute::Series& series) {
-    append(text, poll::ResponseKey{.code = series.code, .method = series.method});
-    append(text, std::to_underlying(series.protocol));
+void append(std::string& text, const attribute::Series& series, std::uint64_t count) {
+    append(text, {series.code, std::to_underlying(series.method), std::to_underlying(series.protocol), count});
 }
 
 /// In place of the last element's comma, if there is an element.
@@ -58,8 +65,7 @@ void close_list(std::string& text) {
 void append_list(std::string& text, const auto& counts) {
     text += '[';
     for (const auto& [key, count] : counts) {
-        append(text, key);
-        append(text, count);
+        append(text, key, count);
     }
     close_list(text);
 }
@@ -204,7 +210,7 @@ std::string to_text(const attribute::LedgerState& state) {
         append_object(ledger.member("owners"), state.owners,
                       [](std::string& to, const std::set<std::string>& names) { to += json_text(json(names)); });
         append_object(ledger.member("last"), state.last, [](std::string& to, const attribute::LastTotals& last) {
-            append(to += '[', last.requests);
+            append(to += '[', {last.requests});
             append_list(to, last.responses);
             to += ']';
         });
@@ -243,7 +249,7 @@ std::string to_members(const attribute::Growth& growth) {
     text.reserve(growth.grown.size() * usual_growth);
     for (const auto& grown : growth.grown) {
         text.append("\"").append(to_string(grown.server)).append("\",");
-        append(text, grown.requests);
+        append(text, {grown.requests});
         append_list(text, grown.responses);
         text += ',';
     }

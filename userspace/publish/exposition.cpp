@@ -6,7 +6,6 @@
 #include <charconv>
 #include <cmath>
 #include <concepts>
-#include <deque>
 #include <initializer_list>
 #include <iterator>
 #include <limits>
@@ -162,8 +161,6 @@ void each_with_zeros(const auto& counts, auto&& take) {
     }
 }
 
-constexpr std::size_t protocol_count = static_cast<std::size_t>(attribute::Protocol::websocket) + 1;
-
 std::string ending_of(const poll::ResponseKey& answer) {
     return std::to_string(answer.code) + "\"," + label("method", to_string(answer.method)) + "} ";
 }
@@ -178,31 +175,25 @@ std::string ending_of(const attribute::Series& series) {
 template <typename Key>
 class Endings {
   public:
+    /// Keys mostly come in the order in which they came before.
     [[nodiscard]] std::string_view of(const Key& key) {
-        const auto place = place_of(key);
-        if (place >= numbers_.size()) {  // a code that no status line can have, from the maps of another version
-            numbers_.resize(place + 1);
+        if (++at_ >= texts_.size() || texts_[at_].first != key) {
+            at_ = place_of(key);
         }
-        auto& number = numbers_[place];
-        if (number == 0) {
-            texts_.push_back(ending_of(key));
-            number = static_cast<std::uint32_t>(texts_.size());
-        }
-        return texts_[number - 1];
+        return texts_[at_].second;
     }
 
   private:
-    static std::size_t place_of(const poll::ResponseKey& answer) {
-        return answer.code * method_count + static_cast<std::size_t>(answer.method);
-    }
-    static std::size_t place_of(const attribute::Series& series) {
-        return (series.code * method_count + static_cast<std::size_t>(series.method)) * protocol_count +
-               static_cast<std::size_t>(series.protocol);
+    std::size_t place_of(const Key& key) {
+        auto place = std::ranges::lower_bound(texts_, key, {}, &std::pair<Key, std::string>::first);
+        if (place == texts_.end() || place->first != key) {
+            place = texts_.emplace(place, key, ending_of(key));
+        }
+        return static_cast<std::size_t>(place - texts_.begin());
     }
 
-    /// By place, 1 + where the text is: most pages have a few of the thousands that there can be.
-    std::vector<std::uint32_t> numbers_ = std::vector<std::uint32_t>(place_of(Key{.code = 1000}));
-    std::deque<std::string> texts_;  ///< which never moves them
+    std::vector<std::pair<Key, std::string>> texts_;  ///< ascending
+    std::size_t at_ = 0;                              ///< of the last one
 };
 
 void backend_requests(Writer& out, const Page& page) {
