@@ -122,7 +122,7 @@ HTTP_INLINE int http_status(const __u8 *line)
     return code >= 100 && code <= 599 ? code : 0;
 }
 
-/* An answer that another one follows on the same request. 101 is final: what follows is no HTTP. */
+/* A response that another one follows on the same request. 101 is final: what follows is no HTTP. */
 HTTP_INLINE int http_is_interim(int code)
 {
     return code < 200 && code != 101;

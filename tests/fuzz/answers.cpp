@@ -3,7 +3,7 @@
 /// is that of the uncut stream; and the final code is the one that http_parser reads.
 ///
 /// Where the two differ, and what holds there. http_parser reads more lines as status lines than the programs, which by
-/// decision (design/kernel.md) take exactly `HTTP/1.0` or `HTTP/1.1`, SP, three digits 100-599, SP or CR:
+/// decision (bpf/README.md) take exactly `HTTP/1.0` or `HTTP/1.1`, SP, three digits 100-599, SP or CR:
 ///   - empty lines before the status line,
 ///   - any HTTP/d.d, more than one space before the code, any number of digits up to 999,
 ///   - LF alone behind the code.

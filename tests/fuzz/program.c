@@ -8,7 +8,7 @@
 
 const struct program_map program_maps[] = {
     MAP(totals), MAP(total_counts), MAP(requests), MAP(request_counts), MAP(slots),    MAP(overflow),
-    MAP(places), MAP(ports),        MAP(sockets),  MAP(scattered),      MAP(readings),
+    MAP(places), MAP(ports),        MAP(sockets),  MAP(scattered),      MAP(head_buffers),
 };
 const size_t program_map_count = sizeof(program_maps) / sizeof(program_maps[0]);
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""kernel.md, line by line: what is an answer, what is none, and what becomes of a request without one."""
+"""What bpf/README.md says, line by line: what is a response, what is none, and what becomes of a request without one."""
 
 import socket
 
