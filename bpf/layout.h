@@ -18,7 +18,7 @@
 
 /* What happened. The meaning of total_key.detail stands behind each. */
 enum upstat_event {
-    UPSTAT_RESPONSE = 1,        /* status code, 101 to 599; method is set */
+    UPSTAT_RESPONSE = 1,        /* status code, 101 or 200 to 999; method is set */
     UPSTAT_UNANSWERED = 2,      /* enum upstat_unanswered */
     UPSTAT_UNREAD = 3,          /* enum upstat_unread; counts connections */
     UPSTAT_CONNECT = 4,         /* 0 */

@@ -13,10 +13,12 @@
 #define HEAD_CHUNK (HEAD_LOAD - HEAD_AHEAD)
 #define HEAD_CHUNKS 5
 _Static_assert(HEAD_AHEAD >= HTTP_HEADER_BYTES, "a line that begins in a chunk can be told");
-/* A head that does not end there, or chunks, are read line by line: so many bytes in a step, so many steps a segment.
- */
+/* A head that does not end there, or chunks, are read line by line: so many bytes in a step at most, and so many steps,
+ * squared, in a segment. Each reads at least one byte, so any super-packet of 64 KB is read to its end. */
 #define LINE_PIECE 32
-#define LINE_STEPS 1024
+#define LINE_STEPS 512
+/* So many steps for a line that does not end: 64 KB. */
+#define LONG_STEPS 2048
 
 /* Per-CPU scratch buffer for scanning a request head: the BPF stack is too small. A program that preempts the buffer's
  * owner falls back to reading line by line. Not pinned: it holds nothing between runs. */
@@ -149,7 +151,7 @@ __noinline int scan_chunk(struct __sk_buff *skb, __u32 offset, __u32 done, __u32
     if (!load_bytes(skb, offset + done, (__u8 *)buffer->words, size, HEAD_LOAD))
         return HEAD_NONE;
     if (!done) {
-        int method = http_request(__builtin_assume_aligned(buffer->words, 8));
+        int method = http_plain_method(__builtin_assume_aligned(buffer->words, 8));
         if (method < 0)
             return HEAD_NONE;
         set_scratch(skb, HEAD_METHOD, method);
@@ -297,6 +299,15 @@ __noinline int read_line(struct __sk_buff *skb, __u32 payload, __u32 length, __u
     return 1;
 }
 
+/* So many steps; 1 when there may be more. A function of its own, which is verified once for all its calls. */
+__noinline int read_some_lines(struct __sk_buff *skb, __u32 payload, __u32 length, __u32 seq)
+{
+    for (int i = 0; i < LINE_STEPS; i++)
+        if (!read_line(skb, payload, length, seq))
+            return 0;
+    return 1;
+}
+
 /* Follows the request from `next` on, through this segment. A function of its own, which is verified once for all its
  * calls. */
 __noinline int read_lines(struct __sk_buff *skb, __u32 payload, __u32 length, __u32 seq)
@@ -304,7 +315,7 @@ __noinline int read_lines(struct __sk_buff *skb, __u32 payload, __u32 length, __
     struct socket_state *state;
 
     for (int i = 0; i < LINE_STEPS; i++)
-        if (!read_line(skb, payload, length, seq))
+        if (!read_some_lines(skb, payload, length, seq))
             break;
     if (!(state = state_of(skb->sk)))
         return 0;
@@ -439,7 +450,8 @@ __noinline int read_opening(struct __sk_buff *skb, __u32 payload, __u32 length, 
             break;
         put_byte(state, bytes[i]);
         state->next++;
-        if ((!http_is_token(bytes[i]) && bytes[i] != HTTP_TLS) || state->line_size >= HTTP_OPENING_BYTES)
+        if (state->line_size >= HTTP_OPENING_BYTES ||
+            (!http_is_token(bytes[i]) && bytes[i] != HTTP_TLS && !http_begins_preface(state->line, state->line_size)))
             return 1;
     }
     return 0;
@@ -449,41 +461,141 @@ __noinline int read_opening(struct __sk_buff *skb, __u32 payload, __u32 length, 
 static __always_inline void start_in_pieces(struct __sk_buff *skb, struct bpf_sock *sk, struct socket_state *state,
                                             const struct packet *packet, const __u8 *opening)
 {
+    int method = http_method(opening);
+
     state->part = PART_HEAD;
     state->chunked = 0;
     state->length = 0;
-    start(skb, sk, state, packet, http_method(opening));
+    start(skb, sk, state, packet, method < 0 ? UPSTAT_METHOD_EXTENSION : method);
 }
 
-/* What the payload says from `begin` on, where scan_head has looked through no head. */
+/* No other protocol's first line is longer: an SSH banner has up to 255 bytes (RFC 4253). */
+#define BANNER_BYTES 255
+
+/* Takes the next byte of a fresh connection's first line that began with HTTP_OPENING_BYTES letters. A request's, once
+ * its method has ended, and HTTP's version is there or the line is longer than any banner. */
+static __always_inline enum http_opening take_letter(struct socket_state *state, __u8 byte)
+{
+    state->next++;
+    state->length = state->length << 8 | byte;
+    if (state->line_size < BANNER_BYTES)
+        state->line_size++;
+    if (byte == ' ')
+        state->chunked = 1;
+    else if (state->chunked ? byte == '\n' : !http_is_token(byte))
+        return HTTP_OPENING_OTHER;
+    if (state->length == HTTP_WORD(' ', 'H', 'T', 'T', 'P', '/', '1', '.') ||
+        (state->chunked && state->line_size == BANNER_BYTES))
+        return HTTP_OPENING_REQUEST;
+    return HTTP_OPENING_LONG;
+}
+
+/* Reads on in such a line; HTTP_OPENING_LONG when more of it may be in this segment. A function of its own, which is
+ * verified once for all its calls. */
+__noinline int read_letters(struct __sk_buff *skb, __u32 payload, __u32 length, __u32 seq)
+{
+    enum http_opening opening = HTTP_OPENING_LONG;
+    __u8 bytes[LINE_PIECE] = {};
+    struct socket_state *state;
+    __u32 from, size;
+
+    if (!(state = state_of(skb->sk)))
+        return HTTP_OPENING_PARTIAL;
+    from = state->next - seq;
+    if (from >= length)
+        return HTTP_OPENING_PARTIAL;
+    size = length - from < LINE_PIECE ? length - from : LINE_PIECE;
+    if (!load_bytes(skb, payload + from, bytes, size, LINE_PIECE))
+        return HTTP_OPENING_PARTIAL;
+    for (__u32 i = 0; i < LINE_PIECE && opening == HTTP_OPENING_LONG; i++) {
+        asm volatile("" : "+r"(size)); /* as in read_line */
+        if (i >= size)
+            break;
+        opening = take_letter(state, bytes[i]);
+    }
+    return opening;
+}
+
+/* The same, through this segment: each step but the last takes LINE_PIECE bytes. */
+__noinline int read_long_line(struct __sk_buff *skb, __u32 payload, __u32 length, __u32 seq)
+{
+    int opening = HTTP_OPENING_LONG;
+
+    for (int i = 0; i < LONG_STEPS && opening == HTTP_OPENING_LONG; i++)
+        opening = read_letters(skb, payload, length, seq);
+    return opening;
+}
+
+/* http_opening, once for all that ask. */
+COLD enum http_opening opening_of(const __u8 *bytes, __u32 size)
+{
+    return http_opening(bytes, size);
+}
+
+/* What stands at `begin`, whose first HTTP_OPENING_BYTES are all letters: one method, where a request is due. On a
+ * fresh connection it may be an SSH banner, too. */
+static __always_inline enum http_opening long_opening(struct __sk_buff *skb, struct socket_state *state,
+                                                      const struct packet *packet)
+{
+    if (state->stage != STAGE_FRESH)
+        return state->part == PART_REQUEST ? HTTP_OPENING_REQUEST : HTTP_OPENING_OTHER;
+    if (state->part != PART_LONG) {
+        state->part = PART_LONG;
+        state->line_size = HTTP_OPENING_BYTES;
+        state->chunked = 0;
+        state->length = 0;
+    }
+    enum http_opening opening = read_long_line(skb, packet->payload, packet->length, packet->seq);
+    state->line[0] = ' '; /* the rest of a request's line is no header */
+    if (opening == HTTP_OPENING_REQUEST)
+        state->line_size = LINE_BYTES;
+    return opening;
+}
+
+/* What the payload says from `begin` on, where scan_head has looked through no head; HTTP_OPENING_PARTIAL where that is
+ * not known yet. `bytes`, which are zero, will be the first ones. */
+static __always_inline enum http_opening opening_at(struct __sk_buff *skb, struct socket_state *state,
+                                                    const struct packet *packet, __u32 begin, __u8 *bytes)
+{
+    __u32 size = packet->length - begin < HTTP_OPENING_BYTES ? packet->length - begin : HTTP_OPENING_BYTES;
+    enum http_opening opening = HTTP_OPENING_PARTIAL;
+
+    if (state->part == PART_LONG)
+        return long_opening(skb, state, packet);
+    if (!state->line_size) {
+        if (!load_bytes(skb, packet->payload + begin, bytes, size, HTTP_OPENING_BYTES))
+            return HTTP_OPENING_PARTIAL;
+        opening = opening_of(bytes, size);
+    }
+    if (opening == HTTP_OPENING_PARTIAL) {
+        if (!read_opening(skb, packet->payload, packet->length, packet->seq))
+            return HTTP_OPENING_PARTIAL;
+        __builtin_memcpy(bytes, state->line, HTTP_OPENING_BYTES);
+        opening = opening_of(bytes, HTTP_OPENING_BYTES);
+    }
+    return opening == HTTP_OPENING_LONG ? long_opening(skb, state, packet) : opening;
+}
+
+/* The same, and what follows from it. Only a fresh connection is given up for what it sends: on any other, clients
+ * choose what that is. */
 COLD void send_other(struct __sk_buff *skb, struct bpf_sock *sk, struct socket_state *state,
                      const struct packet *packet, __u32 begin)
 {
     __u8 bytes[HTTP_OPENING_BYTES] __attribute__((aligned(8))) = {};
-    __u32 size = packet->length - begin < sizeof(bytes) ? packet->length - begin : sizeof(bytes);
-    enum http_opening opening = HTTP_OPENING_PARTIAL;
+    enum http_opening opening = opening_at(skb, state, packet, begin, bytes);
 
-    if (!state->line_size) {
-        if (!load_bytes(skb, packet->payload + begin, bytes, size, sizeof(bytes)))
-            return;
-        opening = http_opening(bytes, size);
-    }
-    if (opening == HTTP_OPENING_PARTIAL) {
-        if (!read_opening(skb, packet->payload, packet->length, packet->seq))
-            return;
-        __builtin_memcpy(bytes, state->line, sizeof(bytes));
-        opening = http_opening(bytes, HTTP_OPENING_BYTES);
-    }
+    if (opening == HTTP_OPENING_PARTIAL || opening == HTTP_OPENING_LONG)
+        return;
     if (opening == HTTP_OPENING_REQUEST)
         start_in_pieces(skb, sk, state, packet, bytes);
+    else if (state->stage != STAGE_FRESH)
+        leave_open(state, packet); /* the last request was longer than its head said */
     else if (opening == HTTP_OPENING_TLS)
         give_up(sk, state, UPSTAT_UNREAD_TLS);
     else if (opening == HTTP_OPENING_HTTP2)
         give_up(sk, state, UPSTAT_UNREAD_HTTP2);
-    else if (state->stage == STAGE_FRESH)
-        give_up(sk, state, UPSTAT_UNREAD_OTHER);
     else
-        leave_open(state, packet); /* the last request was longer than its head said */
+        give_up(sk, state, UPSTAT_UNREAD_OTHER);
 }
 
 /* What the payload says from `begin` on, on a connection that is at the beginning of a request. */
@@ -526,8 +638,10 @@ COLD int begins_another(struct __sk_buff *skb, const struct socket_state *state,
     __u8 bytes[HTTP_OPENING_BYTES] __attribute__((aligned(8))) = {};
     __u32 size = packet->length - begin < sizeof(bytes) ? packet->length - begin : sizeof(bytes);
 
-    return state->part == PART_REQUEST && load_bytes(skb, packet->payload + begin, bytes, size, sizeof(bytes)) &&
-           http_opening(bytes, size) == HTTP_OPENING_REQUEST;
+    if (state->part != PART_REQUEST || !load_bytes(skb, packet->payload + begin, bytes, size, sizeof(bytes)))
+        return 0;
+    enum http_opening opening = opening_of(bytes, size);
+    return opening == HTTP_OPENING_REQUEST || opening == HTTP_OPENING_LONG;
 }
 
 /* Whether this was sent before: by a connection without a state, before the programs came. */

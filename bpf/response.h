@@ -5,9 +5,9 @@
 
 #include "socket.h"
 
-/* Steps that one segment may take: each reads up to WINDOW_BYTES of interim heads, of which the largest super-packet of
- * the usual size has no more than these. */
-#define RESPONSE_STEPS 1024
+/* Steps that one segment may take, squared: each reads at least one byte of interim heads, and WINDOW_BYTES at most. So
+ * any super-packet of 64 KB is read to its end, and any of 512 KB with heads of the usual length. */
+#define RESPONSE_STEPS 512
 
 enum step {
     STEP_WAIT,      /* no more to be read now */
@@ -55,19 +55,27 @@ static __always_inline int is_tunnel(int code, __u8 method)
     return code == 101 || (method == UPSTAT_METHOD_CONNECT && code >= 200 && code < 300);
 }
 
-/* Takes the status line that stands at the anchor; `code` is what http_status says of it. The lock is held. */
-static __always_inline enum step take_status(struct socket_state *state, const __u8 *line, int code)
+/* The response goes on `count` bytes behind the anchor. The lock is held. */
+static __always_inline enum step go_on(struct socket_state *state, enum stage stage, __u32 count)
+{
+    state->stage = stage;
+    state->have &= ~bits_at(state->answer, count);
+    state->answer += count;
+    state->tail = 0;
+    return STEP_AGAIN;
+}
+
+/* Takes the status line that stands at the anchor; `code` is what http_status says of it, and `code_end` where in it
+ * the code ends. The lock is held. */
+static __always_inline enum step take_status(struct socket_state *state, int code, __u32 code_end)
 {
     if (!code) {
         state->stage = STAGE_IDLE;
         return STEP_MALFORMED;
     }
-    if (http_is_interim(code)) {
-        state->stage = STAGE_INTERIM;
-        state->have &= ~bits_at(state->answer, HTTP_STATUS_BYTES);
-        state->answer += HTTP_STATUS_BYTES;
-        state->tail = line[HTTP_STATUS_BYTES - 1];
-        return STEP_AGAIN;
+    if (code == HTTP_STATUS_SPACES || http_is_interim(code)) {
+        int spaces = code == HTTP_STATUS_SPACES;
+        return go_on(state, spaces ? STAGE_CODE : STAGE_INTERIM, spaces ? HTTP_STATUS_VERSION : code_end);
     }
     state->stage = is_tunnel(code, state->method) ? STAGE_UNREAD : STAGE_IDLE;
     return STEP_FINAL;
@@ -82,18 +90,26 @@ static __always_inline enum step wait_or_end(struct socket_state *state, __u32 e
     return STEP_UNPARSED;
 }
 
-/* Reads the status line if all of it is in the window. The lock is held. */
+/* Reads the status line if all of it is in the window; behind its version and a space, where more spaces stood there.
+ * The lock is held. */
 static __always_inline enum step read_status(struct socket_state *state, int *code)
 {
     __u8 line[HTTP_STATUS_BYTES] __attribute__((aligned(8)));
-    __u64 wanted = bits_at(state->answer, HTTP_STATUS_BYTES);
+    __u32 known = state->stage == STAGE_CODE ? HTTP_STATUS_VERSION : 0;
+    __u32 begin = state->answer - known, missing = HTTP_STATUS_BYTES - known;
+    __u64 wanted = bits_at(state->answer, missing);
 
+    if (known && state->have & bits_at(state->answer, 1) && state->window[state->answer % WINDOW_BYTES] == ' ')
+        return go_on(state, STAGE_CODE, 1);
     if ((state->have & wanted) != wanted)
-        return wait_or_end(state, state->answer + HTTP_STATUS_BYTES);
+        return wait_or_end(state, state->answer + missing);
+#pragma clang loop unroll(disable) /* else the frame is too large for 5.10 */
     for (__u32 i = 0; i < HTTP_STATUS_BYTES; i++)
-        line[i] = state->window[(state->answer + i) % WINDOW_BYTES];
+        line[i] = state->window[(begin + i) % WINDOW_BYTES];
+    if (known)
+        __builtin_memcpy(line, "HTTP/1.1 ", HTTP_STATUS_VERSION);
     *code = http_status(line);
-    return take_status(state, line, *code);
+    return take_status(state, *code, HTTP_STATUS_CODE_END - known);
 }
 
 /* Reads on in an interim head, as far as its bytes are there without a gap. The lock is held. */
@@ -315,7 +331,7 @@ __noinline int read_piece(struct __sk_buff *skb, __u32 payload, __u32 length, __
     __u8 method = state->method;
     if (waits_at(state, slice.anchor)) {
         keep(state, &slice);
-        step = state->stage == STAGE_STATUS ? read_status(state, &code) : read_interim(state);
+        step = state->stage == STAGE_INTERIM ? read_interim(state) : read_status(state, &code);
     }
     __u32 anchor = state->answer;
     bpf_spin_unlock(&state->lock);
@@ -328,7 +344,7 @@ __noinline int read_piece(struct __sk_buff *skb, __u32 payload, __u32 length, __
     return step == STEP_AGAIN;
 }
 
-/* The common way: the whole status line stands in this segment. STEP_WAIT where it does not. */
+/* The common way: the whole status line stands in this segment, and is final. STEP_WAIT where it does not. */
 static __always_inline enum step read_whole(struct __sk_buff *skb, const struct bpf_sock *sk,
                                             struct socket_state *state, const struct packet *packet, __u32 anchor)
 {
@@ -340,13 +356,24 @@ static __always_inline enum step read_whole(struct __sk_buff *skb, const struct 
         bpf_skb_load_bytes(skb, packet->payload + ahead, line, sizeof(line)))
         return STEP_WAIT;
     int code = http_status(line);
+    if (unlikely(code == HTTP_STATUS_SPACES || (code && http_is_interim(code))))
+        return STEP_WAIT;
     bpf_spin_lock(&state->lock);
     __u8 method = state->method;
     if (state->answer == anchor && state->stage == STAGE_STATUS)
-        step = take_status(state, line, code);
+        step = take_status(state, code, HTTP_STATUS_CODE_END);
     bpf_spin_unlock(&state->lock);
     count_step(sk, state, step, code, method);
     return step;
+}
+
+/* So many steps; 1 when there may be more. A function of its own, which is verified once for all its calls. */
+__noinline int read_pieces(struct __sk_buff *skb, __u32 payload, __u32 length, __u32 seq)
+{
+    for (int i = 0; i < RESPONSE_STEPS; i++)
+        if (!read_piece(skb, payload, length, seq))
+            return 0;
+    return 1;
 }
 
 /* A response in pieces, or behind interim ones. */
@@ -354,7 +381,7 @@ COLD void receive_pieces(struct __sk_buff *skb, const struct bpf_sock *sk, struc
                          const struct packet *packet)
 {
     for (int i = 0; i < RESPONSE_STEPS; i++)
-        if (!read_piece(skb, packet->payload, packet->length, packet->seq))
+        if (!read_pieces(skb, packet->payload, packet->length, packet->seq))
             return;
     count_place(UPSTAT_PLACE_STEPS_OUT);
     end_unanswered(sk, state, UPSTAT_UNANSWERED_UNPARSED);
@@ -369,7 +396,7 @@ static __always_inline void receive_payload(struct __sk_buff *skb, const struct 
     if ((__s32)(anchor - packet->seq) >= (__s32)packet->length)
         return; /* bytes from before the response */
     enum step step = read_whole(skb, sk, state, packet, anchor);
-    if (unlikely(step == STEP_WAIT || step == STEP_AGAIN))
+    if (unlikely(step == STEP_WAIT))
         receive_pieces(skb, sk, state, packet);
 }
 

@@ -22,6 +22,7 @@ enum stage {
     STAGE_INTERIM, /* a request in flight, inside the head of an interim response */
     STAGE_CLIENT,  /* accepted by this host: not a server's */
     STAGE_UNREAD,  /* never looked at again */
+    STAGE_CODE,    /* a request in flight, more spaces or its response's code awaited behind version and space */
 };
 
 /* What became of a response's bytes that came early and lie behind the window. */
@@ -38,6 +39,7 @@ enum part {
     PART_BODY,    /* `length` more bytes of a long body, or of a long chunk */
     PART_CHUNK,   /* a chunk's first line, or the rest of it */
     PART_TRAILER, /* a line behind the last chunk, or the rest of it */
+    PART_LONG,    /* a fresh connection's first line, behind 16 letters: a request's, or another protocol's */
 };
 
 /* A response's bytes that come early are kept, up to this far from the anchor. */
@@ -72,10 +74,11 @@ struct socket_state {
     __u8 finished; /* the peer sent a FIN */
     /* From here to `line`: only for egress, which runs under the socket's own lock. */
     __u8 part;      /* enum part */
-    __u8 chunked;   /* the request has Transfer-Encoding */
-    __u8 line_size; /* bytes of `line` that are there */
+    __u8 chunked;   /* the request has Transfer-Encoding; PART_LONG: the method has ended */
+    __u8 line_size; /* bytes of `line` that are there; PART_LONG: of all that is read, up to 255 */
     __u32 seen;     /* the end of the furthest segment that went by unread, because `next` was not in it */
-    __u64 length;   /* PART_HEAD: what Content-Length said; PART_BODY: bytes of the body from `next` on */
+    __u64 length;   /* PART_HEAD: what Content-Length said; PART_BODY: bytes of the body from `next` on;
+                       PART_LONG: the last eight bytes, the newest lowest */
     __u8 line[LINE_BYTES] __attribute__((aligned(8)));
     __u32 skipped; /* see RESPONSE_SKIPPED */
     __u32 tail;    /* the last bytes of an interim head, the newest lowest */
@@ -117,7 +120,9 @@ static __always_inline struct socket_state *state_of(struct bpf_sock *sk)
 
 static __always_inline int in_flight(__u8 stage)
 {
-    return stage == STAGE_STATUS || stage == STAGE_INTERIM || stage == STAGE_SYN;
+    const __u32 stages = 1U << STAGE_SYN | 1U << STAGE_STATUS | 1U << STAGE_INTERIM | 1U << STAGE_CODE;
+
+    return stages >> (stage & 31) & 1;
 }
 
 /* The next request begins at `seq`. */

@@ -90,7 +90,7 @@ json flat(const auto& counts) {
 Answer answer_from(const json& array, std::size_t at) {
     const auto code = number(array.at(at));
     const auto method = number(array.at(at + 1));
-    if (code > 599 || method > std::to_underlying(Method::patch)) {
+    if (code > 999 || method > std::to_underlying(Method::patch)) {
         throw Wrong("a series is none");
     }
     return {.code = static_cast<std::uint16_t>(code), .method = static_cast<Method>(method)};

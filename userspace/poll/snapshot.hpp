@@ -55,7 +55,7 @@ std::optional<Method> parse_method(std::string_view text);
 
 /// What an answer is counted by.
 struct Answer {
-    std::uint16_t code = 0;  ///< 101 to 599
+    std::uint16_t code = 0;  ///< 101, or 200 to 999
     Method method = Method::extension;
 
     auto operator<=>(const Answer&) const = default;

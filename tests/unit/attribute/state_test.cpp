@@ -202,6 +202,21 @@ TEST(Ledger, CountsOfAnyLengthAreWrittenAsTheyAre) {
     }
 }
 
+TEST(Ledger, TakesEveryCodeThatTheKernelCountsAndNoOther) {
+    Ledger ledger;
+    ledger.absorb(snapshot(1), shared(catalogue()));
+    std::string text;
+    ledger.append_json(text);
+    ASSERT_TRUE(text.contains("[200,"));
+    for (const auto* const code : {"600", "999", "1000"}) {
+        auto other = text;
+        for (auto at = other.find("[200,"); at != std::string::npos; at = other.find("[200,", at)) {
+            other.replace(at + 1, 3, code);
+        }
+        EXPECT_EQ(Ledger::from_json(nlohmann::json::parse(other)).has_value(), std::string(code) != "1000") << code;
+    }
+}
+
 TEST_F(State, IncrementsGoOnFromTheSavedTotals) {
     save();
     auto ledger = restored().saved.ledger;
