@@ -540,6 +540,8 @@ static __always_inline enum http_opening long_opening(struct __sk_buff *skb, str
     if (state->stage != STAGE_FRESH)
         return state->part == PART_REQUEST ? HTTP_OPENING_REQUEST : HTTP_OPENING_OTHER;
     if (state->part != PART_LONG) {
+        if (!state->line_size) /* else these bytes came in pieces, and were passed */
+            state->next += HTTP_OPENING_BYTES;
         state->part = PART_LONG;
         state->line_size = HTTP_OPENING_BYTES;
         state->chunked = 0;
