@@ -90,8 +90,8 @@ static __always_inline enum step wait_or_end(struct socket_state *state, __u32 e
     return STEP_UNPARSED;
 }
 
-/* Reads the status line if all of it is in the window; behind its version and a space, where more spaces stood there.
- * The lock is held. */
+/* Reads the status line if all of it is in the window; behind its version and spaces, where these were skipped. The
+ * lock is held. */
 static __always_inline enum step read_status(struct socket_state *state, int *code)
 {
     __u8 line[HTTP_STATUS_BYTES] __attribute__((aligned(8)));
@@ -99,8 +99,6 @@ static __always_inline enum step read_status(struct socket_state *state, int *co
     __u32 begin = state->answer - known, missing = HTTP_STATUS_BYTES - known;
     __u64 wanted = bits_at(state->answer, missing);
 
-    if (known && state->have & bits_at(state->answer, 1) && state->window[state->answer % WINDOW_BYTES] == ' ')
-        return go_on(state, STAGE_CODE, 1);
     if ((state->have & wanted) != wanted)
         return wait_or_end(state, state->answer + missing);
 #pragma clang loop unroll(disable) /* else the frame is too large for 5.10 */
@@ -112,18 +110,29 @@ static __always_inline enum step read_status(struct socket_state *state, int *co
     return take_status(state, *code, HTTP_STATUS_CODE_END - known);
 }
 
-/* Reads on in an interim head, as far as its bytes are there without a gap. The lock is held. */
-static __always_inline enum step read_interim(struct socket_state *state)
+/* Whether a space too many stands at the anchor, in front of the code. The lock is held. */
+static __always_inline int at_space(const struct socket_state *state)
 {
+    __u32 place = state->answer % WINDOW_BYTES;
+
+    return state->stage == STAGE_CODE && state->have >> place & 1 && state->window[place] == ' ';
+}
+
+/* Skips what is no status line, as far as its bytes are there without a gap: an interim head to its end, or spaces in
+ * front of a code. The lock is held. */
+static __always_inline enum step skip_on(struct socket_state *state)
+{
+    int spaces = state->stage == STAGE_CODE;
     __u32 anchor = state->answer;
     __u32 begin = anchor;
 
     for (__u32 i = 0; i < WINDOW_BYTES; i++) {
         __u64 bit = 1ULL << (anchor % WINDOW_BYTES);
-        if (!(state->have & bit))
+        __u8 byte = state->window[anchor % WINDOW_BYTES];
+        if (!(state->have & bit) || (spaces && byte != ' '))
             break;
         state->have &= ~bit;
-        state->tail = state->tail << 8 | state->window[anchor % WINDOW_BYTES];
+        state->tail = state->tail << 8 | byte;
         anchor++;
         if (http_ends_head(state->tail)) {
             state->stage = STAGE_STATUS;
@@ -331,7 +340,7 @@ __noinline int read_piece(struct __sk_buff *skb, __u32 payload, __u32 length, __
     __u8 method = state->method;
     if (waits_at(state, slice.anchor)) {
         keep(state, &slice);
-        step = state->stage == STAGE_INTERIM ? read_interim(state) : read_status(state, &code);
+        step = state->stage == STAGE_INTERIM || at_space(state) ? skip_on(state) : read_status(state, &code);
     }
     __u32 anchor = state->answer;
     bpf_spin_unlock(&state->lock);
