@@ -37,8 +37,11 @@ std::vector<Total> totals_after(std::size_t servers, std::uint64_t polls) {
             for (const auto method : methods) {
                 const auto count = polls * code;
                 requests += count;
-                totals.push_back(
-                    {.server = server_at(i), .event = UPSTAT_RESPONSE, .detail = code, .method = method, .count = count});
+                totals.push_back({.server = server_at(i),
+                                  .event = UPSTAT_RESPONSE,
+                                  .detail = code,
+                                  .method = method,
+                                  .count = count});
             }
         }
         totals.push_back(
