@@ -58,7 +58,7 @@ MISTAKES = [
     ("IPv4 servers stand under another key", "server.h", "words[2] = bpf_htonl(0xffff);", "words[2] = 0;"),
     ("a bare line feed does not end a line of an interim head", "http.h", " || (last & 0xffff) == 0x0a0a;", ";"),
     ("a segment's last bytes behind a gap are not kept", "response.h", "        if (left < 64) /*", "        if (left < 128) /*"),
-    ("bytes that cannot be kept are not noted", "response.h", "            note_skipped(state, anchor, seq + done);\n", ""),
+    ("bytes that cannot be kept are not noted", "response.h", "            note_skipped(state, anchor, seq + done);\n", "            note_skipped(state, anchor + 1, seq + done);\n"),
     ("what was scattered is not gathered", "response.h", "        gather(skb);\n", "        ;\n"),
     ("a request in the SYN is answered where its segment says", "request.h", ".stage = packet->flags & TCP_SYN ? STAGE_SYN : STAGE_STATUS,", ".stage = STAGE_STATUS,"),
     ("IPv4 options are not skipped", "packet.h", "return ip.protocol == IPPROTO_TCP ? ip.ihl * 4 : 0;", "return ip.protocol == IPPROTO_TCP ? 20 : 0;"),
