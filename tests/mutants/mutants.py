@@ -83,7 +83,7 @@ MISTAKES = [
     ("a CR ends a status line, whatever follows", "http.h", "(line[12] != '\\r' || line[13] != '\\n')", "line[12] != '\\r'"),
     ("a status line's version is 1.0 or 1.1", "http.h", "http_is_digit(bytes[7]);", "bytes[5] == '1' && bytes[7] < '2';"),
     ("spaces before a code are skipped once only", "response.h", "return state->stage == STAGE_CODE && state->have", "return 0 && state->have"),
-    ("what stands behind spaces is skipped like them", "response.h", " || (spaces && byte != ' ')", ""),
+    ("what stands behind spaces is skipped like them", "response.h", " || (spaces && byte != ' ')", " || (spaces > 1 && byte != ' ')"),
     ("a code behind more spaces ends the wait for nothing else", "socket.h", " | 1U << STAGE_CODE;", ";"),
     ("interim heads are bounded by their number", "response.h", "#define RESPONSE_STEPS 512", "#define RESPONSE_STEPS 32"),
     ("lines are bounded by their number", "request.h", "#define LINE_STEPS 512", "#define LINE_STEPS 32"),
