@@ -7,9 +7,15 @@
 
 #define HTTP_INLINE static inline __attribute__((always_inline))
 
-/* "HTTP/1.1 200 ": a status line is told by its first 13 bytes. */
-#define HTTP_STATUS_BYTES 13
-/* What the first bytes that a connection sends are told by: a method of up to 15 letters and a space. */
+/* "HTTP/1.1 200\r\n": a status line is known by its first 14 bytes. No head is shorter: "HTTP/1.1 200\n\n". */
+#define HTTP_STATUS_BYTES 14
+/* Of these, version and one space; and up to the code's end. */
+#define HTTP_STATUS_VERSION 9
+#define HTTP_STATUS_CODE_END 12
+/* http_status: more than one space stands in front of the code. */
+#define HTTP_STATUS_SPACES (-1)
+/* What a connection sends is known by its first bytes: a method of up to 15 letters and a space, or HTTP/2's preface.
+ */
 #define HTTP_OPENING_BYTES 16
 
 /* The first byte of a TLS handshake; the version follows, whose first byte is 3. */
@@ -19,6 +25,7 @@ enum http_opening {
     HTTP_OPENING_REQUEST,
     HTTP_OPENING_TLS,
     HTTP_OPENING_HTTP2,
+    HTTP_OPENING_LONG, /* a method that is longer than these bytes, or no HTTP */
     HTTP_OPENING_OTHER,
     HTTP_OPENING_PARTIAL, /* more bytes are needed to tell */
 };
@@ -44,15 +51,25 @@ HTTP_INLINE int http_is_capital(__u8 byte)
     return byte >= 'A' && byte <= 'Z';
 }
 
-/* A byte of an RFC 9110 token, as far as methods use them. */
-HTTP_INLINE int http_is_token(__u8 byte)
+HTTP_INLINE int http_is_digit(__u8 byte)
 {
-    return http_is_capital(byte) || (byte >= 'a' && byte <= 'z') || (byte >= '0' && byte <= '9') || byte == '-' ||
-           byte == '_' || byte == '.' || byte == '!' || byte == '+' || byte == '~' || byte == '*';
+    return byte >= '0' && byte <= '9';
 }
 
-/* The method that HTTP_OPENING_BYTES bytes begin with, as enum upstat_method; -1 where they begin with none.
- * A method of more than 15 letters is none. */
+/* The bytes of a token (RFC 9110, 5.6.2), a bit each: letters, digits and !#$%&'*+-.^_`|~ */
+#define HTTP_TOKENS_BELOW_64 0x03ff6cfa00000000ULL
+#define HTTP_TOKENS_FROM_64 0x57ffffffc7fffffeULL
+
+/* A byte of a method. */
+HTTP_INLINE int http_is_token(__u8 byte)
+{
+    __u64 tokens = byte < 64 ? HTTP_TOKENS_BELOW_64 : HTTP_TOKENS_FROM_64;
+
+    return byte < 128 && tokens >> (byte & 63) & 1;
+}
+
+/* The method that HTTP_OPENING_BYTES bytes begin with, as enum upstat_method; -1 where they begin with none, or with
+ * one of more than 15 letters. */
 HTTP_INLINE int http_method(const __u8 *bytes)
 {
     __u64 word = http_word(bytes);
@@ -84,11 +101,22 @@ HTTP_INLINE int http_method(const __u8 *bytes)
     return -1;
 }
 
-/* The method of the request that HTTP_OPENING_BYTES bytes begin; -1 where they begin none. No method of HTTP/1 is
- * called PRI: HTTP/2's preface begins with it (RFC 9113). */
-HTTP_INLINE int http_request(const __u8 *bytes)
+/* The same, but -1 too for PRI: it is a method like any other, but HTTP/2's preface begins with it, and that must be
+ * looked at more closely. */
+HTTP_INLINE int http_plain_method(const __u8 *bytes)
 {
     return http_word(bytes) >> 32 == HTTP_WORD(0, 0, 0, 0, 'P', 'R', 'I', ' ') ? -1 : http_method(bytes);
+}
+
+/* Whether `size` bytes, 1 to HTTP_OPENING_BYTES, begin HTTP/2's preface as far as they go (RFC 9113, 3.4). */
+HTTP_INLINE int http_begins_preface(const __u8 *bytes, __u32 size)
+{
+    __u64 first = http_word(bytes) ^ HTTP_WORD('P', 'R', 'I', ' ', '*', ' ', 'H', 'T');
+    __u64 second = http_word(bytes + 8) ^ HTTP_WORD('T', 'P', '/', '2', '.', '0', '\r', '\n');
+
+    if (size <= 8)
+        return first >> ((64 - 8 * size) & 63) == 0;
+    return first == 0 && second >> ((128 - 8 * size) & 63) == 0;
 }
 
 /* What the first `size` bytes that a connection sends say, up to HTTP_OPENING_BYTES; zeros stand behind them. */
@@ -96,33 +124,48 @@ HTTP_INLINE enum http_opening http_opening(const __u8 *bytes, __u32 size)
 {
     if (bytes[0] == HTTP_TLS && (size < 2 || bytes[1] == 0x03))
         return size < 2 ? HTTP_OPENING_PARTIAL : HTTP_OPENING_TLS;
+    if (size && http_begins_preface(bytes, size))
+        return size < HTTP_OPENING_BYTES ? HTTP_OPENING_PARTIAL : HTTP_OPENING_HTTP2;
     if (http_method(bytes) >= 0)
-        return http_request(bytes) >= 0 ? HTTP_OPENING_REQUEST : HTTP_OPENING_HTTP2;
+        return HTTP_OPENING_REQUEST;
     for (__u32 i = 0; i < HTTP_OPENING_BYTES; i++) {
         if (i >= size)
             return HTTP_OPENING_PARTIAL;
         if (!http_is_token(bytes[i]))
             return HTTP_OPENING_OTHER;
     }
-    return HTTP_OPENING_OTHER;
+    return HTTP_OPENING_LONG;
 }
 
-/* The code of the status line that HTTP_STATUS_BYTES bytes begin, 100 to 599; 0 where they begin none. */
+/* "HTTP/1.1", or any digits there, as Go's client takes it. */
+HTTP_INLINE int http_is_version(const __u8 *bytes)
+{
+    __u64 word = http_word(bytes);
+
+    if (word == HTTP_WORD('H', 'T', 'T', 'P', '/', '1', '.', '1'))
+        return 1;
+    return word >> 24 == HTTP_WORD(0, 0, 0, 'H', 'T', 'T', 'P', '/') && http_is_digit(bytes[5]) && bytes[6] == '.' &&
+           http_is_digit(bytes[7]);
+}
+
+/* The code of the status line that HTTP_STATUS_BYTES bytes begin, 100 to 999; 0 where they begin none, or
+ * HTTP_STATUS_SPACES. Just what Go's client takes, but for codes below 100, which Traefik never hands on. */
 HTTP_INLINE int http_status(const __u8 *line)
 {
-    if (http_word(line) != HTTP_WORD('H', 'T', 'T', 'P', '/', '1', '.', '1') &&
-        http_word(line) != HTTP_WORD('H', 'T', 'T', 'P', '/', '1', '.', '0'))
+    if (!http_is_version(line) || line[8] != ' ')
         return 0;
-    if (line[8] != ' ' || (line[12] != ' ' && line[12] != '\r'))
+    if (line[9] == ' ')
+        return HTTP_STATUS_SPACES;
+    if (line[12] != ' ' && line[12] != '\n' && (line[12] != '\r' || line[13] != '\n'))
         return 0;
     for (int i = 9; i < 12; i++)
-        if (line[i] < '0' || line[i] > '9')
+        if (!http_is_digit(line[i]))
             return 0;
     int code = (line[9] - '0') * 100 + (line[10] - '0') * 10 + (line[11] - '0');
-    return code >= 100 && code <= 599 ? code : 0;
+    return code >= 100 ? code : 0;
 }
 
-/* An answer that another one follows on the same request. 101 is final: what follows is no HTTP. */
+/* A response that another one follows on the same request. 101 is final: what follows is no HTTP. */
 HTTP_INLINE int http_is_interim(int code)
 {
     return code < 200 && code != 101;

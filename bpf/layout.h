@@ -18,7 +18,7 @@
 
 /* What happened. The meaning of total_key.detail stands behind each. */
 enum upstat_event {
-    UPSTAT_ANSWER = 1,          /* status code, 101 to 599; method is set */
+    UPSTAT_RESPONSE = 1,        /* status code, 101 or 200 to 999; method is set */
     UPSTAT_UNANSWERED = 2,      /* enum upstat_unanswered */
     UPSTAT_UNREAD = 3,          /* enum upstat_unread; counts connections */
     UPSTAT_CONNECT = 4,         /* 0 */
@@ -41,49 +41,54 @@ enum upstat_method {
     UPSTAT_METHODS,
 };
 
-/* Why a request will never have an answer. */
-enum upstat_unanswered {
-    UPSTAT_UNANSWERED_RESET,     /* the server reset the connection */
-    UPSTAT_UNANSWERED_CLOSED,    /* the server closed it */
-    UPSTAT_UNANSWERED_ABORTED,   /* this host gave the connection up: cancelled, timed out */
-    UPSTAT_UNANSWERED_MALFORMED, /* what came back is not an HTTP/1 status line */
-    UPSTAT_UNANSWERED_UNPARSED,  /* what comes back cannot be followed: an interim head too long or too scattered */
-    UPSTAT_UNANSWERED_MISSED,    /* the next request was sent although no answer was seen: our error */
-    UPSTAT_UNANSWERED_REASONS,
-};
+/* Below, a list has a line for each number: its name here, its label in the metrics, and what it means. The agent makes
+ * its tables from the same lines, so a new reason or place is one line at the end of its list. */
+#define UPSTAT_LABEL(name, label, meaning) label,
+
+/* Why a request will never have a response. */
+#define UPSTAT_UNANSWERED_LIST(X)                                                                                      \
+    X(RESET, "reset", "the server reset the connection")                                                               \
+    X(CLOSED, "closed", "the server closed it")                                                                        \
+    X(ABORTED, "aborted", "this host gave the connection up: cancelled, timed out")                                    \
+    X(MALFORMED, "malformed", "what came back is not an HTTP/1 status line")                                           \
+    X(UNPARSED, "unparsed", "an interim head that cannot be followed: too long or too scattered")                      \
+    X(MISSED, "missed", "the next request was sent although no response was seen: our error")
+#define UPSTAT_UNANSWERED_NUMBER(name, label, meaning) UPSTAT_UNANSWERED_##name,
+enum upstat_unanswered { UPSTAT_UNANSWERED_LIST(UPSTAT_UNANSWERED_NUMBER) UPSTAT_UNANSWERED_REASONS };
 
 /* Why a connection to a server cannot be read. */
-enum upstat_unread {
-    UPSTAT_UNREAD_TLS,
-    UPSTAT_UNREAD_HTTP2,    /* cleartext HTTP/2 by prior knowledge */
-    UPSTAT_UNREAD_UPGRADED, /* after a 101 or an answered CONNECT: a tunnel */
-    UPSTAT_UNREAD_OTHER,    /* the first bytes are neither HTTP/1, HTTP/2 nor TLS */
-    UPSTAT_UNREAD_MPTCP,    /* Multipath TCP agreed upon: the stream may be spread over several connections */
-    UPSTAT_UNREAD_REASONS,
-};
+#define UPSTAT_UNREAD_LIST(X)                                                                                          \
+    X(TLS, "tls", "it begins with a TLS handshake")                                                                    \
+    X(HTTP2, "http2", "cleartext HTTP/2 by prior knowledge")                                                           \
+    X(UPGRADED, "upgraded", "after a 101 or an answered CONNECT: a tunnel")                                            \
+    X(OTHER, "other", "the first bytes are neither HTTP/1, HTTP/2 nor TLS")                                            \
+    X(MPTCP, "mptcp", "Multipath TCP agreed upon: the stream may be spread over several connections")
+#define UPSTAT_UNREAD_NUMBER(name, label, meaning) UPSTAT_UNREAD_##name,
+enum upstat_unread { UPSTAT_UNREAD_LIST(UPSTAT_UNREAD_NUMBER) UPSTAT_UNREAD_REASONS };
 
-enum upstat_connect_failure {
-    UPSTAT_CONNECT_REFUSED, /* the SYN was answered by a reset */
-    UPSTAT_CONNECT_TIMEOUT, /* given up after at least one retransmitted SYN */
-    UPSTAT_CONNECT_FAILURES,
-};
+/* Why a connection did not come about. */
+#define UPSTAT_CONNECT_FAILURE_LIST(X)                                                                                 \
+    X(REFUSED, "refused", "the SYN was answered by a reset")                                                           \
+    X(TIMEOUT, "timeout", "given up after at least one retransmitted SYN")
+#define UPSTAT_CONNECT_FAILURE_NUMBER(name, label, meaning) UPSTAT_CONNECT_##name,
+enum upstat_connect_failure { UPSTAT_CONNECT_FAILURE_LIST(UPSTAT_CONNECT_FAILURE_NUMBER) UPSTAT_CONNECT_FAILURES };
 
 /* Places where a kernel program had to skip or failed; each has a counter. */
-enum upstat_place {
-    UPSTAT_PLACE_NOT_TCP,          /* skip: not TCP over IP */
-    UPSTAT_PLACE_SHORT_HEADER,     /* a header that cannot be read */
-    UPSTAT_PLACE_LOAD_FAILED,      /* payload that cannot be read */
-    UPSTAT_PLACE_STORAGE_FAILED,   /* no memory for a socket's state: net.core.optmem_max */
-    UPSTAT_PLACE_TOTALS_FULL,      /* an event that found no room in its map; counted in the overflow map */
-    UPSTAT_PLACE_CALLBACK_REFUSED, /* a socket whose end will not be reported */
-    UPSTAT_PLACE_STEPS_OUT,        /* an interim head too long for one segment's steps */
-    UPSTAT_PLACE_REQUEST_GAP,      /* skip: a segment beyond the request that is awaited; its head will come again */
-    UPSTAT_PLACE_UNKNOWN_STREAM,   /* skip: an old connection, seen in the middle of something */
-    UPSTAT_PLACE_FRAMING_UNKNOWN,  /* a request whose end could not be told from its head */
-    UPSTAT_PLACE_NO_SOCKET,        /* skip: a packet without a full socket, such as a reset that the kernel sends */
-    UPSTAT_PLACE_OVERFLOW_FULL,    /* an event that found no room there either: lost */
-    UPSTAT_PLACES,
-};
+#define UPSTAT_PLACE_LIST(X)                                                                                           \
+    X(NOT_TCP, "not_tcp", "skip: not TCP over IP")                                                                     \
+    X(SHORT_HEADER, "short_header", "a header that cannot be read")                                                    \
+    X(LOAD_FAILED, "load_failed", "payload that cannot be read")                                                       \
+    X(STORAGE_FAILED, "storage_failed", "no memory for a socket's state: net.core.optmem_max")                         \
+    X(TOTALS_FULL, "totals_full", "an event that found no room in its map; counted in the overflow map")               \
+    X(CALLBACK_REFUSED, "callback_refused", "a socket whose end will not be reported")                                 \
+    X(STEPS_OUT, "steps_out", "interim heads too long for one segment's steps")                                        \
+    X(REQUEST_GAP, "request_gap", "skip: a segment beyond the request that is awaited; its head will come again")      \
+    X(UNKNOWN_STREAM, "unknown_stream", "skip: an old connection, seen in the middle of something")                    \
+    X(FRAMING_UNKNOWN, "framing_unknown", "a request whose end could not be told from its head")                       \
+    X(NO_SOCKET, "no_socket", "skip: a packet without a full socket, such as a reset that the kernel sends")           \
+    X(OVERFLOW_FULL, "overflow_full", "an event that found no room there either: lost")
+#define UPSTAT_PLACE_NUMBER(name, label, meaning) UPSTAT_PLACE_##name,
+enum upstat_place { UPSTAT_PLACE_LIST(UPSTAT_PLACE_NUMBER) UPSTAT_PLACES };
 
 /* What is known of the connections that have a local port. Each is set once and never taken back, so that no order of
  * writers loses one. */

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The maps, and the ways to count in them. All are pinned and outlive the agent. */
+/* The maps, and counting in them by key: whoever makes the key, from a socket or otherwise. All are pinned and outlive
+ * the agent. */
 #ifndef UPSTAT_MAPS_H
 #define UPSTAT_MAPS_H
 
 #include <linux/bpf.h>
-#include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
 #include "layout.h"
@@ -19,7 +19,7 @@ struct {
     __uint(pinning, LIBBPF_PIN_BY_NAME);
 } totals SEC(".maps");
 
-/* Requests, by server. A table of its own, which the agent reads after the totals: so it never sees an answer
+/* Requests, by server. A table of its own, which the agent reads after the totals: so it never sees a response
  * without its request, and what is outstanding is never below zero. */
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
@@ -98,22 +98,13 @@ static __always_inline struct upstat_ports *local_ports(void)
     return bpf_map_lookup_elem(&ports, &only);
 }
 
-/* Whether a socket is a client's connection by its local port: no call, and all that such a packet costs. */
-static __always_inline int is_clients(const struct bpf_sock *sk)
-{
-    const struct upstat_ports *known = local_ports();
-    __u16 port = sk->src_port;
+/* Cold paths are out of line so that the per-packet path stays small in the instruction cache. */
+#define COLD static __noinline
+#ifndef unlikely
+#define unlikely(condition) __builtin_expect(!!(condition), 0)
+#endif
 
-    return known && known->any[port % sizeof(known->any)] && known->by_number[port].accepted &&
-           !known->by_number[port].opened;
-}
-
-/* What seldom happens stands apart from the way of every packet, so that this one touches few lines of the CPU's cache
- * of instructions. */
-#define SELDOM static __noinline
-#define seldom(condition) __builtin_expect(!!(condition), 0)
-
-SELDOM void count_place(enum upstat_place place)
+COLD void count_place(enum upstat_place place)
 {
     __u32 key = place;
     __u64 *counter = bpf_map_lookup_elem(&places, &key);
@@ -121,7 +112,7 @@ SELDOM void count_place(enum upstat_place place)
         __sync_fetch_and_add(counter, 1);
 }
 
-SELDOM void count_overflow(__u8 event, __u16 detail, __u8 method)
+COLD void count_overflow(__u8 event, __u16 detail, __u8 method)
 {
     struct upstat_total_key key = {.detail = detail, .event = event, .method = method};
     const __u64 zero = 0;
@@ -159,109 +150,39 @@ static __always_inline __u32 slot_of(void *table, enum upstat_table number, cons
     return *slot;
 }
 
-/* Counts in a slot of this CPU's, of which there are `size`; 0 where there is no such slot. The addition is atomic all
- * the same, here and elsewhere: a program that runs for a sender can be interrupted by one that runs for a receiver on
- * the same CPU. */
+/* Counts in a slot of this CPU's, of which there are `size`; 0 where there is no such slot. The addition is atomic
+ * although the slot is this CPU's: a program that runs for a sender can be interrupted by one for a receiver. */
 static __always_inline int count_in(void *counts, __u32 size, __u32 slot)
 {
     __u32 at = bpf_get_smp_processor_id() * size + slot - 1;
     __u64 *counter = slot ? bpf_map_lookup_elem(counts, &at) : 0;
 
-    if (seldom(!counter))
+    if (unlikely(!counter))
         return 0;
     __sync_fetch_and_add(counter, 1);
     return 1;
 }
 
-/* The server that a connected socket talks to. */
-static __always_inline void server_of(const struct bpf_sock *sk, struct upstat_server_key *server)
+/* Counts an event by its key. The slot that it has; 0 where the table was full, and it was counted as overflow. */
+static __always_inline __u32 count_by_key(const struct upstat_total_key *key)
 {
-    __u32 *words = (__u32 *)server->address;
-    if (sk->family == 2 /* AF_INET */) {
-        words[0] = 0;
-        words[1] = 0;
-        words[2] = bpf_htonl(0xffff);
-        words[3] = sk->dst_ip4;
-        asm volatile("" ::: "memory"); /* keeps the two loads apart: the verifier takes no computed offset here */
-    } else {
-        words[0] = sk->dst_ip6[0];
-        words[1] = sk->dst_ip6[1];
-        words[2] = sk->dst_ip6[2];
-        words[3] = sk->dst_ip6[3];
-    }
-    server->port = bpf_ntohs(sk->dst_port);
-    server->unused = 0;
-}
+    __u32 slot = slot_of(&totals, UPSTAT_TOTALS, key);
 
-/* Where a socket was counted last: it spares the next one the look-up by key. One word, since two CPUs can be at it. */
-union remembered {
-    __u64 word;
-    struct {
-        __u32 slot;
-        __u16 generation; /* whose slot: another one's programs may have been at this socket */
-        __u16 what;       /* for an answer, see answer_mark */
-    };
-};
-
-static __always_inline __u16 answer_mark(__u16 code, __u8 method)
-{
-    return code | method << 12;
-}
-
-/* The slot that `word` remembers; 0 where it is not of this. */
-static __always_inline __u32 recall(const __u64 *word, __u16 what)
-{
-    union remembered known = {.word = *(const volatile __u64 *)word};
-
-    return known.generation == generation && known.what == what ? known.slot : 0;
-}
-
-static __always_inline void remember(__u64 *word, __u32 slot, __u16 what)
-{
-    union remembered known = {.slot = slot, .generation = generation, .what = what};
-
-    *(volatile __u64 *)word = known.word;
-}
-
-/* Counts by key; the slot, 0 where that found no room. */
-SELDOM __u32 count_event(const struct bpf_sock *sk, __u8 event, __u16 detail, __u8 method)
-{
-    struct upstat_total_key key = {.detail = detail, .event = event, .method = method};
-
-    server_of(sk, &key.server);
-    __u32 slot = slot_of(&totals, UPSTAT_TOTALS, &key);
     if (count_in(&total_counts, total_slots, slot))
         return slot;
-    count_overflow(event, detail, method);
+    count_overflow(key->event, key->detail, key->method);
     return 0;
 }
 
-/* Counts an answer; `word` is where the socket remembers the last one. */
-static __always_inline void count_answer(const struct bpf_sock *sk, __u64 *word, __u16 code, __u8 method)
+/* Counts a request by its server, in the same way. */
+static __always_inline __u32 count_request_by_key(const struct upstat_server_key *server)
 {
-    __u16 what = answer_mark(code, method);
+    __u32 slot = slot_of(&requests, UPSTAT_REQUESTS, server);
 
-    if (!count_in(&total_counts, total_slots, recall(word, what)))
-        remember(word, count_event(sk, UPSTAT_ANSWER, code, method), what);
-}
-
-SELDOM void count_first_request(const struct bpf_sock *sk, __u64 *word)
-{
-    struct upstat_server_key server;
-
-    server_of(sk, &server);
-    __u32 slot = slot_of(&requests, UPSTAT_REQUESTS, &server);
     if (count_in(&request_counts, request_slots, slot))
-        remember(word, slot, 0);
-    else
-        count_overflow(UPSTAT_REQUEST, 0, 0);
-}
-
-/* Counts a request; `word` is where the socket remembers the last one. */
-static __always_inline void count_request(const struct bpf_sock *sk, __u64 *word)
-{
-    if (!count_in(&request_counts, request_slots, recall(word, 0)))
-        count_first_request(sk, word);
+        return slot;
+    count_overflow(UPSTAT_REQUEST, 0, 0);
+    return 0;
 }
 
 #endif

@@ -102,7 +102,7 @@ static __always_inline int read_plain(const struct __sk_buff *skb, struct packet
 }
 
 /* Any other way; 0 where the packet has no TCP header that can be read (counted). */
-SELDOM int read_odd(struct __sk_buff *skb, struct packet *packet)
+COLD int read_odd(struct __sk_buff *skb, struct packet *packet)
 {
     __u32 offset = tcp_offset(skb);
     struct tcphdr tcp;
@@ -141,6 +141,26 @@ static __always_inline int load_bytes(struct __sk_buff *skb, __u32 offset, __u8 
     return 0;
 }
 
+/* The packet's scratch words, each with one meaning. The verifier follows each value that a variable can have, but
+ * knows nothing of what stands here. */
+enum scratch {
+    HEAD_METHOD,       /* of the request head that was scanned; offsets from its beginning, 0 where there is none: */
+    HEAD_END,          /* behind the head */
+    HEAD_LENGTH_VALUE, /* the value of Content-Length */
+    HEAD_CHUNKED,      /* 1 where there is a Transfer-Encoding */
+    OPTION_AT,         /* the TCP option that is looked at */
+};
+
+static __always_inline __u32 scratch(const struct __sk_buff *skb, enum scratch which)
+{
+    return skb->cb[which];
+}
+
+static __always_inline void set_scratch(struct __sk_buff *skb, enum scratch which, __u32 value)
+{
+    skb->cb[which] = value;
+}
+
 /* TCP's options take up to 40 bytes. */
 #define OPTION_BYTES 40
 enum { OPTION_END = 0, OPTION_NONE = 1, OPTION_MPTCP = 30 };
@@ -153,14 +173,14 @@ __noinline int has_mptcp(struct __sk_buff *skb, __u32 payload, __u32 size)
 
     if (!size || !load_bytes(skb, payload - size, options, size, sizeof(options)))
         return 0;
-    skb->cb[0] = 0; /* where the option begins: the verifier would follow each value that a variable can have */
+    set_scratch(skb, OPTION_AT, 0);
     for (int i = 0; i < OPTION_BYTES; i++) {
-        __u32 at = skb->cb[0];
+        __u32 at = scratch(skb, OPTION_AT);
         if (at >= OPTION_BYTES - 1 || options[at] == OPTION_END)
             return 0;
         if (options[at] == OPTION_MPTCP)
             return 1;
-        skb->cb[0] = at + (options[at] == OPTION_NONE || !options[at + 1] ? 1 : options[at + 1]);
+        set_scratch(skb, OPTION_AT, at + (options[at] == OPTION_NONE || !options[at + 1] ? 1 : options[at + 1]));
     }
     return 0;
 }

@@ -13,16 +13,17 @@
 #define HEAD_CHUNK (HEAD_LOAD - HEAD_AHEAD)
 #define HEAD_CHUNKS 5
 _Static_assert(HEAD_AHEAD >= HTTP_HEADER_BYTES, "a line that begins in a chunk can be told");
-/* A head that does not end there, or chunks, are read line by line: so many bytes in a step, so many steps a segment.
- */
+/* A head that does not end there, or chunks, are read line by line: so many bytes in a step at most, and so many steps,
+ * squared, in a segment. Each reads at least one byte, so any super-packet of 64 KB is read to its end. */
 #define LINE_PIECE 32
-#define LINE_STEPS 1024
+#define LINE_STEPS 512
+/* So many steps for a line that does not end: 64 KB. */
+#define LONG_STEPS 2048
 
-/* Where a request's head is looked through: once on each CPU, since the stack has no room for it and each load is a
- * call. Who finds it taken, such as a program that interrupts another one, reads line by line. Means nothing to anybody
- * once a program has ended, and so it is not pinned. */
-struct reading {
-    __u64 takers;
+/* Per-CPU scratch buffer for scanning a request head: the BPF stack is too small. A program that preempts the buffer's
+ * owner falls back to reading line by line. Not pinned: it holds nothing between runs. */
+struct head_buffer {
+    __u64 users;
     __u64 words[HEAD_LOAD / 8 + HEAD_AHEAD / 8 + 1]; /* and so many zeros behind the last byte of what is left */
 };
 
@@ -30,35 +31,31 @@ struct {
     __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
     __uint(max_entries, 1);
     __type(key, __u32);
-    __type(value, struct reading);
-} readings SEC(".maps");
+    __type(value, struct head_buffer);
+} head_buffers SEC(".maps");
 
-static __always_inline struct reading *reading_here(void)
+static __always_inline struct head_buffer *head_buffer_here(void)
 {
     const __u32 only = 0;
-    return bpf_map_lookup_elem(&readings, &only);
+    return bpf_map_lookup_elem(&head_buffers, &only);
 }
 
-static __always_inline void leave_reading(struct reading *reading)
+static __always_inline void release_buffer(struct head_buffer *buffer)
 {
-    __sync_fetch_and_add(&reading->takers, -1);
+    __sync_fetch_and_add(&buffer->users, -1);
 }
 
-/* 0 where it is another's. On one CPU, programs interrupt each other anywhere: who finds itself alone behind its own
- * addition is alone, and whoever comes until it leaves finds that it is not. */
-static __always_inline int take_reading(struct reading *reading)
+/* 0 where another program uses it. Programs on one CPU interrupt each other anywhere. One that finds no other user
+ * behind its own addition is alone, and any that comes before it releases the buffer finds a user. */
+static __always_inline int acquire_buffer(struct head_buffer *buffer)
 {
-    __sync_fetch_and_add(&reading->takers, 1);
-    if (seldom(*(volatile __u64 *)&reading->takers != 1)) {
-        leave_reading(reading);
+    __sync_fetch_and_add(&buffer->users, 1);
+    if (unlikely(*(volatile __u64 *)&buffer->users != 1)) {
+        release_buffer(buffer);
         return 0;
     }
     return 1;
 }
-
-/* What is found in a request's head: its method, and offsets from its beginning, 0 where there is none. Kept in the
- * packet's scratch words, since the verifier would follow each value that a variable can have. */
-enum { HEAD_METHOD, HEAD_END, HEAD_LENGTH_VALUE, HEAD_CHUNKED };
 
 enum head {
     HEAD_NONE,  /* no request begins here, or too little of one to tell; or it must be read line by line */
@@ -68,13 +65,14 @@ enum head {
 
 #define ONES 0x0101010101010101ULL
 
-/* Eight bytes at once, the first one lowest: bit 7 of each that equals `byte`, and of some that do not. */
+/* SWAR byte search (Mycroft's haszero), the first byte lowest: bit 7 of each byte that equals `byte`. False positives
+ * are possible above the first match, so callers confirm with equal(). */
 static __always_inline __u64 may_equal(__u64 word, __u8 byte)
 {
     return (word ^ ONES * byte) - ONES;
 }
 
-/* The same, and of no other. */
+/* The same without false positives. */
 static __always_inline __u64 equal(__u64 word, __u8 byte)
 {
     const __u64 low = ONES * 0x7f;
@@ -105,33 +103,33 @@ static __always_inline int take_field(struct __sk_buff *skb, const __u8 *line, _
 {
     switch (http_header(line)) {
     case HTTP_HEADER_NONE:
-        skb->cb[HEAD_END] = at + (line[0] == '\r' ? 2 : 1);
+        set_scratch(skb, HEAD_END, at + (line[0] == '\r' ? 2 : 1));
         return 1;
     case HTTP_HEADER_LENGTH:
-        skb->cb[HEAD_LENGTH_VALUE] = at + HTTP_LENGTH_VALUE;
+        set_scratch(skb, HEAD_LENGTH_VALUE, at + HTTP_LENGTH_VALUE);
         return 0;
     case HTTP_HEADER_ENCODING:
-        skb->cb[HEAD_CHUNKED] = 1;
+        set_scratch(skb, HEAD_CHUNKED, 1);
         return 0;
     default:
         return 0;
     }
 }
 
-/* Looks at the lines that begin in a word, at `at` in the reading, behind another one; 1 when the head ends with one of
- * them. The reading's first byte is the head's byte `done`. A function of its own, which is verified once for all its
+/* Looks at the lines that begin in a word, at `at` in the buffer, behind another one; 1 when the head ends with one of
+ * them. The buffer's first byte is the head's byte `done`. A function of its own, which is verified once for all its
  * calls. */
 __noinline int read_fields(struct __sk_buff *skb, __u64 before, __u64 word, __u32 done, __u32 at)
 {
     __u64 begins = equal(word, '\n') << 8 | equal(before, '\n') >> 56;
-    struct reading *reading = reading_here();
+    struct head_buffer *buffer = head_buffer_here();
 
-    for (int i = 0; i < 8 && begins && reading; i++) {
+    for (int i = 0; i < 8 && begins && buffer; i++) {
         __u64 place = at + index_of(begins);
         asm volatile("" : "+r"(place)); /* else 5.10 and 6.1 learn no bound of what is kept on the stack meanwhile */
         if (place >= HEAD_CHUNK)
             return 0;
-        if (take_field(skb, (const __u8 *)reading->words + place, done + place))
+        if (take_field(skb, (const __u8 *)buffer->words + place, done + place))
             return 1;
         begins &= begins - 1;
     }
@@ -142,24 +140,24 @@ __noinline int read_fields(struct __sk_buff *skb, __u64 before, __u64 word, __u3
  * function of its own, which is verified once for all its calls. */
 __noinline int scan_chunk(struct __sk_buff *skb, __u32 offset, __u32 done, __u32 left)
 {
-    struct reading *reading = reading_here();
+    struct head_buffer *buffer = head_buffer_here();
     __u32 size = left < HEAD_LOAD ? left : HEAD_LOAD;
 
-    if (!reading || !size)
+    if (!buffer || !size)
         return HEAD_NONE;
-    __u64 before = done ? __le64_to_cpu(reading->words[HEAD_CHUNK / 8 - 1]) : 0;
+    __u64 before = done ? __le64_to_cpu(buffer->words[HEAD_CHUNK / 8 - 1]) : 0;
     for (__u32 i = 0; i <= HEAD_AHEAD / 8; i++)
-        reading->words[size / 8 + i] = 0; /* behind what is left, where no line ends */
-    if (!load_bytes(skb, offset + done, (__u8 *)reading->words, size, HEAD_LOAD))
+        buffer->words[size / 8 + i] = 0; /* behind what is left, where no line ends */
+    if (!load_bytes(skb, offset + done, (__u8 *)buffer->words, size, HEAD_LOAD))
         return HEAD_NONE;
     if (!done) {
-        int method = http_request(__builtin_assume_aligned(reading->words, 8));
+        int method = http_plain_method(__builtin_assume_aligned(buffer->words, 8));
         if (method < 0)
             return HEAD_NONE;
-        skb->cb[HEAD_METHOD] = method;
+        set_scratch(skb, HEAD_METHOD, method);
     }
     for (__u32 at = 0; at < HEAD_CHUNK && at < size; at += 8) {
-        __u64 word = __le64_to_cpu(reading->words[at / 8]);
+        __u64 word = __le64_to_cpu(buffer->words[at / 8]);
         if (may_matter(before, word) && read_fields(skb, before, word, done, at))
             return HEAD_WHOLE;
         before = word;
@@ -171,24 +169,25 @@ __noinline int scan_chunk(struct __sk_buff *skb, __u32 offset, __u32 done, __u32
  * looked through here and now. */
 static __always_inline enum head scan_head(struct __sk_buff *skb, __u32 offset, __u32 available)
 {
-    struct reading *reading = reading_here();
+    struct head_buffer *buffer = head_buffer_here();
     enum head head = HEAD_BEGUN;
 
-    if (!reading || !take_reading(reading))
+    if (!buffer || !acquire_buffer(buffer))
         return HEAD_NONE;
-    skb->cb[HEAD_LENGTH_VALUE] = skb->cb[HEAD_CHUNKED] = 0;
+    set_scratch(skb, HEAD_LENGTH_VALUE, 0);
+    set_scratch(skb, HEAD_CHUNKED, 0);
     for (__u32 done = 0; done < HEAD_CHUNKS * HEAD_CHUNK && done < available && head == HEAD_BEGUN; done += HEAD_CHUNK)
         head = scan_chunk(skb, offset, done, available - done);
-    leave_reading(reading);
+    release_buffer(buffer);
     return head;
 }
 
 /* The value of the Content-Length that a scan found at HEAD_LENGTH_VALUE. */
-SELDOM __u64 content_length(struct __sk_buff *skb, __u32 offset)
+COLD __u64 content_length(struct __sk_buff *skb, __u32 offset)
 {
     __u8 value[HTTP_LENGTH_BYTES] = {};
-    __u32 at = skb->cb[HEAD_LENGTH_VALUE];
-    __u32 left = skb->cb[HEAD_END] - at; /* in the head, and so in the packet */
+    __u32 at = scratch(skb, HEAD_LENGTH_VALUE);
+    __u32 left = scratch(skb, HEAD_END) - at; /* in the head, and so in the packet */
     __u32 size = left < sizeof(value) ? left : sizeof(value);
 
     return load_bytes(skb, offset + at, value, size, sizeof(value)) ? http_length(value) : 0;
@@ -300,6 +299,15 @@ __noinline int read_line(struct __sk_buff *skb, __u32 payload, __u32 length, __u
     return 1;
 }
 
+/* So many steps; 1 when there may be more. A function of its own, which is verified once for all its calls. */
+__noinline int read_some_lines(struct __sk_buff *skb, __u32 payload, __u32 length, __u32 seq)
+{
+    for (int i = 0; i < LINE_STEPS; i++)
+        if (!read_line(skb, payload, length, seq))
+            return 0;
+    return 1;
+}
+
 /* Follows the request from `next` on, through this segment. A function of its own, which is verified once for all its
  * calls. */
 __noinline int read_lines(struct __sk_buff *skb, __u32 payload, __u32 length, __u32 seq)
@@ -307,7 +315,7 @@ __noinline int read_lines(struct __sk_buff *skb, __u32 payload, __u32 length, __
     struct socket_state *state;
 
     for (int i = 0; i < LINE_STEPS; i++)
-        if (!read_line(skb, payload, length, seq))
+        if (!read_some_lines(skb, payload, length, seq))
             break;
     if (!(state = state_of(skb->sk)))
         return 0;
@@ -337,16 +345,16 @@ static __always_inline void frame(struct __sk_buff *skb, struct socket_state *st
         state->length = 0;
         state->part = PART_HEAD;
     } else {
-        state->chunked = skb->cb[HEAD_CHUNKED];
-        state->next += skb->cb[HEAD_END];
-        int has_length = skb->cb[HEAD_LENGTH_VALUE] && !state->chunked;
+        state->chunked = scratch(skb, HEAD_CHUNKED);
+        state->next += scratch(skb, HEAD_END);
+        int has_length = scratch(skb, HEAD_LENGTH_VALUE) && !state->chunked;
         pass_body(state, has_length ? content_length(skb, packet->payload + begin) : 0);
     }
 }
 
-/* The request in flight is longer than its head said, or its end could not be told: all that is sent before its answer
- * belongs to it. */
-SELDOM void leave_open(struct socket_state *state, const struct packet *packet)
+/* The request in flight is longer than its head said, or its end could not be told: all that is sent before its
+ * response belongs to it. */
+COLD void leave_open(struct socket_state *state, const struct packet *packet)
 {
     __u32 end = packet->seq + packet->length;
 
@@ -360,12 +368,12 @@ SELDOM void leave_open(struct socket_state *state, const struct packet *packet)
         state->seen = state->next;
 }
 
-/* A request whose answer was not seen, or not all of whose bytes could be kept in order, is no longer in flight. */
-SELDOM void clear_flight(struct bpf_sock *sk, struct socket_state *state)
+/* A request whose response was not seen, or not all of whose bytes could be kept in order, is no longer in flight. */
+COLD void clear_flight(struct bpf_sock *sk, struct socket_state *state)
 {
     bpf_spin_lock(&state->lock);
     int missed = in_flight(state->stage);
-    int was_scattered = state->gaps & ANSWER_SCATTERED;
+    int was_scattered = state->gaps & RESPONSE_SCATTERED;
     state->stage = STAGE_IDLE;
     state->gaps = 0;
     bpf_spin_unlock(&state->lock);
@@ -376,7 +384,7 @@ SELDOM void clear_flight(struct bpf_sock *sk, struct socket_state *state)
 }
 
 /* The end of a connection of which sockops will not tell. */
-SELDOM void end_unwatched(const struct bpf_sock *sk, struct socket_state *state)
+COLD void end_unwatched(const struct bpf_sock *sk, struct socket_state *state)
 {
     end_unanswered(sk, state,
                    state->reset      ? UPSTAT_UNANSWERED_RESET
@@ -386,7 +394,7 @@ SELDOM void end_unwatched(const struct bpf_sock *sk, struct socket_state *state)
 
 /* On such a connection a RST may have crossed the request that flies now, and nothing will tell of it again. The lock
  * is passed, so that either this sees the RST or who sees the RST sees the request. */
-SELDOM void end_if_reset(const struct bpf_sock *sk, struct socket_state *state)
+COLD void end_if_reset(const struct bpf_sock *sk, struct socket_state *state)
 {
     bpf_spin_lock(&state->lock);
     int reset = state->reset;
@@ -395,24 +403,24 @@ SELDOM void end_if_reset(const struct bpf_sock *sk, struct socket_state *state)
         end_unwatched(sk, state);
 }
 
-/* A request's first segment is here. Its answer will begin at the number that this very segment acknowledges, since
- * Traefik sends no request before the last answer was read whole. */
+/* A request's first segment is here. Its response will begin at the number that this very segment acknowledges, since
+ * Traefik sends no request before the previous response was read whole. */
 static __always_inline void start(struct __sk_buff *skb, struct bpf_sock *sk, struct socket_state *state,
                                   const struct packet *packet, int method)
 {
     const struct socket_state flying = {
         .answer = packet->ack_seq, .stage = packet->flags & TCP_SYN ? STAGE_SYN : STAGE_STATUS, .method = method};
 
-    count_request(sk, &state->requested); /* before the answer can be counted */
-    if (seldom(in_flight(state->stage) || state->gaps))
+    count_request(sk, &state->requested); /* before the response can be counted */
+    if (unlikely(in_flight(state->stage) || state->gaps))
         clear_flight(sk, state);
     state->have = 0;
     *(volatile __u64 *)&state->flight = flying.flight;
-    if (seldom(!state->watched))
+    if (unlikely(!state->watched))
         end_if_reset(sk, state);
     if ((__s32)(state->seen - packet->seq) < 0)
         state->seen = packet->seq;
-    if (seldom(in_lines(state->part)))
+    if (unlikely(in_lines(state->part)))
         read_lines(skb, packet->payload, packet->length, packet->seq);
     if (state->part == PART_OPEN ||
         (state->part == PART_REQUEST && (__s32)(packet->seq + packet->length - state->next) > 0))
@@ -442,7 +450,8 @@ __noinline int read_opening(struct __sk_buff *skb, __u32 payload, __u32 length, 
             break;
         put_byte(state, bytes[i]);
         state->next++;
-        if ((!http_is_token(bytes[i]) && bytes[i] != HTTP_TLS) || state->line_size >= HTTP_OPENING_BYTES)
+        if (state->line_size >= HTTP_OPENING_BYTES ||
+            (!http_is_token(bytes[i]) && bytes[i] != HTTP_TLS && !http_begins_preface(state->line, state->line_size)))
             return 1;
     }
     return 0;
@@ -452,41 +461,143 @@ __noinline int read_opening(struct __sk_buff *skb, __u32 payload, __u32 length, 
 static __always_inline void start_in_pieces(struct __sk_buff *skb, struct bpf_sock *sk, struct socket_state *state,
                                             const struct packet *packet, const __u8 *opening)
 {
+    int method = http_method(opening);
+
     state->part = PART_HEAD;
     state->chunked = 0;
     state->length = 0;
-    start(skb, sk, state, packet, http_method(opening));
+    start(skb, sk, state, packet, method < 0 ? UPSTAT_METHOD_EXTENSION : method);
 }
 
-/* What the payload says from `begin` on, where scan_head has looked through no head. */
-SELDOM void send_other(struct __sk_buff *skb, struct bpf_sock *sk, struct socket_state *state,
-                       const struct packet *packet, __u32 begin)
+/* No other protocol's first line is longer: an SSH banner has up to 255 bytes (RFC 4253). */
+#define BANNER_BYTES 255
+
+/* Takes the next byte of a fresh connection's first line that began with HTTP_OPENING_BYTES letters. A request's, once
+ * its method has ended, and HTTP's version is there or the line is longer than any banner. */
+static __always_inline enum http_opening take_letter(struct socket_state *state, __u8 byte)
 {
-    __u8 bytes[HTTP_OPENING_BYTES] __attribute__((aligned(8))) = {};
-    __u32 size = packet->length - begin < sizeof(bytes) ? packet->length - begin : sizeof(bytes);
+    state->next++;
+    state->length = state->length << 8 | byte;
+    if (state->line_size < BANNER_BYTES)
+        state->line_size++;
+    if (byte == ' ')
+        state->chunked = 1;
+    else if (state->chunked ? byte == '\n' : !http_is_token(byte))
+        return HTTP_OPENING_OTHER;
+    if (state->length == HTTP_WORD(' ', 'H', 'T', 'T', 'P', '/', '1', '.') ||
+        (state->chunked && state->line_size == BANNER_BYTES))
+        return HTTP_OPENING_REQUEST;
+    return HTTP_OPENING_LONG;
+}
+
+/* Reads on in such a line; HTTP_OPENING_LONG when more of it may be in this segment. A function of its own, which is
+ * verified once for all its calls. */
+__noinline int read_letters(struct __sk_buff *skb, __u32 payload, __u32 length, __u32 seq)
+{
+    enum http_opening opening = HTTP_OPENING_LONG;
+    __u8 bytes[LINE_PIECE] = {};
+    struct socket_state *state;
+    __u32 from, size;
+
+    if (!(state = state_of(skb->sk)))
+        return HTTP_OPENING_PARTIAL;
+    from = state->next - seq;
+    if (from >= length)
+        return HTTP_OPENING_PARTIAL;
+    size = length - from < LINE_PIECE ? length - from : LINE_PIECE;
+    if (!load_bytes(skb, payload + from, bytes, size, LINE_PIECE))
+        return HTTP_OPENING_PARTIAL;
+    for (__u32 i = 0; i < LINE_PIECE && opening == HTTP_OPENING_LONG; i++) {
+        asm volatile("" : "+r"(size)); /* as in read_line */
+        if (i >= size)
+            break;
+        opening = take_letter(state, bytes[i]);
+    }
+    return opening;
+}
+
+/* The same, through this segment: each step but the last takes LINE_PIECE bytes. */
+__noinline int read_long_line(struct __sk_buff *skb, __u32 payload, __u32 length, __u32 seq)
+{
+    int opening = HTTP_OPENING_LONG;
+
+    for (int i = 0; i < LONG_STEPS && opening == HTTP_OPENING_LONG; i++)
+        opening = read_letters(skb, payload, length, seq);
+    return opening;
+}
+
+/* http_opening, once for all that ask. */
+COLD enum http_opening opening_of(const __u8 *bytes, __u32 size)
+{
+    return http_opening(bytes, size);
+}
+
+/* What stands at `begin`, whose first HTTP_OPENING_BYTES are all letters: one method, where a request is due. On a
+ * fresh connection it may be an SSH banner, too. */
+static __always_inline enum http_opening long_opening(struct __sk_buff *skb, struct socket_state *state,
+                                                      const struct packet *packet)
+{
+    if (state->stage != STAGE_FRESH)
+        return state->part == PART_REQUEST ? HTTP_OPENING_REQUEST : HTTP_OPENING_OTHER;
+    if (state->part != PART_LONG) {
+        if (!state->line_size) /* else these bytes came in pieces, and were passed */
+            state->next += HTTP_OPENING_BYTES;
+        state->part = PART_LONG;
+        state->line_size = HTTP_OPENING_BYTES;
+        state->chunked = 0;
+        state->length = 0;
+    }
+    enum http_opening opening = read_long_line(skb, packet->payload, packet->length, packet->seq);
+    state->line[0] = ' '; /* the rest of a request's line is no header */
+    if (opening == HTTP_OPENING_REQUEST)
+        state->line_size = LINE_BYTES;
+    return opening;
+}
+
+/* What the payload says from `begin` on, where scan_head has looked through no head; HTTP_OPENING_PARTIAL where that is
+ * not known yet. `bytes`, which are zero, will be the first ones. */
+static __always_inline enum http_opening opening_at(struct __sk_buff *skb, struct socket_state *state,
+                                                    const struct packet *packet, __u32 begin, __u8 *bytes)
+{
+    __u32 size = packet->length - begin < HTTP_OPENING_BYTES ? packet->length - begin : HTTP_OPENING_BYTES;
     enum http_opening opening = HTTP_OPENING_PARTIAL;
 
+    if (state->part == PART_LONG)
+        return long_opening(skb, state, packet);
     if (!state->line_size) {
-        if (!load_bytes(skb, packet->payload + begin, bytes, size, sizeof(bytes)))
-            return;
-        opening = http_opening(bytes, size);
+        if (!load_bytes(skb, packet->payload + begin, bytes, size, HTTP_OPENING_BYTES))
+            return HTTP_OPENING_PARTIAL;
+        opening = opening_of(bytes, size);
     }
     if (opening == HTTP_OPENING_PARTIAL) {
         if (!read_opening(skb, packet->payload, packet->length, packet->seq))
-            return;
-        __builtin_memcpy(bytes, state->line, sizeof(bytes));
-        opening = http_opening(bytes, HTTP_OPENING_BYTES);
+            return HTTP_OPENING_PARTIAL;
+        __builtin_memcpy(bytes, state->line, HTTP_OPENING_BYTES);
+        opening = opening_of(bytes, HTTP_OPENING_BYTES);
     }
+    return opening == HTTP_OPENING_LONG ? long_opening(skb, state, packet) : opening;
+}
+
+/* The same, and what follows from it. Only a fresh connection is given up for what it sends: on any other, clients
+ * choose what that is. */
+COLD void send_other(struct __sk_buff *skb, struct bpf_sock *sk, struct socket_state *state,
+                     const struct packet *packet, __u32 begin)
+{
+    __u8 bytes[HTTP_OPENING_BYTES] __attribute__((aligned(8))) = {};
+    enum http_opening opening = opening_at(skb, state, packet, begin, bytes);
+
+    if (opening == HTTP_OPENING_PARTIAL || opening == HTTP_OPENING_LONG)
+        return;
     if (opening == HTTP_OPENING_REQUEST)
         start_in_pieces(skb, sk, state, packet, bytes);
+    else if (state->stage != STAGE_FRESH)
+        leave_open(state, packet); /* the last request was longer than its head said */
     else if (opening == HTTP_OPENING_TLS)
         give_up(sk, state, UPSTAT_UNREAD_TLS);
     else if (opening == HTTP_OPENING_HTTP2)
         give_up(sk, state, UPSTAT_UNREAD_HTTP2);
-    else if (state->stage == STAGE_FRESH)
-        give_up(sk, state, UPSTAT_UNREAD_OTHER);
     else
-        leave_open(state, packet); /* the last request was longer than its head said */
+        give_up(sk, state, UPSTAT_UNREAD_OTHER);
 }
 
 /* What the payload says from `begin` on, on a connection that is at the beginning of a request. */
@@ -497,12 +608,12 @@ static __always_inline void send_opening(struct __sk_buff *skb, struct bpf_sock 
 
     if (!state->line_size)
         head = scan_head(skb, packet->payload + begin, packet->length - begin);
-    if (seldom(head == HEAD_NONE)) {
+    if (unlikely(head == HEAD_NONE)) {
         send_other(skb, sk, state, packet, begin);
         return;
     }
     frame(skb, state, packet, begin, head);
-    start(skb, sk, state, packet, skb->cb[HEAD_METHOD]);
+    start(skb, sk, state, packet, scratch(skb, HEAD_METHOD));
 }
 
 /* The number of bytes in the payload before `seq`; negative where the payload begins behind it. */
@@ -513,7 +624,7 @@ static __always_inline __s32 position(const struct packet *packet, __u32 seq)
 
 /* Payload that begins behind `next`: what stands between was lost before it came here, and will be sent again, but this
  * will not. */
-SELDOM void skip(struct socket_state *state, const struct packet *packet)
+COLD void skip(struct socket_state *state, const struct packet *packet)
 {
     __u32 end = packet->seq + packet->length;
 
@@ -523,14 +634,16 @@ SELDOM void skip(struct socket_state *state, const struct packet *packet)
 }
 
 /* Whether what is sent while a request is in flight begins another: only where the first one's end is known. */
-SELDOM int begins_another(struct __sk_buff *skb, const struct socket_state *state, const struct packet *packet,
-                          __u32 begin)
+COLD int begins_another(struct __sk_buff *skb, const struct socket_state *state, const struct packet *packet,
+                        __u32 begin)
 {
     __u8 bytes[HTTP_OPENING_BYTES] __attribute__((aligned(8))) = {};
     __u32 size = packet->length - begin < sizeof(bytes) ? packet->length - begin : sizeof(bytes);
 
-    return state->part == PART_REQUEST && load_bytes(skb, packet->payload + begin, bytes, size, sizeof(bytes)) &&
-           http_opening(bytes, size) == HTTP_OPENING_REQUEST;
+    if (state->part != PART_REQUEST || !load_bytes(skb, packet->payload + begin, bytes, size, sizeof(bytes)))
+        return 0;
+    enum http_opening opening = opening_of(bytes, size);
+    return opening == HTTP_OPENING_REQUEST || opening == HTTP_OPENING_LONG;
 }
 
 /* Whether this was sent before: by a connection without a state, before the programs came. */
@@ -543,7 +656,7 @@ static __always_inline int is_sent_again(struct bpf_sock *sk, const struct packe
 
 /* Whether a new segment begins a request, where it is not known what stands there. In the middle of a body anything
  * can; a method of three capitals at least seldom does. */
-SELDOM int begins_anywhere(struct __sk_buff *skb, struct bpf_sock *sk, const struct packet *packet)
+COLD int begins_anywhere(struct __sk_buff *skb, struct bpf_sock *sk, const struct packet *packet)
 {
     __u8 bytes[HTTP_OPENING_BYTES] __attribute__((aligned(8))) = {};
     __u32 size = packet->length < sizeof(bytes) ? packet->length : sizeof(bytes);
@@ -555,8 +668,7 @@ SELDOM int begins_anywhere(struct __sk_buff *skb, struct bpf_sock *sk, const str
 
 /* Payload that begins behind `next`: 1 where it begins a request all the same, since what stands between went by while
  * the programs were away. The server has acknowledged it, so it will not come again. */
-SELDOM int find_again(struct __sk_buff *skb, struct bpf_sock *sk, struct socket_state *state,
-                      const struct packet *packet)
+COLD int find_again(struct __sk_buff *skb, struct bpf_sock *sk, struct socket_state *state, const struct packet *packet)
 {
     const struct bpf_tcp_sock *tcp = bpf_tcp_sock(sk);
 
@@ -604,7 +716,7 @@ static __always_inline void send_payload(struct __sk_buff *skb, struct bpf_sock 
 
 /* The state of a connection that is older than the programs, made at the first new payload seen of it: a server's if a
  * request begins there. 0 where that cannot be told yet. */
-SELDOM struct socket_state *recognise(struct __sk_buff *skb, struct bpf_sock *sk, const struct packet *packet)
+COLD struct socket_state *recognise(struct __sk_buff *skb, struct bpf_sock *sk, const struct packet *packet)
 {
     struct socket_state *state;
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The anchor: the request carries the number at which its answer begins (kernel.md). One state per socket, guarded
- * by its lock, since two CPUs can deliver to one socket at once; only who takes a request out of flight counts it. */
+/* The anchor: a request carries the sequence number at which its response begins (README.md has the whole story). There
+ * is one state per socket. Its lock guards it, since two CPUs can deliver to one socket at once; whichever CPU ends the
+ * request counts its outcome. */
 #ifndef UPSTAT_SOCKET_H
 #define UPSTAT_SOCKET_H
 
@@ -11,21 +12,23 @@
 #include "layout.h"
 #include "maps.h"
 #include "packet.h"
+#include "server.h"
 
 enum stage {
     STAGE_FRESH,   /* connected by this host, nothing sent yet */
     STAGE_IDLE,    /* speaks HTTP/1, no request in flight */
-    STAGE_SYN,     /* a request in flight in the SYN (TCP Fast Open): the SYN-ACK will say where its answer begins */
+    STAGE_SYN,     /* a request in flight in the SYN (TCP Fast Open): the SYN-ACK will say where its response begins */
     STAGE_STATUS,  /* a request in flight, its status line awaited */
-    STAGE_INTERIM, /* a request in flight, inside the head of an interim answer */
+    STAGE_INTERIM, /* a request in flight, inside the head of an interim response */
     STAGE_CLIENT,  /* accepted by this host: not a server's */
     STAGE_UNREAD,  /* never looked at again */
+    STAGE_CODE,    /* a request in flight, more spaces or its response's code awaited behind version and space */
 };
 
-/* What happened to bytes of an answer that came before those awaited and fit no window. */
+/* What became of a response's bytes that came early and lie behind the window. */
 enum gap {
-    ANSWER_SKIPPED = 1,   /* from `skipped` on they went by, and were not kept */
-    ANSWER_SCATTERED = 2, /* they are kept in the socket's other storage */
+    RESPONSE_SKIPPED = 1,   /* from `skipped` on they were not kept */
+    RESPONSE_SCATTERED = 2, /* they are kept in the socket's other storage */
 };
 
 /* What stands at socket_state.next. */
@@ -36,9 +39,10 @@ enum part {
     PART_BODY,    /* `length` more bytes of a long body, or of a long chunk */
     PART_CHUNK,   /* a chunk's first line, or the rest of it */
     PART_TRAILER, /* a line behind the last chunk, or the rest of it */
+    PART_LONG,    /* a fresh connection's first line, behind 16 letters: a request's, or another protocol's */
 };
 
-/* Bytes of an answer that came before the ones awaited are kept up to here. */
+/* A response's bytes that come early are kept, up to this far from the anchor. */
 #define WINDOW_BYTES 64
 
 /* A line of a request is told by its first bytes: "Content-Length: " and 16 digits. */
@@ -50,11 +54,11 @@ struct socket_state {
     struct bpf_spin_lock lock;
     __u32 next; /* egress only: sequence number of the next byte of the request, or of the next request, to be read */
     union {
-        /* One word, which egress writes at once: it needs no lock to let a request fly, since nobody else touches
-         * these while none does. */
+        /* One word. Egress writes it at once and without the lock when a request starts: ingress does not touch
+         * these while none is in flight. */
         __u64 flight;
         struct {
-            __u32 answer; /* in flight: sequence number of the next byte of the answer to be read */
+            __u32 answer; /* in flight: the anchor, which is the sequence number of the response's next byte */
             __u8 stage;   /* enum stage */
             __u8 method;  /* enum upstat_method */
             __u8 gaps;    /* enum gap */
@@ -63,19 +67,20 @@ struct socket_state {
     };
     __u64 have;      /* which bytes of the window are there; bit and byte of sequence number s stand at s % 64 */
     __u64 requested; /* where this socket's last request was counted: union remembered */
-    __u64 answered;  /* and its last answer */
+    __u64 answered;  /* and its last response */
     /* Each is set once, by whoever sees it. */
     __u8 watched;  /* sockops will tell of its end */
     __u8 reset;    /* the peer sent a RST */
     __u8 finished; /* the peer sent a FIN */
     /* From here to `line`: only for egress, which runs under the socket's own lock. */
     __u8 part;      /* enum part */
-    __u8 chunked;   /* the request has Transfer-Encoding */
-    __u8 line_size; /* bytes of `line` that are there */
+    __u8 chunked;   /* the request has Transfer-Encoding; PART_LONG: the method has ended */
+    __u8 line_size; /* bytes of `line` that are there; PART_LONG: of all that is read, up to 255 */
     __u32 seen;     /* the end of the furthest segment that went by unread, because `next` was not in it */
-    __u64 length;   /* PART_HEAD: what Content-Length said; PART_BODY: bytes of the body from `next` on */
+    __u64 length;   /* PART_HEAD: what Content-Length said; PART_BODY: bytes of the body from `next` on;
+                       PART_LONG: the last eight bytes, the newest lowest */
     __u8 line[LINE_BYTES] __attribute__((aligned(8)));
-    __u32 skipped; /* see ANSWER_SKIPPED */
+    __u32 skipped; /* see RESPONSE_SKIPPED */
     __u32 tail;    /* the last bytes of an interim head, the newest lowest */
     __u8 window[WINDOW_BYTES];
 };
@@ -88,8 +93,8 @@ struct {
     __uint(pinning, LIBBPF_PIN_BY_NAME);
 } sockets SEC(".maps");
 
-/* Bytes of an answer that came so early that they lie behind the window: long interim heads out of order. Made only for
- * the sockets that need it, and gone when the next request is sent. */
+/* A response's bytes that come early and lie behind the window: long interim heads out of order. Created only for the
+ * sockets that need it, and deleted when the next request is sent. */
 #define SCATTERED_BYTES 4096
 
 struct scattered {
@@ -115,7 +120,9 @@ static __always_inline struct socket_state *state_of(struct bpf_sock *sk)
 
 static __always_inline int in_flight(__u8 stage)
 {
-    return stage == STAGE_STATUS || stage == STAGE_INTERIM || stage == STAGE_SYN;
+    const __u32 stages = 1U << STAGE_SYN | 1U << STAGE_STATUS | 1U << STAGE_INTERIM | 1U << STAGE_CODE;
+
+    return stages >> (stage & 31) & 1;
 }
 
 /* The next request begins at `seq`. */
@@ -127,8 +134,8 @@ static __always_inline void expect_request(struct socket_state *state, __u32 seq
     state->seen = seq;
 }
 
-/* The state of a socket that has none yet, or that connects again: to whom is anew, too. */
-SELDOM struct socket_state *make_state(struct bpf_sock *sk, enum stage stage)
+/* Creates the state, or resets it when the socket reconnects: the peer, and so the remembered slots, may differ. */
+COLD struct socket_state *make_state(struct bpf_sock *sk, enum stage stage)
 {
     struct socket_state *state = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
     if (!state) {
@@ -144,7 +151,7 @@ SELDOM struct socket_state *make_state(struct bpf_sock *sk, enum stage stage)
 }
 
 /* A connection that will never be read again. */
-SELDOM void give_up(const struct bpf_sock *sk, struct socket_state *state, enum upstat_unread reason)
+COLD void give_up(const struct bpf_sock *sk, struct socket_state *state, enum upstat_unread reason)
 {
     bpf_spin_lock(&state->lock);
     int already = state->stage == STAGE_UNREAD;
@@ -157,8 +164,8 @@ SELDOM void give_up(const struct bpf_sock *sk, struct socket_state *state, enum 
         count_event(sk, UPSTAT_UNANSWERED, UPSTAT_UNANSWERED_UNPARSED, 0);
 }
 
-/* The request in flight, if there is one, will have no answer. */
-SELDOM void end_unanswered(const struct bpf_sock *sk, struct socket_state *state, enum upstat_unanswered reason)
+/* The request in flight, if there is one, will have no response. */
+COLD void end_unanswered(const struct bpf_sock *sk, struct socket_state *state, enum upstat_unanswered reason)
 {
     bpf_spin_lock(&state->lock);
     int ended = in_flight(state->stage);

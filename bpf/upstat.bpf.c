@@ -4,7 +4,7 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
-#include "answer.h"
+#include "response.h"
 #include "request.h"
 
 char LICENSE[] SEC("license") = "GPL";
@@ -34,22 +34,22 @@ int upstat_egress(struct __sk_buff *skb)
     if (!sk)
         return 1;
     state = state_of(sk);
-    if (seldom(!state) && packet.length)
+    if (unlikely(!state) && packet.length)
         state = recognise(skb, sk, &packet);
     if (!state || state->stage == STAGE_CLIENT || state->stage == STAGE_UNREAD)
         return 1;
-    if (seldom(packet.flags & TCP_SYN) && !in_flight(state->stage)) /* else it is sent again, without its request */
+    if (unlikely(packet.flags & TCP_SYN) && !in_flight(state->stage)) /* else it is sent again, without its request */
         expect_request(state, packet.seq);
     if (packet.length)
         send_payload(skb, sk, state, &packet);
-    if (seldom(packet.flags & (TCP_FIN | TCP_RST)) && !state->watched)
+    if (unlikely(packet.flags & (TCP_FIN | TCP_RST)) && !state->watched)
         end_unwatched(sk, state);
     return 1;
 }
 
 /* The server's SYN-ACK. */
-SELDOM void connected(struct __sk_buff *skb, const struct bpf_sock *sk, struct socket_state *state,
-                      const struct packet *packet)
+COLD void connected(struct __sk_buff *skb, const struct bpf_sock *sk, struct socket_state *state,
+                    const struct packet *packet)
 {
     bpf_spin_lock(&state->lock);
     if (state->stage == STAGE_SYN) {
@@ -62,7 +62,7 @@ SELDOM void connected(struct __sk_buff *skb, const struct bpf_sock *sk, struct s
 }
 
 /* What a server's packet says of its connection. */
-SELDOM void receive_control(struct bpf_sock *sk, struct socket_state *state, const struct packet *packet)
+COLD void receive_control(struct bpf_sock *sk, struct socket_state *state, const struct packet *packet)
 {
     if (packet->flags & TCP_FIN)
         state->finished = 1;
@@ -85,11 +85,11 @@ int upstat_ingress(struct __sk_buff *skb)
     state = state_of(sk);
     if (!state || state->stage == STAGE_CLIENT || state->stage == STAGE_UNREAD)
         return 1;
-    if (seldom(packet.flags & TCP_SYN))
+    if (unlikely(packet.flags & TCP_SYN))
         connected(skb, sk, state, &packet);
     if (packet.length && in_flight(state->stage))
         receive_payload(skb, sk, state, &packet);
-    if (seldom(packet.flags & (TCP_FIN | TCP_RST)))
+    if (unlikely(packet.flags & (TCP_FIN | TCP_RST)))
         receive_control(sk, state, &packet);
     return 1;
 }

@@ -38,8 +38,11 @@ std::vector<poll::Total> totals_after(std::size_t servers, std::uint64_t polls) 
             for (const auto method : methods) {
                 const auto count = polls * code;
                 requests += count;
-                totals.push_back(
-                    {.server = server_at(i), .event = UPSTAT_ANSWER, .detail = code, .method = method, .count = count});
+                totals.push_back({.server = server_at(i),
+                                  .event = UPSTAT_RESPONSE,
+                                  .detail = code,
+                                  .method = method,
+                                  .count = count});
             }
         }
         totals.push_back(

@@ -225,7 +225,7 @@ std::span<unsigned char> value_of_ports() {
 }
 
 /// Where the programs look through heads. What one connection leaves there, the next one finds.
-std::span<std::uint64_t> value_of_readings(const program_map& map) {
+std::span<std::uint64_t> value_of_head_buffers(const program_map& map) {
     static std::vector<std::uint64_t> value(map.value_size / sizeof(std::uint64_t));
     return value;
 }
@@ -412,8 +412,8 @@ void* bpf_map_lookup_elem(void* map, const void* key) {
     if (known.value_size == sizeof(upstat_ports)) {
         return value_of_ports().data();
     }
-    if (std::string_view(known.name) == "readings") {
-        return value_of_readings(known).data();
+    if (std::string_view(known.name) == "head_buffers") {
+        return value_of_head_buffers(known).data();
     }
     Entry* entry = find_entry(known, key);
     if (!entry && (known.type == BPF_MAP_TYPE_PERCPU_ARRAY || known.type == BPF_MAP_TYPE_ARRAY)) {
@@ -588,12 +588,12 @@ std::uint64_t Connection::requests() const {
 }
 
 std::uint64_t Connection::answers() const {
-    return sum_totals([](const upstat_total_key& key) { return key.event == UPSTAT_ANSWER; });
+    return sum_totals([](const upstat_total_key& key) { return key.event == UPSTAT_RESPONSE; });
 }
 
 std::uint64_t Connection::answers(int code, upstat_method method) const {
     return sum_totals([&](const upstat_total_key& key) {
-        return key.event == UPSTAT_ANSWER && key.detail == code && key.method == method;
+        return key.event == UPSTAT_RESPONSE && key.detail == code && key.method == method;
     });
 }
 
@@ -625,7 +625,7 @@ int Connection::code() const {
     const program_map& totals = map_named("totals");
     int code = 0;
     for (const Entry& entry : kernel.entries) {
-        if (entry.map == &totals && key_of<upstat_total_key>(entry).event == UPSTAT_ANSWER) {
+        if (entry.map == &totals && key_of<upstat_total_key>(entry).event == UPSTAT_RESPONSE) {
             code = key_of<upstat_total_key>(entry).detail;
         }
     }

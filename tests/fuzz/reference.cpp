@@ -24,7 +24,7 @@ Message& message_of(http_parser* parser) {
 /// Parses one message from `at` on, byte by byte, so that each callback's place is known; until `done` says so.
 /// False where the message is not accepted or not whole.
 template <typename Done>
-bool parse_message(http_parser& parser, Message& message, bool has_body, std::string_view stream, Done done) {
+bool parse_message(http_parser& parser, Message& message, std::string_view stream, Done done) {
     http_parser_settings settings;
     http_parser_settings_init(&settings);
     settings.on_message_begin = [](http_parser* p) {
@@ -35,12 +35,6 @@ bool parse_message(http_parser& parser, Message& message, bool has_body, std::st
         message_of(p).head = message_of(p).at + 1;
         return 0;
     };
-    if (!has_body) {
-        settings.on_headers_complete = [](http_parser* p) {
-            message_of(p).head = message_of(p).at + 1;
-            return 1;
-        };
-    }
     settings.on_message_complete = [](http_parser* p) {
         message_of(p).end = message_of(p).at + 1;
         return 0;
@@ -83,12 +77,6 @@ bool has_version(std::string_view head) {
     return line.ends_with(" HTTP/1.0") || line.ends_with(" HTTP/1.1");
 }
 
-/// Debian builds the parser without HTTP_PARSER_STRICT: it takes any byte behind a CR for the LF, spaces in names, and
-/// any bytes for the letters of HTTP. What the strict one refuses is refused here.
-bool is_strict_answer(std::string_view head) {
-    return !has_lone_cr(head) && !has_space_in_name(head);
-}
-
 /// Go ends a chunk's line at a bare LF, as the programs do; the parser reads on to the next CR.
 bool has_lone_lf(std::string_view bytes) {
     for (std::size_t at = bytes.find('\n'); at != std::string_view::npos; at = bytes.find('\n', at + 1)) {
@@ -123,6 +111,8 @@ bool has_strict_chunks(std::string_view chunks) {
     }
 }
 
+/// Debian builds the parser without HTTP_PARSER_STRICT: it takes any byte behind a CR for the LF, spaces in names, and
+/// any bytes for the letters of HTTP. What the strict one refuses is refused here.
 /// Besides, a request of HTTP/0.9, which has no version, is none; and a byte of 128 or more in a chunk's size, which
 /// the parser takes for a digit 0, is none, nor is a bare LF there (nor are these in a chunk's data, for simplicity).
 bool is_strict_request(std::string_view head, std::string_view chunks) {
@@ -134,27 +124,7 @@ std::string_view between(std::string_view stream, std::size_t begin, std::size_t
     return stream.substr(begin, end - begin);
 }
 
-bool is_interim(int code) {
-    return code / 100 == 1 && code != 101;
-}
-
 }  // namespace
-
-std::vector<ReferenceAnswer> reference_answers(std::string_view stream) {
-    std::vector<ReferenceAnswer> answers;
-    Message message;
-    http_parser parser;
-    do {
-        http_parser_init(&parser, HTTP_RESPONSE);  // a new one for each: an interim `Connection: close` closes nothing
-        message = {.at = message.head};
-        if (!parse_message(parser, message, false, stream, [](const Message& m) { return m.head != 0; }) ||
-            !is_strict_answer(between(stream, message.begin, message.head))) {
-            break;
-        }
-        answers.push_back({.begin = message.begin, .end = message.head, .code = static_cast<int>(parser.status_code)});
-    } while (is_interim(answers.back().code));
-    return answers;
-}
 
 std::vector<ReferenceRequest> reference_requests(std::string_view stream) {
     std::vector<ReferenceRequest> requests;
@@ -163,7 +133,7 @@ std::vector<ReferenceRequest> reference_requests(std::string_view stream) {
     while (true) {
         http_parser_init(&parser, HTTP_REQUEST);
         message = {.at = message.end};
-        if (!parse_message(parser, message, true, stream, [](const Message& m) { return m.end != 0; })) {
+        if (!parse_message(parser, message, stream, [](const Message& m) { return m.end != 0; })) {
             return requests;
         }
         const bool chunked = (parser.flags & F_CHUNKED) != 0;

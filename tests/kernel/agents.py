@@ -43,7 +43,7 @@ def forget(bench):
 
 def check_attached(bench, in_flight=False):
     """One program a hook, all pinned in one generation, and nothing else below the pin path but generations. With requests
-    `in_flight`, former generations may have left their ingress programs."""
+    `in_flight`, previous generations may have left their ingress programs."""
     said = subprocess.run(["bpftool", "cgroup", "show", str(bench.cgroup.path)], capture_output=True, text=True, check=True).stdout
     attached = Counter(line.split()[1] for line in said.splitlines()[1:])
     links = list(bench.agent.pin_path.glob("*/links/*"))

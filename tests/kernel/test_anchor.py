@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""kernel.md, line by line: what is an answer, what is none, and what becomes of a request without one."""
+"""What bpf/README.md says, line by line: what is a response, what is none, and what becomes of a request without one."""
 
 import socket
 
@@ -218,8 +218,8 @@ def test_a_head_of_many_segments(server):
     server.expect({(200, "GET"): 1, (404, "GET"): 1})
 
 
-@pytest.mark.parametrize("line", [b"HTTP/2.0 200 OK\r\n", b"HTTP/1.1 20 OK \r\n", b"HTTP/1.1 2000 OK\r\n", b"HTTP/1.1 099 No\r\n",
-                                  b"HTTP/1.1 600 No\r\n", b"HTTP/1.1\t200 OK\r\n", b"http/1.1 200 OK\r\n", b"SSH-2.0-OpenSSH_9\r\n"])
+@pytest.mark.parametrize("line", [b"HTTP/1.1 20 OK \r\n", b"HTTP/1.1 2000 OK\r\n", b"HTTP/1.1 099 No\r\n",
+                                  b"HTTP/1.1\t200 OK\r\n", b"http/1.1 200 OK\r\n", b"SSH-2.0-OpenSSH_9\r\n"])
 def test_malformed_lines_are_no_codes(server, line):
     exchange(server, GET, line + b"\r\n").close()
     server.expect(unanswered={"malformed": 1})

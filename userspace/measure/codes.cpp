@@ -33,7 +33,7 @@ Result<CodeSet> CodeSet::compile(const std::string& pattern) {
         return fail(Error::Kind::usage, "codes '" + pattern + "' is not a regular expression: " + error.what(), hint);
     }
     if (set.codes_.none()) {
-        return fail(Error::Kind::usage, "codes '" + pattern + "' matches no status code from 100 to 599", hint);
+        return fail(Error::Kind::usage, "codes '" + pattern + "' matches no status code from 100 to 999", hint);
     }
     return set;
 }

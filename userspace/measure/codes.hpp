@@ -13,7 +13,7 @@ namespace upstat::measure {
 class CodeSet {
   public:
     /// From a regular expression (ECMAScript) that has to match all three digits, as PromQL's `code=~"..."` does.
-    /// An error (Kind::usage) when it is no expression or matches no code from 100 to 599, so could never fire.
+    /// An error (Kind::usage) when it is no expression or matches no code from 100 to 999, so could never fire.
     static Result<CodeSet> compile(const std::string& pattern);
 
     [[nodiscard]] bool matches(std::uint16_t code) const {
@@ -22,7 +22,7 @@ class CodeSet {
 
   private:
     static constexpr std::uint16_t lowest = 100;
-    static constexpr std::uint16_t highest = 599;
+    static constexpr std::uint16_t highest = 999;
 
     std::bitset<highest - lowest + 1> codes_;
 };

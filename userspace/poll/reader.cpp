@@ -18,11 +18,7 @@ namespace upstat::poll {
 namespace {
 
 /// The labels of enum upstat_place.
-constexpr std::array<std::string_view, UPSTAT_PLACES> place_names{
-    "not_tcp",   "short_header", "load_failed",    "storage_failed",  "totals_full", "callback_refused",
-    "steps_out", "request_gap",  "unknown_stream", "framing_unknown", "no_socket",   "overflow_full"};
-
-static_assert(!place_names.back().empty(), "every place has a name");
+constexpr std::array<std::string_view, UPSTAT_PLACES> place_names{UPSTAT_PLACE_LIST(UPSTAT_LABEL)};
 
 std::vector<ProgramRuns> read_programs(const std::vector<std::pair<std::string, int>>& programs) {
     std::vector<ProgramRuns> runs;
@@ -43,7 +39,7 @@ std::uint64_t* reason_cell(Reasons& counts, const std::vector<std::string>& reas
 /// Where a server counts this; null for an event of a newer layout.
 std::uint64_t* cell_of(ServerTotals& server, const Total& total) {
     switch (total.event) {
-        case UPSTAT_ANSWER:
+        case UPSTAT_RESPONSE:
             return &server.responses[{
                 .code = static_cast<std::uint16_t>(total.detail),
                 .method = total.method < UPSTAT_METHODS ? static_cast<Method>(total.method) : Method::extension}];

@@ -94,7 +94,7 @@ std::int64_t ServerTotals::outstanding() const {
 }
 
 const std::vector<std::string>& kernel_unanswered_reasons() {
-    static const std::vector<std::string> reasons{"reset", "closed", "aborted", "malformed", "unparsed", "missed"};
+    static const std::vector<std::string> reasons{UPSTAT_UNANSWERED_LIST(UPSTAT_LABEL)};
     return reasons;
 }
 
@@ -108,12 +108,12 @@ const std::vector<std::string>& unanswered_reasons() {
 }
 
 const std::vector<std::string>& unread_reasons() {
-    static const std::vector<std::string> reasons{"tls", "http2", "upgraded", "other", "mptcp"};
+    static const std::vector<std::string> reasons{UPSTAT_UNREAD_LIST(UPSTAT_LABEL)};
     return reasons;
 }
 
 const std::vector<std::string>& connect_failure_reasons() {
-    static const std::vector<std::string> reasons{"refused", "timeout"};
+    static const std::vector<std::string> reasons{UPSTAT_CONNECT_FAILURE_LIST(UPSTAT_LABEL)};
     return reasons;
 }
 

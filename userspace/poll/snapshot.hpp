@@ -57,7 +57,7 @@ std::optional<Method> parse_method(std::string_view text);
 
 /// What an answer is counted by.
 struct ResponseKey {
-    std::uint16_t code = 0;  ///< 101 to 599
+    std::uint16_t code = 0;  ///< 101, or 200 to 999
     Method method = Method::extension;
 
     auto operator<=>(const ResponseKey&) const = default;

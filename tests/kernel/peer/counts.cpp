@@ -129,26 +129,26 @@ Counts::Counts(const Places& places) {
     }
 }
 
-void Counts::take_readings() {
-    readings_ = newest_map("readings");
+void Counts::occupy_head_buffers() {
+    head_buffers_ = newest_map("head_buffers");
     bpf_map_info info{};
     std::uint32_t size = sizeof(info);
-    bpf_obj_get_info_by_fd(readings_.get(), &info, &size);
+    bpf_obj_get_info_by_fd(head_buffers_.get(), &info, &size);
     const std::size_t words = info.value_size / sizeof(std::uint64_t);
     taken_.assign(words * static_cast<std::size_t>(libbpf_num_possible_cpus()), 0x5a5a5a5a5a5a5a5a);
     for (std::size_t cpu = 0; cpu < taken_.size(); cpu += words) {
         taken_[cpu] = 1;
     }
     const std::uint32_t only = 0;
-    if (bpf_map_update_elem(readings_.get(), &only, taken_.data(), BPF_ANY) != 0) {
-        throw std::runtime_error("cannot write to the map readings");
+    if (bpf_map_update_elem(head_buffers_.get(), &only, taken_.data(), BPF_ANY) != 0) {
+        throw std::runtime_error("cannot write to the map head_buffers");
     }
 }
 
-bool Counts::readings_untouched() const {
+bool Counts::head_buffers_untouched() const {
     const std::uint32_t only = 0;
     auto now = std::vector<std::uint64_t>(taken_.size());
-    return bpf_map_lookup_elem(readings_.get(), &only, now.data()) == 0 && now == taken_;
+    return bpf_map_lookup_elem(head_buffers_.get(), &only, now.data()) == 0 && now == taken_;
 }
 
 Counted Counts::take(const poll::Server& server) {

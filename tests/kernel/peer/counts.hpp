@@ -35,16 +35,16 @@ class Counts {
     explicit Counts(const Places& places);
 
     /// From now on each CPU's room for a head is taken, as by a program that another one interrupts.
-    void take_readings();
-    /// Whether what stands in those rooms is as take_readings left it.
-    bool readings_untouched() const;
+    void occupy_head_buffers();
+    /// Whether what stands in those rooms is as occupy_head_buffers left it.
+    bool head_buffers_untouched() const;
 
     /// What was counted since the last call: of this server, and the places.
     Counted take(const poll::Server& server);
 
   private:
     std::unique_ptr<programs::Counter> counter_;
-    Fd readings_;
+    Fd head_buffers_;
     std::vector<std::uint64_t> taken_;
     std::map<std::string, std::uint64_t> seen_;
 };

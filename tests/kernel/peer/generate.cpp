@@ -46,13 +46,28 @@ class Choices {
     std::size_t at_ = 0;
 };
 
-constexpr std::array<std::string_view, 6> methods{"GET", "POST", "HEAD", "PUT", "DELETE", "PROPFIND"};
-constexpr std::array<int, 10> codes{200, 404, 204, 500, 301, 413, 503, 599, 401, 226};
+constexpr std::array<std::string_view, 5> methods{"GET", "POST", "HEAD", "PUT", "DELETE"};
+constexpr std::array<int, 12> codes{200, 404, 204, 500, 301, 413, 503, 599, 401, 226, 600, 999};
+
+/// What only a hostile client takes for a method: any token of RFC 9110, of any length.
+constexpr std::array<std::string_view, 8> odd_methods{
+    "PROPFIND", "PRI", "A#B", "HTTP", "SSH-2.0-OpenSSH_9.2p1", "BASELINE-CONTROL", "Content-Length", "!#$%&'*+-.^_`|~"};
 
 /// What bodies are made of: all that a wrong reader would take for something else.
-constexpr std::array<std::string_view, 10> fragments{
-    "x",  "GET /b HTTP/1.1\r\nHost: b\r\n\r\n", "HTTP/1.1 500 Oh\r\n\r\n", "0\r\n\r\n", "\r\n\r\n",
-    "\n", "HTTP/1.1 100 Continue\r\n\r\n",      "5\r\nhello\r\n",          "POST ",     "Content-Length: 7\r\n"};
+constexpr std::array<std::string_view, 14> fragments{"x",
+                                                     "GET /b HTTP/1.1\r\nHost: b\r\n\r\n",
+                                                     "HTTP/1.1 500 Oh\r\n\r\n",
+                                                     "0\r\n\r\n",
+                                                     "\r\n\r\n",
+                                                     "\n",
+                                                     "HTTP/1.1 100 Continue\r\n\r\n",
+                                                     "5\r\nhello\r\n",
+                                                     "POST ",
+                                                     "Content-Length: 7\r\n",
+                                                     "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+                                                     "\x16\x03\x01\x02",
+                                                     "UPDATEREDIRECTREF /b HTTP/1.1\r\n\r\n",
+                                                     "ABCDEFGHIJKLMNOP"};
 
 std::string body(Choices& choices) {
     std::string text;
@@ -79,25 +94,59 @@ std::string chunked(Choices& choices, std::string_view text) {
     return all + (choices.one_in(4) ? "0\r\nTrailer: GET / HTTP/1.1\r\n\r\n" : "0\r\n\r\n");
 }
 
+/// As often as not one that Traefik names.
+std::string method(Choices& choices) {
+    if (!choices.one_in(3)) {
+        return std::string(choices.of(methods));
+    }
+    std::string odd(choices.of(odd_methods));
+    while (choices.one_in(3)) {
+        odd += choices.of(odd_methods);
+    }
+    return choices.one_in(8) ? odd + std::string(choices.next(5000), 'M') : odd;
+}
+
+std::string label_of(std::string_view method) {
+    return std::ranges::find(methods, method) != methods.end() ? std::string(method) : "EXTENSION_METHOD";
+}
+
+/// Header lines of a client's choice: many, long, or almost those that frame a request.
+std::string fields(Choices& choices) {
+    std::string lines;
+    if (choices.one_in(10)) {
+        lines += "Cookie: " + std::string(choices.next(3000), 'c') + "\r\n";
+    }
+    if (choices.one_in(10)) {
+        for (auto n = choices.next(1500); n > 0; n--) {
+            lines += "x12:y\r\n";
+        }
+    }
+    if (choices.one_in(4)) {
+        lines +=
+            choices.of(std::array<std::string_view, 4>{"Content-Length-Too: 7\r\n", "Transfer-Encodin: chunked\r\n",
+                                                       "X: GET / HTTP/1.1\r\n", "PRI: * HTTP/2.0\r\n"});
+    }
+    return lines;
+}
+
 /// A request: the part up to which its server may wait before it answers, and the rest.
 struct Request {
-    std::string_view method;
+    std::string method;
     std::string head;
     std::string body;
 };
 
 Request request(Choices& choices) {
-    Request made{.method = choices.of(methods), .head = {}, .body = {}};
-    made.head = fmt::format("{} /a HTTP/1.1\r\nHost: a\r\n", made.method);
+    Request made{.method = method(choices), .head = {}, .body = {}};
+    const std::string target(choices.one_in(8) ? choices.next(5000) : 1, 'a');
+    made.head = fmt::format("{} /{} HTTP/1.1\r\nHost: a\r\n", made.method, target);
     const auto framing = choices.next(4);
     if (framing == 1 || framing == 3) {
         made.body = body(choices);
     } else if (framing == 2) {
         made.body = chunked(choices, body(choices));
     }
-    if (choices.one_in(10)) {
-        made.head += "Cookie: " + std::string(choices.next(3000), 'c') + "\r\n";
-    }
+    made.head += fields(choices);
     if (framing == 2) {
         made.head += choices.one_in(2) ? "transfer-encoding: chunked\r\n" : "Transfer-Encoding: chunked\r\n";
     } else if (framing != 0) {
@@ -221,14 +270,20 @@ class Schedule {
             }
         }
         const auto code = choices_.of(codes);
-        const auto* version = choices_.one_in(6) ? "HTTP/1.0" : "HTTP/1.1";
-        const auto* reason = choices_.one_in(3) ? "" : " Because";
-        const auto text = interim + fmt::format("{} {}{}\r\nA: b\r\n\r\n", version, code, reason) + body(choices_);
+        const auto text = interim + status_line(code) + "A: b\r\n\r\n" + body(choices_);
         line("say " + quote(text));
         deliver(text.size());
         line("receive all");
         said_ += text.size();
-        expectations_ += fmt::format("expect {} {}\n", code, method == "PROPFIND" ? "EXTENSION_METHOD" : method);
+        expectations_ += fmt::format("expect {} {}\n", code, label_of(method));
+    }
+
+    /// In every form that Go's client takes.
+    std::string status_line(int code) {
+        const auto* version = choices_.of(std::array{"HTTP/1.1", "HTTP/1.1", "HTTP/1.0", "HTTP/1.2", "HTTP/2.0"});
+        const auto* reason = choices_.one_in(3) ? "" : " Because";
+        const std::string spaces(choices_.one_in(6) ? 1 + choices_.next(90) : 1, ' ');
+        return fmt::format("{}{}{}{}{}", version, spaces, code, reason, choices_.one_in(6) ? "\n" : "\r\n");
     }
 
     /// All of the answer's bytes, in segments of any cut and in any order; some of them more than once, and with them
@@ -265,7 +320,7 @@ class Schedule {
         const auto how = choices_.next(5);
         const auto flying = how != 0 && choices_.one_in(2);
         if (flying) {
-            send(kept_ + fmt::format("{} /last HTTP/1.1\r\nHost: a\r\n\r\n", choices_.of(methods)));
+            send(kept_ + fmt::format("{} /last HTTP/1.1\r\nHost: a\r\n\r\n", method(choices_)));
         }
         constexpr std::array<std::string_view, 5> ends{"", "rst", "fin", "close", "abort"};
         constexpr std::array<std::string_view, 5> reasons{"", "reset", "closed", "aborted", "aborted"};

@@ -106,11 +106,11 @@ int work(const Arguments& arguments, const Places& places) {
         Wire wire;
         Counts counts(places);
         if (arguments.taken) {
-            counts.take_readings();
+            counts.occupy_head_buffers();
         }
         bool right = arguments.generate != 0 ? generate(wire, counts, arguments.seed, arguments.generate)
                                              : play_cases(wire, counts, arguments);
-        if (arguments.taken && !counts.readings_untouched()) {
+        if (arguments.taken && !counts.head_buffers_untouched()) {
             fmt::print("FAILED: a head was looked through in a room that was taken\n");
             right = false;
         }

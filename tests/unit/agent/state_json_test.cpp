@@ -56,6 +56,15 @@ TEST(Saved, CountsOfAnyLengthAreWrittenAsTheyAre) {
     }
 }
 
+TEST(Saved, EveryCodeThatTheKernelCountsIsTakenAndNoOther) {
+    const auto with = [](int code) {
+        return json::parse(R"({"at":1,"grown":["10.0.0.1:1",1,[)" + std::to_string(code) + R"(,1,1]],"strangers":{}})");
+    };
+    EXPECT_NO_THROW(growth_from(with(600)));
+    EXPECT_NO_THROW(growth_from(with(999)));
+    EXPECT_THROW(growth_from(with(1000)), std::exception);
+}
+
 /// What upstat 0.1.0 wrote, byte by byte.
 TEST(Saved, AnOlderUpstatsTextsAreRead) {
     const auto growth = growth_from(json::parse(

@@ -127,7 +127,7 @@ upstat_total_key sample_key() {
     std::memcpy(key.server.address, server.address.data(), server.address.size());
     key.server.port = server.port;
     key.detail = 404;
-    key.event = UPSTAT_ANSWER;
+    key.event = UPSTAT_RESPONSE;
     key.method = UPSTAT_METHOD_PATCH;
     return key;
 }
@@ -137,7 +137,7 @@ TEST_F(Layouts, AnOwnKeyIsRead) {
     const auto total = to_total(std::as_bytes(std::span(&key, 1)), own_total_fields(), 7);
     EXPECT_EQ(to_string(total.server), "10.0.0.1:8080");
     EXPECT_EQ(total.detail, 404U);
-    EXPECT_EQ(total.event, std::uint64_t{UPSTAT_ANSWER});
+    EXPECT_EQ(total.event, std::uint64_t{UPSTAT_RESPONSE});
     EXPECT_EQ(total.method, std::uint64_t{UPSTAT_METHOD_PATCH});
     EXPECT_EQ(total.count, 7U);
 }
@@ -152,7 +152,7 @@ TEST_F(Layouts, AKeyOfAServerIsARequests) {
 TEST_F(Layouts, AKeyOfAnotherLayoutSaysTheSame) {
     struct {
         std::uint8_t method = UPSTAT_METHOD_PATCH;
-        std::uint16_t event = UPSTAT_ANSWER;
+        std::uint16_t event = UPSTAT_RESPONSE;
         std::uint32_t detail = 404;
         std::uint32_t zone = 0xffffffff;
         std::uint32_t port = 8080;
@@ -163,7 +163,7 @@ TEST_F(Layouts, AKeyOfAnotherLayoutSaysTheSame) {
     const auto total = to_total(std::as_bytes(std::span(&key, 1)), fields, 7);
     EXPECT_EQ(to_string(total.server), "10.0.0.1:8080");
     EXPECT_EQ(total.detail, 404U);
-    EXPECT_EQ(total.event, std::uint64_t{UPSTAT_ANSWER});
+    EXPECT_EQ(total.event, std::uint64_t{UPSTAT_RESPONSE});
     EXPECT_EQ(total.method, std::uint64_t{UPSTAT_METHOD_PATCH});
 }
 

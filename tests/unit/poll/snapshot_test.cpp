@@ -49,8 +49,8 @@ TEST(MethodName, ReadsWhatItWrites) {
 }
 
 TEST(ToServers, PutsEveryEventInItsPlace) {
-    const std::vector<Total> totals{total("10.0.0.1:80", UPSTAT_ANSWER, 404, UPSTAT_METHOD_GET, 3),
-                                    total("10.0.0.1:80", UPSTAT_ANSWER, 200, UPSTAT_METHOD_PATCH, 4),
+    const std::vector<Total> totals{total("10.0.0.1:80", UPSTAT_RESPONSE, 404, UPSTAT_METHOD_GET, 3),
+                                    total("10.0.0.1:80", UPSTAT_RESPONSE, 200, UPSTAT_METHOD_PATCH, 4),
                                     total("10.0.0.1:80", UPSTAT_UNANSWERED, UPSTAT_UNANSWERED_MISSED, 0, 1),
                                     total("10.0.0.1:80", UPSTAT_UNREAD, UPSTAT_UNREAD_OTHER, 0, 2),
                                     total("[::1]:80", UPSTAT_CONNECT, 0, 0, 7),
@@ -86,7 +86,7 @@ TEST(ToServers, WhatANewerLayoutCountsStaysInTheSums) {
     const std::vector<Total> totals{total("10.0.0.1:80", 99, 1, 0, 3),
                                     total("10.0.0.1:80", UPSTAT_UNANSWERED, UPSTAT_UNANSWERED_REASONS, 0, 1),
                                     total("10.0.0.1:80", UPSTAT_UNREAD, 99, 0, 2),
-                                    total("10.0.0.1:80", UPSTAT_ANSWER, 200, 99, 4), request("10.0.0.1:80", 6)};
+                                    total("10.0.0.1:80", UPSTAT_RESPONSE, 200, 99, 4), request("10.0.0.1:80", 6)};
     const auto servers = to_servers(totals);
     const auto& server = servers.at(parse_server("10.0.0.1:80").value());
     EXPECT_EQ(server.unanswered.at("unknown"), 1U);
@@ -96,16 +96,16 @@ TEST(ToServers, WhatANewerLayoutCountsStaysInTheSums) {
 }
 
 TEST(NeverAnswered, IsWhatWasOutstanding) {
-    const std::vector<Total> totals{total("10.0.0.1:80", UPSTAT_ANSWER, 200, UPSTAT_METHOD_GET, 3),
+    const std::vector<Total> totals{total("10.0.0.1:80", UPSTAT_RESPONSE, 200, UPSTAT_METHOD_GET, 3),
                                     total("10.0.0.1:80", UPSTAT_UNANSWERED, UPSTAT_UNANSWERED_RESET, 0, 1),
                                     request("10.0.0.1:80", 6), request("10.0.0.2:80", 5),
-                                    total("10.0.0.2:80", UPSTAT_ANSWER, 200, UPSTAT_METHOD_GET, 5)};
+                                    total("10.0.0.2:80", UPSTAT_RESPONSE, 200, UPSTAT_METHOD_GET, 5)};
     const auto counts = never_answered(to_servers(totals));
     EXPECT_EQ(counts, (std::map<Server, std::uint64_t>{{parse_server("10.0.0.1:80").value(), 2}}));
 }
 
 TEST(NeverAnswered, ARequestThatOverflowedBelongsToAnAnswerThatDidNot) {
-    const std::vector<Total> totals{total("10.0.0.1:80", UPSTAT_ANSWER, 200, UPSTAT_METHOD_GET, 5), request("", 6)};
+    const std::vector<Total> totals{total("10.0.0.1:80", UPSTAT_RESPONSE, 200, UPSTAT_METHOD_GET, 5), request("", 6)};
     const auto counts = never_answered(to_servers(totals));
     EXPECT_EQ(counts, (std::map<Server, std::uint64_t>{{Server{}, 1}}));
 }

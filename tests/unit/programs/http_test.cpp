@@ -55,15 +55,31 @@ TEST(HttpMethod, IsATokenAndASpace) {
     }
 }
 
-TEST(HttpStatus, TakesExactlyAStatusLine) {
+TEST(HttpMethod, TakesEveryTokenOfTheRfcAndNothingElse) {
+    constexpr std::string_view others = "!#$%&'*+-.^_`|~";
+    for (int byte = 0; byte < 256; byte++) {
+        const bool is_token = (byte >= '0' && byte <= '9') || (byte >= 'A' && byte <= 'Z') ||
+                              (byte >= 'a' && byte <= 'z') || (byte != 0 && others.contains(static_cast<char>(byte)));
+        EXPECT_EQ(http_is_token(static_cast<__u8>(byte)) != 0, is_token) << byte;
+    }
+    EXPECT_EQ(method("PRI / HTTP/1.1"), UPSTAT_METHOD_EXTENSION);
+    EXPECT_EQ(method("A#$%&'^`| / HTTP"), UPSTAT_METHOD_EXTENSION);
+}
+
+TEST(HttpStatus, TakesWhatGosClientTakes) {
     EXPECT_EQ(status("HTTP/1.1 200 OK"), 200);
     EXPECT_EQ(status("HTTP/1.0 404 Not"), 404);
     EXPECT_EQ(status("HTTP/1.1 204\r\n"), 204);
+    EXPECT_EQ(status("HTTP/1.1 204\nA:"), 204);
     EXPECT_EQ(status("HTTP/1.1 100 C"), 100);
-    EXPECT_EQ(status("HTTP/1.1 599 x"), 599);
-    for (const auto* const text : {"HTTP/1.2 200 OK", "HTTP/2.0 200 OK", "HTTP/1.1 099 No", "HTTP/1.1 600 No",
-                                   "HTTP/1.1  200 O", "HTTP/1.1 20 OK ", "HTTP/1.1 2000 O", "HTTP/1.1 2x0 OK",
-                                   "HTTP/1.1 200\nOK", "http/1.1 200 OK", "HTTP/1.1", ""}) {
+    EXPECT_EQ(status("HTTP/1.2 599 x"), 599);
+    EXPECT_EQ(status("HTTP/2.0 600 x"), 600);
+    EXPECT_EQ(status("HTTP/0.9 999\n\n"), 999);
+    EXPECT_EQ(status("HTTP/1.1  200 O"), HTTP_STATUS_SPACES);
+    for (const auto* const text :
+         {"HTTP/1.a 200 OK", "HTTP/a.1 200 OK", "HTTP/1,1 200 OK", "HTTP/1.10 200 O", "HTTP/1.1 099 No",
+          "HTTP/1.1 20 OK ", "HTTP/1.1 2000 O", "HTTP/1.1 2x0 OK", "HTTP/1.1 200\rOK", "HTTP/1.1 200\r\r\n",
+          "HTTP/1.1 200\tO", "HTTP/1.1\t200 O", "http/1.1 200 OK", "HTTP/1.1", ""}) {
         EXPECT_EQ(status(text), 0) << text;
     }
 }
@@ -84,13 +100,17 @@ TEST(HttpOpening, TellsProtocolsApart) {
 }
 
 TEST(HttpOpening, WaitsUntilItCanTell) {
-    for (const auto* const text : {"G", "GET", "PR", "\x16", "AVERYVERYLONGME"}) {
+    for (const auto* const text : {"G", "GET", "PR", "PRI", "PRI ", "PRI *", "PRI * HT", "PRI * HTT",
+                                   "PRI * HTTP/2.0\r", "\x16", "AVERYVERYLONGME"}) {
         EXPECT_EQ(opening(text), HTTP_OPENING_PARTIAL) << text;
     }
     EXPECT_EQ(opening("GET "), HTTP_OPENING_REQUEST);
-    EXPECT_EQ(opening("PRI "), HTTP_OPENING_HTTP2);
+    EXPECT_EQ(opening("PRI /"), HTTP_OPENING_REQUEST);
+    EXPECT_EQ(opening("PRI * HTTP/1"), HTTP_OPENING_REQUEST);
+    EXPECT_EQ(opening("PRI * HTTP/2.0\r\n"), HTTP_OPENING_HTTP2);
+    EXPECT_EQ(opening("PRI * HTTP/2.1\r\n"), HTTP_OPENING_REQUEST);
     EXPECT_EQ(opening("G\r"), HTTP_OPENING_OTHER);
-    EXPECT_EQ(opening("AVERYVERYLONGMET"), HTTP_OPENING_OTHER);
+    EXPECT_EQ(opening("AVERYVERYLONGMET"), HTTP_OPENING_LONG);
 }
 
 TEST(HttpHeader, FindsLengthEncodingAndTheEnd) {

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* Ingress: the bytes at the anchor, whatever the segments that bring them. */
-#ifndef UPSTAT_ANSWER_H
-#define UPSTAT_ANSWER_H
+#ifndef UPSTAT_RESPONSE_H
+#define UPSTAT_RESPONSE_H
 
 #include "socket.h"
 
-/* Steps that one segment may take: each reads up to WINDOW_BYTES of interim heads, of which the largest super-packet of
- * the usual size has no more than these. */
-#define ANSWER_STEPS 1024
+/* Steps that one segment may take, squared: each reads at least one byte of interim heads, and WINDOW_BYTES at most. So
+ * any super-packet of 64 KB is read to its end, and any of 512 KB with heads of the usual length. */
+#define RESPONSE_STEPS 512
 
 enum step {
     STEP_WAIT,      /* no more to be read now */
@@ -19,7 +19,7 @@ enum step {
 
 /* Bytes of one segment that fall into the window of its socket. */
 struct slice {
-    __u32 answer; /* socket_state.answer when they were cut out */
+    __u32 anchor; /* socket_state.answer when they were cut out */
     __u32 seq;    /* of the first one */
     __u32 size;   /* 0: none */
     __u8 bytes[WINDOW_BYTES];
@@ -55,19 +55,27 @@ static __always_inline int is_tunnel(int code, __u8 method)
     return code == 101 || (method == UPSTAT_METHOD_CONNECT && code >= 200 && code < 300);
 }
 
-/* Takes the status line that stands at the anchor; `code` is what http_status says of it. The lock is held. */
-static __always_inline enum step take_status(struct socket_state *state, const __u8 *line, int code)
+/* The response goes on `count` bytes behind the anchor. The lock is held. */
+static __always_inline enum step go_on(struct socket_state *state, enum stage stage, __u32 count)
+{
+    state->stage = stage;
+    state->have &= ~bits_at(state->answer, count);
+    state->answer += count;
+    state->tail = 0;
+    return STEP_AGAIN;
+}
+
+/* Takes the status line that stands at the anchor; `code` is what http_status says of it, and `code_end` where in it
+ * the code ends. The lock is held. */
+static __always_inline enum step take_status(struct socket_state *state, int code, __u32 code_end)
 {
     if (!code) {
         state->stage = STAGE_IDLE;
         return STEP_MALFORMED;
     }
-    if (http_is_interim(code)) {
-        state->stage = STAGE_INTERIM;
-        state->have &= ~bits_at(state->answer, HTTP_STATUS_BYTES);
-        state->answer += HTTP_STATUS_BYTES;
-        state->tail = line[HTTP_STATUS_BYTES - 1];
-        return STEP_AGAIN;
+    if (code == HTTP_STATUS_SPACES || http_is_interim(code)) {
+        int spaces = code == HTTP_STATUS_SPACES;
+        return go_on(state, spaces ? STAGE_CODE : STAGE_INTERIM, spaces ? HTTP_STATUS_VERSION : code_end);
     }
     state->stage = is_tunnel(code, state->method) ? STAGE_UNREAD : STAGE_IDLE;
     return STEP_FINAL;
@@ -76,48 +84,65 @@ static __always_inline enum step take_status(struct socket_state *state, const _
 /* The bytes up to `end` are not all there: they will come, unless some of them went by. The lock is held. */
 static __always_inline enum step wait_or_end(struct socket_state *state, __u32 end)
 {
-    if (!(state->gaps & ANSWER_SKIPPED) || (__s32)(end - state->skipped) <= 0)
+    if (!(state->gaps & RESPONSE_SKIPPED) || (__s32)(end - state->skipped) <= 0)
         return STEP_WAIT;
     state->stage = STAGE_IDLE;
     return STEP_UNPARSED;
 }
 
-/* Reads the status line if all of it is in the window. The lock is held. */
+/* Reads the status line if all of it is in the window; behind its version and spaces, where these were skipped. The
+ * lock is held. */
 static __always_inline enum step read_status(struct socket_state *state, int *code)
 {
     __u8 line[HTTP_STATUS_BYTES] __attribute__((aligned(8)));
-    __u64 wanted = bits_at(state->answer, HTTP_STATUS_BYTES);
+    __u32 known = state->stage == STAGE_CODE ? HTTP_STATUS_VERSION : 0;
+    __u32 begin = state->answer - known, missing = HTTP_STATUS_BYTES - known;
+    __u64 wanted = bits_at(state->answer, missing);
 
     if ((state->have & wanted) != wanted)
-        return wait_or_end(state, state->answer + HTTP_STATUS_BYTES);
+        return wait_or_end(state, state->answer + missing);
+#pragma clang loop unroll(disable) /* else the frame is too large for 5.10 */
     for (__u32 i = 0; i < HTTP_STATUS_BYTES; i++)
-        line[i] = state->window[(state->answer + i) % WINDOW_BYTES];
+        line[i] = state->window[(begin + i) % WINDOW_BYTES];
+    if (known)
+        __builtin_memcpy(line, "HTTP/1.1 ", HTTP_STATUS_VERSION);
     *code = http_status(line);
-    return take_status(state, line, *code);
+    return take_status(state, *code, HTTP_STATUS_CODE_END - known);
 }
 
-/* Reads on in an interim head, as far as its bytes are there without a gap. The lock is held. */
-static __always_inline enum step read_interim(struct socket_state *state)
+/* Whether a space too many stands at the anchor, in front of the code. The lock is held. */
+static __always_inline int at_space(const struct socket_state *state)
 {
-    __u32 answer = state->answer;
-    __u32 begin = answer;
+    __u32 place = state->answer % WINDOW_BYTES;
+
+    return state->stage == STAGE_CODE && state->have >> place & 1 && state->window[place] == ' ';
+}
+
+/* Skips what is no status line, as far as its bytes are there without a gap: an interim head to its end, or spaces in
+ * front of a code. The lock is held. */
+static __always_inline enum step skip_on(struct socket_state *state)
+{
+    int spaces = state->stage == STAGE_CODE;
+    __u32 anchor = state->answer;
+    __u32 begin = anchor;
 
     for (__u32 i = 0; i < WINDOW_BYTES; i++) {
-        __u64 bit = 1ULL << (answer % WINDOW_BYTES);
-        if (!(state->have & bit))
+        __u64 bit = 1ULL << (anchor % WINDOW_BYTES);
+        __u8 byte = state->window[anchor % WINDOW_BYTES];
+        if (!(state->have & bit) || (spaces && byte != ' '))
             break;
         state->have &= ~bit;
-        state->tail = state->tail << 8 | state->window[answer % WINDOW_BYTES];
-        answer++;
+        state->tail = state->tail << 8 | byte;
+        anchor++;
         if (http_ends_head(state->tail)) {
             state->stage = STAGE_STATUS;
             break;
         }
     }
-    state->answer = answer;
-    if (answer != begin)
+    state->answer = anchor;
+    if (anchor != begin)
         return STEP_AGAIN;
-    return wait_or_end(state, answer + 1);
+    return wait_or_end(state, anchor + 1);
 }
 
 /* What one step brought is counted. */
@@ -130,7 +155,7 @@ static __always_inline void count_step(const struct bpf_sock *sk, struct socket_
         count_event(sk, UPSTAT_UNANSWERED, UPSTAT_UNANSWERED_UNPARSED, 0);
     if (step != STEP_FINAL)
         return;
-    count_answer(sk, &state->answered, code, method);
+    count_response(sk, &state->answered, code, method);
     if (is_tunnel(code, method))
         count_event(sk, UPSTAT_UNREAD, UPSTAT_UNREAD_UPGRADED, 0);
 }
@@ -138,9 +163,9 @@ static __always_inline void count_step(const struct bpf_sock *sk, struct socket_
 /* Cuts out of the segment what falls into the window; 0 where nothing does or it cannot be read. */
 static __always_inline int cut(struct __sk_buff *skb, __u32 payload, __u32 length, __u32 seq, struct slice *slice)
 {
-    __s32 ahead = (__s32)(slice->answer - seq); /* bytes of the payload before the anchor */
+    __s32 ahead = (__s32)(slice->anchor - seq); /* bytes of the payload before the anchor */
     __u32 from = ahead > 0 ? ahead : 0;
-    __u32 gap = ahead > 0 ? 0 : seq - slice->answer; /* bytes between the anchor and the payload */
+    __u32 gap = ahead > 0 ? 0 : seq - slice->anchor; /* bytes between the anchor and the payload */
 
     slice->seq = seq + from;
     slice->size = 0;
@@ -155,28 +180,79 @@ static __always_inline int cut(struct __sk_buff *skb, __u32 payload, __u32 lengt
     return 1;
 }
 
-/* Whether `answer` is where a request waits still: another CPU may have read it to its end, and the next request may
+/* Whether `anchor` is where a request waits still: another CPU may have read it to its end, and the next request may
  * fly. The lock is held. */
-static __always_inline int waits_at(const struct socket_state *state, __u32 answer)
+static __always_inline int waits_at(const struct socket_state *state, __u32 anchor)
 {
-    return state->answer == answer && in_flight(state->stage);
+    return state->answer == anchor && in_flight(state->stage);
 }
 
 /* Bytes from `seq` on went by and cannot be read if they turn out to be needed. */
-static __always_inline void note_skipped(struct socket_state *state, __u32 answer, __u32 seq)
+static __always_inline void note_skipped(struct socket_state *state, __u32 anchor, __u32 seq)
 {
     bpf_spin_lock(&state->lock);
-    if (waits_at(state, answer)) {
-        if (!(state->gaps & ANSWER_SKIPPED) || (__s32)(seq - state->skipped) < 0)
+    if (waits_at(state, anchor)) {
+        if (!(state->gaps & RESPONSE_SKIPPED) || (__s32)(seq - state->skipped) < 0)
             state->skipped = seq;
-        state->gaps |= ANSWER_SKIPPED;
+        state->gaps |= RESPONSE_SKIPPED;
     }
     bpf_spin_unlock(&state->lock);
 }
 
+/* Notes that bytes are scattered, from the anchor on; 0 where the request no longer waits there. */
+static __always_inline int begin_scattered(struct socket_state *state, struct scattered *kept, __u32 anchor)
+{
+    bpf_spin_lock(&state->lock);
+    int waits = waits_at(state, anchor);
+    if (waits) {
+        if (!kept->begun)
+            kept->begin = anchor;
+        kept->begun = 1;
+        state->gaps |= RESPONSE_SCATTERED;
+    }
+    bpf_spin_unlock(&state->lock);
+    return waits;
+}
+
+/* Marks `size` bytes, 1 to 64, as kept from `place` on. */
+static __always_inline void mark_kept(struct socket_state *state, struct scattered *kept, __u32 place, __u32 size)
+{
+    __u64 bits = size == 64 ? ~0ULL : (1ULL << size) - 1;
+    __u32 word = place / 64, shift = place % 64;
+
+    bpf_spin_lock(&state->lock);
+    kept->have[word] |= bits << shift;
+    kept->have[word + 1] |= shift ? bits >> (64 - shift) : 0;
+    bpf_spin_unlock(&state->lock);
+}
+
+/* Copies the segment's bytes from the packet's offset `at` on, which begin at `seq`; 0 where not all of them were kept.
+ */
+static __always_inline int copy_scattered(struct __sk_buff *skb, struct socket_state *state, struct scattered *kept,
+                                          __u32 at, __u32 length, __u32 seq, __u32 anchor)
+{
+    for (__u32 done = 0; done < SCATTERED_BYTES && done < length; done += 64) {
+        __u32 place = seq + done - kept->begin;
+        __u32 left = length - done;
+        __u32 size = left < 64 ? left : 64;
+        if (place >= SCATTERED_BYTES) {
+            note_skipped(state, anchor, seq + done);
+            return 0;
+        }
+        asm volatile("" : "+r"(place)); /* keeps the masks, which the verifier needs */
+        place &= SCATTERED_BYTES - 1;
+        if (!load_bytes(skb, at + done, kept->bytes + place, size, 64))
+            return 0;
+        mark_kept(state, kept, place, size);
+        if (left < 64) /* else the verifier goes on from every end, each time to the last turn */
+            break;
+    }
+    return 1;
+}
+
 /* Keeps the segment's bytes from the packet's offset `at` on, which begin at `seq`, in the socket's other storage. A
  * function of its own, which is verified once. */
-__noinline int scatter(struct __sk_buff *skb, __u32 at, __u32 length, __u32 seq, __u32 answer)
+__noinline int scatter(struct __sk_buff *skb, __u32 at, __u32 length, __u32 seq, __u32 anchor)
 {
     struct socket_state *state;
     struct scattered *kept;
@@ -187,19 +263,10 @@ __noinline int scatter(struct __sk_buff *skb, __u32 at, __u32 length, __u32 seq,
     kept = bpf_sk_storage_get(&scattered, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
     if (!kept) {
         count_place(UPSTAT_PLACE_STORAGE_FAILED);
-        note_skipped(state, answer, seq);
+        note_skipped(state, anchor, seq);
         return 0;
     }
-    bpf_spin_lock(&state->lock);
-    int waits = waits_at(state, answer);
-    if (waits) {
-        if (!kept->begun)
-            kept->begin = answer;
-        kept->begun = 1;
-        state->gaps |= ANSWER_SCATTERED;
-    }
-    bpf_spin_unlock(&state->lock);
-    if (!waits)
+    if (!begin_scattered(state, kept, anchor))
         return 0;
     __u32 read = kept->begin - seq; /* bytes that another CPU has brought and read in the meantime */
     if ((__s32)read > 0) {
@@ -210,28 +277,7 @@ __noinline int scatter(struct __sk_buff *skb, __u32 at, __u32 length, __u32 seq,
         length -= read;
     }
     asm volatile("" : "+r"(at), "+r"(seq), "+r"(length)); /* else the loop is verified once for each way to here */
-    for (__u32 done = 0; done < SCATTERED_BYTES && done < length; done += 64) {
-        __u32 place = seq + done - kept->begin;
-        __u32 left = length - done;
-        __u32 size = left < 64 ? left : 64;
-        if (place >= SCATTERED_BYTES) {
-            note_skipped(state, answer, seq + done);
-            return 0;
-        }
-        asm volatile("" : "+r"(place)); /* keeps the masks, which the verifier needs */
-        place &= SCATTERED_BYTES - 1;
-        if (!load_bytes(skb, at + done, kept->bytes + place, size, 64))
-            return 0;
-        __u64 bits = size == 64 ? ~0ULL : (1ULL << size) - 1;
-        __u32 word = place / 64, shift = place % 64;
-        bpf_spin_lock(&state->lock);
-        kept->have[word] |= bits << shift;
-        kept->have[word + 1] |= shift ? bits >> (64 - shift) : 0;
-        bpf_spin_unlock(&state->lock);
-        if (left < 64) /* else the verifier goes on from every end, each time to the last turn */
-            break;
-    }
-    return 1;
+    return copy_scattered(skb, state, kept, at, length, seq, anchor);
 }
 
 /* Brings what was scattered and has its turn now into the window. A function of its own, which is verified once. */
@@ -261,16 +307,16 @@ __noinline int gather(struct __sk_buff *skb)
 
 /* The segment's bytes behind the window are kept elsewhere, where a gap is in front of them; the others are read in the
  * steps to come. */
-static __always_inline void keep_rest(struct __sk_buff *skb, __u32 payload, __u32 length, __u32 seq, __u32 answer)
+static __always_inline void keep_rest(struct __sk_buff *skb, __u32 payload, __u32 length, __u32 seq, __u32 anchor)
 {
-    __u32 window_end = answer + WINDOW_BYTES;
+    __u32 window_end = anchor + WINDOW_BYTES;
     __s32 inside = (__s32)(window_end - seq); /* bytes of the payload in front of the window's end */
 
-    if ((__s32)(seq - answer) <= 0 || inside >= (__s32)length)
+    if ((__s32)(seq - anchor) <= 0 || inside >= (__s32)length)
         return;
     if (inside < 0)
         inside = 0;
-    scatter(skb, payload + inside, length - inside, seq + inside, answer);
+    scatter(skb, payload + inside, length - inside, seq + inside, anchor);
 }
 
 /* One step on the way that takes everything: the segment's part of the window is kept there, and what can be read is
@@ -285,33 +331,33 @@ __noinline int read_piece(struct __sk_buff *skb, __u32 payload, __u32 length, __
 
     if (!(state = state_of(sk)))
         return 0;
-    if (*(volatile __u8 *)&state->gaps & ANSWER_SCATTERED)
+    if (*(volatile __u8 *)&state->gaps & RESPONSE_SCATTERED)
         gather(skb);
-    slice.answer = *(volatile __u32 *)&state->answer;
+    slice.anchor = *(volatile __u32 *)&state->answer;
     if (!in_flight(*(volatile __u8 *)&state->stage) || !cut(skb, payload, length, seq, &slice))
         return 0;
     bpf_spin_lock(&state->lock);
     __u8 method = state->method;
-    if (waits_at(state, slice.answer)) {
+    if (waits_at(state, slice.anchor)) {
         keep(state, &slice);
-        step = state->stage == STAGE_STATUS ? read_status(state, &code) : read_interim(state);
+        step = state->stage == STAGE_INTERIM || at_space(state) ? skip_on(state) : read_status(state, &code);
     }
-    __u32 answer = state->answer;
+    __u32 anchor = state->answer;
     bpf_spin_unlock(&state->lock);
     count_step(sk, state, step, code, method);
     if (step == STEP_WAIT) {
-        keep_rest(skb, payload, length, seq, answer);
+        keep_rest(skb, payload, length, seq, anchor);
         /* Another CPU may have read on in the meantime, and have found nothing yet of what was kept just now. */
-        return *(volatile __u32 *)&state->answer != answer;
+        return *(volatile __u32 *)&state->answer != anchor;
     }
     return step == STEP_AGAIN;
 }
 
-/* The common way: the whole status line stands in this segment. STEP_WAIT where it does not. */
+/* The common way: the whole status line stands in this segment, and is final. STEP_WAIT where it does not. */
 static __always_inline enum step read_whole(struct __sk_buff *skb, const struct bpf_sock *sk,
-                                            struct socket_state *state, const struct packet *packet, __u32 answer)
+                                            struct socket_state *state, const struct packet *packet, __u32 anchor)
 {
-    __u32 ahead = answer - packet->seq;
+    __u32 ahead = anchor - packet->seq;
     __u8 line[HTTP_STATUS_BYTES] __attribute__((aligned(8)));
     enum step step = STEP_WAIT;
 
@@ -319,21 +365,32 @@ static __always_inline enum step read_whole(struct __sk_buff *skb, const struct 
         bpf_skb_load_bytes(skb, packet->payload + ahead, line, sizeof(line)))
         return STEP_WAIT;
     int code = http_status(line);
+    if (unlikely(code == HTTP_STATUS_SPACES || (code && http_is_interim(code))))
+        return STEP_WAIT;
     bpf_spin_lock(&state->lock);
     __u8 method = state->method;
-    if (state->answer == answer && state->stage == STAGE_STATUS)
-        step = take_status(state, line, code);
+    if (state->answer == anchor && state->stage == STAGE_STATUS)
+        step = take_status(state, code, HTTP_STATUS_CODE_END);
     bpf_spin_unlock(&state->lock);
     count_step(sk, state, step, code, method);
     return step;
 }
 
-/* An answer in pieces, or behind interim ones. */
-SELDOM void receive_pieces(struct __sk_buff *skb, const struct bpf_sock *sk, struct socket_state *state,
-                           const struct packet *packet)
+/* So many steps; 1 when there may be more. A function of its own, which is verified once for all its calls. */
+__noinline int read_pieces(struct __sk_buff *skb, __u32 payload, __u32 length, __u32 seq)
 {
-    for (int i = 0; i < ANSWER_STEPS; i++)
-        if (!read_piece(skb, packet->payload, packet->length, packet->seq))
+    for (int i = 0; i < RESPONSE_STEPS; i++)
+        if (!read_piece(skb, payload, length, seq))
+            return 0;
+    return 1;
+}
+
+/* A response in pieces, or behind interim ones. */
+COLD void receive_pieces(struct __sk_buff *skb, const struct bpf_sock *sk, struct socket_state *state,
+                         const struct packet *packet)
+{
+    for (int i = 0; i < RESPONSE_STEPS; i++)
+        if (!read_pieces(skb, packet->payload, packet->length, packet->seq))
             return;
     count_place(UPSTAT_PLACE_STEPS_OUT);
     end_unanswered(sk, state, UPSTAT_UNANSWERED_UNPARSED);
@@ -343,12 +400,12 @@ SELDOM void receive_pieces(struct __sk_buff *skb, const struct bpf_sock *sk, str
 static __always_inline void receive_payload(struct __sk_buff *skb, const struct bpf_sock *sk,
                                             struct socket_state *state, const struct packet *packet)
 {
-    __u32 answer = *(volatile __u32 *)&state->answer;
+    __u32 anchor = *(volatile __u32 *)&state->answer;
 
-    if ((__s32)(answer - packet->seq) >= (__s32)packet->length)
-        return; /* bytes from before the answer */
-    enum step step = read_whole(skb, sk, state, packet, answer);
-    if (seldom(step == STEP_WAIT || step == STEP_AGAIN))
+    if ((__s32)(anchor - packet->seq) >= (__s32)packet->length)
+        return; /* bytes from before the response */
+    enum step step = read_whole(skb, sk, state, packet, anchor);
+    if (unlikely(step == STEP_WAIT))
         receive_pieces(skb, sk, state, packet);
 }
 
