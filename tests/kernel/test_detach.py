@@ -48,6 +48,7 @@ def ended(stack, pin_path, directory):
     agent = Upstat(os.environ.get("UPSTAT_BINARY", BUILD / "upstat"), directory, flags, pin_path=pin_path)
     stack.callback(agent.process.stop)
     run_for_a_moment(agent)
+    assert len(links(agent)) == 3
     return agent
 
 
@@ -58,7 +59,6 @@ def run_for_a_moment(agent):
     before = times()
     agent.launch()
     agent.process.ready_when(lambda: times() > before, 30, "the programs are attached")
-    assert len(links(agent)) == 3
     assert agent.process.stop() == 0
 
 
@@ -89,9 +89,9 @@ def detach(path, code=0):
     return upstat("detach", "--bpf.pin-path", path, code=code)
 
 
-def run(tmp_path, path, code):
+def run(tmp_path, path, code, *words):
     return upstat("run", "--bpf.pin-path", path, "--state.path", tmp_path / "state",
-                  "--web.listen-address", f"127.0.0.1:{free_port()}", code=code)
+                  "--web.listen-address", f"127.0.0.1:{free_port()}", *words, code=code)
 
 
 # --- off a bpffs ------------------------------------------------------------------------------------------------------
@@ -270,6 +270,24 @@ def test_an_unfinished_generation_keeps_others_pins(agent, bpffs):
     assert (agent.pin_path / "layout-2-1/totals").exists()
 
 
+def test_a_generation_is_not_counted_twice(agent):
+    """A symbolic link beside it shows the same maps again."""
+    (agent.pin_path / "layout-2-1").symlink_to("layout-2")
+    before = tree(agent.pin_path)
+    run_for_a_moment(agent)
+    assert tree(agent.pin_path) == before
+    assert "goes on with the counts of" not in agent.log
+
+
+def test_a_refused_start_takes_its_own_pins_only(bpffs, tmp_path):
+    (bpffs / "upstat").mkdir()
+    pin_map(bpffs / "upstat/foreign")
+    before = tree(bpffs)
+    said = run(tmp_path, bpffs / "upstat", 1, "--traefik.pid", 4194303)
+    assert "4194303" in said
+    assert tree(bpffs) == before
+
+
 @pytest.mark.parametrize("here", [True, False])
 def test_stacked_mounts_are_said(stack, agent, bpffs, tmp_path, here):
     """What is pinned in the lower one is out of reach, whether or not the upper one has anything at this path."""
@@ -278,8 +296,7 @@ def test_stacked_mounts_are_said(stack, agent, bpffs, tmp_path, here):
         agent.pin_path.mkdir()
     said = detach(agent.pin_path)
     assert f"2 bpffs are mounted over each other at {bpffs}" in said
-    said = upstat("run", "--bpf.pin-path", agent.pin_path, "--state.path", tmp_path / "state2", "--traefik.pid", 4194303,
-                  "--web.listen-address", f"127.0.0.1:{free_port()}", code=1)
+    said = run(tmp_path, agent.pin_path, 1, "--traefik.pid", 4194303)
     assert f"2 bpffs are mounted over each other at {bpffs}" in said
 
 

@@ -243,8 +243,8 @@ class Counter::Impl {
         if (!directory || fstat(directory.get(), &file) != 0) {
             return std::unexpected(bpf_error(errno, fmt::format("cannot open the cgroup {}", cgroup.string())));
         }
-        if (auto told = tell_listening(bpf_map__fd(skeleton_->maps.ports), listening); !told) {
-            return std::unexpected(told.error());
+        if (auto written = tell_listening(bpf_map__fd(skeleton_->maps.ports), listening); !written) {
+            return std::unexpected(written.error());
         }
         const auto fresh = cgroup_links_.attach(directory.get(), file.st_ino);
         if (!fresh) {

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <string_view>
 
 #include "programs/capabilities.hpp"
 #include "programs/cgroup_links.hpp"
@@ -22,20 +23,20 @@ namespace {
 
 /// A symbolic link, told from anybody else's by its text: no other kind of file on a bpffs holds any.
 constexpr auto mark = "detaching";
-constexpr std::string_view mark_text = "upstat detach has begun";
+constexpr auto mark_text = "upstat detach has begun";
 
 Error cannot(const char* do_what, const fs::path& path) {
     return bpf_error(errno, fmt::format("cannot {} {}", do_what, path.string()));
 }
 
 bool is_marked(const Root& root) {
-    std::array<char, mark_text.size() + 1> text{};
+    std::array<char, 64> text{};
     const auto size = ::readlinkat(root.directory.get(), mark, text.data(), text.size());
     return size >= 0 && std::string_view(text.data(), static_cast<std::size_t>(size)) == mark_text;
 }
 
 Result<void> set_mark(const Root& root) {
-    if (is_marked(root) || ::symlinkat(mark_text.data(), root.directory.get(), mark) == 0) {
+    if (is_marked(root) || ::symlinkat(mark_text, root.directory.get(), mark) == 0) {
         return {};
     }
     return std::unexpected(cannot("make", root.path / mark));
