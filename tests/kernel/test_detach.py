@@ -66,9 +66,9 @@ def links(agent):
     return list(agent.pin_path.glob("layout-*/links/*"))
 
 
-def pin_map(path, name="foreign"):
+def pin_map(path, kind="array", name="foreign"):
     """Another tool's."""
-    subprocess.run(["bpftool", "map", "create", path, "type", "array", "key", "4", "value", "4", "entries", "1", "name", name],
+    subprocess.run(["bpftool", "map", "create", path, "type", kind, "key", "4", "value", "4", "entries", "1", "name", name],
                    check=True)
     return path
 
@@ -201,6 +201,13 @@ def test_a_link_of_others_stays(agent):
     inode = odd.stat().st_ino
     detach(agent.pin_path)
     assert odd.stat().st_ino == inode
+
+
+def test_a_map_that_looks_like_a_link_stays(agent):
+    """The kernel describes this one with the numbers of a link to a cgroup's ingress."""
+    foreign = pin_map(agent.pin_path / "layout-2/links/1-ingress", kind="prog_array", name="")
+    detach(agent.pin_path)
+    assert foreign.exists()
 
 
 def test_the_root_of_a_bpffs(bpffs):
