@@ -19,9 +19,9 @@ from parts.exposition import select, total
 from test_layout import Busy, other, same_sockets  # noqa: F401 # fixtures
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-CALLS = "bpf,mkdir,mkdirat,unlink,unlinkat,rmdir,rename"
+CALLS = "bpf,mkdir,mkdirat,symlinkat,unlink,unlinkat,rmdir,rename"
 # What bpf(2) does to the host, as opposed to descriptors, which end with the process.
-CHANGES = re.compile(r"bpf\((BPF_OBJ_PIN|BPF_LINK_CREATE|BPF_LINK_UPDATE|BPF_MAP_UPDATE_ELEM)|(mkdir|unlink|rmdir|rename)")
+CHANGES = re.compile(r"bpf\((BPF_OBJ_PIN|BPF_LINK_CREATE|BPF_LINK_UPDATE|BPF_MAP_UPDATE_ELEM)|(mkdir|symlink|unlink|rmdir|rename)")
 LINK_CHANGES = re.compile(r"bpf\(BPF_LINK_(CREATE|UPDATE)|(bpf\(BPF_OBJ_PIN|rename|unlink).*/links/")
 SMALL = {"--bpf.totals-size": 64, "--bpf.requests-size": 16}  # quick to make
 
@@ -79,7 +79,7 @@ def steps_of(log, pins):
     for line in Path(log).read_text().splitlines():
         call = line.partition("(")[0]
         numbers[call] += 1
-        if CHANGES.match(line) and " = -1 " not in line and (call in ("bpf", "unlinkat") or str(pins) in line):
+        if CHANGES.match(line) and " = -1 " not in line and (call in ("bpf", "symlinkat", "unlinkat") or str(pins) in line):
             steps.append(Step(call, numbers[call], line))
     return steps
 

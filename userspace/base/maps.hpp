@@ -5,8 +5,8 @@
 
 namespace upstat {
 
-/// Descriptors of the maps of bpf/maps.h, by their names there, of one generation; -1 where there is no such map. They
-/// are somebody else's.
+/// Descriptors of one generation's maps, by their names in bpf/. -1 where there is no such map. Somebody else owns
+/// them.
 struct CounterMaps {
     std::string path;  ///< where they are pinned
     int totals = -1;
@@ -20,11 +20,12 @@ struct CounterMaps {
     bool operator==(const CounterMaps&) const = default;
 };
 
-/// Those of an earlier generation, of any layout.
+/// The maps of a previous generation, which may have any layout.
 struct CarriedMaps {
     CounterMaps maps;
-    bool separate_sockets = false;  ///< of sockets: the newest programs do not know the requests in flight there
-    bool served = false;            ///< programs that do know them are attached still
+    bool separate_sockets =
+        false;                  ///< uses its own socket storage: the current programs cannot see its requests in flight
+    bool has_programs = false;  ///< its programs, which can, are still attached
 
     bool operator==(const CarriedMaps&) const = default;
 };

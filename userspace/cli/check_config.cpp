@@ -6,6 +6,7 @@
 #include "attribute/static_map.hpp"
 #include "cli/commands.hpp"
 #include "config/settings_file.hpp"
+#include "programs/root.hpp"
 
 namespace upstat::cli {
 
@@ -16,6 +17,12 @@ Result<void> check_config(const std::string& path) {
     if (const auto given = file.given.find("backends.file"); given != file.given.end()) {
         const auto map = attribute::load_static_map(given->second.back());
         errors.insert(errors.end(), map.mistakes.begin(), map.mistakes.end());
+    }
+    if (const auto given = file.given.find("bpf.pin-path"); given != file.given.end()) {
+        if (const auto checked = programs::check_root(given->second.back()); !checked) {
+            const auto& error = checked.error();
+            errors.push_back({error.kind, fmt::format("{}: {}", path, error.message), error.hint});
+        }
     }
     for (const auto& error : errors) {
         std::cout << error.text() << '\n';

@@ -7,12 +7,18 @@
 namespace upstat::cli {
 
 Result<void> detach(const config::Settings& settings) {
-    const auto detached = programs::Counter::detach(settings.bpf_pin_path);
-    if (!detached) {
-        return std::unexpected(detached.error());
+    const auto removed = programs::Counter::detach(settings.bpf_pin_path);
+    if (!removed) {
+        return std::unexpected(removed.error());
     }
-    fmt::print("{}\n", *detached ? "took upstat's programs and maps off " + settings.bpf_pin_path
-                                 : "nothing of upstat's is at " + settings.bpf_pin_path);
+    if (!removed->any) {
+        fmt::print("nothing of upstat's is at {}\n", settings.bpf_pin_path);
+        return {};
+    }
+    fmt::print("took upstat's programs and maps off {}\n", settings.bpf_pin_path);
+    for (const auto& directory : removed->left) {
+        fmt::print("left {}: what is in it is not upstat's\n", directory.string());
+    }
     return {};
 }
 

@@ -133,7 +133,7 @@ void Reader::add_own() {
 
 void Reader::add_carried(const CarriedMaps& carried) {
     using enum Role;
-    const auto role = !carried.separate_sockets ? going_on : carried.served ? leaving : ended;
+    const auto role = !carried.separate_sockets ? going_on : carried.has_programs ? leaving : ended;
     const auto& maps = carried.maps;
     std::vector<Part> parts;
     std::string problem;

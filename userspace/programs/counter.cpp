@@ -18,10 +18,12 @@
 
 #include "base/file.hpp"
 #include "layout.h"
+#include "programs/capabilities.hpp"
+#include "programs/cgroup_links.hpp"
 #include "programs/cpus.hpp"
 #include "programs/generations.hpp"
-#include "programs/links.hpp"
 #include "programs/pins.hpp"
+#include "programs/root.hpp"
 #include "programs/shape.hpp"
 #include "upstat.skel.h"
 
@@ -36,7 +38,7 @@ struct DestroySkeleton {
 };
 using Skeleton = std::unique_ptr<upstat_bpf, DestroySkeleton>;
 
-/// libbpf's own words go to our log, and only where somebody asked for them: what matters comes back as an Error.
+/// libbpf's messages go to our log at level debug: what matters comes back as an Error.
 int log_libbpf(libbpf_print_level level, const char* format, va_list arguments) {
     if (level == LIBBPF_DEBUG) {
         return 0;
@@ -53,14 +55,14 @@ int log_libbpf(libbpf_print_level level, const char* format, va_list arguments) 
     return length;
 }
 
-/// What the programs work on: maps that are there already, or new ones.
+/// The generation that the programs work on: one that is pinned already, or a new one.
 struct Home {
     fs::path path;
     bool is_new = false;
 };
 
-/// The newest generation goes on if it is ours. An older one never does, even if it is: its sockets' state has not
-/// seen what was sent since.
+/// The newest generation goes on if its maps are like ours. An older one never does: its state of sockets has missed
+/// everything sent since.
 Home find_home(const fs::path& root, const std::vector<Generation>& generations, const bpf_object* object) {
     if (!generations.empty() && is_of(generations.back(), object)) {
         return {.path = generations.back().path};
@@ -68,7 +70,7 @@ Home find_home(const fs::path& root, const std::vector<Generation>& generations,
     return {.path = new_generation(root), .is_new = true};
 }
 
-/// libbpf adopts a pinned map only if the sizes agree; `fits` has made sure that this one has room enough.
+/// libbpf adopts a pinned map only if the sizes agree. `fits` has checked that this one is large enough.
 void keep_size(bpf_map* map, int pinned) {
     bpf_map_info info{};
     std::uint32_t size = sizeof(info);
@@ -77,7 +79,7 @@ void keep_size(bpf_map* map, int pinned) {
     }
 }
 
-/// The maps that outlive the agent; the others, such as constants, live and die with the programs.
+/// The maps that outlive the agent. The others, such as constants, end with the programs.
 std::vector<bpf_map*> maps_of(const bpf_object* object) {
     std::vector<bpf_map*> maps;
     bpf_map* map = nullptr;
@@ -89,13 +91,13 @@ std::vector<bpf_map*> maps_of(const bpf_object* object) {
     return maps;
 }
 
-/// What is known of sockets, as opposed to what was counted.
+/// Whether a map holds what is known of sockets, as opposed to counts.
 bool is_state(const bpf_map* map) {
     return bpf_map__type(map) == BPF_MAP_TYPE_SK_STORAGE || bpf_map__name(map) == std::string_view("ports");
 }
 
-/// A new generation goes on with all that the newest one knows of sockets, if it can read it: then requests in flight
-/// are answered as if nothing had happened. What an older one knows is out of date.
+/// A new generation takes over the newest one's state of sockets, if its layout is the same. Responses to requests in
+/// flight are then counted as if nothing had happened. An older generation's state is out of date.
 void share_state(const bpf_object* object, const std::vector<Generation>& generations) {
     const auto newest =
         std::ranges::find_if(generations.rbegin(), generations.rend(),
@@ -129,7 +131,7 @@ void place_maps(const bpf_object* object, const Home& home, const std::vector<Ge
 
 constexpr auto possible_cpus = "/sys/devices/system/cpu/possible";
 
-/// A table has its counts once for each CPU.
+/// A table has a row of counts for each CPU.
 Result<void> set_size(bpf_map* keys, bpf_map* counts, std::uint32_t entries) {
     const auto highest = highest_cpu(read_file(possible_cpus).value_or(""));
     if (!highest) {
@@ -149,8 +151,22 @@ Result<void> set_size(bpf_map* keys, bpf_map* counts, std::uint32_t entries) {
     return {};
 }
 
-/// What the programs must know of the maps that they are loaded with: how many they are, and the `number` of their
-/// generation, by which no other one below the same directory goes.
+/// The programs, not yet loaded, with maps of the sizes asked for.
+Result<Skeleton> open_skeleton(const MapSizes& sizes) {
+    Skeleton skeleton(upstat_bpf__open());
+    if (!skeleton) {
+        return std::unexpected(bpf_error(errno, "cannot open the kernel programs"));
+    }
+    const auto& maps = skeleton->maps;
+    auto sized = set_size(maps.totals, maps.total_counts, sizes.totals);
+    if (sized) {
+        sized = set_size(maps.requests, maps.request_counts, sizes.requests);
+    }
+    return sized ? Result<Skeleton>(std::move(skeleton)) : std::unexpected(sized.error());
+}
+
+/// Tells the programs the sizes of their maps, and the `number` of their generation: no other one below the same
+/// directory has it.
 void set_constants(upstat_bpf& skeleton, std::size_t number) {
     skeleton.rodata->total_slots = bpf_map__max_entries(skeleton.maps.totals);
     skeleton.rodata->request_slots = bpf_map__max_entries(skeleton.maps.requests);
@@ -173,26 +189,29 @@ std::array<int, hooks> descriptors(const upstat_bpf& skeleton) {
             bpf_program__fd(skeleton.progs.upstat_sockops)};
 }
 
-/// Loads the programs. A new generation is whole once its directory of links is there.
-Result<void> load(upstat_bpf& skeleton, const Home& home) {
+/// Loads the programs. A new generation is finished once its directory of links is there.
+Result<void> load(upstat_bpf& skeleton, const Root& root, const Home& home) {
     std::error_code error;
     if (home.is_new && !fs::create_directory(home.path, error)) {
         return std::unexpected(bpf_error(error.value(), fmt::format("cannot make {}", home.path.string())));
     }
     if (const int failed = upstat_bpf__load(&skeleton); failed != 0) {
+        auto refused = bpf_error(-failed, "the kernel refused upstat's programs or maps");
         if (home.is_new) {
-            fs::remove_all(home.path, error);
+            if (auto removed = remove_generation(root, home.path.filename().string()); !removed) {
+                spdlog::warn("{}", removed.error().text());
+            }
         }
-        return std::unexpected(bpf_error(-failed, "the kernel refused upstat's programs or maps"));
+        return std::unexpected(std::move(refused));
     }
-    if (home.is_new && !fs::create_directory(links_of(home.path), error)) {
-        return std::unexpected(bpf_error(error.value(), fmt::format("cannot make {}", links_of(home.path).string())));
+    const auto links = cgroup_links_of(home.path);
+    if (home.is_new && !fs::create_directory(links, error)) {
+        return std::unexpected(bpf_error(error.value(), fmt::format("cannot make {}", links.string())));
     }
     return {};
 }
 
-/// Lets the programs know the ports on which clients are listened for. They write to the same memory, each byte by
-/// itself.
+/// Tells the programs the ports on which Traefik listens for clients. They write to the same memory, byte by byte.
 Result<void> tell_listening(int map, const std::set<std::uint16_t>& ports) {
     void* const memory = mmap(nullptr, sizeof(upstat_ports), PROT_READ | PROT_WRITE, MAP_SHARED, map, 0);
     if (memory == MAP_FAILED) {
@@ -211,11 +230,12 @@ Result<void> tell_listening(int map, const std::set<std::uint16_t>& ports) {
 
 class Counter::Impl {
   public:
-    Impl(Fd lock, Skeleton skeleton, std::vector<Generation> generations)
-        : lock_(std::move(lock)),
+    Impl(Root root, Skeleton skeleton, std::vector<Generation> generations)
+        : root_(std::move(root)),
           skeleton_(std::move(skeleton)),
           generations_(std::move(generations)),
-          links_(links_of(generations_.back().path), links_of(previous()), descriptors(*skeleton_)) {}
+          cgroup_links_(cgroup_links_of(generations_.back().path), cgroup_links_of(previous()),
+                        descriptors(*skeleton_)) {}
 
     [[nodiscard]] Result<void> attach(const fs::path& cgroup, const std::set<std::uint16_t>& listening) const {
         const Fd directory(::open(cgroup.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -223,10 +243,10 @@ class Counter::Impl {
         if (!directory || fstat(directory.get(), &file) != 0) {
             return std::unexpected(bpf_error(errno, fmt::format("cannot open the cgroup {}", cgroup.string())));
         }
-        if (auto told = tell_listening(bpf_map__fd(skeleton_->maps.ports), listening); !told) {
-            return std::unexpected(told.error());
+        if (auto written = tell_listening(bpf_map__fd(skeleton_->maps.ports), listening); !written) {
+            return std::unexpected(written.error());
         }
-        const auto fresh = links_.attach(directory.get(), file.st_ino);
+        const auto fresh = cgroup_links_.attach(directory.get(), file.st_ino);
         if (!fresh) {
             return std::unexpected(fresh.error());
         }
@@ -234,7 +254,7 @@ class Counter::Impl {
         return {};
     }
 
-    [[nodiscard]] const Links& links() const { return links_; }
+    [[nodiscard]] const CgroupLinks& cgroup_links() const { return cgroup_links_; }
     [[nodiscard]] const upstat_bpf& skeleton() const { return *skeleton_; }
     [[nodiscard]] const Generation& newest() const { return generations_.back(); }
     [[nodiscard]] const Generation& oldest() const { return generations_.front(); }
@@ -243,10 +263,10 @@ class Counter::Impl {
     }
 
   private:
-    Fd lock_;
+    Root root_;
     Skeleton skeleton_;
     std::vector<Generation> generations_;  ///< the last one is the programs' own
-    Links links_;
+    CgroupLinks cgroup_links_;
 };
 
 Counter::Counter(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -256,43 +276,35 @@ Counter::~Counter() = default;
 
 Result<Counter> Counter::open(const fs::path& pin_path, const MapSizes& sizes) {
     libbpf_set_print(log_libbpf);
-    if (auto made = make_root(pin_path); !made) {
-        return std::unexpected(made.error());
+    if (auto able = check_capabilities(to_count()); !able) {
+        return std::unexpected(able.error());
     }
-    auto held = lock(pin_path);
-    if (!held) {
-        return std::unexpected(held.error());
+    auto root = make_root(pin_path);
+    if (!root) {
+        return std::unexpected(root.error());
     }
-    if (auto cleared = finish_clear(pin_path); !cleared) {
+    if (auto cleared = finish_clear(*root); !cleared) {
         return std::unexpected(cleared.error());
     }
-    auto before = find_generations(pin_path);
+    auto before = find_generations(*root);
     if (!before) {
         return std::unexpected(before.error());
     }
-    Skeleton skeleton(upstat_bpf__open());
+    auto skeleton = open_skeleton(sizes);
     if (!skeleton) {
-        return std::unexpected(bpf_error(errno, "cannot open the kernel programs"));
+        return std::unexpected(skeleton.error());
     }
-    const auto& maps = skeleton->maps;
-    auto sized = set_size(maps.totals, maps.total_counts, sizes.totals);
-    if (sized) {
-        sized = set_size(maps.requests, maps.request_counts, sizes.requests);
-    }
-    if (!sized) {
-        return std::unexpected(sized.error());
-    }
-    const auto home = find_home(pin_path, *before, skeleton->obj);
-    place_maps(skeleton->obj, home, *before);
-    set_constants(*skeleton, before->size() + (home.is_new ? 1 : 0));
-    if (auto loaded = load(*skeleton, home); !loaded) {
+    const auto home = find_home(root->path, *before, (*skeleton)->obj);
+    place_maps((*skeleton)->obj, home, *before);
+    set_constants(**skeleton, before->size() + (home.is_new ? 1 : 0));
+    if (auto loaded = load(**skeleton, *root, home); !loaded) {
         return std::unexpected(loaded.error());
     }
-    auto generations = find_generations(pin_path);
+    auto generations = find_generations(*root);
     if (!generations) {
         return std::unexpected(generations.error());
     }
-    return Counter(std::make_unique<Impl>(std::move(*held), std::move(skeleton), std::move(*generations)));
+    return Counter(std::make_unique<Impl>(std::move(*root), std::move(*skeleton), std::move(*generations)));
 }
 
 Result<void> Counter::attach(const fs::path& cgroup, const std::set<std::uint16_t>& listening) {
@@ -300,15 +312,15 @@ Result<void> Counter::attach(const fs::path& cgroup, const std::set<std::uint16_
 }
 
 void Counter::detach_previous() {
-    impl_->links().detach_previous();
+    impl_->cgroup_links().detach_previous();
 }
 
 void Counter::drop_dead() {
-    impl_->links().drop_dead();
+    impl_->cgroup_links().drop_dead();
 }
 
 std::set<std::uint64_t> Counter::attached() const {
-    return impl_->links().attached();
+    return impl_->cgroup_links().attached();
 }
 
 CounterMaps Counter::maps() const {
@@ -320,12 +332,12 @@ std::vector<CarriedMaps> Counter::carried() const {
     std::vector<CarriedMaps> carried;
     for (const auto& generation : previous) {
         const auto sockets = generation.id("sockets");
-        const bool served = std::ranges::any_of(previous, [&](const Generation& other) {
-            return other.id("sockets") == sockets && !entries_of(links_of(other.path)).empty();
+        const bool has_programs = std::ranges::any_of(previous, [&](const Generation& other) {
+            return other.id("sockets") == sockets && !entries_of(cgroup_links_of(other.path)).empty();
         });
         carried.push_back({.maps = counter_maps(generation),
                            .separate_sockets = sockets != impl_->newest().id("sockets"),
-                           .served = served});
+                           .has_programs = has_programs});
     }
     return carried;
 }
@@ -344,30 +356,15 @@ std::string Counter::epoch() const {
 }
 
 bool Counter::is_pinned(const fs::path& pin_path) {
-    std::error_code error;
-    return fs::exists(pin_path, error);
+    return !generation_names(pin_path).empty();
 }
 
-Result<bool> Counter::detach(const fs::path& pin_path) {
-    std::error_code error;
-    if (!fs::exists(pin_path, error)) {
-        if (error) {
-            return std::unexpected(bpf_error(error.value(), fmt::format("cannot look at {}", pin_path.string())));
-        }
-        return false;
+Result<Removed> Counter::detach(const fs::path& pin_path) {
+    const auto root = find_root(pin_path);
+    if (!root) {
+        return std::unexpected(root.error());
     }
-    const auto held = lock(pin_path);
-    if (!held) {
-        return std::unexpected(held.error());
-    }
-    if (auto cleared = clear(pin_path); !cleared) {
-        return std::unexpected(cleared.error());
-    }
-    fs::remove(pin_path, error);
-    if (error) {
-        return std::unexpected(bpf_error(error.value(), fmt::format("cannot remove {}", pin_path.string())));
-    }
-    return true;
+    return *root ? clear(**root) : Removed();
 }
 
 }  // namespace upstat::programs

@@ -10,10 +10,11 @@
 
 #include "base/error.hpp"
 #include "base/maps.hpp"
+#include "programs/removal.hpp"
 
 namespace upstat::programs {
 
-/// How many entries the kernel maps may hold. Maps that are pinned already and have less room are carried over.
+/// How many entries the kernel maps can hold. Pinned maps that are larger are kept; smaller ones are carried over.
 struct MapSizes {
     std::uint32_t totals = 65536;    ///< servers x (codes x methods + reasons) that occur
     std::uint32_t requests = 16384;  ///< servers
@@ -25,25 +26,25 @@ struct CounterProgram {
     int fd = -1;
 };
 
-/// The kernel side: programs loaded, maps and links pinned below one directory of a bpffs, so that counting goes on
-/// when this process ends. Holds a lock on that directory: one agent at a time.
+/// The kernel programs that count, what they are attached to, and the maps that they write. Maps and links are pinned
+/// below one directory of a bpffs, so that counting goes on when this process ends. A lock on that directory keeps
+/// other agents out. generations.hpp tells how an upgrade goes.
 class Counter {
   public:
-    /// Loads the programs, on the maps that are pinned below pin_path already or on new ones: where those are of
-    /// another layout, or too small.
-    /// Errors: host where the kernel, privileges or pin_path do not do; runtime where another agent is at work.
+    /// Loads the programs. They go on with the maps pinned below pin_path, or get new ones if those have another layout
+    /// or are too small.
+    /// Errors: host if the kernel, a capability or pin_path will not do; runtime if another agent is at work.
     static Result<Counter> open(const std::filesystem::path& pin_path, const MapSizes& sizes);
 
     Counter(Counter&&) noexcept;
     Counter& operator=(Counter&&) noexcept;
     ~Counter();
 
-    /// Attaches the programs to a cgroup v2 directory. Links that an earlier agent pinned for it are adopted: they
-    /// run this agent's programs from then on, without a gap. `listening` are the local ports whose
-    /// connections are clients'.
+    /// Attaches the programs to a cgroup v2 directory. Links that an earlier agent pinned for it are adopted: they run
+    /// this agent's programs from then on, without a gap. Connections to the local ports in `listening` are clients'.
     Result<void> attach(const std::filesystem::path& cgroup, const std::set<std::uint16_t>& listening);
 
-    /// Takes the programs of former generations, which stay for the answers to requests in flight, off the cgroups.
+    /// Detaches the previous generations' programs. Call it once the requests that they track are answered.
     void detach_previous();
 
     /// Unpins the links of cgroups that are gone.
@@ -52,22 +53,24 @@ class Counter {
     /// The cgroups (by inode) that have all their links.
     [[nodiscard]] std::set<std::uint64_t> attached() const;
 
-    /// The maps that the programs write. These descriptors live as long as their Counter.
+    /// The maps that the programs write. The descriptors are this Counter's.
     [[nodiscard]] CounterMaps maps() const;
 
-    /// The maps of former generations, as things stand: what is counted is the sum over all.
+    /// The previous generations' maps, as things stand. Every count is the sum over these and `maps`.
     [[nodiscard]] std::vector<CarriedMaps> carried() const;
 
     [[nodiscard]] std::vector<CounterProgram> programs() const;
 
-    /// Names these very maps: totals read under another epoch cannot be compared. Stays when they are carried over.
+    /// Names the set of maps that is summed. An upgrade keeps it; after `detach` it is another one, and totals of the
+    /// two cannot be compared.
     [[nodiscard]] std::string epoch() const;
 
-    /// Whether anything is pinned at pin_path.
+    /// Whether a generation is pinned below pin_path.
     static bool is_pinned(const std::filesystem::path& pin_path);
 
-    /// Takes every pinned program and map below pin_path off the host; true when there was any.
-    static Result<bool> detach(const std::filesystem::path& pin_path);
+    /// Takes upstat's programs and maps below pin_path off the host, and nothing else.
+    /// Errors: host if pin_path is not a directory on a bpffs; runtime if an agent is at work.
+    static Result<Removed> detach(const std::filesystem::path& pin_path);
 
   private:
     class Impl;

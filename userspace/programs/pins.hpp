@@ -10,26 +10,20 @@
 
 namespace upstat::programs {
 
-/// Makes the directory; an Error of kind host where it is not on a bpffs.
-Result<void> make_root(const std::filesystem::path& root);
-
-/// Holds root for this process: a lock that ends with it. An Error names the process that has it already.
-Result<Fd> lock(const std::filesystem::path& root);
-
-/// Takes everything below root off the host. A crash in between is told by a mark, so that what is left is never taken
-/// for something to go on with.
-Result<void> clear(const std::filesystem::path& root);
-
-/// Ends what a crash cut short in `clear`.
-Result<void> finish_clear(const std::filesystem::path& root);
-
-/// What is in a directory, sorted; nothing where there is none.
+/// What is in a directory, sorted. Empty where there is no such directory.
 std::vector<std::filesystem::path> entries_of(const std::filesystem::path& directory);
 
-/// What is pinned at a path; none where nothing is.
+/// A path to what a descriptor is open on, for calls that take no descriptor.
+std::filesystem::path path_of(const Fd& descriptor);
+
+/// The BPF object pinned at a path. Empty where there is none.
 Fd open_pin(const std::filesystem::path& path);
 
-/// One sentence for a failed bpf(2) call, with the way out for the common causes.
+/// What kind of BPF object a descriptor is open on.
+bool is_map(const Fd& object);
+bool is_link(const Fd& object);
+
+/// One sentence for a failed bpf(2) call, with a hint for the common causes.
 Error bpf_error(int error, const std::string& what);
 
 }  // namespace upstat::programs

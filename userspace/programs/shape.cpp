@@ -73,7 +73,7 @@ bool fits(const bpf_object* object, const bpf_map* wanted, int fd) {
     }
     const std::unique_ptr<btf, FreeBtf> types(btf__load_from_kernel_by_id(info.btf_id));
     if (!types) {
-        return errno == EPERM;  // without CAP_SYS_ADMIN the layout's version has to do
+        return errno == EPERM;  // without CAP_SYS_ADMIN the layout's version has to be enough
     }
     const auto* const ours = bpf_object__btf(object);
     return same_type(types.get(), info.btf_key_type_id, ours, bpf_map__btf_key_type_id(wanted)) &&

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "programs/links.hpp"
+#include "programs/cgroup_links.hpp"
 
 #include <bpf/bpf.h>
 #include <spdlog/spdlog.h>
@@ -23,19 +23,19 @@ constexpr std::array<const char*, hooks> hook_names{"ingress", "egress", "sockop
 constexpr std::array<bpf_attach_type, hooks> hook_types{BPF_CGROUP_INET_INGRESS, BPF_CGROUP_INET_EGRESS,
                                                         BPF_CGROUP_SOCK_OPS};
 
-/// Nothing when there is no such link.
+/// Nothing where this is no link to a cgroup.
 std::optional<Place> place_of(const Fd& link) {
     bpf_link_info info{};
     std::uint32_t size = sizeof(info);
-    if (!link || bpf_obj_get_info_by_fd(link.get(), &info, &size) != 0 || info.type != BPF_LINK_TYPE_CGROUP) {
+    if (!is_link(link) || bpf_obj_get_info_by_fd(link.get(), &info, &size) != 0 || info.type != BPF_LINK_TYPE_CGROUP) {
         return std::nullopt;
     }
     const auto* const type = std::ranges::find(hook_types, static_cast<bpf_attach_type>(info.cgroup.attach_type));
     return Place{.cgroup = info.cgroup.cgroup_id, .hook = static_cast<Hook>(type - hook_types.begin())};
 }
 
-/// Only what says itself that its cgroup is gone: a link that cannot be looked at now, for want of memory or
-/// descriptors, may be all that keeps a program where it is.
+/// Unpins only links that say that their cgroup is gone. One that cannot be looked at just now, for lack of memory or
+/// descriptors, may be all that keeps a program attached.
 void drop_dead_in(const fs::path& directory) {
     for (const auto& pin : entries_of(directory)) {
         if (const auto place = place_of(open_pin(pin)); place && place->cgroup == 0) {
@@ -50,11 +50,22 @@ std::string name_of(const Place& place) {
 
 }  // namespace
 
-fs::path Links::pin(const Place& place) const {
+bool is_cgroup_link(const fs::path& pin) {
+    const auto place = place_of(open_pin(pin));
+    if (!place || place->hook == hooks) {
+        return false;
+    }
+    const auto name = pin.filename().string();  // its number is the only trace of a cgroup that is gone
+    const auto dash = name.find('-');
+    return dash != 0 && name.find_first_not_of("0123456789") == dash &&
+           name.substr(dash + 1) == hook_names.at(place->hook);
+}
+
+fs::path CgroupLinks::pin(const Place& place) const {
     return directory_ / name_of(place);
 }
 
-Result<bool> Links::attach(int cgroup, std::uint64_t id) const {
+Result<bool> CgroupLinks::attach(int cgroup, std::uint64_t id) const {
     bool fresh = false;
     for (const auto hook : {ingress, egress, sockops}) {
         const auto made = attach_one(cgroup, {.cgroup = id, .hook = hook});
@@ -66,7 +77,7 @@ Result<bool> Links::attach(int cgroup, std::uint64_t id) const {
     return fresh;
 }
 
-Result<bool> Links::attach_one(int cgroup, const Place& place) const {
+Result<bool> CgroupLinks::attach_one(int cgroup, const Place& place) const {
     const auto taken = take_over(place);
     if (!taken) {
         return taken;
@@ -85,8 +96,9 @@ Result<bool> Links::attach_one(int cgroup, const Place& place) const {
     return true;
 }
 
-/// Whether there is a link that runs our program now. Its pin comes here after that: so what is pinned here is ours.
-Result<bool> Links::take_over(const Place& place) const {
+/// Whether there is a link that runs our program now. Its pin moves here only after that, so every link pinned here
+/// runs a program of this generation.
+Result<bool> CgroupLinks::take_over(const Place& place) const {
     bool taken = update(pin(place), place);
     if (place.hook == ingress) {
         return taken;
@@ -104,8 +116,8 @@ Result<bool> Links::take_over(const Place& place) const {
     return taken;
 }
 
-/// Makes a link run our program, without a gap. One that cannot is unpinned, so that nothing counts beside us.
-bool Links::update(const fs::path& pin, const Place& place) const {
+/// Makes a link run our program, without a gap. One that cannot is unpinned, so that no two programs count.
+bool CgroupLinks::update(const fs::path& pin, const Place& place) const {
     const Fd link = open_pin(pin);
     if (!link) {
         return false;
@@ -119,9 +131,9 @@ bool Links::update(const fs::path& pin, const Place& place) const {
     return false;
 }
 
-void Links::detach_previous() const {
+void CgroupLinks::detach_previous() const {
     if (previous_.empty()) {
-        return;  // as nearly always: each poll asks
+        return;  // the usual case, at every poll
     }
     const auto ours = attached();
     for (const auto& directory : previous_) {
@@ -133,12 +145,12 @@ void Links::detach_previous() const {
     }
 }
 
-void Links::drop_dead() const {
+void CgroupLinks::drop_dead() const {
     drop_dead_in(directory_);
     std::ranges::for_each(previous_, drop_dead_in);
 }
 
-std::set<std::uint64_t> Links::attached() const {
+std::set<std::uint64_t> CgroupLinks::attached() const {
     std::map<std::uint64_t, std::size_t> links;
     for (const auto& pin : entries_of(directory_)) {
         if (const auto place = place_of(open_pin(pin)); place && place->cgroup != 0) {
