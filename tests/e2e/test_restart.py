@@ -9,7 +9,7 @@ from parts.exposition import select
 from parts.load import Clients, Wrk, bulk_mix, mix
 
 RESTARTS = 10
-PLAN = 8000
+PLAN = 40_000  # more than any machine sends while the ten rounds last; the clients are stopped then
 
 
 def test_ten_kills_under_load(rig, agent, tmp_path):
@@ -59,7 +59,7 @@ def test_killed_while_it_starts(rig, agent):
     """The road from nothing to attached is cut at moments spread over it; the next start puts all in order."""
     upstat = agent(rig)
     dice = random.Random(5)
-    with Clients(rig.traefik.url, mix(rig.services, 4000), clients=2, rate=400).start() as clients:
+    with Clients(rig.traefik.url, mix(rig.services, PLAN), clients=2, rate=400).start() as clients:
         for _ in range(RESTARTS):
             upstat.kill()
             upstat.launch()
