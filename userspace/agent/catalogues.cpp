@@ -112,7 +112,7 @@ void Catalogues::take_catalogue(Source& source, const HttpDone& done) {
     } else if (done.result->status != 200) {
         problem = fmt::format("{} answers {}", source.url, done.result->status);
     } else if (source.known && done.result->body == source.body) {
-        // Nothing new: most answers are that.
+        // Nothing new: most responses are that.
     } else if (auto catalogue = source.v1 ? traefik::parse_providers(done.result->body, source.url)
                                           : traefik::parse_rawdata(done.result->body, source.url);
                !catalogue) {

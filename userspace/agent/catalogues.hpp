@@ -32,13 +32,13 @@ class Catalogues {
     /// Takes the place of `previous`: what its Traefiks have said stays in force until they say more.
     void succeed(Catalogues previous);
 
-    /// Asks every API again that has no answer under way.
+    /// Asks every API again that has no response under way.
     void ask(Http& http, const std::vector<Watched>& traefiks);
 
     /// Takes the end of an exchange; false when it is not one of these.
     bool take(const HttpDone& done);
 
-    /// Whether an answer is awaited that will likely come: of an API that answered the last time or was never asked.
+    /// Whether a response is awaited that will likely come: of an API that answered the last time or was never asked.
     [[nodiscard]] bool awaited() const;
 
     /// Everything that is known now, with the addresses of host names filled in.
@@ -52,7 +52,7 @@ class Catalogues {
         std::optional<std::uint64_t> ticket;
         std::optional<std::uint64_t> version_ticket;
         std::string version;
-        std::string problem;  ///< of the last answer; empty when it was good
+        std::string problem;  ///< of the last response; empty when it was good
         bool known = false;   ///< it has given a catalogue
         std::string body;     ///< what it was read from
         attribute::Catalogue catalogue;

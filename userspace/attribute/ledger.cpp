@@ -15,10 +15,10 @@ constexpr Millis unmapped_delay = std::chrono::minutes(1);
 
 constexpr std::uint16_t switching_protocols = 101;
 
-Series series_of(const poll::ResponseKey& answer) {
-    return {.code = answer.code,
-            .method = answer.method,
-            .protocol = answer.code == switching_protocols ? Protocol::websocket : Protocol::http};
+Series series_of(const poll::ResponseKey& response) {
+    return {.code = response.code,
+            .method = response.method,
+            .protocol = response.code == switching_protocols ? Protocol::websocket : Protocol::http};
 }
 
 std::uint64_t minus(std::uint64_t from, std::uint64_t what) {
@@ -65,7 +65,7 @@ void add(poll::ServerTotals& to, const poll::ServerTotals& what) {
     }
 }
 
-/// Without the requests that still wait for an answer. They are folded when it comes: were they folded before it, and
+/// Without the requests that still wait for a response. They are folded when it comes: were they folded before it, and
 /// the server listed in between, `unmapped` would show them outstanding for ever and the server fewer than none.
 poll::ServerTotals completed(poll::ServerTotals totals) {
     totals.requests = std::min(totals.requests, totals.response_sum() + totals.unanswered_sum());
@@ -178,8 +178,8 @@ void Ledger::take_increments(const poll::Server& server, LastTotals& last, const
     }
     counts.clear();
     Ascending before(last.responses);
-    for (const auto& [answer, count] : totals.responses) {
-        counts[series_of(answer)] += count - std::exchange(before[answer], count);
+    for (const auto& [response, count] : totals.responses) {
+        counts[series_of(response)] += count - std::exchange(before[response], count);
     }
     last.requests = totals.requests;
 }

@@ -58,7 +58,7 @@ std::string reason(int error) {
 std::size_t take_body(const char* data, std::size_t size, std::size_t count, void* user) {
     auto& exchange = *static_cast<Exchange*>(user);
     if (exchange.body.size() + (size * count) > exchange.request.max_bytes) {
-        exchange.problem = fmt::format("the answer is longer than {} bytes", exchange.request.max_bytes);
+        exchange.problem = fmt::format("the response is longer than {} bytes", exchange.request.max_bytes);
         return 0;
     }
     exchange.body.append(data, size * count);
@@ -199,7 +199,7 @@ std::string timeout_words(Exchange& exchange) {
     if (connected == 0) {
         return "no connection within " + seconds(std::min(exchange.request.timeout, longest_connect));
     }
-    return "no complete answer within " + seconds(exchange.request.timeout);
+    return "no complete response within " + seconds(exchange.request.timeout);
 }
 
 std::string connect_words(Exchange& exchange) {
@@ -220,15 +220,15 @@ std::string words(Exchange& exchange, CURLcode code) {
         case CURLE_COULDNT_RESOLVE_PROXY:
             return "the host name of the proxy (see http_proxy) cannot be resolved";
         case CURLE_GOT_NOTHING:
-            return "the connection was closed without an answer";
+            return "the connection was closed without a response";
         case CURLE_PARTIAL_FILE:
-            return "the answer ended before its announced length";
+            return "the response ended before its announced length";
         case CURLE_UNSUPPORTED_PROTOCOL:
             // A server that answers HTTP/0.9 (anything but a status line) gives this code too.
-            return exchange.request.url.starts_with("http") ? "the answer is not HTTP"
+            return exchange.request.url.starts_with("http") ? "the response is not HTTP"
                                                             : "only http and https are spoken";
         case CURLE_WEIRD_SERVER_REPLY:
-            return "the answer is not HTTP";
+            return "the response is not HTTP";
         case CURLE_URL_MALFORMAT:
             return "this is not a URL";
         case CURLE_SSL_CACERT_BADFILE:

@@ -10,7 +10,7 @@
 
 namespace upstat::judge {
 
-/// One alerting rule: "more than threshold_percent of a backend's answers over window match codes, for hold".
+/// One alerting rule: "more than threshold_percent of a backend's responses over window match codes, for hold".
 struct Rule {
     std::string name = "TraefikHighHttp4xxErrorRateBackend";
     std::string codes = "4..";  ///< a regular expression over the three digits, anchored at both ends as PromQL's are

@@ -21,10 +21,10 @@ std::string what_happened(const Transition& transition) {
 
 std::string value_text(const Alert& alert, const Rule& rule) {
     if (!alert.percent) {
-        return fmt::format("its share of {} in the last {} cannot be told for want of answers", rule.codes,
+        return fmt::format("its share of {} in the last {} cannot be told for want of responses", rule.codes,
                            duration_text(rule.window));
     }
-    return fmt::format("{:.4g} % of its answers in the last {} were {}", *alert.percent, duration_text(rule.window),
+    return fmt::format("{:.4g} % of its responses in the last {} were {}", *alert.percent, duration_text(rule.window),
                        rule.codes);
 }
 
@@ -63,7 +63,7 @@ std::string sentence(const Transition& transition, const Rule& rule, const std::
         fmt::format("{} is {} for backend {}: {} (threshold {:g} %{})", alert.rule, what_happened(transition),
                     alert.backend, value_text(alert, rule), rule.threshold_percent, hold_text(transition, rule));
     if (worst) {
-        text += fmt::format("; most come from server {}: {} answers with {}", worst->server, worst->count, worst->code);
+        text += fmt::format("; most come from server {}: {} responses with {}", worst->server, worst->count, worst->code);
     }
     return text;
 }

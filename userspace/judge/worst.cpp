@@ -10,11 +10,11 @@ namespace {
 
 using ResponsesByCode = std::map<std::uint16_t, std::uint64_t>;
 
-ResponsesByCode by_code(const poll::ResponseCounts& answers, const measure::CodeSet& codes) {
+ResponsesByCode by_code(const poll::ResponseCounts& responses, const measure::CodeSet& codes) {
     ResponsesByCode counts;
-    for (const auto& [answer, count] : answers) {
-        if (codes.matches(answer.code)) {
-            counts[answer.code] += count;
+    for (const auto& [response, count] : responses) {
+        if (codes.matches(response.code)) {
+            counts[response.code] += count;
         }
     }
     return counts;
@@ -23,11 +23,11 @@ ResponsesByCode by_code(const poll::ResponseCounts& answers, const measure::Code
 }  // namespace
 
 ResponsesByServer responses_of(const poll::Snapshot& snapshot) {
-    ResponsesByServer answers;
+    ResponsesByServer responses;
     for (const auto& [server, totals] : snapshot.servers) {
-        answers.emplace_hint(answers.end(), server, totals.responses);
+        responses.emplace_hint(responses.end(), server, totals.responses);
     }
-    return answers;
+    return responses;
 }
 
 std::optional<Worst> worst(const ResponsesByServer& before, const poll::Snapshot& after,

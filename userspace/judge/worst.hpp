@@ -14,11 +14,11 @@
 
 namespace upstat::judge {
 
-/// Where most of a backend's bad answers come from: where to look first.
+/// Where most of a backend's bad responses come from: where to look first.
 struct Worst {
     std::string server;  ///< "ip:port"
     std::uint16_t code = 0;
-    std::uint64_t count = 0;  ///< such answers of that server
+    std::uint64_t count = 0;  ///< such responses of that server
 
     bool operator==(const Worst&) const = default;
 };
@@ -27,8 +27,8 @@ struct Worst {
 using ResponsesByServer = FlatMap<poll::Server, poll::ResponseCounts>;
 ResponsesByServer responses_of(const poll::Snapshot& snapshot);
 
-/// The server and code of `codes` with the most answers between two snapshots, over all methods, among `servers` (those
-/// the backend lists). On a tie the smaller server, then the smaller code. Nothing when there was no such answer.
+/// The server and code of `codes` with the most responses between two snapshots, over all methods, among `servers` (those
+/// the backend lists). On a tie the smaller server, then the smaller code. Nothing when there was no such response.
 std::optional<Worst> worst(const ResponsesByServer& before, const poll::Snapshot& after,
                            const std::set<poll::Server>& servers, const measure::CodeSet& codes);
 

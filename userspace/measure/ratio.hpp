@@ -12,8 +12,8 @@ namespace upstat::measure {
 /// One backend under one rule at one evaluation; rates are per second over the rule's window.
 struct Ratio {
     std::optional<double>
-        matching;               ///< rate of the answers whose code the rule names; absent where PromQL has no sample
-    std::optional<double> all;  ///< rate of all answers; absent likewise
+        matching;               ///< rate of the responses whose code the rule names; absent where PromQL has no sample
+    std::optional<double> all;  ///< rate of all responses; absent likewise
 
     /// matching / all as PromQL would give it: absent when either side is, NaN for 0/0.
     [[nodiscard]] std::optional<double> value() const {

@@ -41,8 +41,8 @@ class Window {
     /// Appends one poll and forgets what is too old.
     ///
     /// A series that shows up for the first time in a backend was 0 in every earlier poll that had the backend: totals
-    /// are born at 0, the kernel has no key before the first answer, and /metrics exports the series at 0 from the
-    /// start. Without that the first answers of each new code would be lost to rate(). In a backend's first poll a
+    /// are born at 0, the kernel has no key before the first response, and /metrics exports the series at 0 from the
+    /// start. Without that the first responses of each new code would be lost to rate(). In a backend's first poll a
     /// series is taken as it comes.
     ///
     /// Where the clock was set back, the polls that now lie in the future are forgotten.

@@ -218,7 +218,7 @@ class SlotTable final : public CountingMap {
             }
             const auto* count = memory.numbers();
             for (auto& sum : counts) {
-                // In the order of the tables: what an answer was counted after is seen by who reads it later.
+                // In the order of the tables: what a response was counted after is seen by who reads it later.
                 sum += __atomic_load_n(count++, __ATOMIC_ACQUIRE);
             }
         }
@@ -277,7 +277,7 @@ void CountingMap::resize(std::size_t entries) {
     }
     counts_.resize(entries);
     keys_.resize(entries * key_size_);
-    counts_.shrink_to_fit();  // it seldom happens: no room is kept for more
+    counts_.shrink_to_fit();  // it rarely happens: no room is kept for more
     keys_.shrink_to_fit();
 }
 

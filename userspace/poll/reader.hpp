@@ -43,7 +43,7 @@ class Reader {
     [[nodiscard]] const Sources& sources() const { return sources_; }
     [[nodiscard]] const std::vector<Error>& left_out() const { return left_out_; }
 
-    /// Reads all maps once. Totals come before requests, so no answer is seen without its request.
+    /// Reads all maps once. Totals come before requests, so no response is seen without its request.
     [[nodiscard]] Result<Snapshot> read(Time at);
 
   private:
@@ -85,7 +85,7 @@ Result<Snapshot> read_snapshot(const Sources& sources, Time at);
 /// extension, a reason is "unknown".
 Servers to_servers(std::span<const Total> totals);
 
-/// Requests of these servers that no program knows any more, to be counted as unanswered. A server whose answers are
+/// Requests of these servers that no program knows any more, to be counted as unanswered. A server whose responses are
 /// more than its requests had these counted under the server zero, from which they are taken.
 std::map<Server, std::uint64_t> never_answered(const Servers& ended);
 

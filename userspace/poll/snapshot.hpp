@@ -55,7 +55,7 @@ enum class Method : std::uint8_t { extension, get, head, post, put, delete_, con
 std::string_view to_string(Method method);
 std::optional<Method> parse_method(std::string_view text);
 
-/// What an answer is counted by.
+/// What a response is counted by.
 struct ResponseKey {
     std::uint16_t code = 0;  ///< 101, or 200 to 999
     Method method = Method::extension;
@@ -79,7 +79,7 @@ struct ServerTotals {
 
     [[nodiscard]] std::uint64_t response_sum() const;
     [[nodiscard]] std::uint64_t unanswered_sum() const;
-    /// requests - answers - unanswered. Below zero only when the reads of one poll straddle an answer.
+    /// requests - responses - unanswered. Below zero only when the reads of one poll straddle a response.
     [[nodiscard]] std::int64_t outstanding() const;
 };
 
@@ -143,7 +143,7 @@ struct Snapshot {
     std::map<std::string, std::uint64_t> kernel_errors{};  ///< by place, every place present
     std::vector<MapFill> maps{};
     std::vector<ProgramRuns> programs{};
-    std::uint64_t leaving = 0;  ///< requests in flight that only the programs of former generations know
+    std::uint64_t leaving = 0;  ///< requests in flight that only the programs of previous generations know
 };
 
 /// In flight when the programs were replaced by ones that cannot know it: counted by nobody, but told by the sums.

@@ -161,8 +161,8 @@ void each_with_zeros(const auto& counts, auto&& take) {
     }
 }
 
-std::string ending_of(const poll::ResponseKey& answer) {
-    return std::to_string(answer.code) + "\"," + label("method", to_string(answer.method)) + "} ";
+std::string ending_of(const poll::ResponseKey& response) {
+    return std::to_string(response.code) + "\"," + label("method", to_string(response.method)) + "} ";
 }
 
 std::string ending_of(const attribute::Series& series) {
@@ -198,7 +198,7 @@ class Endings {
 
 void backend_requests(Writer& out, const Page& page) {
     out.metric("traefik_backend_requests_total", "counter",
-               "Answers of the servers of a Traefik backend, as the kernel saw them.");
+               "Responses of the servers of a Traefik backend, as the kernel saw them.");
     Endings<attribute::Series> endings;
     std::size_t next = 0;
     auto end = page.requests_end.begin();
@@ -308,7 +308,7 @@ void backend_servers(Writer& out, const Report& report) {
 
 void judgement(Writer& out, const Report& report) {
     out.metric("upstat_backend_4xx_ratio", "gauge",
-               "Share of a backend's answers that the built-in rule counts as errors, 0 to 1; absent without traffic.");
+               "Share of a backend's responses that the built-in rule counts as errors, 0 to 1; absent without traffic.");
     for (const auto& [backend, ratio] : report.ratios.backends) {
         if (const auto value = ratio.value(); value && !std::isnan(*value)) {
             out.sample({{"backend", backend}}, *value);

@@ -157,7 +157,7 @@ td:first-child, th:first-child { text-align: left; }
 .firing { background: #f8d7da; }
 </style></head><body>
 <h1>upstat</h1>
-<p>Status codes of the answers that Traefik's servers give, counted in the kernel.</p>
+<p>Status codes of the responses that Traefik's servers give, counted in the kernel.</p>
 <ul>
 <li><a href="/metrics">/metrics</a>: for Prometheus</li>
 <li><a href="/api/v1/backends">/api/v1/backends</a>, <a href="/api/v1/alerts">/api/v1/alerts</a>,
@@ -234,7 +234,7 @@ std::string index_html(const Report& report) {
         out += "<p><strong>Not ready: " + html(report.not_ready) + ".</strong></p>\n";
     }
     out +=
-        "<table><tr><th>backend</th><th>state</th><th>error ratio</th><th>answers</th><th>2xx</th><th>3xx</th>"
+        "<table><tr><th>backend</th><th>state</th><th>error ratio</th><th>responses</th><th>2xx</th><th>3xx</th>"
         "<th>4xx</th><th>5xx</th></tr>\n";
     for (const auto& [name, counts] : report.counts.backends) {
         out += row(name, counts, ratio_of(report, name), worst_state(report, name));

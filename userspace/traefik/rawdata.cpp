@@ -20,7 +20,7 @@ constexpr int max_depth = 64;
 constexpr auto hint =
     "check --traefik.api: it is the address of Traefik's API without /api, such as http://127.0.0.1:8080";
 
-/// What is wrong with an answer, on its way out to the functions that the header names; it leaves none of them.
+/// What is wrong with a response, on its way out to the functions that the header names; it leaves none of them.
 struct Wrong : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
@@ -81,7 +81,7 @@ std::string provider_of(const std::string& name) {
 }
 
 /// The servers of a load balancer. Any other kind of service (weighted, mirroring, failover, highestRandomWeight) only
-/// names services that are in the same answer: Traefik counts an attempt under the service whose server it reached, so
+/// names services that are in the same response: Traefik counts an attempt under the service whose server it reached, so
 /// these parents have no counts of their own and are no backends.
 std::optional<attribute::Backend> backend_of(const std::string& name, const json& service) {
     const auto* const balancer = member(service, "loadBalancer");
@@ -164,7 +164,7 @@ auto read(std::string_view body, const std::string& url, Read what) -> Result<de
     try {
         return what(parsed(body));
     } catch (const std::exception& error) {
-        return fail(Error::Kind::runtime, fmt::format("the answer of {} {}", url, error.what()), hint);
+        return fail(Error::Kind::runtime, fmt::format("the response of {} {}", url, error.what()), hint);
     }
 }
 

@@ -9,15 +9,15 @@
 
 namespace upstat::traefik {
 
-/// The answer of Traefik v2's and v3's /api/rawdata. Only services with a load balancer become backends, named as
+/// The response of Traefik v2's and v3's /api/rawdata. Only services with a load balancer become backends, named as
 /// Traefik names them (`name@provider`); a host name's addresses are still missing (resolve.hpp fills them in).
 /// `url` is what was asked, for the error sentence. Whatever the body is, a wrong one is an Error and never throws.
 Result<attribute::Catalogue> parse_rawdata(std::string_view body, const std::string& url);
 
-/// The answer of Traefik v1's /api/providers. Its metrics label a backend by its bare name, so that is the name here.
+/// The response of Traefik v1's /api/providers. Its metrics label a backend by its bare name, so that is the name here.
 Result<attribute::Catalogue> parse_providers(std::string_view body, const std::string& url);
 
-/// The answer of /api/version: "3.7.15".
+/// The response of /api/version: "3.7.15".
 Result<std::string> parse_version(std::string_view body, const std::string& url);
 
 }  // namespace upstat::traefik

@@ -219,8 +219,8 @@ SeriesCounts series_of_ever_listed(const Life& life, const poll::Snapshot& snaps
         if (totals == snapshot.servers.end()) {
             continue;
         }
-        for (const auto& [answer, count] : totals->second.responses) {
-            counts[{.code = answer.code, .method = answer.method, .protocol = Protocol::http}] += count;
+        for (const auto& [response, count] : totals->second.responses) {
+            counts[{.code = response.code, .method = response.method, .protocol = Protocol::http}] += count;
         }
     }
     return counts;
@@ -259,8 +259,8 @@ class Follower {
 
 void expect_grown(const poll::ServerTotals& before, const poll::ServerTotals& after) {
     EXPECT_LE(before.requests, after.requests);
-    for (const auto& [answer, count] : before.responses) {
-        EXPECT_LE(count, after.responses.at(answer));
+    for (const auto& [response, count] : before.responses) {
+        EXPECT_LE(count, after.responses.at(response));
     }
 }
 
@@ -308,14 +308,14 @@ TEST(LedgerProperty, APollMoreOrLessChangesNothing) {
     for (std::uint32_t seed = 0; seed < 30; ++seed) {
         Life life(seed);
         Ledger often;
-        Ledger seldom;
+        Ledger rarely;
         const SharedCatalogue catalogue = listing({{"a", {1, 2, 3, 4, 5, 6}}, {"b", {7, 8, 9, 10, 11, 12}}});
         Counts last;
         for (int step = 0; step < 30; ++step) {
             life.step();
             last = often.absorb(life.snapshot(), catalogue);
         }
-        EXPECT_EQ(seldom.absorb(life.snapshot(), catalogue).backends, last.backends);
+        EXPECT_EQ(rarely.absorb(life.snapshot(), catalogue).backends, last.backends);
     }
 }
 

@@ -25,10 +25,10 @@ inline poll::Server server(std::uint16_t number) {
     return poll::parse_server("10.0.0.1", number).value();
 }
 
-inline poll::ServerTotals answered(poll::ResponseCounts answers) {
+inline poll::ServerTotals answered(poll::ResponseCounts responses) {
     poll::ServerTotals totals{.requests = 0,
                               .connects = 0,
-                              .responses = std::move(answers),
+                              .responses = std::move(responses),
                               .unanswered = {},
                               .unread = {},
                               .connect_failures = {}};
@@ -69,10 +69,10 @@ class Life {
         seconds_ += pick(1, 30);
         for (int events = pick(0, 12); events > 0; --events) {
             auto& totals = totals_[server(static_cast<std::uint16_t>(pick(1, 12)))];
-            const poll::ResponseKey answer{.code = static_cast<std::uint16_t>(pick(0, 1) == 0 ? 200 : pick(400, 404)),
+            const poll::ResponseKey response{.code = static_cast<std::uint16_t>(pick(0, 1) == 0 ? 200 : pick(400, 404)),
                                            .method = static_cast<poll::Method>(pick(0, 9))};
             const auto count = static_cast<std::uint64_t>(pick(1, 50));
-            totals.responses[answer] += count;
+            totals.responses[response] += count;
             totals.requests += count + (pick(0, 3) == 0 ? 1 : 0);
             totals.connects += 1;
             if (totals.outstanding() > 0 && pick(0, 1) == 0) {

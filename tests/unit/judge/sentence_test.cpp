@@ -20,14 +20,14 @@ const Worst bad{.server = "10.0.0.1:80", .code = 404, .count = 412};
 TEST(Sentence, TellsAFiringWhole) {
     EXPECT_EQ(
         sentence(transition(State::pending, State::firing, 12.3456), Rule{}, bad),
-        "TraefikHighHttp4xxErrorRateBackend is firing for backend shop@file: 12.35 % of its answers in the last 3m "
-        "were 4.. (threshold 5 % for 1m or longer); most come from server 10.0.0.1:80: 412 answers with 404");
+        "TraefikHighHttp4xxErrorRateBackend is firing for backend shop@file: 12.35 % of its responses in the last 3m "
+        "were 4.. (threshold 5 % for 1m or longer); most come from server 10.0.0.1:80: 412 responses with 404");
 }
 
 TEST(Sentence, TellsAPendingOne) {
     EXPECT_EQ(
         sentence(transition(State::inactive, State::pending, 100), Rule{}, std::nullopt),
-        "TraefikHighHttp4xxErrorRateBackend is pending for backend shop@file: 100 % of its answers in the last 3m "
+        "TraefikHighHttp4xxErrorRateBackend is pending for backend shop@file: 100 % of its responses in the last 3m "
         "were 4.. (threshold 5 %, fires after 1m)");
 }
 
@@ -41,7 +41,7 @@ TEST(Sentence, TellsTheTwoEndsApart) {
 TEST(Sentence, SaysWhenThereIsNoValue) {
     EXPECT_EQ(sentence(transition(State::firing, State::inactive, std::nullopt), Rule{}, std::nullopt),
               "TraefikHighHttp4xxErrorRateBackend is resolved for backend shop@file: its share of 4.. in the last 3m "
-              "cannot be told for want of answers (threshold 5 %)");
+              "cannot be told for want of responses (threshold 5 %)");
 }
 
 TEST(Sentence, ShowsAValueJustAboveTheThresholdAsAbove) {

@@ -15,9 +15,9 @@ const poll::Server first = poll::parse_server("10.0.0.1:80").value();
 const poll::Server second = poll::parse_server("10.0.0.2:80").value();
 const poll::Server elsewhere = poll::parse_server("[fd00::1]:80").value();
 
-poll::Snapshot snapshot(std::map<poll::Server, poll::ResponseCounts> answers) {
+poll::Snapshot snapshot(std::map<poll::Server, poll::ResponseCounts> responses) {
     poll::Snapshot result;
-    for (auto& [server, counts] : answers) {
+    for (auto& [server, counts] : responses) {
         result.servers[server].responses = std::move(counts);
     }
     return result;

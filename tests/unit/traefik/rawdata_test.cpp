@@ -60,8 +60,8 @@ std::string complaint(const std::string& body) {
 
 TEST(Rawdata, SaysWhatTheAnswerWas) {
     EXPECT_EQ(complaint("<!DOCTYPE html>\n<html>"),
-              "the answer of http://127.0.0.1:8080/api/rawdata is not JSON: it starts with '<!DOCTYPE html> <html>'");
-    EXPECT_EQ(complaint(""), "the answer of http://127.0.0.1:8080/api/rawdata is empty");
+              "the response of http://127.0.0.1:8080/api/rawdata is not JSON: it starts with '<!DOCTYPE html> <html>'");
+    EXPECT_EQ(complaint(""), "the response of http://127.0.0.1:8080/api/rawdata is empty");
     EXPECT_THAT(complaint(" \n "), HasSubstr("is empty"));
     EXPECT_THAT(complaint("404 page not found\n"), HasSubstr("starts with '404 page not found"));
     EXPECT_THAT(complaint("\x1f\x8b\x1b[31m"), Not(HasSubstr("\x1b")));
