@@ -310,8 +310,6 @@ class HttpClient::Impl {
         return std::exchange(done_, {});
     }
 
-    [[nodiscard]] std::size_t under_way() const { return exchanges_.size() + done_.size(); }
-
   private:
     static short wait_events(short events) {
         const auto in = (events & POLLIN) != 0 ? CURL_WAIT_POLLIN : 0;

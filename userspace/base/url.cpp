@@ -58,7 +58,8 @@ std::optional<Url> parse_url(const std::string& text) {
     if (host.starts_with('[') && host.ends_with(']')) {
         host = host.substr(1, host.size() - 2);
     }
-    if (host.empty()) {
+    // libcurl forgives "http:/host"
+    if (host.empty() || !text.substr(scheme.size()).starts_with("://")) {
         return std::nullopt;
     }
     const auto port = port_of(parts, scheme);

@@ -3,32 +3,29 @@
 
 #include <spdlog/fmt/fmt.h>
 
+#include "base/host_port.hpp"
 #include "base/http_client.hpp"
+#include "base/json_text.hpp"
+#include "base/printable.hpp"
 
 namespace upstat::cli {
 
 namespace {
 
-/// Where a listener on every address is reached from this host.
-std::string reachable(std::string address) {
-    if (address.starts_with(":")) {
-        return "127.0.0.1" + address;
-    }
-    if (address.starts_with("0.0.0.0:")) {
-        return "127.0.0.1" + address.substr(7);
-    }
-    if (address.starts_with("[::]:")) {
-        return "[::1]" + address.substr(4);
-    }
-    return address;
+/// The agent's pages, as this host reaches them.
+std::string pages_of(const config::Settings& settings) {
+    const auto listener = parse_host_port(settings.web_listen_address.front()).value();  // the settings have checked it
+    return "http://" + to_string(reached_locally(listener));
 }
 
 }  // namespace
 
 Result<nlohmann::json> ask_agent(const config::Settings& settings, const std::string& path) {
-    const auto url = fmt::format("http://{}{}", reachable(settings.web_listen_address.front()), path);
+    const auto url = pages_of(settings) + path;
+    HttpRequest request{.url = url, .timeout = std::chrono::seconds(5), .max_bytes = std::size_t{64} << 20};
+    request.direct = true;
     HttpClient http;
-    http.start({.url = url, .timeout = std::chrono::seconds(5), .max_bytes = std::size_t{64} << 20});
+    http.start(request);
     std::vector<HttpDone> done;
     while (done.empty()) {
         done = http.wait({}, std::chrono::seconds(5));
@@ -42,9 +39,19 @@ Result<nlohmann::json> ask_agent(const config::Settings& settings, const std::st
     }
     auto answer = nlohmann::json::parse(result->body, nullptr, false);
     if (answer.is_discarded()) {
-        return fail(Error::Kind::runtime, fmt::format("what answers at {} is no upstat", url));
+        return std::unexpected(no_agent_of_this_version(settings));
     }
     return answer;
+}
+
+Error no_agent_of_this_version(const config::Settings& settings) {
+    return {.kind = Error::Kind::runtime,
+            .message = fmt::format("what answers at {} is no upstat of this version", pages_of(settings)),
+            .hint = "is that upstat's --web.listen-address, and was `upstat run` restarted after an upgrade?"};
+}
+
+std::string shown(const nlohmann::json& value) {
+    return printable(value.is_string() ? value.get<std::string>() : json_text(value));
 }
 
 }  // namespace upstat::cli

@@ -6,9 +6,15 @@
 #include <CLI/CLI.hpp>
 #include <iostream>
 
-#include "agent/agent.hpp"
+#include "agent/run.hpp"
+#include "base/nearest.hpp"
+#include "base/printable.hpp"
+#include "base/url.hpp"
+#include "base/version.hpp"
+#include "cli/ask.hpp"
 #include "cli/commands.hpp"
 #include "cli/log.hpp"
+#include "config/options.hpp"
 
 namespace upstat::cli {
 
@@ -16,15 +22,14 @@ namespace {
 
 /// What the command line says.
 struct Words {
-    std::string config_file;
-    config::Given flags;
+    config::Sources sources;
     std::string output = "text";
     std::string backend;
     std::string checked_file;
 };
 
 void add_options(CLI::App& app, Words& words) {
-    app.add_option("--config.file", words.config_file, "YAML with the same names as keys; unknown keys are errors")
+    app.add_option("--config.file", words.sources.file, "YAML with the same names as keys; unknown keys are errors")
         ->type_name("FILE")
         ->envname(config::variable_of("config.file"));
     for (const auto& option : config::options()) {
@@ -35,7 +40,7 @@ void add_options(CLI::App& app, Words& words) {
         app.add_option_function<std::vector<std::string>>(
                "--" + std::string(option.name),
                [&words, name = std::string(option.name)](const std::vector<std::string>& values) {
-                   words.flags[name] = values;
+                   words.sources.flags[name] = values;
                },
                help)
             ->type_name(std::string(option.value))
@@ -66,37 +71,38 @@ Output output_of(const Words& words) {
     return words.output == "json" ? Output::json : Output::text;
 }
 
+/// One of the commands that have settings. What an agent says is read by at(), and may be no agent's.
+Result<void> run_command(const CLI::App& app, const Words& words, const config::Settings& settings) {
+    try {
+        if (app.got_subcommand("status")) {
+            return show_status(settings, output_of(words));
+        }
+        if (app.got_subcommand("top")) {
+            return show_top(settings, output_of(words));
+        }
+        if (app.got_subcommand("explain")) {
+            return explain(settings, words.backend, output_of(words));
+        }
+    } catch (const nlohmann::json::exception&) {
+        return std::unexpected(no_agent_of_this_version(settings));
+    }
+    return app.got_subcommand("detach") ? detach(settings) : agent::run(settings, [&words] { return config::load(words.sources); });
+}
+
 int run_with_settings(const CLI::App& app, const Words& words) {
-    const auto file =
-        words.config_file.empty() ? config::FileSettings{} : config::read_settings_file(words.config_file);
-    const auto settings = config::merge(file, words.config_file, config::read_environment(), words.flags);
+    const auto settings = config::load(words.sources);
     if (!settings) {
         return print(settings.error());
     }
     set_up_log(settings->log_level, settings->log_format);
-    if (app.got_subcommand("status")) {
-        return print(show_status(*settings, output_of(words)));
-    }
-    if (app.got_subcommand("top")) {
-        return print(show_top(*settings, output_of(words)));
-    }
-    if (app.got_subcommand("explain")) {
-        return print(explain(*settings, words.backend, output_of(words)));
-    }
-    if (app.got_subcommand("detach")) {
-        return print(detach(*settings));
-    }
-    return print(agent::run_agent(*settings));
+    return print(run_command(app, words, *settings));
 }
 
-}  // namespace
+std::string version_text() {
+    return fmt::format("upstat {} (revision {})", version(), revision());
+}
 
-int run_command_line(int argc, char** argv) {
-    Words words;
-    CLI::App app("Counts the HTTP status codes of Traefik's servers in the kernel, and raises the alert.", "upstat");
-    app.fallthrough();
-    app.require_subcommand(0, 1);
-    add_options(app, words);
+void add_commands(CLI::App& app, Words& words) {
     app.add_subcommand("run", "the agent, in the foreground (the default)");
     const auto with_output = [&](CLI::App* command) {
         command->add_option("--output", words.output, "text or json")->check(CLI::IsMember({"text", "json"}));
@@ -111,14 +117,62 @@ int run_command_line(int argc, char** argv) {
         ->add_option("FILE", words.checked_file)
         ->required();
     app.add_subcommand("detach", "takes every pinned program and map off the host");
-    app.add_subcommand("version", "prints the version");
+    app.add_subcommand("version", "prints the version and the git revision");
+}
+
+Error unknown_flag(std::string_view word) {
+    const auto flag = word.substr(0, word.find('='));  // what follows may be a URL with a password
+    auto names = config::option_names();
+    names.insert(names.end(), {"config.file", "output", "version", "help"});
+    const auto meant = nearest(flag.substr(std::min(flag.find_first_not_of('-'), flag.size())), names);
+    return {.kind = Error::Kind::usage,
+            .message = fmt::format("there is no flag {}", printable(flag)),
+            .hint = meant.empty() ? "see `upstat --help`" : fmt::format("did you mean --{}?", meant)};
+}
+
+Error unknown_command(const CLI::App& app, const std::string& word) {
+    std::vector<std::string> commands;
+    for (const auto* const command : app.get_subcommands([](const CLI::App*) { return true; })) {
+        commands.push_back(command->get_name());
+    }
+    const auto meant = nearest(word, std::vector<std::string_view>(commands.begin(), commands.end()));
+    return {.kind = Error::Kind::usage,
+            .message = fmt::format("there is no command {}", printable(without_password(word))),
+            .hint = meant.empty() ? "see `upstat --help`" : fmt::format("did you mean {}?", meant)};
+}
+
+/// What the command line has too much; `word` is the first of it.
+Error unexpected_word(const CLI::App& app, const std::string& word) {
+    if (word.starts_with('-')) {
+        return unknown_flag(word);
+    }
+    if (app.get_subcommands().empty()) {
+        return unknown_command(app, word);
+    }
+    return {.kind = Error::Kind::usage,
+            .message = fmt::format("\"{}\" is one word too many", printable(without_password(word))),
+            .hint = "see `upstat --help`"};
+}
+
+}  // namespace
+
+int run_command_line(int argc, char** argv) {
+    Words words;
+    CLI::App app("Counts the HTTP status codes of Traefik's servers in the kernel, and raises the alert.", "upstat");
+    app.fallthrough();
+    app.require_subcommand(0, 1);
+    app.set_version_flag("-V,--version", version_text());
+    add_options(app, words);
+    add_commands(app, words);
     try {
         app.parse(argc, argv);
+    } catch (const CLI::ExtrasError&) {
+        return print(unexpected_word(app, app.remaining(true).front()));
     } catch (const CLI::ParseError& error) {
         return app.exit(error) == 0 ? 0 : static_cast<int>(Error::Kind::usage);
     }
     if (app.got_subcommand("version")) {
-        std::cout << "upstat " << UPSTAT_VERSION << '\n';
+        std::cout << version_text() << '\n';
         return 0;
     }
     if (app.got_subcommand("check-config")) {

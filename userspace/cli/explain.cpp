@@ -3,6 +3,8 @@
 
 #include <iostream>
 
+#include "base/json_text.hpp"
+#include "base/printable.hpp"
 #include "cli/ask.hpp"
 #include "cli/commands.hpp"
 
@@ -21,47 +23,65 @@ std::uint64_t sum(const json& counts) {
 }
 
 /// One server of the backend: what it answered, and what it did not.
-void print_server(const std::string& label, const json& server, bool up) {
-    fmt::print("  {}{}: {} requests, {} unanswered, {} outstanding\n", label, up ? "" : " (DOWN says Traefik)",
-               server["requests"].get<std::uint64_t>(), sum(server["unanswered"]),
-               server["outstanding"].get<std::int64_t>());
-    for (const auto& [code, count] : server["codes"].items()) {
+std::string server_text(const std::string& label, const json& server, bool up) {
+    auto text = fmt::format("  {}{}: {} requests, {} unanswered, {} outstanding\n", printable(label),
+                            up ? "" : " (DOWN says Traefik)", server.at("requests").get<std::uint64_t>(),
+                            sum(server.at("unanswered")), server.at("outstanding").get<std::int64_t>());
+    for (const auto& [code, count] : server.at("codes").items()) {
         if (count != 0) {
-            fmt::print("    {}  {}\n", code, count.get<std::uint64_t>());
+            text += fmt::format("    {}  {}\n", printable(code), count.get<std::uint64_t>());
         }
     }
     for (const auto* const kind : {"unanswered", "unread", "connect_failures"}) {
-        for (const auto& [reason, count] : server[kind].items()) {
+        for (const auto& [reason, count] : server.at(kind).items()) {
             if (count != 0) {
-                fmt::print("    {} {}  {}\n", kind, reason, count.get<std::uint64_t>());
+                text += fmt::format("    {} {}  {}\n", kind, printable(reason), count.get<std::uint64_t>());
             }
         }
     }
+    return text;
 }
 
-void print_text(const std::string& name, const json& backend, const json& servers, const json& alerts) {
-    for (const auto& alert : alerts["alerts"]) {
-        if (alert["backend"] == name) {
-            fmt::print("{}: {}", alert["alert"].get<std::string>(), alert["state"].get<std::string>());
-            fmt::print("{}\n",
-                       alert["active_since"].is_null() ? "" : " since " + alert["active_since"].get<std::string>());
+std::string alert_text(const json& alert) {
+    const auto& since = alert.at("active_since");
+    return fmt::format("{}: {}{}\n", shown(alert.at("alert")), shown(alert.at("state")),
+                       since.is_null() ? "" : " since " + shown(since));
+}
+
+std::string ratio_text(const json& backend) {
+    if (backend.at("ratio").is_null()) {
+        return "no traffic in the window\n";
+    }
+    return fmt::format("{:.2f} % of {:.1f} answers a second are bad\n", backend.at("ratio").get<double>() * 100,
+                       backend.at("rate").get<double>());
+}
+
+std::string explanation(const std::string& name, const json& backend, const json& servers, const json& alerts) {
+    std::string text;
+    for (const auto& alert : alerts.at("alerts")) {
+        if (alert.at("backend") == name) {
+            text += alert_text(alert);
         }
     }
-    fmt::print("backend {} ({}): ", name, backend["provider"].get<std::string>());
-    if (backend["ratio"].is_null()) {
-        fmt::print("no traffic in the window\n");
-    } else {
-        fmt::print("{:.2f} % of {:.1f} answers a second are bad\n", backend["ratio"].get<double>() * 100,
-                   backend["rate"].get<double>());
-    }
-    fmt::print("These answers came from the servers; what Traefik answers by itself is not among them.\n");
-    for (const auto& listed : backend["listed"]) {
-        for (const auto& label : listed["servers"]) {
+    text += fmt::format("backend {} ({}): {}", printable(name), shown(backend.at("provider")), ratio_text(backend));
+    text += "These answers came from the servers; what Traefik answers by itself is not among them.\n";
+    for (const auto& listed : backend.at("listed")) {
+        for (const auto& label : listed.at("servers")) {
             if (const auto server = servers.find(label.get<std::string>()); server != servers.end()) {
-                print_server(label.get<std::string>(), *server, listed["up"].get<bool>());
+                text += server_text(label.get<std::string>(), *server, listed.at("up").get<bool>());
             }
         }
     }
+    return text;
+}
+
+std::unexpected<Error> unknown_backend(const std::string& backend, const json& backends) {
+    std::string known;
+    for (const auto& [name, value] : backends.items()) {
+        known += (known.empty() ? "" : ", ") + printable(name);
+    }
+    return fail(Error::Kind::usage, fmt::format("there is no backend {}", printable(backend)),
+                known.empty() ? "no backend is known yet: see `upstat status`" : "known are " + known);
 }
 
 }  // namespace
@@ -71,30 +91,19 @@ Result<void> explain(const config::Settings& settings, const std::string& backen
     if (!answer) {
         return std::unexpected(answer.error());
     }
-    const auto& backends = (*answer)["backends"];
+    const auto& backends = answer->at("backends");
     const auto found = backends.find(backend);
     if (found == backends.end()) {
-        std::string known;
-        for (const auto& [name, value] : backends.items()) {
-            known += (known.empty() ? "" : ", ") + name;
-        }
-        return fail(Error::Kind::usage, fmt::format("there is no backend {}", backend),
-                    known.empty() ? "no backend is known yet: see `upstat status`" : "known are " + known);
+        return unknown_backend(backend, backends);
     }
     const auto alerts = ask_agent(settings, "/api/v1/alerts");
     if (!alerts) {
         return std::unexpected(alerts.error());
     }
-    if (output == Output::json) {
-        std::cout << json{{"backend", backend},
-                          {"at", (*answer)["at"]},
-                          {"detail", *found},
-                          {"servers", (*answer)["servers"]}}
-                         .dump(2)
-                  << '\n';
-    } else {
-        print_text(backend, *found, (*answer)["servers"], *alerts);
-    }
+    const auto text = explanation(backend, *found, answer->at("servers"), *alerts);
+    const json all{
+        {"backend", backend}, {"at", answer->at("at")}, {"detail", *found}, {"servers", answer->at("servers")}};
+    std::cout << (output == Output::json ? json_text(all, 2) + "\n" : text);
     return {};
 }
 

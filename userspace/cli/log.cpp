@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/log.hpp"
 
+#include <spdlog/fmt/fmt.h>
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
@@ -13,11 +14,30 @@ namespace upstat::cli {
 
 namespace {
 
+/// The text as JSON quotes it, without DEL and the C1 controls, which JSON lets through and a terminal obeys.
+std::string quoted(const std::string& text) {
+    const auto json = json_text(text);  // UTF-8, where c2 80 to c2 9f are C1
+    std::string out;
+    for (std::size_t at = 0; at < json.size(); at++) {
+        const auto byte = static_cast<unsigned char>(json[at]);
+        const auto next = static_cast<unsigned char>(at + 1 < json.size() ? json[at + 1] : 0);
+        if (byte == 0x7f) {
+            out += "\\u007f";
+        } else if (byte == 0xc2 && next < 0xa0) {
+            out += fmt::format("\\u{:04x}", next);
+            at++;
+        } else {
+            out += json[at];
+        }
+    }
+    return out;
+}
+
 /// The message as a quoted string: JSON's quoting is logfmt's too.
 class QuotedMessage : public spdlog::custom_flag_formatter {
   public:
     void format(const spdlog::details::log_msg& message, const std::tm&, spdlog::memory_buf_t& into) override {
-        const auto text = json_text(std::string(message.payload.data(), message.payload.size()));
+        const auto text = quoted(std::string(message.payload.data(), message.payload.size()));
         into.append(text.data(), text.data() + text.size());
     }
     [[nodiscard]] std::unique_ptr<custom_flag_formatter> clone() const override {

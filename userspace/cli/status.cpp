@@ -3,6 +3,7 @@
 
 #include <iostream>
 
+#include "base/printable.hpp"
 #include "cli/ask.hpp"
 #include "cli/commands.hpp"
 
@@ -10,42 +11,65 @@ namespace upstat::cli {
 
 namespace {
 
-std::string or_dash(const nlohmann::json& value) {
-    const auto text = value.is_string() ? value.get<std::string>() : value.is_null() ? "" : value.dump();
+using nlohmann::json;
+
+std::string or_dash(const json& value) {
+    const auto text = value.is_null() ? "" : shown(value);
     return text.empty() ? "-" : text;
 }
 
-void print_text(const nlohmann::json& status) {
-    fmt::print("ready      {}{}\n", status["ready"].get<bool>() ? "yes" : "no",
-               status["ready"].get<bool>() ? "" : ": " + or_dash(status["not_ready"]));
-    fmt::print("last poll  {} ({:.1f} ms)\n", or_dash(status["last_poll"]),
-               status["poll_seconds"].get<double>() * 1000);
-    for (const auto& traefik : status["traefiks"]) {
-        fmt::print("traefik    pid {} version {} {} in {}\n", or_dash(traefik["pid"]), or_dash(traefik["version"]),
-                   traefik["attached"].get<bool>() ? "counted" : "NOT COUNTED", or_dash(traefik["cgroup"]));
-        fmt::print("           api {}\n", or_dash(traefik["api"]));
-        if (or_dash(traefik["problem"]) != "-") {
-            fmt::print("           problem: {}\n", or_dash(traefik["problem"]));
-        }
+std::string traefik_text(const json& traefik) {
+    auto text = fmt::format(
+        "traefik    pid {} version {} {} in {}\n", or_dash(traefik.at("pid")), or_dash(traefik.at("version")),
+        traefik.at("attached").get<bool>() ? "counted" : "NOT COUNTED", or_dash(traefik.at("cgroup")));
+    text += fmt::format("           api {}\n", or_dash(traefik.at("api")));
+    if (or_dash(traefik.at("problem")) != "-") {
+        text += fmt::format("           problem: {}\n", or_dash(traefik.at("problem")));
     }
-    for (const auto& map : status["maps"]) {
-        const auto entries = map["entries"].get<double>();
-        fmt::print("map        {}: {} of {} ({:.0f} %)\n", or_dash(map["map"]), or_dash(map["entries"]),
-                   or_dash(map["capacity"]), 100 * entries / map["capacity"].get<double>());
+    return text;
+}
+
+/// The kernel counts a program's runs only where kernel.bpf_stats_enabled is set.
+std::string program_text(const json& program) {
+    const auto name = shown(program.at("program"));
+    return program.at("runs").get<std::uint64_t>() == 0
+               ? fmt::format("program    {}\n", name)
+               : fmt::format("program    {}: {} runs, {} s\n", name, shown(program.at("runs")),
+                             shown(program.at("seconds")));
+}
+
+std::string result_text(const std::string& name, const json& result) {
+    const auto last = or_dash(result.at("last_error"));
+    return fmt::format("{:<26} {} good, {} failed{}\n", printable(name), or_dash(result.at("success")),
+                       or_dash(result.at("failure")), last == "-" ? "" : ", last: " + last);
+}
+
+std::string status_text(const json& status) {
+    const bool ready = status.at("ready").get<bool>();
+    auto text =
+        fmt::format("ready      {}{}\n", ready ? "yes" : "no", ready ? "" : ": " + or_dash(status.at("not_ready")));
+    text += fmt::format("last poll  {} ({:.1f} ms)\n", or_dash(status.at("last_poll")),
+                        status.at("poll_seconds").get<double>() * 1000);
+    for (const auto& traefik : status.at("traefiks")) {
+        text += traefik_text(traefik);
     }
-    for (const auto& program : status["programs"]) {
-        fmt::print("program    {}: {} runs, {} s\n", or_dash(program["program"]), or_dash(program["runs"]),
-                   or_dash(program["seconds"]));
+    for (const auto& map : status.at("maps")) {
+        text += fmt::format("map        {}: {} of {} ({:.0f} %)\n", or_dash(map.at("map")), or_dash(map.at("entries")),
+                            or_dash(map.at("capacity")),
+                            100 * map.at("entries").get<double>() / map.at("capacity").get<double>());
     }
-    for (const auto& [name, result] : status["results"].items()) {
-        fmt::print("{:<26} {} good, {} failed{}\n", name, or_dash(result["success"]), or_dash(result["failure"]),
-                   or_dash(result["last_error"]) == "-" ? "" : ", last: " + or_dash(result["last_error"]));
+    for (const auto& program : status.at("programs")) {
+        text += program_text(program);
     }
-    for (const auto& [place, count] : status["kernel_errors"].items()) {
+    for (const auto& [name, result] : status.at("results").items()) {
+        text += result_text(name, result);
+    }
+    for (const auto& [place, count] : status.at("kernel_errors").items()) {
         if (count != 0) {
-            fmt::print("kernel     {}: {}\n", place, or_dash(count));
+            text += fmt::format("kernel     {}: {}\n", printable(place), or_dash(count));
         }
     }
+    return text;
 }
 
 }  // namespace
@@ -55,11 +79,8 @@ Result<void> show_status(const config::Settings& settings, Output output) {
     if (!status) {
         return std::unexpected(status.error());
     }
-    if (output == Output::json) {
-        std::cout << status->dump(2) << '\n';
-    } else {
-        print_text(*status);
-    }
+    const auto text = status_text(*status);  // as JSON too: not everything that is JSON is an agent's status
+    std::cout << (output == Output::json ? status->dump(2) + "\n" : text);
     return {};
 }
 

@@ -5,6 +5,7 @@
 #include <iostream>
 #include <thread>
 
+#include "base/printable.hpp"
 #include "cli/ask.hpp"
 #include "cli/commands.hpp"
 
@@ -19,7 +20,7 @@ std::string codes_text(const json& codes) {
     std::string text;
     for (const auto& [code, count] : codes.items()) {
         if (count != 0) {
-            text += fmt::format("{}{}:{}", text.empty() ? "" : " ", code, count.get<std::uint64_t>());
+            text += fmt::format("{}{}:{}", text.empty() ? "" : " ", printable(code), count.get<std::uint64_t>());
         }
     }
     return text;
@@ -29,7 +30,7 @@ std::string worst_state(const json& alerts) {
     std::string worst = "inactive";
     for (const auto& [alert, state] : alerts.items()) {
         if (state == "firing" || (state == "pending" && worst == "inactive")) {
-            worst = state.get<std::string>();
+            worst = shown(state);
         }
     }
     return worst;
@@ -43,20 +44,25 @@ std::string rate_text(const json& rate) {
     return rate.is_null() ? "-" : fmt::format("{:.1f}", rate.get<double>());
 }
 
+std::string server_row(const std::string& label, const json& server, bool up) {
+    return fmt::format("  {:<30} {:>9} {:>9} {:>9}  {}{}\n", printable(label),
+                       server.at("requests").get<std::uint64_t>(), "", "", codes_text(server.at("codes")),
+                       up ? "" : " DOWN");
+}
+
 std::string table(const json& answer) {
     auto text =
         fmt::format("{:<32} {:>9} {:>9} {:>9}  {}\n", "BACKEND / SERVER", "ANSWERS", "PER SEC", "BAD", "STATE / CODES");
-    const auto& servers = answer["servers"];
-    for (const auto& [name, backend] : answer["backends"].items()) {
-        text += fmt::format("{:<32} {:>9} {:>9} {:>9}  {}\n", name, backend["requests"].get<std::uint64_t>(),
-                            rate_text(backend["rate"]), ratio_text(backend["ratio"]), worst_state(backend["alerts"]));
-        for (const auto& listed : backend["listed"]) {
-            for (const auto& label : listed["servers"]) {
+    const auto& servers = answer.at("servers");
+    for (const auto& [name, backend] : answer.at("backends").items()) {
+        text += fmt::format("{:<32} {:>9} {:>9} {:>9}  {}\n", printable(name),
+                            backend.at("requests").get<std::uint64_t>(), rate_text(backend.at("rate")),
+                            ratio_text(backend.at("ratio")), worst_state(backend.at("alerts")));
+        for (const auto& listed : backend.at("listed")) {
+            for (const auto& label : listed.at("servers")) {
                 const auto server = servers.find(label.get<std::string>());
                 if (server != servers.end()) {
-                    text += fmt::format("  {:<30} {:>9} {:>9} {:>9}  {}{}\n", label.get<std::string>(),
-                                        (*server)["requests"].get<std::uint64_t>(), "", "",
-                                        codes_text((*server)["codes"]), listed["up"].get<bool>() ? "" : " DOWN");
+                    text += server_row(label.get<std::string>(), *server, listed.at("up").get<bool>());
                 }
             }
         }
@@ -73,11 +79,12 @@ Result<void> show_top(const config::Settings& settings, Output output) {
         if (!answer) {
             return std::unexpected(answer.error());
         }
+        const auto text = table(*answer);  // as JSON too: not everything that is JSON is an agent's
         if (output == Output::json) {
             std::cout << answer->dump(2) << '\n';
             return {};
         }
-        std::cout << (live ? "\x1b[H\x1b[2J" : "") << table(*answer) << std::flush;
+        std::cout << (live ? "\x1b[H\x1b[2J" : "") << text << std::flush;
         if (!live) {
             return {};
         }

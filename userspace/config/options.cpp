@@ -77,7 +77,7 @@ Result<std::string> parse_text(std::string_view text) {
 }
 
 Result<std::string> one_of(std::initializer_list<std::string_view> words, std::string_view text) {
-    if (std::ranges::contains(words, text)) {
+    if (std::ranges::find(words, text) != words.end()) {
         return std::string(text);
     }
     return fail(Error::Kind::usage, fmt::format("\"{}\" is not one of {}", text, fmt::join(words, ", ")));

@@ -10,10 +10,9 @@
 #include <set>
 
 #include "base/json_text.hpp"
-#include "base/url.hpp"
 #include "judge/judge.hpp"
 #include "judge/sentence.hpp"
-#include "publish/refusal.hpp"
+#include "publish/receiver.hpp"
 #include "publish/text.hpp"
 
 namespace upstat::publish {
@@ -67,13 +66,12 @@ const judge::Rule& rule_of(const std::vector<judge::Rule>& rules, const std::str
 Result<Notifier> Notifier::make(NotifierOptions options) {
     Notifier notifier(std::move(options));
     for (const auto& url : notifier.options_.urls) {
-        const auto full =
-            parse_http_url(url).and_then([](const Url& base) { return with_path(base, "/api/v2/alerts"); });
+        auto full = receiver_url(url, "/api/v2/alerts");
         if (!full) {
             return std::unexpected(full.error());
         }
         Receiver receiver;
-        receiver.url = full->text;
+        receiver.url = *full;
         notifier.receivers_.push_back(std::move(receiver));
     }
     return notifier;

@@ -5,9 +5,8 @@
 
 #include <algorithm>
 
-#include "base/url.hpp"
 #include "publish/exposition.hpp"
-#include "publish/refusal.hpp"
+#include "publish/receiver.hpp"
 
 namespace upstat::publish {
 
@@ -53,10 +52,7 @@ Result<std::string> group_url(const PushTarget& target) {
     if (target.job.empty()) {
         return fail(Error::Kind::usage, "the job to push under is empty", "give --push.job a name");
     }
-    const auto path = "/metrics" + path_part("job", target.job) + path_part("instance", target.instance);
-    return parse_http_url(target.url)
-        .and_then([&path](const Url& base) { return with_path(base, path); })
-        .transform(&Url::text);
+    return receiver_url(target.url, "/metrics" + path_part("job", target.job) + path_part("instance", target.instance));
 }
 
 HttpRequest push_request(const PushTarget& target, const std::string& group, std::string page) {

@@ -27,7 +27,8 @@ TEST(Url, IsTakenApart) {
 }
 
 TEST(Url, NeedsASchemeAndAHost) {
-    for (const auto* const wrong : {"", "a", "a:80", "//a", "http://", "http://a:70000", "http://a b", "http://[::1"}) {
+    for (const auto* const wrong :
+         {"", "a", "a:80", "//a", "http://", "http://a:70000", "http://a b", "http:/a", "http://[::1"}) {
         EXPECT_FALSE(parse_url(wrong)) << wrong;
     }
 }

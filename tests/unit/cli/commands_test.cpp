@@ -1,1 +1,217 @@
-#include "cli/commands.hpp"
+// SPDX-License-Identifier: Apache-2.0
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <spdlog/spdlog.h>
+
+#include "base/receiver.hpp"
+#include "base/version.hpp"
+#include "cli/command_line.hpp"
+#include "cli/log.hpp"
+
+namespace upstat::cli {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+/// What a command printed and how it ended.
+struct Ended {
+    int code = 0;
+    std::string out;
+    std::string error;
+};
+
+Ended run(std::vector<std::string> words) {
+    words.insert(words.begin(), "upstat");
+    std::vector<char*> pointers;
+    for (auto& word : words) {
+        pointers.push_back(word.data());
+    }
+    testing::internal::CaptureStdout();
+    testing::internal::CaptureStderr();
+    Ended ended{.code = run_command_line(static_cast<int>(pointers.size()), pointers.data()), .out = {}, .error = {}};
+    ended.out = testing::internal::GetCapturedStdout();
+    ended.error = testing::internal::GetCapturedStderr();
+    return ended;
+}
+
+/// A web server that says the same at every path of the API.
+class Agent {
+  public:
+    explicit Agent(std::string says) {
+        receiver_.server.Get("/api/v1/.*", [says](const httplib::Request&, httplib::Response& response) {
+            response.set_content(says, "application/json");
+        });
+        address_ = receiver_.start().substr(7);
+    }
+    [[nodiscard]] Ended asked(std::vector<std::string> words) const {
+        words.push_back("--web.listen-address=" + address_);
+        return run(std::move(words));
+    }
+    [[nodiscard]] const std::string& address() const { return address_; }
+
+  private:
+    Receiver receiver_;
+    std::string address_;
+};
+
+/// All that the commands read, of a backend and a server whose names are hostile.
+constexpr auto status = R"({
+  "ready": false, "not_ready": "no \u001b[31mTraefik", "last_poll": null, "poll_seconds": 0.0021,
+  "traefiks": [{"pid": 7, "version": "3.\u009b2J", "attached": true, "cgroup": "/a\nb", "api": "", "problem": "p\u001b"}],
+  "maps": [{"map": "totals", "entries": 5, "capacity": 10}],
+  "programs": [{"program": "ingress", "runs": 0, "seconds": 0.0}, {"program": "egress", "runs": 12, "seconds": 0.5}],
+  "results": {"polls": {"success": 3, "failure": 1, "last_error": "bad\u0007"}},
+  "kernel_errors": {"none": 0, "some\u001b": 2}})";
+constexpr auto backends = R"({"at": "now",
+  "backends": {"sh\u001b[2Jop": {"ratio": 0.25, "rate": 4.0, "requests": 9, "provider": "file\u001b",
+    "alerts": {"A": "firing"}, "listed": [{"up": false, "servers": ["10.0.0.1:80\u001b", "unseen"]}]}},
+  "servers": {"10.0.0.1:80\u001b": {"requests": 9, "outstanding": 1, "codes": {"200": 5, "404": 3, "500": 0},
+    "unanswered": {"reset\u001b": 1}, "unread": {}, "connect_failures": {}}},
+  "alerts": [{"backend": "sh\u001b[2Jop", "alert": "A\u001b", "state": "firing", "active_since": "noon\u001b"}]})";
+
+TEST(Status, IsPrintedWithoutAnotherOnesControls) {
+    const auto ended = Agent(status).asked({"status"});
+    EXPECT_EQ(ended.code, 0) << ended.error;
+    EXPECT_EQ(ended.out,
+              "ready      no: no \\x1b[31mTraefik\n"
+              "last poll  - (2.1 ms)\n"
+              "traefik    pid 7 version 3.\\xc2\\x9b2J counted in /a\\x0ab\n"
+              "           api -\n"
+              "           problem: p\\x1b\n"
+              "map        totals: 5 of 10 (50 %)\n"
+              "program    ingress\n"
+              "program    egress: 12 runs, 0.5 s\n"
+              "polls                      3 good, 1 failed, last: bad\\x07\n"
+              "kernel     some\\x1b: 2\n");
+}
+
+TEST(Top, IsPrintedWithoutAnotherOnesControls) {
+    const auto ended = Agent(backends).asked({"top"});
+    EXPECT_EQ(ended.code, 0) << ended.error;
+    EXPECT_EQ(ended.out,
+              "BACKEND / SERVER                   ANSWERS   PER SEC       BAD  STATE / CODES\n"
+              "sh\\x1b[2Jop                              9       4.0    25.0 %  firing\n"
+              "  10.0.0.1:80\\x1b                        9                      200:5 404:3 DOWN\n");
+}
+
+TEST(Explain, IsPrintedWithoutAnotherOnesControls) {
+    const auto ended = Agent(backends).asked({"explain", "sh\x1b[2Jop"});
+    EXPECT_EQ(ended.code, 0) << ended.error;
+    EXPECT_EQ(ended.out,
+              "A\\x1b: firing since noon\\x1b\n"
+              "backend sh\\x1b[2Jop (file\\x1b): 25.00 % of 4.0 answers a second are bad\n"
+              "These answers came from the servers; what Traefik answers by itself is not among them.\n"
+              "  10.0.0.1:80\\x1b (DOWN says Traefik): 9 requests, 1 unanswered, 1 outstanding\n"
+              "    200  5\n"
+              "    404  3\n"
+              "    unanswered reset\\x1b  1\n");
+    const auto unknown = Agent(backends).asked({"explain", "x\x1b"});
+    EXPECT_EQ(unknown.code, 2);
+    EXPECT_EQ(unknown.error, "upstat: there is no backend x\\x1b\nHINT: known are sh\\x1b[2Jop\n");
+}
+
+TEST(Commands, PrintTheAgentsJson) {
+    EXPECT_THAT(Agent(status).asked({"status", "--output=json"}).out, HasSubstr("\"poll_seconds\": 0.0021"));
+    EXPECT_THAT(Agent(backends).asked({"top", "--output=json"}).out, HasSubstr("\"at\": \"now\""));
+    EXPECT_THAT(Agent(backends).asked({"explain", "sh\x1b[2Jop", "--output=json"}).out, HasSubstr("\"detail\": {"));
+}
+
+/// What is no agent: another web server, or an agent of another version.
+class Foreign : public testing::TestWithParam<std::string> {};
+
+TEST_P(Foreign, IsOneSentence) {
+    const Agent foreign(GetParam());
+    for (const auto& command : std::vector<std::vector<std::string>>{{"status"}, {"top"}, {"explain", "shop"}}) {
+        for (const auto* const output : {"text", "json"}) {
+            auto words = command;
+            words.push_back(std::string("--output=") + output);
+            const auto ended = foreign.asked(words);
+            EXPECT_EQ(ended.code, 1) << command[0];
+            EXPECT_EQ(ended.out, "") << command[0];
+            EXPECT_THAT(ended.error, testing::StartsWith("upstat: what answers at http://" + foreign.address() +
+                                                         " is no upstat of this version\nHINT: "))
+                << command[0];
+        }
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, Foreign,
+    testing::Values(
+        "{}", "[]", "null", "5", "\"text\"", "<html>", "", R"({"ready": "yes"})",
+        R"({"ready": true, "last_poll": null, "poll_seconds": 0, "traefiks": [5], "backends": {"shop": 5}})",
+        R"({"backends": {"shop": {"requests": "many"}}, "servers": [], "at": 0, "alerts": 1})"));
+
+TEST(Commands, SayWhereNobodyListens) {
+    const auto ended = run({"status", "--web.listen-address=127.0.0.1:1"});
+    EXPECT_EQ(ended.code, 1);
+    EXPECT_THAT(ended.error, HasSubstr("no agent answers: GET http://127.0.0.1:1/api/v1/status: connection refused"));
+    EXPECT_EQ(run({"status", "--web.listen-address=:1"}).error, ended.error) << "every address is asked by loopback";
+}
+
+TEST(Commands, AskNoProxyOfTheEnvironment) {
+    const Proxied proxied;
+    const Agent agent(status);
+    EXPECT_EQ(agent.asked({"status"}).code, 0);
+    // Not the loopback by its look: an agent on another address of this host.
+    const auto port = agent.address().substr(agent.address().rfind(':'));
+    run({"status", "--web.listen-address=[::ffff:0.0.0.0]" + port});
+    EXPECT_EQ(proxied.asked(), 0);
+}
+
+TEST(CommandLine, SaysItsVersion) {
+    const auto text = "upstat " + std::string(version()) + " (revision " + std::string(revision()) + ")\n";
+    for (const auto* const word : {"version", "--version", "-V"}) {
+        const auto ended = run({word});
+        EXPECT_EQ(ended.code, 0) << word;
+        EXPECT_EQ(ended.out, text) << word;
+    }
+}
+
+struct Slip {
+    std::vector<std::string> words;
+    std::string said;
+};
+
+TEST(CommandLine, HintsAtWhatWasMeant) {
+    const std::vector<Slip> slips{
+        {{"run", "--pol.interval=3s"}, "there is no flag --pol.interval\nHINT: did you mean --poll.interval?"},
+        {{"--poll-interval", "3s"}, "there is no flag --poll-interval\nHINT: did you mean --poll.interval?"},
+        {{"status", "--listen-address=:1"},
+         "there is no flag --listen-address\nHINT: did you mean --web.listen-address?"},
+        {{"--configfile=x"}, "there is no flag --configfile\nHINT: did you mean --config.file?"},
+        {{"--zebra"}, "there is no flag --zebra\nHINT: see `upstat --help`"},
+        {{"stauts"}, "there is no command stauts\nHINT: did you mean status?"},
+        {{"check_config", "f"}, "there is no command check_config\nHINT: did you mean check-config?"},
+        {{"zebra"}, "there is no command zebra\nHINT: see `upstat --help`"},
+        {{"status", "shop"}, "\"shop\" is one word too many\nHINT: see `upstat --help`"},
+    };
+    for (const auto& slip : slips) {
+        const auto ended = run(slip.words);
+        EXPECT_EQ(ended.code, 2) << slip.said;
+        EXPECT_EQ(ended.error, "upstat: " + slip.said + "\n");
+    }
+}
+
+TEST(CommandLine, ShowsNoPasswordOfWhatItRefuses) {
+    for (const auto& words : std::vector<std::vector<std::string>>{{"--push.urll=http://u:secret@h"},
+                                                                   {"--push.url=ftp://u:secret@h"},
+                                                                   {"http://u:secret@h"},
+                                                                   {"status", "http://u:secret@h"}}) {
+        const auto ended = run(words);
+        EXPECT_EQ(ended.code, 2);
+        EXPECT_THAT(ended.error, Not(HasSubstr("secret")));
+    }
+}
+
+TEST(Log, HasNoControlsInIt) {
+    testing::internal::CaptureStderr();
+    set_up_log("info", "json");
+    spdlog::info("{}", "a\x1b[2J\u009b2J\x7f\nb\u00e9\"");
+    const auto line = testing::internal::GetCapturedStderr();
+    EXPECT_THAT(line, HasSubstr("\"msg\":\"a\\u001b[2J\\u009b2J\\u007f\\nb\u00e9\\\"\"}"));
+}
+
+}  // namespace
+}  // namespace upstat::cli

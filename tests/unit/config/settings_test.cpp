@@ -230,7 +230,7 @@ TEST(Settings, SomeChangesWaitForARestart) {
         EXPECT_FALSE(option.same(now, next)) << option.name;
         const auto name = std::string(option.name);
         EXPECT_EQ(unreloadable_changes(now, next),
-                  std::ranges::contains(waiting, name) ? std::vector<std::string>{name} : std::vector<std::string>{})
+                  std::ranges::count(waiting, name) != 0 ? std::vector<std::string>{name} : std::vector<std::string>{})
             << name;
     }
     EXPECT_EQ(unreloadable_changes(now, now), std::vector<std::string>{});
