@@ -89,7 +89,7 @@ class Catalogues {
     bool changed_ = true;                                ///< a catalogue, since they were merged
     attribute::SharedCatalogue current_;
     std::set<attribute::HostName> names_;  ///< the host names in it
-    attribute::Addresses addresses_;  ///< of these, as they are in it
+    attribute::Addresses addresses_;       ///< of these, as they are in it
     std::unique_ptr<attribute::Resolver> resolver_ = std::make_unique<attribute::Resolver>();
     std::map<attribute::HostName, std::string> failures_;  ///< look-ups that were said to fail
     Results results_;

@@ -36,7 +36,7 @@ std::uint64_t count_from(const json& value) {
 void append(std::string& text, std::initializer_list<std::uint64_t> numbers) {
     constexpr std::size_t most_digits = 20;
     constexpr std::size_t most_numbers = 4;
-    std::array<char, most_numbers * (most_digits + 1)> digits;
+    std::array<char, most_numbers*(most_digits + 1)> digits;
     auto* end = digits.data();
     for (const auto number : numbers) {
         end = std::to_chars(end, end + most_digits, number).ptr;

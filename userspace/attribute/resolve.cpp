@@ -91,7 +91,8 @@ void fill(Catalogue& catalogue, const std::string& network_namespace, const Addr
     for (auto& [name, backend] : catalogue.backends) {
         for (auto& listed : backend.listed) {
             const auto endpoint = endpoint_of(listed.url);
-            const auto* const known = endpoint && !poll::parse_server(*endpoint) ? addresses_of(endpoint->host) : nullptr;
+            const auto* const known =
+                endpoint && !poll::parse_server(*endpoint) ? addresses_of(endpoint->host) : nullptr;
             if (known == nullptr) {
                 continue;
             }

@@ -37,11 +37,11 @@ Result<nlohmann::json> ask_agent(const config::Settings& settings, const std::st
                                 result ? fmt::format("{} says {}", url, result->status) : result.error()),
                     "is `upstat run` running, and with the same --web.listen-address?");
     }
-    auto answer = nlohmann::json::parse(result->body, nullptr, false);
-    if (answer.is_discarded()) {
+    auto reply = nlohmann::json::parse(result->body, nullptr, false);
+    if (reply.is_discarded()) {
         return std::unexpected(no_agent_of_this_version(settings));
     }
-    return answer;
+    return reply;
 }
 
 Error no_agent_of_this_version(const config::Settings& settings) {

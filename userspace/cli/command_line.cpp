@@ -86,7 +86,8 @@ Result<void> run_command(const CLI::App& app, const Words& words, const config::
     } catch (const nlohmann::json::exception&) {
         return std::unexpected(no_agent_of_this_version(settings));
     }
-    return app.got_subcommand("detach") ? detach(settings) : agent::run(settings, [&words] { return config::load(words.sources); });
+    return app.got_subcommand("detach") ? detach(settings)
+                                        : agent::run(settings, [&words] { return config::load(words.sources); });
 }
 
 int run_with_settings(const CLI::App& app, const Words& words) {

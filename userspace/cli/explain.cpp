@@ -52,7 +52,7 @@ std::string ratio_text(const json& backend) {
     if (backend.at("ratio").is_null()) {
         return "no traffic in the window\n";
     }
-    return fmt::format("{:.2f} % of {:.1f} answers a second are bad\n", backend.at("ratio").get<double>() * 100,
+    return fmt::format("{:.2f} % of {:.1f} responses a second are bad\n", backend.at("ratio").get<double>() * 100,
                        backend.at("rate").get<double>());
 }
 
@@ -64,7 +64,7 @@ std::string explanation(const std::string& name, const json& backend, const json
         }
     }
     text += fmt::format("backend {} ({}): {}", printable(name), shown(backend.at("provider")), ratio_text(backend));
-    text += "These answers came from the servers; what Traefik answers by itself is not among them.\n";
+    text += "These responses came from the servers; what Traefik answers by itself is not among them.\n";
     for (const auto& listed : backend.at("listed")) {
         for (const auto& label : listed.at("servers")) {
             if (const auto server = servers.find(label.get<std::string>()); server != servers.end()) {
@@ -87,11 +87,11 @@ std::unexpected<Error> unknown_backend(const std::string& backend, const json& b
 }  // namespace
 
 Result<void> explain(const config::Settings& settings, const std::string& backend, Output output) {
-    const auto answer = ask_agent(settings, "/api/v1/backends");
-    if (!answer) {
-        return std::unexpected(answer.error());
+    const auto reply = ask_agent(settings, "/api/v1/backends");
+    if (!reply) {
+        return std::unexpected(reply.error());
     }
-    const auto& backends = answer->at("backends");
+    const auto& backends = reply->at("backends");
     const auto found = backends.find(backend);
     if (found == backends.end()) {
         return unknown_backend(backend, backends);
@@ -100,9 +100,9 @@ Result<void> explain(const config::Settings& settings, const std::string& backen
     if (!alerts) {
         return std::unexpected(alerts.error());
     }
-    const auto text = explanation(backend, *found, answer->at("servers"), *alerts);
+    const auto text = explanation(backend, *found, reply->at("servers"), *alerts);
     const json all{
-        {"backend", backend}, {"at", answer->at("at")}, {"detail", *found}, {"servers", answer->at("servers")}};
+        {"backend", backend}, {"at", reply->at("at")}, {"detail", *found}, {"servers", reply->at("servers")}};
     std::cout << (output == Output::json ? json_text(all, 2) + "\n" : text);
     return {};
 }

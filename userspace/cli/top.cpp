@@ -50,11 +50,11 @@ std::string server_row(const std::string& label, const json& server, bool up) {
                        up ? "" : " DOWN");
 }
 
-std::string table(const json& answer) {
-    auto text =
-        fmt::format("{:<32} {:>9} {:>9} {:>9}  {}\n", "BACKEND / SERVER", "ANSWERS", "PER SEC", "BAD", "STATE / CODES");
-    const auto& servers = answer.at("servers");
-    for (const auto& [name, backend] : answer.at("backends").items()) {
+std::string table(const json& reply) {
+    auto text = fmt::format("{:<32} {:>9} {:>9} {:>9}  {}\n", "BACKEND / SERVER", "RESPONSES", "PER SEC", "BAD",
+                            "STATE / CODES");
+    const auto& servers = reply.at("servers");
+    for (const auto& [name, backend] : reply.at("backends").items()) {
         text += fmt::format("{:<32} {:>9} {:>9} {:>9}  {}\n", printable(name),
                             backend.at("requests").get<std::uint64_t>(), rate_text(backend.at("rate")),
                             ratio_text(backend.at("ratio")), worst_state(backend.at("alerts")));
@@ -75,13 +75,13 @@ std::string table(const json& answer) {
 Result<void> show_top(const config::Settings& settings, Output output) {
     const bool live = output == Output::text && isatty(STDOUT_FILENO) != 0;
     for (;;) {
-        const auto answer = ask_agent(settings, "/api/v1/backends");
-        if (!answer) {
-            return std::unexpected(answer.error());
+        const auto reply = ask_agent(settings, "/api/v1/backends");
+        if (!reply) {
+            return std::unexpected(reply.error());
         }
-        const auto text = table(*answer);  // as JSON too: not everything that is JSON is an agent's
+        const auto text = table(*reply);  // as JSON too: not everything that is JSON is an agent's
         if (output == Output::json) {
-            std::cout << answer->dump(2) << '\n';
+            std::cout << reply->dump(2) << '\n';
             return {};
         }
         std::cout << (live ? "\x1b[H\x1b[2J" : "") << text << std::flush;

@@ -63,7 +63,8 @@ std::string sentence(const Transition& transition, const Rule& rule, const std::
         fmt::format("{} is {} for backend {}: {} (threshold {:g} %{})", alert.rule, what_happened(transition),
                     alert.backend, value_text(alert, rule), rule.threshold_percent, hold_text(transition, rule));
     if (worst) {
-        text += fmt::format("; most come from server {}: {} responses with {}", worst->server, worst->count, worst->code);
+        text +=
+            fmt::format("; most come from server {}: {} responses with {}", worst->server, worst->count, worst->code);
     }
     return text;
 }

@@ -27,8 +27,9 @@ struct Worst {
 using ResponsesByServer = FlatMap<poll::Server, poll::ResponseCounts>;
 ResponsesByServer responses_of(const poll::Snapshot& snapshot);
 
-/// The server and code of `codes` with the most responses between two snapshots, over all methods, among `servers` (those
-/// the backend lists). On a tie the smaller server, then the smaller code. Nothing when there was no such response.
+/// The server and code of `codes` with the most responses between two snapshots, over all methods, among `servers`
+/// (those the backend lists). On a tie the smaller server, then the smaller code. Nothing when there was no such
+/// response.
 std::optional<Worst> worst(const ResponsesByServer& before, const poll::Snapshot& after,
                            const std::set<poll::Server>& servers, const measure::CodeSet& codes);
 

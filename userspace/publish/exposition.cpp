@@ -307,8 +307,9 @@ void backend_servers(Writer& out, const Report& report) {
 }
 
 void judgement(Writer& out, const Report& report) {
-    out.metric("upstat_backend_4xx_ratio", "gauge",
-               "Share of a backend's responses that the built-in rule counts as errors, 0 to 1; absent without traffic.");
+    out.metric(
+        "upstat_backend_4xx_ratio", "gauge",
+        "Share of a backend's responses that the built-in rule counts as errors, 0 to 1; absent without traffic.");
     for (const auto& [backend, ratio] : report.ratios.backends) {
         if (const auto value = ratio.value(); value && !std::isnan(*value)) {
             out.sample({{"backend", backend}}, *value);

@@ -81,8 +81,8 @@ std::string provider_of(const std::string& name) {
 }
 
 /// The servers of a load balancer. Any other kind of service (weighted, mirroring, failover, highestRandomWeight) only
-/// names services that are in the same response: Traefik counts an attempt under the service whose server it reached, so
-/// these parents have no counts of their own and are no backends.
+/// names services that are in the same response: Traefik counts an attempt under the service whose server it reached,
+/// so these parents have no counts of their own and are no backends.
 std::optional<attribute::Backend> backend_of(const std::string& name, const json& service) {
     const auto* const balancer = member(service, "loadBalancer");
     if (balancer == nullptr) {

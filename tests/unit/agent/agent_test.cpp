@@ -285,7 +285,10 @@ TEST_F(Loop, AGroupThatIsPushedToNoMoreIsDeleted) {
     next_->push_url = "";
     signals_->send(SIGHUP);
     run(std::chrono::seconds(6), 8, 2);
-    EXPECT_EQ(network_.requests.back().method == "DELETE" ? 1 : std::ranges::count(network_.requests, std::string("DELETE"), &HttpRequest::method), 1);
+    EXPECT_EQ(network_.requests.back().method == "DELETE"
+                  ? 1
+                  : std::ranges::count(network_.requests, std::string("DELETE"), &HttpRequest::method),
+              1);
     EXPECT_GE(agent_->shown()->push.success, 1U) << "counts go on";
 }
 

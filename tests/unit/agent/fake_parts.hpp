@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the loop works with, made up: a clock that only waiting moves, a network and a kernel that say what the test says.
+// What the loop works with, made up: a clock that only waiting moves, a network and a kernel that say what the test
+// says.
 #pragma once
 
 #include <fcntl.h>
@@ -66,8 +67,8 @@ class FakeHttp : public Http {
     std::vector<HttpDone> wait(std::span<pollfd> others, Millis longest) override {
         std::vector<HttpDone> done;
         std::erase_if(under_way_, [&](const auto& one) {
-            const auto found = std::ranges::find_if(network_->responses,
-                                                    [&](const auto& entry) { return one.second.contains(entry.first); });
+            const auto found = std::ranges::find_if(
+                network_->responses, [&](const auto& entry) { return one.second.contains(entry.first); });
             if (found != network_->responses.end()) {
                 done.push_back({.ticket = one.first, .result = found->second});
             }

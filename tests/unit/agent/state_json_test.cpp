@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "agent/state_json.hpp"
+
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -6,8 +8,6 @@
 #include <nlohmann/json.hpp>
 
 #include "attribute/life.hpp"
-
-#include "agent/state_json.hpp"
 
 namespace upstat::agent {
 namespace {
@@ -72,11 +72,11 @@ TEST(Saved, AnOlderUpstatsTextsAreRead) {
         R"("answers":[200,1,4],"unanswered":{"reset":2},"unread":{"tls":3},"connect_failures":{"refused":5}}}})"));
     EXPECT_EQ(growth.grown.at(0).responses, (poll::ResponseCounts{{attribute::ok, 12}}));
     EXPECT_EQ(growth.unknown.at(attribute::server(2)), (poll::ServerTotals{.requests = 4,
-                                                                          .connects = 1,
-                                                                          .responses = {{attribute::ok, 4}},
-                                                                          .unanswered = {{"reset", 2}},
-                                                                          .unread = {{"tls", 3}},
-                                                                          .connect_failures = {{"refused", 5}}}));
+                                                                           .connects = 1,
+                                                                           .responses = {{attribute::ok, 4}},
+                                                                           .unanswered = {{"reset", 2}},
+                                                                           .unread = {{"tls", 3}},
+                                                                           .connect_failures = {{"refused", 5}}}));
 }
 
 TEST(Saved, AHistoryComesBackFromItsText) {

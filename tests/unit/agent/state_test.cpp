@@ -17,7 +17,8 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-const measure::History window{.polls = {Time(std::chrono::seconds(90)), Time(std::chrono::seconds(95))}, .backends = {}};
+const measure::History window{.polls = {Time(std::chrono::seconds(90)), Time(std::chrono::seconds(95))},
+                              .backends = {}};
 const std::vector<judge::Alert> firing{{.rule = "R", .backend = "b", .state = judge::State::firing}};
 const std::vector<judge::Alert> pending{{.rule = "R", .backend = "b", .state = judge::State::pending}};
 

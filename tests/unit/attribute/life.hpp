@@ -70,7 +70,7 @@ class Life {
         for (int events = pick(0, 12); events > 0; --events) {
             auto& totals = totals_[server(static_cast<std::uint16_t>(pick(1, 12)))];
             const poll::ResponseKey response{.code = static_cast<std::uint16_t>(pick(0, 1) == 0 ? 200 : pick(400, 404)),
-                                           .method = static_cast<poll::Method>(pick(0, 9))};
+                                             .method = static_cast<poll::Method>(pick(0, 9))};
             const auto count = static_cast<std::uint64_t>(pick(1, 50));
             totals.responses[response] += count;
             totals.requests += count + (pick(0, 3) == 0 ? 1 : 0);

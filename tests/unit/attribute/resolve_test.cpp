@@ -8,7 +8,6 @@
 #include <semaphore>
 #include <thread>
 
-
 namespace upstat::attribute {
 namespace {
 

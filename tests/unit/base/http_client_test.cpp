@@ -201,7 +201,7 @@ TEST(HttpClient, ATooLongBodyIsAnError) {
     });
     const auto url = receiver.start();
     EXPECT_EQ(sentence({.url = url + "/", .max_bytes = 1000}),
-              "GET " + url + "/: the answer is longer than 1000 bytes");
+              "GET " + url + "/: the response is longer than 1000 bytes");
     EXPECT_EQ(sentence({.url = url + "/", .max_bytes = 1'000'000}), "status 200");
 }
 
@@ -209,7 +209,7 @@ TEST(HttpClient, AHangingServerEndsInATimeout) {
     const Plain silent;
     silent.listen();
     EXPECT_EQ(sentence({.url = silent.url() + "/", .timeout = 50ms}),
-              "GET " + silent.url() + "/: no complete answer within 0.05 s");
+              "GET " + silent.url() + "/: no complete response within 0.05 s");
 }
 
 TEST(HttpClient, ASlowBodyEndsInATimeout) {
@@ -227,7 +227,7 @@ TEST(HttpClient, ASlowBodyEndsInATimeout) {
                                       });
     });
     const auto url = receiver.start();
-    EXPECT_EQ(sentence({.url = url + "/", .timeout = 50ms}), "GET " + url + "/: no complete answer within 0.05 s");
+    EXPECT_EQ(sentence({.url = url + "/", .timeout = 50ms}), "GET " + url + "/: no complete response within 0.05 s");
     release.set_value();
 }
 
@@ -235,7 +235,7 @@ TEST(HttpClient, GarbageIsNotHttp) {
     const Plain plain;
     plain.listen();
     const auto thread = answer_once(plain, "SSH-2.0-OpenSSH_9.2\r\n");
-    EXPECT_EQ(sentence({.url = plain.url() + "/"}), "GET " + plain.url() + "/: the answer is not HTTP");
+    EXPECT_EQ(sentence({.url = plain.url() + "/"}), "GET " + plain.url() + "/: the response is not HTTP");
 }
 
 TEST(HttpClient, ClosingWithoutAnAnswerIsSaid) {
@@ -243,7 +243,7 @@ TEST(HttpClient, ClosingWithoutAnAnswerIsSaid) {
     plain.listen();
     const auto thread = answer_once(plain, "");
     EXPECT_EQ(sentence({.url = plain.url() + "/"}),
-              "GET " + plain.url() + "/: the connection was closed without an answer");
+              "GET " + plain.url() + "/: the connection was closed without a response");
 }
 
 TEST(HttpClient, ATruncatedBodyIsSaid) {
@@ -251,7 +251,7 @@ TEST(HttpClient, ATruncatedBodyIsSaid) {
     plain.listen();
     const auto thread = answer_once(plain, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc");
     EXPECT_EQ(sentence({.url = plain.url() + "/"}),
-              "GET " + plain.url() + "/: the answer ended before its announced length");
+              "GET " + plain.url() + "/: the response ended before its announced length");
 }
 
 TEST(HttpClient, OtherProtocolsAndBadUrlsAreRefused) {

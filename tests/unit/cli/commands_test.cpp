@@ -90,7 +90,7 @@ TEST(Top, IsPrintedWithoutAnotherOnesControls) {
     const auto ended = Agent(backends).asked({"top"});
     EXPECT_EQ(ended.code, 0) << ended.error;
     EXPECT_EQ(ended.out,
-              "BACKEND / SERVER                   ANSWERS   PER SEC       BAD  STATE / CODES\n"
+              "BACKEND / SERVER                 RESPONSES   PER SEC       BAD  STATE / CODES\n"
               "sh\\x1b[2Jop                              9       4.0    25.0 %  firing\n"
               "  10.0.0.1:80\\x1b                        9                      200:5 404:3 DOWN\n");
 }
@@ -100,8 +100,8 @@ TEST(Explain, IsPrintedWithoutAnotherOnesControls) {
     EXPECT_EQ(ended.code, 0) << ended.error;
     EXPECT_EQ(ended.out,
               "A\\x1b: firing since noon\\x1b\n"
-              "backend sh\\x1b[2Jop (file\\x1b): 25.00 % of 4.0 answers a second are bad\n"
-              "These answers came from the servers; what Traefik answers by itself is not among them.\n"
+              "backend sh\\x1b[2Jop (file\\x1b): 25.00 % of 4.0 responses a second are bad\n"
+              "These responses came from the servers; what Traefik answers by itself is not among them.\n"
               "  10.0.0.1:80\\x1b (DOWN says Traefik): 9 requests, 1 unanswered, 1 outstanding\n"
               "    200  5\n"
               "    404  3\n"

@@ -348,7 +348,8 @@ TEST_F(WebTest, TakesANewClientWhenDescriptorsHaveRunOut) {
     start();
     const auto quiet = open_descriptors();
     const auto silent = connect();
-    while (open_descriptors() != quiet + 2) {  // until it is accepted
+    EXPECT_EQ(get("/-/healthy")->status, 200);  // so the one before it is accepted
+    while (open_descriptors() != quiet + 2) {   // and this one is gone
         std::this_thread::yield();
     }
     Fd client(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
