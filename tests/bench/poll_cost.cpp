@@ -85,7 +85,7 @@ extern "C" __attribute__((noinline)) std::size_t one_poll(Rooms& rooms, poll::Sn
     rooms.window.add(report.counts);
     report.ratios = measure::measure(rooms.window, snapshot.at, rooms.codes, rooms.rule.window);
     report.alerts = rooms.judge.evaluate({{rooms.rule.name, report.ratios}}, snapshot.at);
-    report.rules = rooms.judge.rules();
+    report.rules = {rooms.rule};
     report.servers = rooms.ledger.view(std::move(snapshot));
     rooms.page = publish::render(std::make_shared<const publish::Report>(std::move(report)), rooms.zero_start);
     rooms.zero_start.served(rooms.page.number);

@@ -23,6 +23,7 @@
 
 #include "judge/judge.hpp"
 #include "measure/window.hpp"
+#include "parse_method.hpp"
 
 namespace {
 

@@ -7,7 +7,7 @@
 
 namespace upstat {
 
-/// What a failed step says to the person who reads it. The kinds are the exit codes of interface.md.
+/// What a failed step says to the person who reads it. The values are the exit codes (README.md, Commands).
 struct Error {
     enum class Kind : std::uint8_t { runtime = 1, usage = 2, host = 3 };
 

@@ -73,14 +73,6 @@ std::string_view to_string(Method method) {
     return method_names.at(static_cast<std::size_t>(method));
 }
 
-std::optional<Method> parse_method(std::string_view text) {
-    const auto* const found = std::ranges::find(method_names, text);
-    if (found == method_names.end()) {
-        return std::nullopt;
-    }
-    return static_cast<Method>(found - method_names.begin());
-}
-
 std::uint64_t ServerTotals::response_sum() const {
     return sum(responses);
 }

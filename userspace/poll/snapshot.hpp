@@ -53,7 +53,6 @@ enum class Method : std::uint8_t { extension, get, head, post, put, delete_, con
 
 /// "GET", ..., "EXTENSION_METHOD": the `method` label.
 std::string_view to_string(Method method);
-std::optional<Method> parse_method(std::string_view text);
 
 /// What a response is counted by.
 struct ResponseKey {

@@ -18,6 +18,8 @@
 #include <system_error>
 #include <vector>
 
+#include "../../tools/parse_method.hpp"
+
 namespace upstat::peer {
 
 namespace {
