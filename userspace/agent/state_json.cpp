@@ -42,7 +42,7 @@ void append(std::string& text, std::initializer_list<std::uint64_t> numbers) {
         end = std::to_chars(end, end + most_digits, number).ptr;
         *end++ = ',';
     }
-    text.append(digits.data(), end);
+    text.append(digits.data(), static_cast<std::size_t>(end - digits.data()));
 }
 
 void append(std::string& text, const poll::ResponseKey& key, std::uint64_t count) {

@@ -172,16 +172,23 @@ Ledger::Backends::iterator Ledger::credit(const std::set<std::string>& owners, c
 /// What the totals grew since the last ones, in place of what `counts` held.
 void Ledger::take_increments(const poll::Server& server, LastTotals& last, const poll::ServerTotals& totals,
                              SeriesCounts& counts) {
-    if (went_back(last, totals)) {
-        last = {};
-        state_.folded.erase(server);
-    }
+    bool back = totals.requests < last.requests;
     counts.clear();
     Ascending before(last.responses);
     for (const auto& [response, count] : totals.responses) {
-        counts[series_of(response)] += count - std::exchange(before[response], count);
+        auto& known = before[response];
+        back |= count < known;
+        counts.emplace_hint(counts.end(), series_of(response), count - std::exchange(known, count));
     }
     last.requests = totals.requests;
+    if (back) {  // the maps are new: all is increment
+        last.responses = totals.responses;
+        state_.folded.erase(server);
+        counts.clear();
+        for (const auto& [response, count] : totals.responses) {
+            counts.emplace_hint(counts.end(), series_of(response), count);
+        }
+    }
 }
 
 void Ledger::add_to_unmapped(const poll::Server& server, const poll::ServerTotals& totals, Time at) {
