@@ -2,7 +2,6 @@
 #include "base/nearest.hpp"
 
 #include <algorithm>
-#include <numeric>
 #include <utility>
 #include <vector>
 
@@ -13,8 +12,10 @@ namespace {
 /// How many slips lie between two words: a letter missing, too much, another one, or two that changed places.
 std::size_t distance(std::string_view one, std::string_view two) {
     std::vector<std::size_t> before_last;
-    std::vector<std::size_t> last(two.size() + 1);
-    std::iota(last.begin(), last.end(), 0);
+    std::vector<std::size_t> last;  // with nothing of `one`, each letter of `two` is a slip
+    for (std::size_t j = 0; j <= two.size(); j++) {
+        last.push_back(j);
+    }
     for (std::size_t i = 0; i < one.size(); i++) {
         std::vector<std::size_t> row{i + 1};
         for (std::size_t j = 0; j < two.size(); j++) {
