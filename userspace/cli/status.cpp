@@ -64,6 +64,12 @@ std::string status_text(const json& status) {
     for (const auto& [name, result] : status.at("results").items()) {
         text += result_text(name, result);
     }
+    for (const auto& [name, reason] : status.at("unresolved_names").items()) {
+        text += fmt::format("name       {} cannot be looked up: {}\n", printable(name), or_dash(reason));
+    }
+    if (const auto unwatched = status.at("unwatched_cgroups").get<std::uint64_t>(); unwatched != 0) {
+        text += fmt::format("cgroups    {} without an inotify watch: raise fs.inotify.max_user_watches\n", unwatched);
+    }
     for (const auto& [place, count] : status.at("kernel_errors").items()) {
         if (count != 0) {
             text += fmt::format("kernel     {}: {}\n", printable(place), or_dash(count));

@@ -124,7 +124,7 @@ class FileReader {
     }
 
     void read_rule_key(Settings& scratch, const YAML::Node& key, const YAML::Node& value) {
-        const auto name = key.Scalar();
+        const auto& name = key.Scalar();
         if (name == "name") {
             scratch.rule.name = text_of(value);
         } else if (name == "severity") {

@@ -177,7 +177,8 @@ class Endings {
   public:
     /// Keys mostly come in the order in which they came before.
     [[nodiscard]] std::string_view of(const Key& key) {
-        if (++at_ >= texts_.size() || texts_[at_].first != key) {
+        ++at_;
+        if (at_ >= texts_.size() || texts_[at_].first != key) {
             at_ = place_of(key);
         }
         return texts_[at_].second;
