@@ -86,6 +86,7 @@ HttpRequest Catalogues::request(const Source& source, const std::string& path) c
             .password = password_,
             .ca_file = settings_.traefik_api_ca_file,
             .network_namespace = source.network_namespace,
+            .direct = true,  // the environment's proxy is there for receivers
             .timeout = api_timeout};
 }
 

@@ -90,6 +90,9 @@ std::string without_password(const std::string& url) {
     if (!parts) {
         return url.substr(url.rfind('@') + 1);  // all of it where there is no @
     }
+    if (part(parts, CURLUPART_USER).empty() && part(parts, CURLUPART_PASSWORD).empty()) {
+        return url;
+    }
     curl_url_set(parts.get(), CURLUPART_USER, nullptr, 0);
     curl_url_set(parts.get(), CURLUPART_PASSWORD, nullptr, 0);
     return part(parts, CURLUPART_URL);

@@ -112,6 +112,18 @@ TEST_F(Loop, CountsForTheBackendThatTheApiNames) {
     EXPECT_GE(agent_->shown()->polls.success, 4U);
 }
 
+TEST_F(Loop, AnApiElsewhereIsAskedByNoProxyAndReceiversMayBe) {
+    settings_.traefik_api = {"http://traefik.test:8080"};
+    settings_.push_url = "http://gateway.test:9091";
+    start();
+    run(std::chrono::seconds(6));
+    ASSERT_GT(network_.asked("traefik.test"), 0U);
+    ASSERT_GT(network_.asked("gateway.test"), 0U);
+    for (const auto& request : network_.requests) {
+        EXPECT_EQ(request.direct, request.url.contains("traefik.test")) << request.url;
+    }
+}
+
 TEST_F(Loop, APollThatFailsJudgesNothingAndTheNextGoesOn) {
     start();
     run(std::chrono::minutes(5), 8, 2);

@@ -51,7 +51,7 @@ TEST(StaticMap, EachMistakeHasItsPlaceAndAHint) {
         {"backends: {a: ['::1:80']}\n", "'::1:80'"},
         {"backends: {a: ['[::1]']}\n", "'[::1]'"},
         {"backends: {a: ['10.0.0.1:99999']}\n", "'10.0.0.1:99999'"},
-        {"backends: {a: ['ftp://x']}\n", "'ftp://x/'"},
+        {"backends: {a: ['ftp://x']}\n", "'ftp://x'"},
         {"backends: {a: ['http://']}\n", "'http://'"},
         {"backends: {a: ['x:80/path']}\n", "'x:80/path'"},
         {"backends: {a: [[b]]}\n", "'...' of backend 'a'"},

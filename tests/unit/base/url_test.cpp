@@ -38,7 +38,7 @@ TEST(Url, HttpIsAskedFor) {
     EXPECT_TRUE(parse_http_url("https://a/b"));
     const auto wrong = parse_http_url("h2c://a");
     ASSERT_FALSE(wrong);
-    EXPECT_EQ(wrong.error().message, "\"h2c://a/\" is not an http or https URL");
+    EXPECT_EQ(wrong.error().message, "\"h2c://a\" is not an http or https URL");
     EXPECT_EQ(wrong.error().kind, Error::Kind::usage);
 }
 
@@ -53,6 +53,8 @@ TEST(Url, IsShownWithoutItsPassword) {
     EXPECT_EQ(without_password("http://me:secret@a:1/b@c?d"), "http://a:1/b@c?d");
     EXPECT_EQ(without_password("ftp://me:secret@a/b"), "ftp://a/b");
     EXPECT_EQ(without_password("http://me:sec@ret@[::1"), "[::1");
+    EXPECT_EQ(without_password("http://:secret@a"), "http://a/");
+    EXPECT_EQ(without_password("http://a"), "http://a") << "as it was written";
     EXPECT_EQ(without_password("no url"), "no url");
     EXPECT_EQ(parse_http_url("ftp://me:secret@a").error().message, "\"ftp://a/\" is not an http or https URL");
 }
