@@ -30,7 +30,6 @@ class Judge {
     /// poll do not call this at all.
     Alerts evaluate(const std::map<std::string, measure::Ratios>& by_rule, Time at);
 
-
   private:
     void evaluate_rule(const Rule& rule, const measure::Ratios& ratios, Alerts& result);
 
