@@ -11,7 +11,8 @@ from conftest import BUILD, TOP
 from containers import Store
 from machine import InNetwork, Machine, Unit, debian_root, packages_of
 from parts import counts
-from parts.base import wait_for
+from parts.base import get, wait_for
+from parts.exposition import select
 from parts.load import Clients, Wrk, bulk_mix, mix
 from parts.nginx import Nginx
 from parts.traefik import Traefik
@@ -165,6 +166,18 @@ def test_it_runs_with_no_more_than_its_capabilities(stack, machine, servers, tra
     wait_for(lambda: machine.systemctl("show", "--property=NRestarts", "--value", "upstat").strip() == "1", 30, "a restart by systemd")
     agent.wait_until_ready()
     assert machine.run("ls", "/var/lib/upstat").split() == ["state.json"]
+
+    # A reload takes the file's new rule, and keeps what it has where the file is wrong.
+    def reloaded():
+        return [int(sample.value) for sample in select(agent.samples(), "upstat_config_last_reload_successful")]
+    pid = machine.main_pid("upstat")
+    machine.write("/etc/upstat/upstat.yml", "alert: {threshold-percent: 50}\n")
+    machine.systemctl("reload", "upstat")
+    wait_for(lambda: '"threshold_percent": 50.0' in get(f"{agent.url}/api/v1/alerts"), 20, "the new threshold")
+    machine.write("/etc/upstat/upstat.yml", "alert: {threshold-percent: fifty}\n")
+    machine.systemctl("reload", "upstat")
+    wait_for(lambda: reloaded() == [0], 20, "the mistake")
+    assert '"threshold_percent": 50.0' in get(f"{agent.url}/api/v1/alerts") and machine.main_pid("upstat") == pid
 
     # A wrong configuration will not be right the next time.
     machine.systemctl("stop", "upstat")
