@@ -190,8 +190,8 @@ attribute::Catalogue Catalogues::merge_all(const attribute::Addresses& addresses
     return all_known() ? all : merged(std::move(all), filled(*last_, first_network()));
 }
 
-/// Once when a name's look-up fails for another reason than before, and once when it works again.
-void Catalogues::say_failures(const attribute::Known& known) {
+/// A failure is said once when a name's look-up fails for another reason than before, and once when it works again.
+void Catalogues::note_lookups(const attribute::Known& known) {
     for (const auto& [name, reason] : known.failures) {
         if (const auto before = failures_.find(name); before == failures_.end() || before->second != reason) {
             spdlog::warn("the server name {} cannot be looked up{}: {}; what it answers is counted as unmapped",
@@ -204,6 +204,9 @@ void Catalogues::say_failures(const attribute::Known& known) {
         }
     }
     failures_ = known.failures;
+    lookups_ = {.success = known.succeeded,
+                .failure = known.failed,
+                .last_error = failures_.empty() ? "" : failures_.begin()->second};
 }
 
 attribute::SharedCatalogue Catalogues::catalogue(Time now) {
@@ -213,20 +216,13 @@ attribute::SharedCatalogue Catalogues::catalogue(Time now) {
     }
     resolver_->ask(names_, now);
     auto known = resolver_->known();
-    say_failures(known);
+    note_lookups(known);
     if (changed || known.addresses != addresses_) {
         current_ = std::make_shared<const attribute::Catalogue>(merge_all(known.addresses));
         addresses_ = std::move(known.addresses);
         last_ = all_known() ? current_ : last_;
     }
     return current_;
-}
-
-Results Catalogues::lookup_results() const {
-    const auto known = resolver_->known();
-    return {.success = known.succeeded,
-            .failure = known.failed,
-            .last_error = known.failures.empty() ? "" : known.failures.begin()->second};
 }
 
 std::map<std::string, std::string> Catalogues::unresolved() const {
@@ -241,6 +237,7 @@ void Catalogues::succeed(Catalogues previous) {
     results_ = std::move(previous.results_);
     resolver_ = std::move(previous.resolver_);
     failures_ = std::move(previous.failures_);
+    lookups_ = std::move(previous.lookups_);
     for (auto& [key, source] : previous.sources_) {
         const bool is_found = key >= 0;  // those of --traefik.api may be others now
         if (is_found && settings_.traefik_api.empty() && previous.settings_.traefik_api.empty()) {

@@ -61,7 +61,7 @@ class Catalogues {
     [[nodiscard]] const Results& results() const { return results_; }
 
     /// Look-ups of servers' host names.
-    [[nodiscard]] Results lookup_results() const;
+    [[nodiscard]] const Results& lookup_results() const { return lookups_; }
     /// Host names whose last look-up failed, and why.
     [[nodiscard]] std::map<std::string, std::string> unresolved() const;
 
@@ -77,7 +77,7 @@ class Catalogues {
     [[nodiscard]] std::string first_network() const;
     [[nodiscard]] std::set<attribute::HostName> all_names() const;
     [[nodiscard]] attribute::Catalogue merge_all(const attribute::Addresses& addresses) const;
-    void say_failures(const attribute::Known& known);
+    void note_lookups(const attribute::Known& known);
 
     config::Settings settings_;
     std::filesystem::path root_;
@@ -92,6 +92,7 @@ class Catalogues {
     attribute::Addresses addresses_;       ///< of these, as they are in it
     std::unique_ptr<attribute::Resolver> resolver_ = std::make_unique<attribute::Resolver>();
     std::map<attribute::HostName, std::string> failures_;  ///< look-ups that were said to fail
+    Results lookups_;
     Results results_;
 };
 

@@ -4,7 +4,6 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <iterator>
 #include <utility>
 
 #include "judge/sentence.hpp"
@@ -42,6 +41,7 @@ Result<void> Judgement::set_rules(const std::vector<judge::Rule>& rules) {
     }
     next->restore(window_.history(), {});  // our own history is sound
     next->restore(ongoing_alerts());
+    next->alerts_ = std::move(alerts_);  // what is sent until the next poll
     *this = *std::move(next);
     return {};
 }
@@ -63,14 +63,6 @@ void Judgement::evaluate(const attribute::Counts& counts, const poll::Snapshot& 
         spdlog::log(transition.now.state == judge::State::firing ? spdlog::level::warn : spdlog::level::info, "{}",
                     judge::sentence(transition, rule->rule, where));
     }
-}
-
-std::vector<judge::Alert> Judgement::ongoing_alerts() const {
-    std::vector<judge::Alert> kept;
-    std::ranges::copy_if(alerts_.alerts, std::back_inserter(kept), [](const judge::Alert& alert) {
-        return alert.state != judge::State::inactive || alert.resolved_at;
-    });
-    return kept;
 }
 
 }  // namespace upstat::agent

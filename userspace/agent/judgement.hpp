@@ -39,7 +39,7 @@ class Judgement {
     [[nodiscard]] const measure::History& history() const { return window_.history(); }
 
     /// What a restart has to know of the alerts. All others are as they begin: inactive.
-    [[nodiscard]] std::vector<judge::Alert> ongoing_alerts() const;
+    [[nodiscard]] std::vector<judge::Alert> ongoing_alerts() const { return judge_.ongoing(); }
 
   private:
     Judgement(std::vector<judge::CompiledRule> compiled, const std::vector<judge::Rule>& rules);

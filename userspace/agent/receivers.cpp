@@ -5,6 +5,8 @@
 
 #include <utility>
 
+#include "base/host_port.hpp"
+
 namespace upstat::agent {
 
 namespace {
@@ -14,8 +16,9 @@ constexpr auto exit_patience = std::chrono::seconds(3);
 
 /// The agent's pages as others reach them: a listener on every address is named by this host's name.
 std::string generator_url(const std::string& address, const std::string& host) {
-    const bool everywhere = address.starts_with("0.0.0.0:") || address.starts_with("[::]:");
-    return "http://" + (everywhere ? host + address.substr(address.rfind(':')) : address);
+    const auto listener = parse_host_port(address);
+    const bool everywhere = listener && is_every_address(*listener);
+    return "http://" + (everywhere ? host + ":" + std::to_string(listener->port) : address);
 }
 
 }  // namespace

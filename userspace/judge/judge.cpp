@@ -96,6 +96,15 @@ Alerts Judge::evaluate(const std::map<std::string, measure::Ratios>& by_rule, Ti
     return result;
 }
 
+std::vector<Alert> Judge::ongoing() const {
+    std::vector<Alert> kept;
+    for (const auto& by_backend : alerts_ | std::views::values) {
+        std::ranges::copy_if(by_backend | std::views::values, std::back_inserter(kept),
+                             [](const Alert& alert) { return alert.state != State::inactive || alert.resolved_at; });
+    }
+    return kept;
+}
+
 void Judge::evaluate_rule(const Rule& rule, const measure::Ratios& ratios, Alerts& result) {
     auto& alerts = alerts_[rule.name];
     for (const auto& backend : ratios.backends | std::views::keys) {

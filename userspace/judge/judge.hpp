@@ -30,6 +30,9 @@ class Judge {
     /// poll do not call this at all.
     Alerts evaluate(const std::map<std::string, measure::Ratios>& by_rule, Time at);
 
+    /// What another judge has to be told to go on from here, by restore(): all alerts but those that are as they begin.
+    [[nodiscard]] std::vector<Alert> ongoing() const;
+
   private:
     void evaluate_rule(const Rule& rule, const measure::Ratios& ratios, Alerts& result);
 

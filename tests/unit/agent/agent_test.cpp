@@ -265,6 +265,38 @@ TEST_F(Loop, AMistakeInThemLeavesAllAsItWas) {
     EXPECT_EQ(log_.count("is firing"), 1U);
 }
 
+TEST_F(Loop, TwoReloadsBetweenTwoPollsKeepWhatFires) {
+    start();
+    run(std::chrono::minutes(5), 8, 2);
+    ASSERT_EQ(state(), judge::State::firing);
+    const auto since = agent_->shown()->alerts.alerts.at(0).firing_since;
+    next_ = settings_;
+    counts_.failure = Error{.kind = Error::Kind::runtime, .message = "not now", .hint = {}};
+    signals_->send(SIGHUP);
+    signals_->send(SIGHUP);
+    run(std::chrono::seconds(6));
+    counts_.failure.reset();
+    run(std::chrono::seconds(6), 8, 2);
+    EXPECT_EQ(state(), judge::State::firing);
+    EXPECT_EQ(agent_->shown()->alerts.alerts.at(0).firing_since, since);
+    EXPECT_EQ(log_.count("is firing"), 1U);
+}
+
+TEST_F(Loop, AReloadBeforeTheFirstPollKeepsWhatWasSaved) {
+    start();
+    run(std::chrono::minutes(5), 8, 2);
+    ASSERT_EQ(state(), judge::State::firing);
+    start(true);
+    next_ = settings_;
+    counts_.failure = Error{.kind = Error::Kind::runtime, .message = "not yet", .hint = {}};
+    signals_->send(SIGHUP);
+    run(std::chrono::seconds(6));
+    counts_.failure.reset();
+    run(std::chrono::seconds(6), 8, 2);
+    EXPECT_EQ(state(), judge::State::firing);
+    EXPECT_EQ(log_.count("is firing"), 1U);
+}
+
 TEST_F(Loop, WhatCannotBeOpenedLeavesAllAsItWasToo) {
     start();
     run(std::chrono::seconds(11), 8, 2);
