@@ -99,6 +99,13 @@ class Server:
         assert got == wanted
 
 
+@pytest.fixture
+def stack():
+    """What a test enters here is left in reverse order at its end."""
+    with ExitStack() as parts:
+        yield parts
+
+
 @pytest.fixture(scope="session")
 def bench(tmp_path_factory):
     with ExitStack() as stack:

@@ -4,7 +4,6 @@
 import os
 import re
 import subprocess
-from contextlib import ExitStack
 
 import pytest
 
@@ -23,12 +22,6 @@ def mounted(stack, directory):
     subprocess.run(["mount", "-t", "bpf", "bpf", directory], check=True)
     stack.callback(subprocess.run, ["umount", directory], check=True)
     return directory
-
-
-@pytest.fixture
-def stack():
-    with ExitStack() as stack:
-        yield stack
 
 
 @pytest.fixture

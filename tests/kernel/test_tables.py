@@ -5,7 +5,6 @@ import json
 import subprocess
 import sys
 from collections import Counter
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -19,12 +18,6 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
 SMALL = {"--bpf.totals-size": 16, "--bpf.requests-size": 4}
 OVERFLOW = "overflow"
-
-
-@pytest.fixture
-def stack():
-    with ExitStack() as parts:
-        yield parts
 
 
 @pytest.fixture

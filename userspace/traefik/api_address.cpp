@@ -21,6 +21,7 @@
 
 #include "attribute/catalogue.hpp"
 #include "base/fd.hpp"
+#include "base/host_port.hpp"
 #include "traefik/proc.hpp"
 
 namespace upstat::traefik {
@@ -208,19 +209,12 @@ std::vector<std::string> candidates(const Process& process) {
 
 /// The address to connect to for an address to listen on.
 std::optional<std::string> url_for(const Settings& settings) {
-    auto address = settings.address.value_or(default_address);
-    address = address.substr(0, address.find('/'));  // ":9000/tcp"
-    const auto colon = address.rfind(':');
-    if (colon == std::string::npos) {
+    const auto address = settings.address.value_or(default_address);
+    const auto listener = parse_host_port(address.substr(0, address.find('/')));  // ":9000/tcp"
+    if (!listener) {
         return std::nullopt;
     }
-    auto host = address.substr(0, colon);
-    if (host.empty() || host == "0.0.0.0") {
-        host = "127.0.0.1";
-    } else if (host == "[::]") {
-        host = "[::1]";
-    }
-    auto url = "http://" + host + address.substr(colon);
+    auto url = "http://" + to_string(reached_locally(*listener));
     if (!attribute::endpoint_of(url)) {
         return std::nullopt;
     }
