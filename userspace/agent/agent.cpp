@@ -175,7 +175,7 @@ publish::Report Agent::report(poll::Snapshot snapshot) const {
                            .servers = {},
                            .overflow = std::move(snapshot.overflow),
                            .catalogue = ledger_.state().catalogue,
-                           .ratios = judgement_.ratios(settings_.rule.name),
+                           .client_errors = judgement_.client_errors(),
                            .alerts = judgement_.alerts(),
                            .rules = settings_.all_rules(),
                            .kernel_errors = std::move(snapshot.kernel_errors),

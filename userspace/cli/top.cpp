@@ -26,18 +26,20 @@ std::string codes_text(const json& codes) {
     return text;
 }
 
-std::string worst_state(const json& alerts) {
-    std::string worst = "inactive";
-    for (const auto& [alert, state] : alerts.items()) {
-        if (state == "firing" || (state == "pending" && worst == "inactive")) {
-            worst = shown(state);
-        }
-    }
-    return worst;
-}
-
 std::string ratio_text(const json& ratio) {
     return ratio.is_null() ? "-" : fmt::format("{:.1f} %", ratio.get<double>() * 100);
+}
+
+/// "Http5xx firing 8.0 %": each alert that is not inactive, with its own ratio.
+std::string alerts_text(const json& alerts) {
+    std::string text;
+    for (const auto& [name, alert] : alerts.items()) {
+        if (alert.at("state") != "inactive") {
+            text += fmt::format("{}{} {} {}", text.empty() ? "" : ", ", printable(name), shown(alert.at("state")),
+                                ratio_text(alert.at("ratio")));
+        }
+    }
+    return text.empty() ? "inactive" : text;
 }
 
 std::string rate_text(const json& rate) {
@@ -51,13 +53,13 @@ std::string server_row(const std::string& label, const json& server, bool up) {
 }
 
 std::string table(const json& reply) {
-    auto text = fmt::format("{:<32} {:>9} {:>9} {:>9}  {}\n", "BACKEND / SERVER", "RESPONSES", "PER SEC", "BAD",
-                            "STATE / CODES");
+    auto text = fmt::format("{:<32} {:>9} {:>9} {:>9}  {}\n", "BACKEND / SERVER", "RESPONSES", "PER SEC", "4XX",
+                            "ALERTS / CODES");
     const auto& servers = reply.at("servers");
     for (const auto& [name, backend] : reply.at("backends").items()) {
         text += fmt::format("{:<32} {:>9} {:>9} {:>9}  {}\n", printable(name),
                             backend.at("requests").get<std::uint64_t>(), rate_text(backend.at("rate")),
-                            ratio_text(backend.at("ratio")), worst_state(backend.at("alerts")));
+                            ratio_text(backend.at("ratio")), alerts_text(backend.at("alerts")));
         for (const auto& listed : backend.at("listed")) {
             for (const auto& label : listed.at("servers")) {
                 const auto server = servers.find(label.get<std::string>());

@@ -2,12 +2,11 @@
 #include "config/settings.hpp"
 
 #include <spdlog/fmt/fmt.h>
-#include <unistd.h>
 
-#include <array>
 #include <cstdlib>
 #include <ranges>
 
+#include "base/host_port.hpp"
 #include "config/options.hpp"
 #include "config/settings_file.hpp"
 
@@ -26,11 +25,6 @@ void apply(Settings& settings, std::vector<Error>& errors, const Given& given, c
                               .hint = set.error().hint});
         }
     }
-}
-
-std::string host_name() {
-    std::array<char, 256> name{};
-    return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "localhost";
 }
 
 Given defaults() {

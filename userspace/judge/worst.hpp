@@ -9,19 +9,11 @@
 #include <string>
 
 #include "base/time.hpp"
+#include "judge/alert.hpp"
 #include "measure/codes.hpp"
 #include "poll/snapshot.hpp"
 
 namespace upstat::judge {
-
-/// Where most of a backend's bad responses come from: where to look first.
-struct Worst {
-    std::string server;  ///< "ip:port"
-    std::uint16_t code = 0;
-    std::uint64_t count = 0;  ///< such responses of that server
-
-    bool operator==(const Worst&) const = default;
-};
 
 /// As much of a snapshot as has to be remembered for worst().
 using ResponsesByServer = FlatMap<poll::Server, poll::ResponseCounts>;

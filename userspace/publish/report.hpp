@@ -41,7 +41,7 @@ struct Report {
     attribute::ServerView servers;
     poll::ServerTotals overflow;  ///< shown as a server of this name once there is anything
     attribute::SharedCatalogue catalogue = std::make_shared<const attribute::Catalogue>();
-    measure::Ratios ratios;  ///< of the built-in rule
+    measure::Ratios client_errors;  ///< of 4xx, over the built-in rule's window
     judge::Alerts alerts;
     std::vector<judge::Rule> rules;
 

@@ -14,13 +14,16 @@ namespace upstat::publish {
 /// maps[{map, entries, capacity}], programs[{program, runs, seconds}], kernel_errors{place: n}}
 std::string status_json(const Report& report);
 
-/// /api/v1/alerts: {at, rules[{name, codes, window_seconds, for_seconds, threshold_percent, severity}],
-/// alerts[{alert, backend, state, percent, active_since, firing_since, resolved_at}]}
+/// /api/v1/alerts: {at, rules[{name, codes, window_seconds, for_seconds, threshold_percent, min_rate, severity,
+/// labels{}, annotations{}}], alerts[{alert, backend, state, percent, ratio, rate, worst{server, code, count},
+/// sentence, active_since, firing_since, resolved_at}]}. `ratio` is the alert's own, 0 to 1, `rate` that of all
+/// responses; `sentence` is empty while an alert is inactive.
 std::string alerts_json(const Report& report);
 
 /// /api/v1/backends: {at, backends{NAME: {provider, ratio, matching_rate, rate, requests, codes{"404": n},
-/// alerts{ALERT: state}, listed[{url, up, servers["ip:port"]}]}}, servers{LABEL: {requests, connects, outstanding,
-/// codes{}, unanswered{}, unread{}, connect_failures{}}}}. `ratio` and the rates (per second) may be null.
+/// alerts{ALERT: {state, ratio}}, listed[{url, up, servers["ip:port"]}]}}, servers{LABEL: {requests, connects,
+/// outstanding, codes{}, unanswered{}, unread{}, connect_failures{}}}}. `ratio` is of 4xx; it and the rates (per
+/// second) may be null.
 std::string backends_json(const Report& report);
 
 /// /: the endpoints and the table of the backends.

@@ -226,6 +226,30 @@ TEST_F(Loop, AnyOtherSignalEndsIt) {
     EXPECT_FALSE(agent_->turn());
 }
 
+TEST_F(Loop, TheRatioOf4xxIsOf4xxWhateverTheRuleIsAbout) {
+    settings_.rule.codes = "2..";
+    start();
+    run(std::chrono::minutes(1), 8, 2);
+    EXPECT_NEAR(*agent_->shown()->client_errors.backends.at("shop@file").value(), 0.2, 0.01);
+    EXPECT_NEAR(*agent_->shown()->alerts.alerts.at(0).ratio.value(), 0.8, 0.01);
+}
+
+TEST_F(Loop, AlertmanagerIsToldTheServerAndNoDeadLink) {
+    settings_.alertmanager_url = {"http://10.9.9.9:9093"};
+    network_.responses[":9093"] = HttpResponse{.status = 200, .body = {}};
+    start();
+    run(std::chrono::minutes(5), 8, 2);
+    ASSERT_EQ(state(), judge::State::firing);
+    const auto& body = network_.requests.back().body;
+    EXPECT_THAT(body, HasSubstr("most come from server 10.0.0.1:80: "));
+    EXPECT_THAT(body, Not(HasSubstr("generatorURL"))) << "it listens on loopback";
+    next_ = settings_;
+    next_->web_external_url = "https://edge.test/upstat";
+    signals_->send(SIGHUP);
+    run(std::chrono::minutes(2), 8, 2);
+    EXPECT_THAT(network_.requests.back().body, HasSubstr(R"("generatorURL":"https://edge.test/upstat")"));
+}
+
 // --- reload ---
 
 TEST_F(Loop, HangUpReadsTheSettingsAgain) {
