@@ -44,7 +44,7 @@ std::string server_text(const std::string& label, const json& server, bool up) {
 }
 
 /// "no traffic", or the alert's own share of what is bad to it.
-std::string ratio_text(const json& alert, const json& rules) {
+std::string share_sentence(const json& alert, const json& rules) {
     const auto rule = std::ranges::find_if(rules, [&](const json& one) { return one.at("name") == alert.at("alert"); });
     if (alert.at("ratio").is_null() || rule == rules.end()) {
         return "no traffic in the window";
@@ -57,7 +57,7 @@ std::string ratio_text(const json& alert, const json& rules) {
 std::string alert_text(const json& alert, const json& rules) {
     const auto& since = alert.at(alert.at("state") == "firing" ? "firing_since" : "active_since");
     auto text = fmt::format("{}: {}{}: {}\n", shown(alert.at("alert")), shown(alert.at("state")),
-                            since.is_null() ? "" : " since " + shown(since), ratio_text(alert, rules));
+                            since.is_null() ? "" : " since " + shown(since), share_sentence(alert, rules));
     if (const auto& worst = alert.at("worst"); !worst.is_null() && !since.is_null()) {
         text += fmt::format("  most come from server {}: {} responses with {}\n", shown(worst.at("server")),
                             shown(worst.at("count")), shown(worst.at("code")));
@@ -65,7 +65,7 @@ std::string alert_text(const json& alert, const json& rules) {
     return text;
 }
 
-std::string rate_text(const json& rate) {
+std::string traffic_text(const json& rate) {
     return rate.is_null() ? "no traffic in the window" : fmt::format("{:.1f} responses a second", rate.get<double>());
 }
 
@@ -77,7 +77,7 @@ std::string explanation(const std::string& name, const json& backend, const json
         }
     }
     text += fmt::format("backend {} ({}): {}\n", printable(name), shown(backend.at("provider")),
-                        rate_text(backend.at("rate")));
+                        traffic_text(backend.at("rate")));
     text += "These responses came from the servers; what Traefik answers by itself is not among them.\n";
     for (const auto& listed : backend.at("listed")) {
         for (const auto& label : listed.at("servers")) {

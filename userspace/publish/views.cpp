@@ -144,7 +144,7 @@ json alert(const Report& report, const judge::Alert& alert) {
             {"resolved_at", when(alert.resolved_at)}};
 }
 
-std::string percent(const std::optional<double>& ratio) {
+std::string percent_text(const std::optional<double>& ratio) {
     return ratio && std::isfinite(*ratio) ? fmt::format("{:.2f} %", *ratio * 100) : std::string("&ndash;");
 }
 
@@ -172,12 +172,12 @@ std::string row(const std::string& name, const attribute::SeriesCounts& counts, 
     for (const auto* const alert : alerts) {
         worst_state = std::max(worst_state, alert->state);
         said += fmt::format("{}{}: {}, {}", said.empty() ? "" : "<br>", html(alert->rule), to_string(alert->state),
-                            percent(alert->ratio.value()));
+                            percent_text(alert->ratio.value()));
     }
     return fmt::format(
         "<tr "
         "class=\"{}\"><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
-        to_string(worst_state), html(name), said.empty() ? "inactive" : said, percent(client_errors.value()),
+        to_string(worst_state), html(name), said.empty() ? "inactive" : said, percent_text(client_errors.value()),
         sum(counts), classes[2], classes[3], classes[4], classes[5]);
 }
 
