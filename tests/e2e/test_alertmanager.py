@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a real Alertmanager makes of the agent's messages, alone and beside a Prometheus that sends the same alert."""
 
+import re
 import socket
+import subprocess
 
 import pytest
 import yaml
 
 from conftest import DATA
-from parts.base import free_port, get_json, wait_for
+from parts.base import free_port, get, get_json, wait_for
 from parts.exposition import select
 from parts.load import Clients, Request
-from parts.monitoring import Alertmanager, Prometheus
+from parts.monitoring import Alertmanager, Prometheus, Webhook
 from parts.rule import NAME
 from parts.upstat import Upstat
 
@@ -106,3 +108,21 @@ def test_what_stands_beside_an_alert_is_its_own(rig, stack, tmp_path, agent, ale
     states = {alert["alert"]: alert["state"] for alert in get_json(f"{upstat.url}/api/v1/alerts")["alerts"]
               if alert["backend"] == BACKEND}
     assert states == {NAME: "firing", "ServerErrors": "firing", "Silent": "inactive"}, "100 a second are less than min-rate"
+
+
+def test_an_outage_does_not_read_as_health(rig, stack, tmp_path, agent, trouble):
+    """Without responses the rule has no ratio, and its alert resolves: at that moment all is down."""
+    hook = stack.enter_context(Webhook())
+    alertmanager = stack.enter_context(Alertmanager(tmp_path, hook.url))
+    upstat = agent(rig, {**WINDOW, "--alertmanager.url": alertmanager.url})
+    wait_for(lambda: upstat.alert(BACKEND)[0] == "firing", 20, "the alert fires")
+    rig.nginx.stop()
+    told = wait_for(lambda: [alert for alert in hook.heard if alert["status"] == "resolved"], 30, "the resolve is told")[-1]
+    outage = r"no responses for \d+s(, \d+ .*)?, \d+ connects( a second)? refused"
+    assert re.search(f"is resolved for backend {BACKEND}: {outage}", told["annotations"]["sentence"])
+    assert re.search(f"is resolved for backend {BACKEND}: {outage}", upstat.log)
+    for command in (["top"], ["explain", BACKEND]):
+        said = subprocess.run([upstat.binary, *command, "--web.listen-address", upstat.address], capture_output=True, text=True,
+                              timeout=30, check=True).stdout
+        assert re.search(outage, said), said
+    assert re.search(outage, get(upstat.url))

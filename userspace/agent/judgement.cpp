@@ -16,6 +16,7 @@ Judgement::Judgement(std::vector<judge::CompiledRule> compiled, judge::CompiledR
       client_error_rule_(std::move(client_errors)),
       window_(judge::longest_window(rules)),
       past_(judge::longest_window(rules)),
+      silences_(rules.front().window),
       judge_(rules) {}
 
 Result<Judgement> Judgement::make(const std::vector<judge::Rule>& rules) {
@@ -50,6 +51,7 @@ Result<void> Judgement::set_rules(const std::vector<judge::Rule>& rules) {
     next->restore(window_.history(), {});  // our own history is sound
     next->restore(ongoing_alerts());
     next->alerts_ = std::move(alerts_);  // what is sent until the next poll
+    next->silences_.continue_from(std::move(silences_));
     *this = *std::move(next);
     return {};
 }
@@ -58,6 +60,8 @@ void Judgement::evaluate(const attribute::Counts& counts, const poll::Snapshot& 
                          const attribute::Catalogue& catalogue) {
     window_.add(counts);
     past_.add(snapshot);
+    silences_.look(snapshot);
+    outages_ = silences_.outages(catalogue);
     ratios_.clear();
     for (const auto& rule : rules_) {
         ratios_[rule.rule.name] = judge::evaluate(rule, window_, snapshot.at);
@@ -66,20 +70,25 @@ void Judgement::evaluate(const attribute::Counts& counts, const poll::Snapshot& 
         client_errors_ = judge::evaluate(client_error_rule_, window_, snapshot.at);
     }
     alerts_ = judge_.evaluate(ratios_, snapshot.at);
-    const auto worst_of = [&](const judge::Alert& alert) {
-        return judge::worst(past_.begin(), snapshot, attribute::servers_of(catalogue, alert.backend),
-                            rule_of(alert).codes);
-    };
     for (auto& alert : alerts_.alerts) {
         if (alert.state != judge::State::inactive || alert.resolved_at) {
-            alert.worst = worst_of(alert);
+            look_into(alert, snapshot, catalogue);
         }
     }
     for (auto& transition : alerts_.transitions) {
-        transition.now.worst = worst_of(transition.now);
+        look_into(transition.now, snapshot, catalogue);
         spdlog::log(transition.now.state == judge::State::firing ? spdlog::level::warn : spdlog::level::info, "{}",
                     judge::sentence(transition, rule_of(transition.now).rule));
     }
+}
+
+/// Says what is behind it.
+void Judgement::look_into(judge::Alert& alert, const poll::Snapshot& snapshot,
+                          const attribute::Catalogue& catalogue) const {
+    alert.worst =
+        judge::worst(past_.begin(), snapshot, attribute::servers_of(catalogue, alert.backend), rule_of(alert).codes);
+    const auto outage = outages_.find(alert.backend);
+    alert.outage = outage == outages_.end() ? std::string() : outage->second;
 }
 
 bool Judgement::judges_client_errors() const {

@@ -9,6 +9,7 @@
 #include "attribute/counts.hpp"
 #include "base/error.hpp"
 #include "judge/judge.hpp"
+#include "judge/outage.hpp"
 #include "judge/rule.hpp"
 #include "judge/worst.hpp"
 #include "measure/ratio.hpp"
@@ -38,6 +39,9 @@ class Judgement {
     /// Of 4xx, over the built-in rule's window, whatever codes that rule is about.
     [[nodiscard]] const measure::Ratios& client_errors() const;
     [[nodiscard]] const judge::Alerts& alerts() const { return alerts_; }
+    [[nodiscard]] const judge::Outages& outages() const { return outages_; }
+    /// The polls of about a window: what has been counted since tells which server a rule is about.
+    [[nodiscard]] const judge::Past& past() const { return past_; }
     [[nodiscard]] const measure::History& history() const { return window_.history(); }
 
     /// What a restart has to know of the alerts. All others are as they begin: inactive.
@@ -46,6 +50,7 @@ class Judgement {
   private:
     Judgement(std::vector<judge::CompiledRule> compiled, judge::CompiledRule client_errors,
               const std::vector<judge::Rule>& rules);
+    void look_into(judge::Alert& alert, const poll::Snapshot& snapshot, const attribute::Catalogue& catalogue) const;
     [[nodiscard]] bool judges_client_errors() const;
     [[nodiscard]] const judge::CompiledRule& rule_of(const judge::Alert& alert) const;
 
@@ -53,6 +58,8 @@ class Judgement {
     judge::CompiledRule client_error_rule_;
     measure::Window window_;
     judge::Past past_;
+    judge::Silences silences_;
+    judge::Outages outages_;
     judge::Judge judge_;
     std::map<std::string, measure::Ratios> ratios_;  ///< by rule
     measure::Ratios client_errors_;                  ///< where the built-in rule has others

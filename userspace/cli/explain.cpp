@@ -8,6 +8,7 @@
 #include "base/printable.hpp"
 #include "cli/ask.hpp"
 #include "cli/commands.hpp"
+#include "cli/servers.hpp"
 
 namespace upstat::cli {
 
@@ -25,10 +26,12 @@ std::uint64_t sum(const json& counts) {
 
 /// One server of the backend: what it answered, and what it did not.
 std::string server_text(const std::string& label, const json& server, bool up) {
-    auto text = fmt::format("  {}{}: {} requests, {} unanswered, {} outstanding\n", printable(label),
-                            up ? "" : " (DOWN says Traefik)", server.at("requests").get<std::uint64_t>(),
-                            sum(server.at("unanswered")), server.at("outstanding").get<std::int64_t>());
-    for (const auto& [code, count] : server.at("codes").items()) {
+    const auto& window = server.at("window");
+    auto text = fmt::format("  {}{}: {} requests, {} unanswered, {} outstanding; responses in the last {:.0f} s:\n",
+                            printable(label), up ? "" : " (DOWN says Traefik)",
+                            server.at("requests").get<std::uint64_t>(), sum(server.at("unanswered")),
+                            server.at("outstanding").get<std::int64_t>(), window.at("seconds").get<double>());
+    for (const auto& [code, count] : window.at("codes").items()) {
         if (count != 0) {
             text += fmt::format("    {}  {}\n", printable(code), count.get<std::uint64_t>());
         }
@@ -70,7 +73,8 @@ std::string traffic_text(const json& rate) {
 }
 
 std::string explanation(const std::string& name, const json& backend, const json& servers, const json& alerts) {
-    std::string text;
+    auto text = shown(backend.at("outage"));
+    text += text.empty() ? "" : "\n";
     for (const auto& alert : alerts.at("alerts")) {
         if (alert.at("backend") == name) {
             text += alert_text(alert, alerts.at("rules"));
@@ -79,12 +83,8 @@ std::string explanation(const std::string& name, const json& backend, const json
     text += fmt::format("backend {} ({}): {}\n", printable(name), shown(backend.at("provider")),
                         traffic_text(backend.at("rate")));
     text += "These responses came from the servers; what Traefik answers by itself is not among them.\n";
-    for (const auto& listed : backend.at("listed")) {
-        for (const auto& label : listed.at("servers")) {
-            if (const auto server = servers.find(label.get<std::string>()); server != servers.end()) {
-                text += server_text(label.get<std::string>(), *server, listed.at("up").get<bool>());
-            }
-        }
+    for (const auto& server : worst_first(backend, servers)) {
+        text += server_text(server.label, *server.counts, server.up);
     }
     return text;
 }

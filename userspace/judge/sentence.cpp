@@ -19,13 +19,15 @@ std::string what_happened(const Transition& transition) {
     return {};
 }
 
+/// An outage comes first: to the rule it reads as health.
 std::string value_text(const Alert& alert, const Rule& rule) {
+    const auto first = alert.outage.empty() ? "" : alert.outage + "; ";
     if (!alert.percent) {
-        return fmt::format("its share of {} in the last {} cannot be told for want of responses", rule.codes,
-                           duration_text(rule.window));
+        return first + fmt::format("its share of {} in the last {} cannot be told for want of responses", rule.codes,
+                                   duration_text(rule.window));
     }
-    return fmt::format("{:.4g} % of its responses in the last {} were {}", *alert.percent, duration_text(rule.window),
-                       rule.codes);
+    return first + fmt::format("{:.4g} % of its responses in the last {} were {}", *alert.percent,
+                               duration_text(rule.window), rule.codes);
 }
 
 std::string hold_text(const Alert& alert, const Rule& rule) {

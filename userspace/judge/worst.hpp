@@ -15,6 +15,12 @@
 
 namespace upstat::judge {
 
+using ResponsesByCode = std::map<std::uint16_t, std::uint64_t>;
+
+/// The responses between two polls, over all methods. Totals that went down were made anew in between: all of them are
+/// since then.
+ResponsesByCode growth(const poll::ResponseCounts& before, const poll::ResponseCounts& after);
+
 /// As much of a snapshot as has to be remembered for worst().
 using ResponsesByServer = FlatMap<poll::Server, poll::ResponseCounts>;
 ResponsesByServer responses_of(const poll::Snapshot& snapshot);
@@ -33,10 +39,13 @@ class Past {
 
     void add(const poll::Snapshot& snapshot);
     [[nodiscard]] const ResponsesByServer& begin() const { return *older_; }
+    [[nodiscard]] std::shared_ptr<const ResponsesByServer> shared() const { return older_; }
+    [[nodiscard]] Time since() const { return since_; }
 
   private:
     Millis window_;
-    Time at_{};  ///< of the newer one
+    Time since_{};  ///< of the older one
+    Time at_{};     ///< of the newer one
     std::shared_ptr<const ResponsesByServer> older_;
     std::shared_ptr<const ResponsesByServer> newer_;
 };

@@ -42,7 +42,9 @@ std::string percent(double value) {
 }
 
 std::string value_of(const judge::Alert& alert) {
-    return alert.percent && std::isfinite(*alert.percent) ? percent(*alert.percent) + "%" : "unknown (no traffic)";
+    return alert.percent && std::isfinite(*alert.percent) ? percent(*alert.percent) + "%"
+           : alert.outage.empty()                         ? "unknown (no traffic)"
+                                                          : "unknown (" + alert.outage + ")";
 }
 
 /// `own` over `all`; what is empty there is left out.
@@ -66,8 +68,8 @@ json labels(const judge::Rule& rule, const judge::Alert& alert, const std::strin
 json annotations(const judge::Rule& rule, const judge::Alert& alert, const std::string& instance) {
     const auto codes = class_of(rule.codes);
     json all = {
-        {"summary",
-         fmt::format("Traefik high HTTP {} error rate backend {} (instance {})", codes, alert.backend, instance)},
+        {"summary", fmt::format("Traefik high HTTP {} error rate backend {} (instance {}){}{}", codes, alert.backend,
+                                instance, alert.outage.empty() ? "" : ": ", alert.outage)},
         {"description",
          fmt::format("Traefik backend {} error rate is above {}%\n  VALUE = {}\n  BACKEND = {}\n  WINDOW = {}", codes,
                      rule.threshold_percent, value_of(alert), alert.backend, judge::duration_text(rule.window))},

@@ -68,8 +68,24 @@ json listed(const attribute::Listed& entry) {
     return {{"url", entry.url}, {"up", entry.up}, {"servers", servers}};
 }
 
-json server(const poll::ServerTotals& totals) {
-    json out = {{"codes", codes(totals.responses)}, {"outstanding", totals.outstanding()}};
+json window(const Report& report, const std::string& label, const poll::ServerTotals& totals) {
+    json counts = json::object();
+    const auto server = poll::parse_server(label);
+    const auto before = server ? report.before->find(*server) : report.before->end();
+    const auto grown =
+        judge::growth(before == report.before->end() ? poll::ResponseCounts() : before->second, totals.responses);
+    for (const auto& [code, count] : grown) {
+        if (server && count != 0) {
+            counts[std::to_string(code)] = count;
+        }
+    }
+    return {{"seconds", seconds(report.at - report.before_at)}, {"codes", counts}};
+}
+
+json server(const Report& report, const std::string& label, const poll::ServerTotals& totals) {
+    json out = {{"codes", codes(totals.responses)},
+                {"outstanding", totals.outstanding()},
+                {"window", window(report, label, totals)}};
     for (const auto& count : poll::plain_counts) {
         out[count.name] = totals.*count.member;
     }
@@ -85,15 +101,17 @@ const measure::Ratio& client_errors_of(const Report& report, const std::string& 
     return found == report.client_errors.backends.end() ? none : found->second;
 }
 
+std::string outage_of(const Report& report, const std::string& backend) {
+    const auto found = report.outages.find(backend);
+    return found == report.outages.end() ? std::string() : found->second;
+}
+
 json backend(const Report& report, const std::string& name, const attribute::SeriesCounts& counts) {
     const auto& ratio = client_errors_of(report, name);
-    json out = {{"ratio", number(ratio.value())},
-                {"matching_rate", number(ratio.matching)},
-                {"rate", number(ratio.all)},
-                {"requests", sum(counts)},
-                {"codes", codes(counts)},
-                {"alerts", json::object()},
-                {"provider", ""},
+    json out = {{"ratio", number(ratio.value())}, {"matching_rate", number(ratio.matching)},
+                {"rate", number(ratio.all)},      {"requests", sum(counts)},
+                {"codes", codes(counts)},         {"outage", outage_of(report, name)},
+                {"alerts", json::object()},       {"provider", ""},
                 {"listed", json::array()}};
     if (const auto found = report.catalogue->backends.find(name); found != report.catalogue->backends.end()) {
         out["provider"] = found->second.provider;
@@ -162,13 +180,13 @@ AlertsOfBackends loud_alerts(const Report& report) {
 
 /// One row of the table: of a backend and what is loud about it.
 std::string row(const std::string& name, const attribute::SeriesCounts& counts, const measure::Ratio& client_errors,
-                const std::vector<const judge::Alert*>& alerts) {
+                const std::string& outage, const std::vector<const judge::Alert*>& alerts) {
     std::array<std::uint64_t, 6> classes{};
     for (const auto& [series, count] : counts) {
         classes.at(std::min<std::size_t>(series.code / 100U, classes.size() - 1)) += count;
     }
     auto worst_state = judge::State::inactive;
-    std::string said;
+    auto said = html(outage);
     for (const auto* const alert : alerts) {
         worst_state = std::max(worst_state, alert->state);
         said += fmt::format("{}{}: {}, {}", said.empty() ? "" : "<br>", html(alert->rule), to_string(alert->state),
@@ -177,8 +195,8 @@ std::string row(const std::string& name, const attribute::SeriesCounts& counts, 
     return fmt::format(
         "<tr "
         "class=\"{}\"><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
-        to_string(worst_state), html(name), said.empty() ? "inactive" : said, percent_text(client_errors.value()),
-        sum(counts), classes[2], classes[3], classes[4], classes[5]);
+        outage.empty() ? to_string(worst_state) : "outage", html(name), said.empty() ? "inactive" : said,
+        percent_text(client_errors.value()), sum(counts), classes[2], classes[3], classes[4], classes[5]);
 }
 
 /// Its links lead on from where it is, so that a proxy may serve it under a path.
@@ -190,7 +208,7 @@ table { border-collapse: collapse; }
 td, th { padding: 0.3em 0.8em; border-bottom: 1px solid #ccc; text-align: right; }
 td:first-child, th:first-child { text-align: left; }
 .pending { background: #fff3cd; }
-.firing { background: #f8d7da; }
+.firing, .outage { background: #f8d7da; }
 </style></head><body>
 <h1>upstat</h1>
 <p>Status codes of the responses that Traefik's servers give, counted in the kernel.</p>
@@ -258,8 +276,8 @@ std::string backends_json(const Report& report) {
             (*found)["alerts"][one.rule] = {{"state", to_string(one.state)}, {"ratio", number(one.ratio.value())}};
         }
     }
-    each_server(report, [&out](const std::string& label, const poll::ServerTotals& totals) {
-        out["servers"][label] = server(totals);
+    each_server(report, [&](const std::string& label, const poll::ServerTotals& totals) {
+        out["servers"][label] = server(report, label, totals);
     });
     return dump(out);
 }
@@ -274,7 +292,7 @@ std::string index_html(const Report& report) {
         "<th>4xx</th><th>5xx</th></tr>\n";
     auto alerts = loud_alerts(report);
     for (const auto& [name, counts] : report.counts.backends) {
-        out += row(name, counts, client_errors_of(report, name), alerts[name]);
+        out += row(name, counts, client_errors_of(report, name), outage_of(report, name), alerts[name]);
     }
     out += "</table>\n";
     for (const auto& one : report.alerts.alerts) {

@@ -20,10 +20,11 @@ std::string status_json(const Report& report);
 /// responses; `sentence` is empty while an alert is inactive.
 std::string alerts_json(const Report& report);
 
-/// /api/v1/backends: {at, backends{NAME: {provider, ratio, matching_rate, rate, requests, codes{"404": n},
+/// /api/v1/backends: {at, backends{NAME: {provider, outage, ratio, matching_rate, rate, requests, codes{"404": n},
 /// alerts{ALERT: {state, ratio}}, listed[{url, up, servers["ip:port"]}]}}, servers{LABEL: {requests, connects,
-/// outstanding, codes{}, unanswered{}, unread{}, connect_failures{}}}}. `ratio` is of 4xx; it and the rates (per
-/// second) may be null.
+/// outstanding, window{seconds, codes{}}, codes{}, unanswered{}, unread{}, connect_failures{}}}}. `ratio` is of 4xx; it
+/// and the rates (per second) may be null. `outage` says what is wrong before all else ("no responses for 38s, ..."),
+/// or is empty. `window` is what a server gave since one or two of the longest windows ago.
 std::string backends_json(const Report& report);
 
 /// /: the endpoints and the table of the backends.

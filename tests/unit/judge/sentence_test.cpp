@@ -51,6 +51,15 @@ TEST(Sentence, SaysWhenThereIsNoValue) {
               "cannot be told for want of responses (threshold 5 %)");
 }
 
+TEST(Sentence, SaysAnOutageFirst) {
+    auto ended = transition(State::firing, State::inactive, std::nullopt);
+    ended.now.outage = "no responses for 38s, 36 connects a second refused";
+    EXPECT_EQ(
+        sentence(ended, Rule{}),
+        "TraefikHighHttp4xxErrorRateBackend is resolved for backend shop@file: no responses for 38s, 36 connects a "
+        "second refused; its share of 4.. in the last 3m cannot be told for want of responses (threshold 5 %)");
+}
+
 TEST(Sentence, ShowsAValueJustAboveTheThresholdAsAbove) {
     EXPECT_NE(sentence(transition(State::inactive, State::pending, 5.001), Rule{}).find(" 5.001 % "),
               std::string::npos);

@@ -108,6 +108,18 @@ TEST(Notifier, TheSentenceOfTheLogIsAnAnnotation) {
     EXPECT_TRUE(ended["annotations"]["sentence"].get<std::string>().contains(" is resolved for backend app@file"));
 }
 
+TEST(Notifier, AResolveForWantOfResponsesDoesNotReadAsHealth) {
+    auto alerts = resolved(at(110));
+    alerts.alerts[0].percent.reset();
+    alerts.alerts[0].outage = "no responses for 38s, 36 connects a second refused";
+    const auto annotations = told({}, alerts)["annotations"];
+    EXPECT_EQ(annotations["summary"],
+              "Traefik high HTTP 4xx error rate backend app@file (instance host): no responses for 38s, 36 connects a "
+              "second refused");
+    EXPECT_TRUE(annotations["description"].get<std::string>().contains("VALUE = unknown (no responses for 38s, 36 "));
+    EXPECT_TRUE(annotations["sentence"].get<std::string>().contains("app@file: no responses for 38s, 36 connects "));
+}
+
 TEST(Notifier, ARuleHasNoRunbookOfAnothers) {
     judge::Rule rule;
     rule.name = "ServerErrors";

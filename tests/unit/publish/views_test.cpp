@@ -33,6 +33,25 @@ TEST(Views, BackendsHoldTheTrueCounts) {
     EXPECT_TRUE(out["servers"].contains("unmapped"));
 }
 
+TEST(Views, AServersWindowIsWhatItGaveSince) {
+    auto report = sample_report();
+    report.before_at = report.at - std::chrono::minutes(4);
+    const judge::ResponsesByServer before{
+        {*poll::parse_server("10.0.0.1:80"), {{{200, poll::Method::get}, 80}, {{404, poll::Method::get}, 11}}}};
+    report.before = std::make_shared<const judge::ResponsesByServer>(before);
+    const auto servers = json::parse(backends_json(report))["servers"];
+    EXPECT_EQ(servers["10.0.0.1:80"]["window"], json({{"seconds", 240.0}, {"codes", {{"404", 4}}}}));
+    EXPECT_EQ(servers["unmapped"]["window"]["codes"], json::object());
+}
+
+TEST(Views, AnOutageIsSaidFirst) {
+    auto report = sample_report();
+    report.outages["quiet@file"] = "no responses for 38s, <b>";
+    EXPECT_EQ(json::parse(backends_json(report))["backends"]["quiet@file"]["outage"], "no responses for 38s, <b>");
+    EXPECT_TRUE(index_html(report).contains(
+        R"(<tr class="outage"><td>quiet@file</td><td>no responses for 38s, &lt;b&gt;</td>)"));
+}
+
 TEST(Views, AlertsHoldStatesAndTimes) {
     const auto out = json::parse(alerts_json(sample_report()));
     const auto& alert = out["alerts"][0];
