@@ -83,8 +83,8 @@ extern "C" __attribute__((noinline)) std::size_t one_poll(Rooms& rooms, poll::Sn
     report.counts = rooms.ledger.absorb(snapshot, catalogue);
     report.catalogue = rooms.ledger.state().catalogue;
     rooms.window.add(report.counts);
-    report.ratios = measure::measure(rooms.window, snapshot.at, rooms.codes, rooms.rule.window);
-    report.alerts = rooms.judge.evaluate({{rooms.rule.name, report.ratios}}, snapshot.at);
+    report.client_errors = measure::measure(rooms.window, snapshot.at, rooms.codes, rooms.rule.window);
+    report.alerts = rooms.judge.evaluate({{rooms.rule.name, report.client_errors}}, snapshot.at);
     report.rules = {rooms.rule};
     report.servers = rooms.ledger.view(std::move(snapshot));
     rooms.page = publish::render(std::make_shared<const publish::Report>(std::move(report)), rooms.zero_start);
