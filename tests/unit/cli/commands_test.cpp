@@ -64,7 +64,8 @@ constexpr auto status = R"({
   "results": {"polls": {"success": 3, "failure": 1, "last_error": "bad\u0007"}},
   "unresolved_names": {"no\u001b": "no such host"}, "unwatched_cgroups": 3, "kernel_errors": {"none": 0, "some\u001b": 2}})";
 constexpr auto backends = R"({"at": "now",
-  "backends": {"sh\u001b[2Jop": {"ratio": 0.25, "rate": 4.0, "requests": 9, "provider": "file\u001b", "outage": "no\u001b responses",
+  "backends": {"a": {"ratio": 0.9, "rate": 1.0, "requests": 1, "provider": "file", "outage": "", "alerts": {}, "listed": []},
+    "sh\u001b[2Jop": {"ratio": 0.25, "rate": 4.0, "requests": 9, "provider": "file\u001b", "outage": "no\u001b responses",
     "alerts": {"A\u001b": {"state": "firing", "ratio": 0.5}, "B": {"state": "inactive", "ratio": null}}, "listed": [{"up": false, "servers": ["10.0.0.1:80\u001b", "unseen"]}, {"up": true, "servers": ["10.0.0.2:80"]}]}},
   "servers": {"10.0.0.1:80\u001b": {"requests": 9, "outstanding": 1, "window": {"seconds": 185.4, "codes": {"404": 3}}, "codes": {"200": 5, "404": 3, "500": 0},
     "unanswered": {"reset\u001b": 1}, "unread": {}, "connect_failures": {}},
@@ -100,9 +101,10 @@ TEST(Top, IsPrintedWithoutAnotherOnesControls) {
     EXPECT_EQ(
         ended.out,
         "BACKEND / SERVER                 RESPONSES   PER SEC       4XX  ALERTS / CODES IN THE WINDOW\n"
-        "sh\\x1b[2Jop                              9       4.0    25.0 %  no\\x1b responses, A\\x1b firing 50.0 %\n"
+        "sh\\x1b[2Jop                              9       4.0    25.0 %  no\\x1b responses, firing 50.0 % A\\x1b\n"
         "  10.0.0.2:80                            7                      200:1 503:4\n"
-        "  10.0.0.1:80\\x1b                        9                      404:3 DOWN\n");
+        "  10.0.0.1:80\\x1b                        9                      404:3 DOWN\n"
+        "a                                        1       1.0    90.0 %  inactive\n");
 }
 
 TEST(Explain, IsPrintedWithoutAnotherOnesControls) {
@@ -125,7 +127,7 @@ TEST(Explain, IsPrintedWithoutAnotherOnesControls) {
               "    unanswered reset\\x1b  1\n");
     const auto unknown = Agent(backends).asked({"explain", "x\x1b"});
     EXPECT_EQ(unknown.code, 2);
-    EXPECT_EQ(unknown.error, "upstat: there is no backend x\\x1b\nHINT: known are sh\\x1b[2Jop\n");
+    EXPECT_EQ(unknown.error, "upstat: there is no backend x\\x1b\nHINT: known are a, sh\\x1b[2Jop\n");
 }
 
 TEST(Commands, PrintTheAgentsJson) {
