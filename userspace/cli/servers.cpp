@@ -2,6 +2,7 @@
 #include "cli/servers.hpp"
 
 #include <algorithm>
+#include <tuple>
 
 namespace upstat::cli {
 
@@ -29,7 +30,9 @@ std::vector<ListedServer> worst_first(const nlohmann::json& backend, const nlohm
             }
         }
     }
-    std::ranges::stable_sort(found, std::ranges::greater(), &ListedServer::errors);
+    std::ranges::sort(found, [](const ListedServer& one, const ListedServer& two) {
+        return std::tie(two.errors, one.label) < std::tie(one.errors, two.label);
+    });
     return found;
 }
 

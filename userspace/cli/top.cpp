@@ -4,8 +4,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <functional>
 #include <iostream>
+#include <map>
+#include <ranges>
 #include <thread>
+#include <utility>
 
 #include "base/printable.hpp"
 #include "cli/ask.hpp"
@@ -65,14 +69,11 @@ std::pair<int, double> badness(const json& backend) {
 }
 
 /// The names of the backends, the worst first.
-std::vector<std::string> by_badness(const json& backends) {
-    std::vector<std::pair<std::pair<int, double>, std::string>> order;
+std::multimap<std::pair<int, double>, std::string, std::greater<>> by_badness(const json& backends) {
+    std::multimap<std::pair<int, double>, std::string, std::greater<>> names;
     for (const auto& [name, backend] : backends.items()) {
-        order.emplace_back(badness(backend), name);
+        names.emplace(badness(backend), name);
     }
-    std::ranges::stable_sort(order, std::ranges::greater(), [](const auto& one) { return one.first; });
-    std::vector<std::string> names;
-    std::ranges::transform(order, std::back_inserter(names), [](const auto& one) { return one.second; });
     return names;
 }
 
@@ -80,7 +81,7 @@ std::string table(const json& reply) {
     auto text = fmt::format("{:<32} {:>9} {:>9} {:>9}  {}\n", "BACKEND / SERVER", "RESPONSES", "PER SEC", "4XX",
                             "ALERTS / CODES IN THE WINDOW");
     const auto& servers = reply.at("servers");
-    for (const auto& name : by_badness(reply.at("backends"))) {
+    for (const auto& name : by_badness(reply.at("backends")) | std::views::values) {
         const auto& backend = reply.at("backends").at(name);
         text +=
             fmt::format("{:<32} {:>9} {:>9} {:>9}  {}\n", printable(name), backend.at("requests").get<std::uint64_t>(),
