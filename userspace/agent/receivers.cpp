@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/receivers.hpp"
 
-#include <spdlog/spdlog.h>
-
 #include <utility>
 
+#include "agent/log_line.hpp"
 #include "base/host_port.hpp"
 #include "base/url.hpp"
 
@@ -28,11 +27,16 @@ std::string reached_from_outside(const std::string& address, const std::string& 
     return is_request_uri(url) && parsed && parsed->address == reached ? url : std::string();
 }
 
-Result<Receivers> Receivers::make(const config::Settings& settings, const std::string& web_address) {
+Result<Receivers> Receivers::make(const config::Settings& settings, const std::string& web_address,
+                                  std::uint64_t seed) {
+    if (const auto mistakes = config::file_mistakes(settings); !mistakes.empty()) {
+        return std::unexpected(mistakes.front());
+    }
     publish::PushTarget target{.url = settings.push_url,
                                .job = settings.push_job,
                                .instance = settings.push_instance,
-                               .interval = settings.push_interval};
+                               .interval = settings.push_interval,
+                               .files = settings.push_files};
     auto group = target.url.empty() ? Result<std::string>() : publish::group_url(target);
     if (!group) {
         return std::unexpected(group.error());
@@ -43,18 +47,20 @@ Result<Receivers> Receivers::make(const config::Settings& settings, const std::s
                                              .generator_url = settings.web_external_url.empty()
                                                                   ? reached_from_outside(web_address, host_name())
                                                                   : settings.web_external_url,
-                                             .evaluation = settings.poll_interval});
+                                             .evaluation = settings.poll_interval,
+                                             .files = settings.alertmanager_files,
+                                             .seed = seed + 1});
     if (!notifier) {
         return std::unexpected(notifier.error());
     }
-    return Receivers(std::move(target), *std::move(group), *std::move(notifier));
+    return Receivers(std::move(target), *std::move(group), *std::move(notifier), seed);
 }
 
 void Receivers::succeed(const Receivers& previous, Http& http) {
-    pusher_.count_on_from(previous.pusher_.results());
-    notifier_.count_on_from(previous.notifier_.results());
+    pusher_.succeed(previous.pusher_);
+    notifier_.succeed(previous.notifier_);
     if (!previous.group_.empty() && previous.group_ != group_) {
-        http.start(publish::delete_request(previous.group_, exit_patience));
+        http.start(publish::delete_request(previous.target_, previous.group_, exit_patience));
     }
 }
 
@@ -69,14 +75,12 @@ void Receivers::send(Http& http, const judge::Alerts& alerts, const std::shared_
     }
 }
 
-void Receivers::take(const HttpDone& done, publish::ZeroStart& zero_start) {
-    if (const auto pushed = pusher_.done(done)) {
+void Receivers::take(const HttpDone& done, publish::ZeroStart& zero_start, Time now) {
+    if (const auto pushed = pusher_.done(done, now)) {
         zero_start.served(pushed->page);
-        if (!pushed->problem.empty()) {
-            spdlog::warn("Pushgateway: {}", pushed->problem);
-        }
-    } else if (const auto problem = notifier_.done(done); problem && !problem->empty()) {
-        spdlog::warn("Alertmanager: {}", *problem);
+        log_line(pushed->tried.line);
+    } else if (const auto tried = notifier_.done(done, now)) {
+        log_line(tried->line);
     }
 }
 
@@ -84,7 +88,7 @@ void Receivers::say_goodbye(Http& http, const Clock& clock) {
     if (group_.empty()) {
         return;
     }
-    const auto ticket = http.start(publish::delete_request(group_, exit_patience));
+    const auto ticket = http.start(publish::delete_request(target_, group_, exit_patience));
     const auto until = clock.steady() + exit_patience;
     while (clock.steady() < until) {
         for (const auto& done : http.wait({}, Millis(100))) {

@@ -206,6 +206,7 @@ constexpr Option until_restart(Option option) {
 
 using S = Settings;
 using R = judge::Rule;
+using F = HttpFiles;
 constexpr std::array all_options{
     option<parse_base_url, &S::traefik_api>("traefik.api", "URL", "",
                                             "Traefik's API; found from the process, else http://127.0.0.1:8080"),
@@ -245,7 +246,21 @@ constexpr std::array all_options{
     until_restart(option<parse_text, &S::push_instance>(
         "push.instance", "NAME", "", "instance of the pushed group; this host's name when not given")),
     option<parse_positive_duration, &S::push_interval>("push.interval", "DURATION", "15s", "time between two pushes"),
+    option<parse_text, &S::push_files, &F::ca_file>("push.ca-file", "FILE", "",
+                                                    "the certificate authority of an https Pushgateway, PEM"),
+    option<parse_text, &S::push_files, &F::bearer_token_file>("push.bearer-token-file", "FILE", "",
+                                                              "the file that holds the Pushgateway's token"),
+    option<parse_text, &S::push_files, &F::cert_file>("push.cert-file", "FILE", "",
+                                                      "our certificate for the Pushgateway, PEM"),
+    option<parse_text, &S::push_files, &F::key_file>("push.key-file", "FILE", "", "its key, PEM"),
     option<parse_base_url, &S::alertmanager_url>("alertmanager.url", "URL", "", "send alerts to this Alertmanager"),
+    option<parse_text, &S::alertmanager_files, &F::ca_file>(
+        "alertmanager.ca-file", "FILE", "", "the certificate authority of the https Alertmanagers, PEM"),
+    option<parse_text, &S::alertmanager_files, &F::bearer_token_file>("alertmanager.bearer-token-file", "FILE", "",
+                                                                      "the file that holds the Alertmanagers' token"),
+    option<parse_text, &S::alertmanager_files, &F::cert_file>("alertmanager.cert-file", "FILE", "",
+                                                              "our certificate for the Alertmanagers, PEM"),
+    option<parse_text, &S::alertmanager_files, &F::key_file>("alertmanager.key-file", "FILE", "", "its key, PEM"),
     until_restart(option<parse_text, &S::state_path>("state.path", "DIR", "/var/lib/upstat",
                                                      "what is carried over a restart is kept there")),
     until_restart(option<parse_text, &S::bpf_pin_path>("bpf.pin-path", "DIR", "/sys/fs/bpf/upstat",

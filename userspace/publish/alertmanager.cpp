@@ -12,7 +12,6 @@
 #include "base/json_text.hpp"
 #include "judge/judge.hpp"
 #include "judge/sentence.hpp"
-#include "publish/receiver.hpp"
 #include "publish/text.hpp"
 
 namespace upstat::publish {
@@ -90,14 +89,18 @@ const judge::Rule& rule_of(const std::vector<judge::Rule>& rules, const std::str
 
 Result<Notifier> Notifier::make(NotifierOptions options) {
     Notifier notifier(std::move(options));
+    auto seed = notifier.options_.seed;
     for (const auto& url : notifier.options_.urls) {
         auto full = receiver_url(url, "/api/v2/alerts");
         if (!full) {
             return std::unexpected(full.error());
         }
-        Receiver receiver;
-        receiver.url = *full;
-        notifier.receivers_.push_back(std::move(receiver));
+        notifier.receivers_.push_back({.url = *full,
+                                       .tries = Tries("Alertmanager", url, seed++),
+                                       .busy = false,
+                                       .ticket = {},
+                                       .sent = {},
+                                       .told = {}});
     }
     return notifier;
 }
@@ -185,7 +188,7 @@ std::vector<Notification> Notifier::due(const judge::Alerts& alerts, Time now) {
     std::vector<Notification> out;
     for (std::size_t i = 0; i < receivers_.size(); ++i) {
         auto& receiver = receivers_[i];
-        if (receiver.busy) {
+        if (receiver.busy || !receiver.tries.ready(now)) {
             continue;
         }
         std::vector<const judge::Alert*> chosen;
@@ -207,6 +210,8 @@ std::vector<Notification> Notifier::due(const judge::Alerts& alerts, Time now) {
         notification.request.headers = {"Content-Type: application/json"};
         notification.request.body = body(chosen, now);
         notification.request.timeout = options_.timeout;
+        notification.request.files = options_.files;
+        notification.request.redirects = true;
         out.push_back(std::move(notification));
     }
     return out;
@@ -216,23 +221,38 @@ void Notifier::started(std::size_t receiver, std::uint64_t ticket) {
     receivers_.at(receiver).ticket = ticket;
 }
 
-std::optional<std::string> Notifier::done(const HttpDone& done) {
+std::optional<Tried> Notifier::done(const HttpDone& done, Time now) {
     const auto receiver = std::ranges::find(receivers_, std::optional(done.ticket), &Receiver::ticket);
     if (receiver == receivers_.end()) {
         return std::nullopt;
     }
     receiver->ticket.reset();
     receiver->busy = false;
-    auto problem = refusal(receiver->url, done.result);
-    results_.count(problem);
-    if (problem.empty()) {
-        for (const auto& key : receiver->sent) {
-            if (const auto told = receiver->told.find(key); told != receiver->told.end()) {
-                told->second.delivered = true;
-            }
+    auto tried = receiver->tries.take(done.result, now);
+    for (const auto& key : receiver->sent) {
+        if (const auto told = receiver->told.find(key); told != receiver->told.end()) {
+            told->second.delivered = tried.problem.empty();
         }
     }
-    return problem;
+    return tried;
+}
+
+std::map<std::string, Results> Notifier::results() const {
+    std::map<std::string, Results> all;
+    for (const auto& receiver : receivers_) {
+        all[receiver.tries.url()] += receiver.tries.results();
+    }
+    return all;
+}
+
+void Notifier::succeed(const Notifier& previous) {
+    for (auto& receiver : receivers_) {
+        const auto same = std::ranges::find_if(
+            previous.receivers_, [&receiver](const Receiver& one) { return one.tries.url() == receiver.tries.url(); });
+        if (same != previous.receivers_.end()) {
+            receiver.tries = same->tries;
+        }
+    }
 }
 
 }  // namespace upstat::publish

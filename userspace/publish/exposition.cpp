@@ -335,6 +335,14 @@ void results(Writer& out, std::string_view name, std::string_view help, const Re
     out.sample({{"result", "failure"}}, results.failure);
 }
 
+void notifications(Writer& out, const std::map<std::string, Results>& alertmanagers) {
+    out.metric("upstat_alertmanager_notifications_total", "counter", "Messages to Alertmanagers.");
+    for (const auto& [url, results] : alertmanagers) {
+        out.sample({{"receiver", url}, {"result", "success"}}, results.success);
+        out.sample({{"receiver", url}, {"result", "failure"}}, results.failure);
+    }
+}
+
 double seconds(Time time) {
     return static_cast<double>(time.time_since_epoch().count()) / 1000;
 }
@@ -349,7 +357,7 @@ void work(Writer& out, const Report& report) {
     out.sample(static_cast<double>(report.poll_duration.count()) / 1e6);
     results(out, "upstat_polls_total", "Polls of the kernel's maps.", report.polls);
     results(out, "upstat_push_total", "Pushes to the Pushgateway.", report.push);
-    results(out, "upstat_alertmanager_notifications_total", "Messages to Alertmanagers.", report.alertmanager);
+    notifications(out, report.alertmanagers);
     results(out, "upstat_traefik_api_requests_total", "Requests to Traefik's API.", report.traefik_api);
     results(out, "upstat_name_lookups_total", "Look-ups of servers' host names.", report.name_lookups);
     out.metric("upstat_unresolved_names", "gauge",

@@ -59,7 +59,7 @@ struct Report {
     std::chrono::microseconds poll_duration{};
     Results polls;
     Results push;
-    Results alertmanager;
+    std::map<std::string, Results> alertmanagers;  ///< by URL, as it may be shown
     Results traefik_api;
     Results name_lookups;                           ///< of servers' host names
     std::map<std::string, std::string> unresolved;  ///< host names whose last look-up failed, and why

@@ -52,6 +52,14 @@ json codes(const auto& counts) {
     return sums;
 }
 
+Results sum(const std::map<std::string, Results>& all) {
+    Results sum;
+    for (const auto& [name, one] : all) {
+        sum += one;
+    }
+    return sum;
+}
+
 std::uint64_t sum(const attribute::SeriesCounts& counts) {
     std::uint64_t total = 0;
     for (const auto& [series, count] : counts) {
@@ -234,13 +242,17 @@ std::string status_json(const Report& report) {
                 {"kernel_errors", report.kernel_errors},
                 {"unresolved_names", report.unresolved},
                 {"unwatched_cgroups", report.unwatched_cgroups},
+                {"alertmanagers", json::object()},
                 {"maps", json::array()},
                 {"programs", json::array()}};
     out["results"] = {{"polls", results(report.polls)},
                       {"push", results(report.push)},
-                      {"alertmanager", results(report.alertmanager)},
+                      {"alertmanager", results(sum(report.alertmanagers))},
                       {"traefik_api", results(report.traefik_api)},
                       {"name_lookups", results(report.name_lookups)}};
+    for (const auto& [url, tries] : report.alertmanagers) {
+        out["alertmanagers"][url] = results(tries);
+    }
     for (const auto& one : report.traefiks) {
         out["traefiks"].push_back(traefik(one));
     }

@@ -29,7 +29,10 @@ class _Server(Part):
         self.directory.mkdir(parents=True, exist_ok=True)
         self._process = Process(self.name, self.command(), self.directory.parent)
         self._process.start()
-        self._process.ready_when(lambda: status_of(self.url + self.ready_path) == 200, 30, f"{self.name} is ready")
+        self._process.ready_when(self.ready, 30, f"{self.name} is ready")
+
+    def ready(self):
+        return status_of(self.url + self.ready_path) == 200
 
     def stop(self):
         if self._process:

@@ -51,7 +51,8 @@ class Loop : public testing::Test {
                                               .kernel = std::make_unique<FakeKernel>(counts_),
                                               .signals = signals_->take(),
                                               .counted_before = counted_before,
-                                              .load = [this] { return next_; }});
+                                              .load = [this] { return next_; },
+                                              .seed = 1});
         ASSERT_TRUE(agent) << agent.error().text();
         agent_ = std::move(*agent);
     }
@@ -208,6 +209,63 @@ TEST_F(Loop, AReceiverThatNeverAnswersHoldsNothingUp) {
     EXPECT_GE(agent_->shown()->polls.success, 71U);
     EXPECT_EQ(network_.asked(":9091/metrics"), 1U);
     EXPECT_EQ(network_.asked(":9093/api/v2/alerts"), 1U);
+}
+
+/// The lines of the log that are about this.
+std::vector<std::string> lines_with(const CapturedLog& log, const std::string& part) {
+    std::vector<std::string> lines;
+    std::istringstream all(log.text());
+    for (std::string line; std::getline(all, line);) {
+        if (line.contains(part)) {
+            lines.push_back(line);
+        }
+    }
+    return lines;
+}
+
+TEST_F(Loop, TenMinutesWithoutReceiversAndApiAreTwoLinesEach) {
+    settings_.push_url = "http://10.9.9.9:9091";
+    settings_.alertmanager_url = {"http://10.9.9.8:9093", "http://10.9.9.9:9093"};
+    const HttpResponse well{.status = 200};
+    network_.responses[":9091"] = well;
+    network_.responses[":9093"] = well;
+    start();
+    run(std::chrono::minutes(5), 8, 2);
+    ASSERT_EQ(state(), judge::State::firing);
+    const auto told = [this] { return network_.asked("10.9.9.9:9093"); };
+    EXPECT_EQ(log_.count("Alertmanager: "), 0U);
+
+    network_.responses.clear();
+    network_.responses["10.9.9.8:9093"] = well;
+    network_.responses["10.9.9.9"] = std::unexpected("connection refused");
+    network_.responses[api] = HttpResponse{.status = 502};
+    const auto before = told();
+    run(std::chrono::minutes(10), 8, 2);
+    EXPECT_LE(told() - before, 25U) << "not at every poll";
+    network_.responses["10.9.9.9"] = well;
+    network_.responses[api] = rawdata("http://10.0.0.1:80");
+    run(std::chrono::minutes(1) + std::chrono::seconds(5), 8, 2);
+    for (const auto* who : {"Alertmanager: ", "Pushgateway: ", "Traefik's API: "}) {
+        const auto lines = lines_with(log_, who);
+        ASSERT_EQ(lines.size(), 2U) << log_.text();
+        EXPECT_THAT(lines[1], HasSubstr("works again after"));
+    }
+    EXPECT_EQ(agent_->shown()->alertmanagers.at("http://10.9.9.9:9093").last_error, "");
+    EXPECT_GE(agent_->shown()->alertmanagers.at("http://10.9.9.9:9093").failure, 12U);
+    EXPECT_EQ(agent_->shown()->alertmanagers.at("http://10.9.9.8:9093").failure, 0U);
+}
+
+TEST_F(Loop, AFileThatIsNotThereIsAMistakeOfTheStartAndOfAReload) {
+    start();
+    run(std::chrono::seconds(6));
+    next_ = settings_;
+    next_->alertmanager_url = {"https://10.9.9.9:9093"};
+    next_->alertmanager_files.ca_file = "/nowhere/ca.pem";
+    signals_->send(SIGHUP);
+    run(std::chrono::seconds(6));
+    EXPECT_FALSE(agent_->shown()->config_reloaded);
+    EXPECT_THAT(log_.text(), HasSubstr("alertmanager.ca-file: cannot read /nowhere/ca.pem: No such file or directory"));
+    EXPECT_TRUE(agent_->shown()->alertmanagers.empty());
 }
 
 TEST_F(Loop, AnAlertThatFiresGoesOnOverARestart) {

@@ -223,6 +223,49 @@ TEST(Settings, NoPasswordOfARefusedUrlIsShown) {
     }
 }
 
+TEST(Settings, WhoWeAreIsSaidInOneWay) {
+    for (const std::string receiver : {"push", "alertmanager"}) {
+        const Given token{{receiver + ".bearer-token-file", {"/token"}}};
+        const auto with = [&](const std::string& url) {
+            auto given = token;
+            given[receiver + ".url"] = {url};
+            return merge({}, "", {}, given);
+        };
+        EXPECT_TRUE(with("http://h:1"));
+        const auto both = with("http://me:secret@h:1");
+        ASSERT_FALSE(both);
+        EXPECT_EQ(both.error()[0].message,
+                  receiver + ".bearer-token-file beside the name and password in " + receiver + ".url http://h:1/");
+        EXPECT_NE(both.error()[0].hint, "");
+    }
+}
+
+TEST(Settings, ACertificateHasAKey) {
+    for (const std::string receiver : {"push", "alertmanager"}) {
+        const auto cert = merge({}, "", {}, {{receiver + ".cert-file", {"/c"}}});
+        const auto key = merge({}, "", {}, {{receiver + ".key-file", {"/k"}}});
+        ASSERT_FALSE(cert);
+        ASSERT_FALSE(key);
+        EXPECT_EQ(cert.error()[0].message, receiver + ".cert-file without " + receiver + ".key-file");
+        EXPECT_EQ(key.error()[0].message, receiver + ".key-file without " + receiver + ".cert-file");
+        EXPECT_TRUE(merge({}, "", {}, {{receiver + ".cert-file", {"/c"}}, {receiver + ".key-file", {"/k"}}}));
+    }
+}
+
+TEST(Settings, FilesAreLookedAtWhenAsked) {
+    const SettingsFile file(
+        "alertmanager:\n  ca-file: /nowhere/ca.pem\npush:\n  bearer-token-file: /nowhere/token\n"
+        "traefik:\n  api.ca-file: /nowhere/api.pem\n");
+    const auto settings = merge(read_settings_file(file.path()), "", {}, {});
+    ASSERT_TRUE(settings) << "a user who asks for the status may not read them";
+    EXPECT_EQ(settings->alertmanager_files.ca_file, "/nowhere/ca.pem");
+    const auto mistakes = file_mistakes(*settings);
+    ASSERT_EQ(mistakes.size(), 3U);
+    EXPECT_EQ(mistakes[0].message, "traefik.api.ca-file: cannot read /nowhere/api.pem: No such file or directory");
+    EXPECT_EQ(mistakes[1].message, "push.bearer-token-file: cannot read /nowhere/token: No such file or directory");
+    EXPECT_EQ(mistakes[2].message, "alertmanager.ca-file: cannot read /nowhere/ca.pem: No such file or directory");
+}
+
 TEST(Settings, OneUrlThatIsNoneSpoilsTheList) {
     EXPECT_FALSE(merge({}, "", {}, {{"alertmanager.url", {"http://a", "b"}}}));
 }

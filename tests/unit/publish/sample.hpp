@@ -24,6 +24,7 @@ inline Report sample_report() {
                                .version = "3.7.15",
                                .attached = true,
                                .problem = ""});
+    report.alertmanagers = {{"http://one:9093", {}}, {"http://two:9093", {}}};
     report.counts.at = report.at;
     report.counts.backends["app@file"] = {
         {{404, poll::Method::get, attribute::Protocol::http}, 7},

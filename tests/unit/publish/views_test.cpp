@@ -75,8 +75,13 @@ TEST(Views, StatusTellsWhatIsWrong) {
     auto report = sample_report();
     report.push.count("");
     report.push.count("the Pushgateway answered with status 400");
+    report.alertmanagers["http://two:9093"].count("POST http://two:9093: connection refused");
     const auto out = json::parse(status_json(report));
     EXPECT_EQ(out["ready"], true);
+    EXPECT_EQ(out["alertmanagers"]["http://one:9093"]["last_error"], "");
+    EXPECT_EQ(out["alertmanagers"]["http://two:9093"]["last_error"], "POST http://two:9093: connection refused");
+    EXPECT_EQ(out["results"]["alertmanager"]["failure"], 1);
+    EXPECT_EQ(out["results"]["alertmanager"]["last_error"], "POST http://two:9093: connection refused");
     EXPECT_EQ(out["results"]["push"]["success"], 1);
     EXPECT_EQ(out["results"]["push"]["failure"], 1);
     EXPECT_EQ(out["results"]["push"]["last_error"], "the Pushgateway answered with status 400");
