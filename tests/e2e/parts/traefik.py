@@ -12,11 +12,12 @@ from .exposition import parse
 class Traefik(Part):
     """services: name -> list of URLs. A request for /NAME/path goes to service NAME as /path."""
 
-    def __init__(self, binary, directory, cgroup, services, metrics=True, api=True, name="traefik"):
+    def __init__(self, binary, directory, cgroup, services, metrics=True, api=True, name="traefik", experimental=None):
         self.directory = Path(directory) / name
         self.services = services
         self.metrics = metrics
         self.api = api
+        self.experimental = experimental
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.api_url = f"http://127.0.0.1:{free_port()}"
@@ -30,6 +31,11 @@ class Traefik(Part):
     @property
     def log(self):
         return self._process.text()
+
+    def flags(self, named_by="pid"):
+        """How the agent is told which Traefik, by `pid` or by `cgroup`; and where its API is."""
+        name = {"--traefik.pid": self.pid} if named_by == "pid" else {"--traefik.cgroup": self.cgroup.path}
+        return {**name, "--traefik.api": self.api_url}
 
     def enter(self, space):
         """It is going to be started inside a PidNamespace; its pid is then that of the nsenter around it."""
@@ -86,6 +92,8 @@ class Traefik(Part):
         }
         if self.api:
             static["api"] = {"insecure": True}
+        if self.experimental:
+            static["experimental"] = self.experimental
         if self.metrics:
             static["metrics"] = {"prometheus": {"addServicesLabels": True, "addEntryPointsLabels": False}}
         return static
