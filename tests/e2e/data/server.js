@@ -16,6 +16,11 @@ const server = http.createServer((request, response) => {
   if (request.url.startsWith('/read/')) request.on('end', respond).resume();
   else respond();
 });
+// Without a listener node would hang where the next request on the connection is a bad one.
+server.on('upgrade', (request, socket) => {
+  fs.writeSync(log, `403 ${request.method}\n`);
+  socket.end('HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
+});
 server.on('clientError', (error, socket) => {
   // In the body of a request that has its response already, another one would be nobody's.
   if (error.code === 'ECONNRESET' || !socket.writable || (socket.asked && !socket.asked.complete)) return socket.destroy();

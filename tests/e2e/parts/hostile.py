@@ -110,7 +110,7 @@ class HostileClients:
             connection.close()
 
     def _connect(self):
-        connection = socket.create_connection(self._address, timeout=60)
+        connection = socket.create_connection(self._address, timeout=30)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connection
 

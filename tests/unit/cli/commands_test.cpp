@@ -62,6 +62,7 @@ constexpr auto status = R"({
   "maps": [{"map": "totals", "entries": 5, "capacity": 10}],
   "programs": [{"program": "ingress", "runs": 0, "seconds": 0.0}, {"program": "egress", "runs": 12, "seconds": 0.5}],
   "results": {"polls": {"success": 3, "failure": 1, "last_error": "bad\u0007"}},
+  "left_out_servers": ["1", "2", "3", "4", "5", "6", "7", "8\u001b", "9"],
   "unresolved_names": {"no\u001b": "no such host"}, "unwatched_cgroups": 3, "kernel_errors": {"none": 0, "some\u001b": 2}})";
 constexpr auto backends = R"({"at": "now",
   "backends": {"sh\u001b[2Jop": {"ratio": 0.25, "rate": 4.0, "requests": 9, "provider": "file\u001b",
@@ -84,6 +85,7 @@ TEST(Status, IsPrintedWithoutAnotherOnesControls) {
               "program    egress: 12 runs, 0.5 s\n"
               "polls                      3 good, 1 failed, last: bad\\x07\n"
               "name       no\\x1b cannot be looked up: no such host\n"
+              "left out   9 servers of TCP or UDP services: 1, 2, 3, 4, 5, 6, 7, 8\\x1b, ...\n"
               "cgroups    3 without an inotify watch: raise fs.inotify.max_user_watches\n"
               "kernel     some\\x1b: 2\n");
 }
