@@ -3,8 +3,6 @@
 
 import json
 import socket
-import socketserver
-import threading
 from collections import Counter
 
 import pytest
@@ -14,6 +12,7 @@ from parts.base import free_port, wait_for
 from parts.exposition import total
 from parts.load import Clients, Request
 from parts.rig import Rig
+from parts.talker import Talker
 from parts.upstat import broken_invariants
 
 SERIES = ("upstat_server_requests_total", "upstat_server_responses_total", "upstat_server_unanswered_total",
@@ -24,29 +23,15 @@ LAST = b"GET /status/200 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 PIPELINED = b"GET /status/404 HTTP/1.1\r\nHost: x\r\n\r\n" * 5 + LAST
 
 
-class LineServer(socketserver.ThreadingTCPServer):
-    """Says +OK to each line, as a mail server or a Redis might."""
-
-    daemon_threads = True
-
-    class Talk(socketserver.StreamRequestHandler):
-        def handle(self):
-            for _ in self.rfile:
-                self.wfile.write(b"+OK\r\n")
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", free_port()), self.Talk)
-        self.address = "127.0.0.1:%d" % self.server_address[1]
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-    def __exit__(self, *_):
-        self.shutdown()
-        self.server_close()
+def say_ok(read, write):
+    """To each line, as a mail server or a Redis might."""
+    for _ in read:
+        write.write(b"+OK\r\n")
 
 
 @pytest.fixture
 def lines(stack):
-    return stack.enter_context(LineServer())
+    return stack.enter_context(Talker(say_ok))
 
 
 @pytest.fixture
