@@ -194,7 +194,7 @@ attribute::Catalogue Catalogues::merge_all(const attribute::Addresses& addresses
 void Catalogues::note_lookups(const attribute::Known& known) {
     for (const auto& [name, reason] : known.failures) {
         if (const auto before = failures_.find(name); before == failures_.end() || before->second != reason) {
-            spdlog::warn("the server name {} cannot be looked up{}: {}; what it answers is counted as unmapped",
+            spdlog::warn("the server name {} cannot be looked up{}: {}; its responses are counted as unmapped",
                          name.host, name.network_namespace.empty() ? "" : " in " + name.network_namespace, reason);
         }
     }

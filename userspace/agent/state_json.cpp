@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/state_json.hpp"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
@@ -136,16 +137,20 @@ poll::Server server_from(const std::string& text) {
 
 // --- the catalogue ---
 
-json to_json(const attribute::Backend& backend) {
+json to_json(const std::vector<attribute::Listed>& all) {
     auto listed = json::array();
-    for (const auto& one : backend.listed) {
+    for (const auto& one : all) {
         auto servers = json::array();
         for (const auto& server : one.servers) {
             servers.push_back(to_string(server));
         }
         listed.push_back({{"url", one.url}, {"up", one.up}, {"servers", std::move(servers)}});
     }
-    return {{"provider", backend.provider}, {"listed", std::move(listed)}};
+    return listed;
+}
+
+json to_json(const attribute::Backend& backend) {
+    return {{"provider", backend.provider}, {"listed", to_json(backend.listed)}};
 }
 
 attribute::Listed listed_from(const json& object) {
@@ -157,15 +162,20 @@ attribute::Listed listed_from(const json& object) {
     return listed;
 }
 
-attribute::Catalogue catalogue_from(const json& object) {
+std::vector<attribute::Listed> all_listed_from(const json& array) {
+    std::vector<attribute::Listed> all;
+    std::ranges::transform(array, std::back_inserter(all), listed_from);
+    return all;
+}
+
+/// Older states have no streams.
+attribute::Catalogue catalogue_from(const json& ledger) {
     attribute::Catalogue catalogue;
-    for (const auto& [name, described] : object.items()) {
-        attribute::Backend backend{.provider = described.at("provider").get<std::string>(), .listed = {}};
-        for (const auto& one : described.at("listed")) {
-            backend.listed.push_back(listed_from(one));
-        }
-        catalogue.backends.emplace(name, std::move(backend));
+    for (const auto& [name, described] : ledger.at("catalogue").items()) {
+        catalogue.backends.emplace(name, attribute::Backend{.provider = described.at("provider").get<std::string>(),
+                                                            .listed = all_listed_from(described.at("listed"))});
     }
+    catalogue.streams = all_listed_from(ledger.value("streams", json::array()));
     return catalogue;
 }
 
@@ -207,6 +217,7 @@ std::string to_text(const attribute::LedgerState& state) {
         append_object(ledger.member("backends"), state.backends, lists);
         append_object(ledger.member("catalogue"), state.catalogue->backends,
                       [](std::string& to, const attribute::Backend& backend) { to += json_text(to_json(backend)); });
+        ledger.add("streams", to_json(state.catalogue->streams));
         append_object(ledger.member("owners"), state.owners,
                       [](std::string& to, const std::set<std::string>& names) { to += json_text(json(names)); });
         append_object(ledger.member("last"), state.last, [](std::string& to, const attribute::LastTotals& last) {
@@ -228,7 +239,7 @@ attribute::LedgerState ledger_from(const json& saved) {
     for (const auto& [name, counts] : saved.at("backends").items()) {
         state.backends.emplace(name, series_from(counts));
     }
-    state.catalogue = std::make_shared<const attribute::Catalogue>(catalogue_from(saved.at("catalogue")));
+    state.catalogue = std::make_shared<const attribute::Catalogue>(catalogue_from(saved));
     state.owners = from_servers<decltype(state.owners)>(
         saved.at("owners"), [](const json& names) { return names.get<std::set<std::string>>(); });
     state.last = from_servers<decltype(state.last)>(saved.at("last"), last_from);

@@ -2,23 +2,48 @@
 #include "attribute/catalogue.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "base/url.hpp"
 
 namespace upstat::attribute {
 
+namespace {
+
+bool is_http(const std::string& scheme) {
+    return scheme == "http" || scheme == "https" || scheme == "h2c";
+}
+
+/// Adds what is new and the addresses of what is not; `from` says whether a server is up.
+void merge_listed(std::vector<Listed>& into, const std::vector<Listed>& from) {
+    for (const auto& one : from) {
+        const auto same = std::ranges::find(into, one.url, &Listed::url);
+        if (same == into.end()) {
+            into.push_back(one);
+        } else {
+            same->up = one.up;
+            same->servers.insert(one.servers.begin(), one.servers.end());
+        }
+    }
+}
+
+}  // namespace
+
 std::optional<HostPort> endpoint_of(const std::string& url) {
     auto parsed = parse_url(url);
-    if (!parsed || (parsed->scheme != "http" && parsed->scheme != "https" && parsed->scheme != "h2c")) {
-        return std::nullopt;
-    }
-    return std::move(parsed->address);
+    return parsed && is_http(parsed->scheme) ? std::optional(std::move(parsed->address)) : std::nullopt;
+}
+
+std::optional<HostPort> any_endpoint_of(const std::string& url) {
+    auto parsed = parse_url(url);
+    const bool known = parsed && (is_http(parsed->scheme) || parsed->scheme == "tcp" || parsed->scheme == "udp");
+    return known ? std::optional(std::move(parsed->address)) : std::nullopt;
 }
 
 Listed listed_at(std::string url, bool up) {
     Listed listed{.url = std::move(url), .up = up, .servers = {}};
-    if (const auto endpoint = endpoint_of(listed.url)) {
+    if (const auto endpoint = any_endpoint_of(listed.url)) {
         if (const auto server = poll::parse_server(*endpoint)) {
             listed.servers.insert(*server);
         }
@@ -38,6 +63,16 @@ std::map<poll::Server, std::set<std::string>> owners_in(const Catalogue& catalog
     return owners;
 }
 
+std::vector<poll::Server> streams_in(const Catalogue& catalogue) {
+    const auto owners = owners_in(catalogue);
+    std::set<poll::Server> streams;
+    for (const auto& listed : catalogue.streams) {
+        std::ranges::copy_if(listed.servers, std::inserter(streams, streams.end()),
+                             [&](const poll::Server& server) { return !owners.contains(server); });
+    }
+    return {streams.begin(), streams.end()};
+}
+
 std::set<poll::Server> servers_of(const Catalogue& catalogue, const std::string& backend) {
     std::set<poll::Server> servers;
     if (const auto found = catalogue.backends.find(backend); found != catalogue.backends.end()) {
@@ -51,20 +86,11 @@ std::set<poll::Server> servers_of(const Catalogue& catalogue, const std::string&
 Catalogue merged(Catalogue first, const Catalogue& second) {
     for (const auto& [name, backend] : second.backends) {
         const auto [entry, added] = first.backends.try_emplace(name, backend);
-        if (added) {
-            continue;
-        }
-        auto& listed = entry->second.listed;
-        for (const auto& one : backend.listed) {
-            const auto same = std::ranges::find(listed, one.url, &Listed::url);
-            if (same == listed.end()) {
-                listed.push_back(one);
-            } else {
-                same->up = one.up;
-                same->servers.insert(one.servers.begin(), one.servers.end());
-            }
+        if (!added) {
+            merge_listed(entry->second.listed, backend.listed);
         }
     }
+    merge_listed(first.streams, second.streams);
     return first;
 }
 

@@ -26,6 +26,9 @@ struct Listed {
 /// Where a server's url leads; nothing for what is not an absolute http, https or h2c url with a host.
 std::optional<HostPort> endpoint_of(const std::string& url);
 
+/// The same, also for the servers of TCP and UDP services: "tcp://HOST:PORT", "udp://HOST:PORT".
+std::optional<HostPort> any_endpoint_of(const std::string& url);
+
 /// A listed server whose address is known when its url is numeric; names wait for resolve.hpp.
 Listed listed_at(std::string url, bool up = true);
 
@@ -39,6 +42,7 @@ struct Backend {
 /// Which backend lists which server, by Traefik's service name (`name@provider`).
 struct Catalogue {
     std::map<std::string, Backend> backends;
+    std::vector<Listed> streams;  ///< the servers of TCP and UDP services
 
     bool operator==(const Catalogue&) const = default;
 };
@@ -48,6 +52,9 @@ using SharedCatalogue = std::shared_ptr<const Catalogue>;
 
 /// The backends that list a server, by server.
 std::map<poll::Server, std::set<std::string>> owners_in(const Catalogue& catalogue);
+
+/// The servers of TCP and UDP services that are no backend's, ascending: what is sent there is not Traefik's HTTP.
+std::vector<poll::Server> streams_in(const Catalogue& catalogue);
 
 /// Every address that one backend lists; none for an unknown backend.
 std::set<poll::Server> servers_of(const Catalogue& catalogue, const std::string& backend);

@@ -113,7 +113,8 @@ bool LedgerState::operator==(const LedgerState& other) const {
            folded == other.folded && unmapped == other.unmapped;
 }
 
-Ledger::Ledger(LedgerState state) : state_(std::move(state)), listed_(all_listed(*state_.catalogue)) {}
+Ledger::Ledger(LedgerState state)
+    : state_(std::move(state)), listed_(all_listed(*state_.catalogue)), streams_(streams_in(*state_.catalogue)) {}
 
 Counts Ledger::absorb(const poll::Snapshot& snapshot, SharedCatalogue catalogue) {
     if (catalogue != state_.catalogue && *catalogue != *state_.catalogue) {
@@ -128,6 +129,8 @@ Counts Ledger::absorb(const poll::Snapshot& snapshot, SharedCatalogue catalogue)
         take_increments(server, last[server], totals, counts);
         if (const auto* const names = owners.find(server)) {
             credited = credit(*names, counts, credited);
+        } else if (std::ranges::binary_search(streams_, server)) {
+            leave_out(server, totals);
         } else {
             add_each(state_.unclaimed[server], counts);
             add_to_unmapped(server, totals, snapshot.at);
@@ -144,6 +147,7 @@ Counts Ledger::absorb(const poll::Snapshot& snapshot, SharedCatalogue catalogue)
 void Ledger::set_catalogue(SharedCatalogue catalogue) {
     state_.catalogue = std::move(catalogue);
     listed_.clear();
+    streams_ = streams_in(*state_.catalogue);
     auto listed = owners_in(*state_.catalogue);
     state_.owners.insert_missing(std::views::keys(listed));
     for (auto& [server, names] : listed) {
@@ -191,6 +195,12 @@ void Ledger::take_increments(const poll::Server& server, LastTotals& last, const
     }
 }
 
+void Ledger::leave_out(const poll::Server& server, const poll::ServerTotals& totals) {
+    state_.unclaimed.erase(server);
+    state_.unknown_since.erase(server);
+    state_.folded[server] = completed(totals);
+}
+
 void Ledger::add_to_unmapped(const poll::Server& server, const poll::ServerTotals& totals, Time at) {
     const auto since = state_.unknown_since.try_emplace(server, at).first->second;
     if (at - since < unmapped_delay) {
@@ -198,6 +208,9 @@ void Ledger::add_to_unmapped(const poll::Server& server, const poll::ServerTotal
     }
     const auto now = completed(totals);
     auto& before = state_.folded[server];
+    if (before == now) {
+        return;  // what was left out adds no series at 0
+    }
     add(state_.unmapped, minus(now, before));
     before = now;
 }
@@ -209,8 +222,9 @@ bool Ledger::is_unchanged_unknown(const poll::Server& server, const poll::Server
 }
 
 ServerView Ledger::view(poll::Snapshot snapshot) const {
-    ServerView view{.servers = std::move(snapshot.servers), .unmapped = state_.unmapped};
+    ServerView view{.servers = std::move(snapshot.servers), .unmapped = state_.unmapped, .streams = streams_};
     Ascending owners(state_.owners);
+    std::erase_if(view.streams, [this](const poll::Server& server) { return state_.owners.contains(server); });
     erase_if(view.servers, [&owners](const auto& entry) { return owners.find(entry.first) == nullptr; });
     for (const auto& [server, part] : state_.folded) {
         if (const auto shown = view.servers.find(server); shown != view.servers.end()) {

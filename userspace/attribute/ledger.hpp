@@ -16,8 +16,9 @@ namespace upstat::attribute {
 
 /// What the server-level series show.
 struct ServerView {
-    poll::Servers servers;        ///< listed now or once; those listed now are there without traffic too
-    poll::ServerTotals unmapped;  ///< every server that no catalogue knew, as one; only grows
+    poll::Servers servers;              ///< listed now or once; those listed now are there without traffic too
+    poll::ServerTotals unmapped;        ///< every server that no catalogue knew, as one; only grows
+    std::vector<poll::Server> streams;  ///< left out: TCP and UDP services list them now, and no backend ever did
     bool operator==(const ServerView&) const = default;
 };
 
@@ -36,7 +37,8 @@ struct LedgerState {
     FlatMap<poll::Server, LastTotals> last;
     std::map<poll::Server, SeriesCounts> unclaimed;  ///< of servers that no catalogue has listed yet
     std::map<poll::Server, Time> unknown_since;
-    std::map<poll::Server, poll::ServerTotals> folded;  ///< the part of a server's totals that is in `unmapped`
+    /// The part of a server's totals that is in `unmapped`, or was left out while a TCP service listed the server.
+    std::map<poll::Server, poll::ServerTotals> folded;
     poll::ServerTotals unmapped;
 
     bool operator==(const LedgerState& other) const;
@@ -52,7 +54,7 @@ struct Growth {
     };
     Time at;
     std::vector<Grown> grown;  ///< of servers that a backend lists or listed
-    poll::Servers unknown;     ///< of the others: all totals, because they are added to `unmapped` in full
+    poll::Servers unknown;     ///< of the others: all totals, because they are folded in full
 };
 
 /// Attributes per-server totals to backends across catalogue changes.
@@ -61,6 +63,9 @@ struct Growth {
 /// credited to every backend that lists the server in the catalogue at hand, or, where none does, that listed it last:
 /// a connection outlives its server's listing, and its late responses are still those of the backend that opened it.
 /// So a server that moves takes nothing along, and one that is removed takes nothing away.
+///
+/// What goes to a server that only TCP or UDP services list is no HTTP of Traefik's and is left out. Once a backend has
+/// listed a server, it stays HTTP's.
 ///
 /// A backend that no catalogue lists any more leaves Counts, as a removed series leaves a target, but its counters are
 /// kept: it goes on from them when it comes back.
@@ -98,10 +103,12 @@ class Ledger {
     void take_increments(const poll::Server& server, LastTotals& last, const poll::ServerTotals& totals,
                          SeriesCounts& counts);
     [[nodiscard]] bool is_unchanged_unknown(const poll::Server& server, const poll::ServerTotals& totals) const;
+    void leave_out(const poll::Server& server, const poll::ServerTotals& totals);
     void add_to_unmapped(const poll::Server& server, const poll::ServerTotals& totals, Time at);
 
     LedgerState state_;
-    std::vector<poll::Server> listed_;  ///< in the catalogue, ascending
+    std::vector<poll::Server> listed_;   ///< in the catalogue, ascending
+    std::vector<poll::Server> streams_;  ///< in the catalogue and no backend's, ascending
 };
 
 }  // namespace upstat::attribute

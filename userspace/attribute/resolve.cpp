@@ -71,14 +71,18 @@ std::expected<void, std::string> enter(const std::string& network_namespace) {
 
 std::set<HostName> names_of(const Catalogue& catalogue, const std::string& network_namespace) {
     std::set<HostName> names;
-    for (const auto& [name, backend] : catalogue.backends) {
-        for (const auto& listed : backend.listed) {
-            const auto endpoint = endpoint_of(listed.url);
+    const auto add = [&](const std::vector<Listed>& all) {
+        for (const auto& listed : all) {
+            const auto endpoint = any_endpoint_of(listed.url);
             if (endpoint && !poll::parse_server(*endpoint) && !is_localhost(endpoint->host)) {
                 names.insert({.network_namespace = network_namespace, .host = endpoint->host});
             }
         }
+    };
+    for (const auto& [name, backend] : catalogue.backends) {
+        add(backend.listed);
     }
+    add(catalogue.streams);
     return names;
 }
 
@@ -88,9 +92,9 @@ void fill(Catalogue& catalogue, const std::string& network_namespace, const Addr
         const auto found = addresses.find({.network_namespace = network_namespace, .host = host});
         return is_localhost(host) ? &loopback : found == addresses.end() ? nullptr : &found->second;
     };
-    for (auto& [name, backend] : catalogue.backends) {
-        for (auto& listed : backend.listed) {
-            const auto endpoint = endpoint_of(listed.url);
+    const auto fill_all = [&](std::vector<Listed>& all) {
+        for (auto& listed : all) {
+            const auto endpoint = any_endpoint_of(listed.url);
             const auto* const known =
                 endpoint && !poll::parse_server(*endpoint) ? addresses_of(endpoint->host) : nullptr;
             if (known == nullptr) {
@@ -103,7 +107,11 @@ void fill(Catalogue& catalogue, const std::string& network_namespace, const Addr
                 }
             }
         }
+    };
+    for (auto& [name, backend] : catalogue.backends) {
+        fill_all(backend.listed);
     }
+    fill_all(catalogue.streams);
 }
 
 /// Owned by the Resolver and by its worker, so that the worker may outlive the Resolver inside a look-up.

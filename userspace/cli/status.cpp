@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <spdlog/fmt/fmt.h>
 
+#include <algorithm>
 #include <iostream>
 
 #include "base/printable.hpp"
@@ -44,6 +45,19 @@ std::string result_text(const std::string& name, const json& result) {
                        or_dash(result.at("failure")), last == "-" ? "" : ", last: " + last);
 }
 
+/// The servers of TCP and UDP services, as many as a line takes.
+std::string left_out_text(const json& servers) {
+    constexpr std::size_t shown_most = 8;
+    std::string text;
+    for (std::size_t i = 0; i < std::min(servers.size(), shown_most); ++i) {
+        text += (i == 0 ? "" : ", ") + or_dash(servers.at(i));
+    }
+    return servers.empty()
+               ? ""
+               : fmt::format("left out   {} server{} of TCP or UDP services: {}{}\n", servers.size(),
+                             servers.size() == 1 ? "" : "s", text, servers.size() > shown_most ? ", ..." : "");
+}
+
 std::string status_text(const json& status) {
     const bool ready = status.at("ready").get<bool>();
     auto text =
@@ -70,6 +84,7 @@ std::string status_text(const json& status) {
     for (const auto& [name, reason] : status.at("unresolved_names").items()) {
         text += fmt::format("name       {} cannot be looked up: {}\n", printable(name), or_dash(reason));
     }
+    text += left_out_text(status.at("left_out_servers"));
     if (const auto unwatched = status.at("unwatched_cgroups").get<std::uint64_t>(); unwatched != 0) {
         text += fmt::format("cgroups    {} without an inotify watch: raise fs.inotify.max_user_watches\n", unwatched);
     }

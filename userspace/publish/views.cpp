@@ -68,12 +68,16 @@ std::uint64_t sum(const attribute::SeriesCounts& counts) {
     return total;
 }
 
-json listed(const attribute::Listed& entry) {
-    auto servers = json::array();
-    for (const auto& server : entry.servers) {
-        servers.push_back(to_string(server));
+json texts(const auto& servers) {
+    auto all = json::array();
+    for (const auto& server : servers) {
+        all.push_back(to_string(server));
     }
-    return {{"url", entry.url}, {"up", entry.up}, {"servers", servers}};
+    return all;
+}
+
+json listed(const attribute::Listed& entry) {
+    return {{"url", entry.url}, {"up", entry.up}, {"servers", texts(entry.servers)}};
 }
 
 json window(const Report& report, const std::string& label, const poll::ServerTotals& totals) {
@@ -240,6 +244,7 @@ std::string status_json(const Report& report) {
                 {"poll_seconds", static_cast<double>(report.poll_duration.count()) / 1e6},
                 {"config_reloaded", report.config_reloaded},
                 {"kernel_errors", report.kernel_errors},
+                {"left_out_servers", texts(report.servers.streams)},
                 {"unresolved_names", report.unresolved},
                 {"unwatched_cgroups", report.unwatched_cgroups},
                 {"alertmanagers", json::object()},

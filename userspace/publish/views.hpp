@@ -11,7 +11,8 @@ namespace upstat::publish {
 
 /// /api/v1/status: {at, ready, not_ready, build{}, traefiks[{pid, cgroup, api, version, attached, problem}], last_poll,
 /// poll_seconds, config_reloaded, results{polls, push, alertmanager, traefik_api: {success, failure, last_error}},
-/// maps[{map, entries, capacity}], programs[{program, runs, seconds}], kernel_errors{place: n}}
+/// maps[{map, entries, capacity}], programs[{program, runs, seconds}], kernel_errors{place: n},
+/// left_out_servers["ip:port"]: of TCP and UDP services}
 std::string status_json(const Report& report);
 
 /// /api/v1/alerts: {at, rules[{name, codes, window_seconds, for_seconds, threshold_percent, min_rate, severity,

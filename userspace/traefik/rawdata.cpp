@@ -80,6 +80,16 @@ std::string provider_of(const std::string& name) {
     return at == std::string::npos ? "" : name.substr(at + 1);
 }
 
+/// The servers that a service's load balancer lists, as an array; null where it has none.
+const json* servers_in(const std::string& name, const json& balancer) {
+    const auto* const servers = member(object(balancer, name + ".loadBalancer"), "servers");
+    if (servers != nullptr && !servers->is_array()) {
+        throw Wrong(
+            fmt::format("is not Traefik's: {}.loadBalancer.servers is {}, not an array", name, servers->type_name()));
+    }
+    return servers;
+}
+
 /// The servers of a load balancer. Any other kind of service (weighted, mirroring, failover, highestRandomWeight) only
 /// names services that are in the same response: Traefik counts an attempt under the service whose server it reached,
 /// so these parents have no counts of their own and are no backends.
@@ -89,13 +99,9 @@ std::optional<attribute::Backend> backend_of(const std::string& name, const json
         return std::nullopt;
     }
     attribute::Backend backend{.provider = provider_of(name), .listed = {}};
-    const auto* const servers = member(object(*balancer, name + ".loadBalancer"), "servers");
+    const auto* const servers = servers_in(name, *balancer);
     if (servers == nullptr) {
         return backend;
-    }
-    if (!servers->is_array()) {
-        throw Wrong(
-            fmt::format("is not Traefik's: {}.loadBalancer.servers is {}, not an array", name, servers->type_name()));
     }
     const auto* const status = member(service, "serverStatus");
     if (status != nullptr) {
@@ -108,6 +114,25 @@ std::optional<attribute::Backend> backend_of(const std::string& name, const json
         }
     }
     return backend;
+}
+
+/// The servers of TCP or UDP services: `kind` is a member of the response, `scheme` is theirs.
+void add_streams(std::vector<attribute::Listed>& streams, const json& document, const char* kind,
+                 std::string_view scheme) {
+    const auto* const services = member(document, kind);
+    if (services == nullptr) {
+        return;
+    }
+    for (const auto& [name, service] : object(*services, kind).items()) {
+        const auto* const balancer = member(object(service, name), "loadBalancer");
+        const auto* const servers = balancer == nullptr ? nullptr : servers_in(name, *balancer);
+        for (const auto& server : servers == nullptr ? json::array() : *servers) {
+            if (const auto* const address = member(object(server, "a server of " + name), "address")) {
+                streams.push_back(attribute::listed_at(
+                    fmt::format("{}://{}", scheme, text(*address, "a server's address of " + name))));
+            }
+        }
+    }
 }
 
 attribute::Catalogue rawdata(const json& document) {
@@ -125,6 +150,8 @@ attribute::Catalogue rawdata(const json& document) {
             catalogue.backends.emplace(name, *std::move(backend));
         }
     }
+    add_streams(catalogue.streams, document, "tcpServices", "tcp");
+    add_streams(catalogue.streams, document, "udpServices", "udp");
     return catalogue;
 }
 

@@ -8,9 +8,14 @@ from .exposition import select
 METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"}
 
 
+def label_of(method):
+    """The `method` label that Traefik gives it."""
+    return method if method in METHODS else "EXTENSION_METHOD"
+
+
 def of_nginx(rows):
     """(server, code, method) -> answers that nginx logged."""
-    return Counter((row.server, row.code, row.method if row.method in METHODS else "EXTENSION_METHOD") for row in rows)
+    return Counter((row.server, row.code, label_of(row.method)) for row in rows)
 
 
 def of_traefik(samples):

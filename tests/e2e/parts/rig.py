@@ -31,6 +31,4 @@ class Rig(Part):
         self._stack.close()
 
     def flags(self, named_by="pid"):
-        """How the agent is told which Traefik, by `pid` or by `cgroup`; and where its API is."""
-        name = {"--traefik.pid": self.traefik.pid} if named_by == "pid" else {"--traefik.cgroup": self.cgroup.path}
-        return {**name, "--traefik.api": self.traefik.api_url}
+        return self.traefik.flags(named_by)

@@ -10,13 +10,22 @@ from .exposition import parse
 
 
 class Traefik(Part):
-    """services: name -> list of URLs. A request for /NAME/path goes to service NAME as /path."""
+    """services: name -> list of URLs. A request for /NAME/path goes to service NAME as /path.
 
-    def __init__(self, binary, directory, cgroup, services, metrics=True, api=True, name="traefik"):
+    tcp: name -> HOST:PORT. What comes to tcp_ports[NAME] goes there as it is, through a TCP router.
+    authenticated: name of a service -> URL that is asked before each of its requests (forwardAuth).
+    """
+
+    def __init__(self, binary, directory, cgroup, services, metrics=True, api=True, name="traefik", experimental=None,
+                 tcp=None, authenticated=None):
         self.directory = Path(directory) / name
         self.services = services
         self.metrics = metrics
         self.api = api
+        self.experimental = experimental
+        self.tcp = tcp or {}
+        self.tcp_ports = {name: free_port() for name in self.tcp}
+        self.authenticated = authenticated or {}
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.api_url = f"http://127.0.0.1:{free_port()}"
@@ -30,6 +39,11 @@ class Traefik(Part):
     @property
     def log(self):
         return self._process.text()
+
+    def flags(self, named_by="pid"):
+        """How the agent is told which Traefik, by `pid` or by `cgroup`; and where its API is."""
+        name = {"--traefik.pid": self.pid} if named_by == "pid" else {"--traefik.cgroup": self.cgroup.path}
+        return {**name, "--traefik.api": self.api_url}
 
     def enter(self, space):
         """It is going to be started inside a PidNamespace; its pid is then that of the nsenter around it."""
@@ -55,7 +69,7 @@ class Traefik(Part):
         """Traefik watches this file."""
         self.services = services
         path = self.directory / "dynamic.yml"
-        path.with_suffix(".new").write_text(json.dumps(_dynamic(services), indent=1))
+        path.with_suffix(".new").write_text(json.dumps(self._dynamic(), indent=1))
         path.with_suffix(".new").rename(path)
 
     def servers_of(self, service):
@@ -86,20 +100,35 @@ class Traefik(Part):
         }
         if self.api:
             static["api"] = {"insecure": True}
+        if self.experimental:
+            static["experimental"] = self.experimental
+        for name, port in self.tcp_ports.items():
+            static["entryPoints"][f"tcp-{name}"] = {"address": f"127.0.0.1:{port}"}
         if self.metrics:
             static["metrics"] = {"prometheus": {"addServicesLabels": True, "addEntryPointsLabels": False}}
         return static
 
+    def _dynamic(self):
+        dynamic = {"http": _http(self.services)}
+        for name, url in self.authenticated.items():
+            dynamic["http"]["middlewares"][f"auth-{name}"] = {"forwardAuth": {"address": url}}
+            dynamic["http"]["routers"][name]["middlewares"].append(f"auth-{name}")
+        if self.tcp:
+            dynamic["tcp"] = {
+                "routers": {name: {"rule": "HostSNI(`*`)", "service": name, "entryPoints": [f"tcp-{name}"]} for name in self.tcp},
+                "services": {name: {"loadBalancer": {"servers": [{"address": address}]}} for name, address in self.tcp.items()}}
+        return dynamic
 
-def _dynamic(services):
+
+def _http(services):
     routers = {"loaded": {"rule": "Path(`/-/loaded`)", "service": "ping@internal", "entryPoints": ["web"]}}
     middlewares = {}
     for name in services:
         routers[name] = {"rule": f"PathPrefix(`/{name}/`)", "service": name, "middlewares": [f"strip-{name}"],
                          "entryPoints": ["web"]}
         middlewares[f"strip-{name}"] = {"stripPrefix": {"prefixes": [f"/{name}"]}}
-    return {"http": {
+    return {
         "routers": routers,
         "middlewares": middlewares,
         "services": {name: {"loadBalancer": {"servers": [{"url": url} for url in urls]}}
-                     for name, urls in services.items()}}}
+                     for name, urls in services.items()}}

@@ -79,6 +79,11 @@ class Upstat(Part):
         detach(self.binary, self.pin_path)
         assert not self.pin_path.exists(), f"upstat detach left {self.pin_path}: {sorted(self.pin_path.rglob('*'))}"
 
+    def ask(self, *words):
+        """What `upstat COMMAND` prints of this agent."""
+        return subprocess.run([self.binary, *words, "--web.listen-address", self.address], check=True, stdout=subprocess.PIPE,
+                              text=True, timeout=30).stdout
+
     def samples(self):
         return parse(get(f"{self.url}/metrics"))
 

@@ -69,10 +69,28 @@ constexpr std::array<std::string_view, 14> fragments{"x",
                                                      "UPDATEREDIRECTREF /b HTTP/1.1\r\n\r\n",
                                                      "ABCDEFGHIJKLMNOP"};
 
+/// Where a client may put any byte but these: Go's server refuses them there, or the reader of HTTP/1 ends there.
+constexpr std::string_view no_target = " \t\x7f";
+constexpr std::string_view no_field = "\x7f";
+
+/// Bytes that nobody thought of; below 32 only a tab where `kept_out` has something.
+std::string arbitrary(Choices& choices, std::size_t most, std::string_view kept_out) {
+    std::string text;
+    for (auto n = choices.next(most + 1); n > 0; n--) {
+        const auto byte = static_cast<char>(choices.next(256));
+        const bool control = static_cast<unsigned char>(byte) < ' ' && byte != '\t';
+        text += !kept_out.empty() && (control || kept_out.contains(byte)) ? '/' : byte;
+    }
+    return text;
+}
+
 std::string body(Choices& choices) {
     std::string text;
     for (auto n = choices.next(6); n > 0; n--) {
         text += choices.of(fragments);
+    }
+    if (choices.one_in(4)) {
+        text += arbitrary(choices, 40, "");
     }
     if (choices.one_in(12)) {
         text += std::string(choices.next(4000), '.');
@@ -121,6 +139,9 @@ std::string fields(Choices& choices) {
             lines += "x12:y\r\n";
         }
     }
+    if (choices.one_in(6)) {
+        lines += "X: " + arbitrary(choices, 40, no_field) + "\r\n";
+    }
     if (choices.one_in(4)) {
         lines +=
             choices.of(std::array<std::string_view, 4>{"Content-Length-Too: 7\r\n", "Transfer-Encodin: chunked\r\n",
@@ -138,7 +159,10 @@ struct Request {
 
 Request request(Choices& choices) {
     Request made{.method = method(choices), .head = {}, .body = {}};
-    const std::string target(choices.one_in(8) ? choices.next(5000) : 1, 'a');
+    std::string target(choices.one_in(8) ? choices.next(5000) : 1, 'a');
+    if (choices.one_in(6)) {
+        target += arbitrary(choices, 40, no_target);
+    }
     made.head = fmt::format("{} /{} HTTP/1.1\r\nHost: a\r\n", made.method, target);
     const auto framing = choices.next(4);
     if (framing == 1 || framing == 3) {

@@ -79,6 +79,15 @@ TEST(Saved, AnOlderUpstatsTextsAreRead) {
                                                                            .connect_failures = {{"refused", 5}}}));
 }
 
+TEST(Saved, ALedgerWithoutServersOfTcpServicesIsRead) {
+    attribute::Ledger ledger;
+    ledger.absorb(attribute::poll(1, {{attribute::server(1), attribute::answered(5)}}),
+                  attribute::listing({{"a", {1}}}));
+    auto saved = json::parse(to_text(ledger.state()));
+    ASSERT_EQ(saved.erase("streams"), 1) << "as upstat 0.2.0 wrote it";
+    EXPECT_EQ(attribute::Ledger(ledger_from(saved)), ledger);
+}
+
 TEST(Saved, AHistoryComesBackFromItsText) {
     measure::History history;
     history.polls = {at(1), at(6)};

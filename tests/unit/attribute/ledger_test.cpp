@@ -62,6 +62,46 @@ TEST(Ledger, AServersAnswersAreThoseOfEveryBackendThatListsIt) {
                 ElementsAre(Pair("a", 5), Pair("b", 5)));
 }
 
+TEST(Ledger, AServerOfATcpServiceIsLeftOut) {
+    Ledger ledger;
+    const auto show = [&ledger](int seconds, std::uint64_t count, const SharedCatalogue& catalogue) {
+        const auto snapshot = poll(seconds, {{server(1), answered(count)}, {server(2), answered(1)}});
+        ledger.absorb(snapshot, catalogue);
+        return ledger.view(snapshot);
+    };
+    const auto streams = listing({{"a", {3}}}, {1});
+    show(0, 2, nobody);  // before the API has answered
+    EXPECT_EQ(show(10, 5, streams).unmapped, poll::ServerTotals{});
+    const auto view = show(600, 9, streams);
+    EXPECT_EQ(view.unmapped, answered(1)) << "of the other server alone";
+    EXPECT_THAT(view.servers, ElementsAre(Key(server(3))));
+    EXPECT_THAT(view.streams, ElementsAre(server(1)));
+    show(610, 12, nobody);
+    EXPECT_EQ(show(700, 12, nobody).unmapped, answered(4)) << "what came since no service lists it any more";
+}
+
+TEST(Ledger, AServerOfATcpServiceAndABackendIsTheBackends) {
+    Ledger ledger;
+    const auto both = listing({{"a", {1}}}, {1});
+    const auto snapshot = poll(1, {{server(1), answered(5)}});
+    EXPECT_THAT(sums(ledger.absorb(snapshot, both)), ElementsAre(Pair("a", 5)));
+    EXPECT_EQ(ledger.view(snapshot).servers.at(server(1)), answered(5));
+    EXPECT_THAT(ledger.view(snapshot).streams, IsEmpty());
+    // also when no backend lists it any more: its late responses are the backend's
+    const auto later = poll(90, {{server(1), answered(7)}});
+    EXPECT_THAT(sums(ledger.absorb(later, listing({{"a", {}}}, {1}))), ElementsAre(Pair("a", 7)));
+    EXPECT_EQ(ledger.view(later).servers.at(server(1)), answered(7));
+    EXPECT_THAT(ledger.view(later).streams, IsEmpty());
+}
+
+TEST(Ledger, WhatWasLeftOutIsNotABackendsLater) {
+    Ledger ledger;
+    ledger.absorb(poll(1, {{server(1), answered(5)}}), listing({{"a", {}}}, {1}));
+    const auto snapshot = poll(2, {{server(1), answered(7)}});
+    EXPECT_THAT(sums(ledger.absorb(snapshot, listing({{"a", {1}}}))), ElementsAre(Pair("a", 2)));
+    EXPECT_EQ(ledger.view(snapshot).servers.at(server(1)), answered(2));
+}
+
 TEST(Ledger, AMovedServerTakesNothingAlong) {
     Ledger ledger;
     ledger.absorb(poll(1, {{server(1), answered(5)}}), listing({{"a", {1}}, {"b", {}}}));

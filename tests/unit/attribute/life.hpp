@@ -47,8 +47,9 @@ inline poll::Snapshot poll(std::int64_t seconds, poll::Servers servers) {
     return snapshot;
 }
 
-/// backend -> its servers
-inline SharedCatalogue listing(const std::map<std::string, std::set<std::uint16_t>>& backends) {
+/// backend -> its servers; and those of TCP services
+inline SharedCatalogue listing(const std::map<std::string, std::set<std::uint16_t>>& backends,
+                               const std::set<std::uint16_t>& streams = {}) {
     Catalogue catalogue;
     for (const auto& [name, servers] : backends) {
         auto& backend = catalogue.backends[name];
@@ -56,6 +57,10 @@ inline SharedCatalogue listing(const std::map<std::string, std::set<std::uint16_
             const auto text = to_string(server(number));
             backend.listed.push_back({.url = "http://" + text, .up = true, .servers = {server(number)}});
         }
+    }
+    for (const auto number : streams) {
+        catalogue.streams.push_back(
+            {.url = "tcp://" + to_string(server(number)), .up = true, .servers = {server(number)}});
     }
     return std::make_shared<const Catalogue>(std::move(catalogue));
 }
@@ -68,7 +73,7 @@ class Life {
     void step() {
         seconds_ += pick(1, 30);
         for (int events = pick(0, 12); events > 0; --events) {
-            auto& totals = totals_[server(static_cast<std::uint16_t>(pick(1, 12)))];
+            auto& totals = totals_[server(static_cast<std::uint16_t>(pick(1, 14)))];
             const poll::ResponseKey response{.code = static_cast<std::uint16_t>(pick(0, 1) == 0 ? 200 : pick(400, 404)),
                                              .method = static_cast<poll::Method>(pick(0, 9))};
             const auto count = static_cast<std::uint64_t>(pick(1, 50));
@@ -91,7 +96,7 @@ class Life {
     int pick(int low, int high) { return std::uniform_int_distribution(low, high)(random_); }
 
   private:
-    /// A partition: each server has at most one backend.
+    /// A partition: each server has at most one backend; the last two are at times those of TCP services.
     void relist() {
         std::map<std::string, std::set<std::uint16_t>> backends{{"a", {}}, {"b", {}}, {"c", {}}};
         for (std::uint16_t number = 1; number <= 12; ++number) {
@@ -101,7 +106,13 @@ class Life {
                 ever_listed_.insert(server(number));
             }
         }
-        catalogue_ = listing(backends);
+        std::set<std::uint16_t> streams;
+        for (const std::uint16_t number : {13, 14}) {
+            if (pick(0, 1) == 0) {
+                streams.insert(number);
+            }
+        }
+        catalogue_ = listing(backends, streams);
     }
 
     std::mt19937 random_;

@@ -104,6 +104,14 @@ TEST(Resolve, FillsInWhatIsKnown) {
     EXPECT_THAT(listed[3].servers, IsEmpty());
 }
 
+TEST(Resolve, TheServersOfTcpServicesHaveNamesToo) {
+    Catalogue catalogue;
+    catalogue.streams = {listed_at("tcp://redis:6379"), listed_at("udp://10.0.0.1:53")};
+    EXPECT_EQ(names_of(catalogue, ""), ours({"redis"}));
+    fill(catalogue, "", {{{"", "redis"}, {"10.0.0.5"}}});
+    EXPECT_THAT(catalogue.streams[0].servers, ElementsAre(poll::parse_server("10.0.0.5:6379").value()));
+}
+
 TEST(Resolve, AnswersAreAHistory) {
     Book book;
     book.set("web", std::set<std::string>{"10.0.0.1"});

@@ -90,6 +90,7 @@ TEST(StaticMap, ShowsNoPasswordOfWhatItRefuses) {
 
 TEST(Catalogue, KnowsWhereAServersUrlLeads) {
     EXPECT_EQ(endpoint_of("HTTPS://u:p@a"), (HostPort{.host = "a", .port = 443}));
+    EXPECT_FALSE(endpoint_of("tcp://a:1")) << "a backend's server speaks HTTP";
     EXPECT_EQ(endpoint_of("h2c://[fd00::1]:8"), (HostPort{.host = "fd00::1", .port = 8}));
     for (const auto* const wrong : {"", "a:80", "//a", "http://", "ftp://a", "http://a:70000", "http://a b"}) {
         EXPECT_FALSE(endpoint_of(wrong)) << wrong;

@@ -62,6 +62,7 @@ constexpr auto status = R"({
   "maps": [{"map": "totals", "entries": 5, "capacity": 10}],
   "programs": [{"program": "ingress", "runs": 0, "seconds": 0.0}, {"program": "egress", "runs": 12, "seconds": 0.5}],
   "results": {"polls": {"success": 3, "failure": 1, "last_error": "bad\u0007"}},
+  "left_out_servers": ["1", "2", "3", "4", "5", "6", "7", "8\u001b", "9"],
   "alertmanagers": {"http://two:9093\u001b": {"success": 0, "failure": 4, "last_error": "refused\u0007"}},
   "unresolved_names": {"no\u001b": "no such host"}, "unwatched_cgroups": 3, "kernel_errors": {"none": 0, "some\u001b": 2}})";
 constexpr auto backends = R"({"at": "now",
@@ -93,6 +94,7 @@ TEST(Status, IsPrintedWithoutAnotherOnesControls) {
               "polls                      3 good, 1 failed, last: bad\\x07\n"
               "alertmanager http://two:9093\\x1b 0 good, 4 failed, last: refused\\x07\n"
               "name       no\\x1b cannot be looked up: no such host\n"
+              "left out   9 servers of TCP or UDP services: 1, 2, 3, 4, 5, 6, 7, 8\\x1b, ...\n"
               "cgroups    3 without an inotify watch: raise fs.inotify.max_user_watches\n"
               "kernel     some\\x1b: 2\n");
 }

@@ -43,6 +43,7 @@ inline Report sample_report() {
     const auto first = *poll::parse_server("10.0.0.1:80");
     const auto second = *poll::parse_server("[fd00::1]:80");
     report.servers.servers[first] = totals;
+    report.servers.streams = {*poll::parse_server("10.0.0.3:25")};
 
     attribute::Catalogue catalogue;
     auto& backend = catalogue.backends["app@file"];

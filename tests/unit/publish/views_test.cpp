@@ -88,6 +88,7 @@ TEST(Views, StatusTellsWhatIsWrong) {
     EXPECT_EQ(out["traefiks"][0]["pid"], 42);
     EXPECT_EQ(out["maps"][0]["capacity"], 65536);
     EXPECT_EQ(out["kernel_errors"]["totals_full"], 2);
+    EXPECT_EQ(out["left_out_servers"], json({"10.0.0.3:25"}));
     EXPECT_EQ(json::parse(status_json(Report()))["ready"], false);
 }
 

@@ -26,6 +26,7 @@ TEST(Rawdata, ReadsARealAnswer) {
     // no weighted, mirroring, failover or highestRandomWeight parent, nothing of Traefik's own, no TCP service
     EXPECT_THAT(catalogue->backends, ElementsAre(Key("grpc@file"), Key("names@file"), Key("shop@file"), Key("tls@file"),
                                                  Key("unused@file")));
+    EXPECT_THAT(catalogue->streams, ElementsAre(listed("tcp://127.0.0.1:5432", "127.0.0.1:5432")));
     const auto& backends = catalogue->backends;
     EXPECT_EQ(backends.at("shop@file").provider, "file");
     EXPECT_THAT(backends.at("shop@file").listed, ElementsAre(listed("http://127.0.0.1:58509", "127.0.0.1:58509", false),
@@ -50,6 +51,19 @@ TEST(Rawdata, AUrlThatIsNoneStaysListed) {
     ASSERT_TRUE(catalogue);
     EXPECT_THAT(catalogue->backends.at("a@f").listed,
                 ElementsAre(attribute::Listed{.url = "::", .up = true, .servers = {}}));
+}
+
+TEST(Rawdata, TheServersOfTcpAndUdpServicesAreNoBackends) {
+    const auto catalogue = parse_rawdata(R"({"services":{},"tcpServices":{"mail@f":{"loadBalancer":{"servers":[
+        {"address":"[fd00::1]:25"},{"address":"redis:6379"},{}]}},"split@f":{"weighted":{"services":[{"name":"mail"}]}},
+        "none@f":{"loadBalancer":null}},"udpServices":{"dns@f":{"loadBalancer":{"servers":[{"address":"10.0.0.1:53"}]}},
+        "also@f":{"loadBalancer":{}}}})",
+                                         url);
+    ASSERT_TRUE(catalogue) << catalogue.error().text();
+    EXPECT_THAT(catalogue->backends, testing::IsEmpty());
+    EXPECT_THAT(catalogue->streams, ElementsAre(listed("tcp://[fd00::1]:25", "[fd00::1]:25"),
+                                                attribute::Listed{.url = "tcp://redis:6379", .up = true, .servers = {}},
+                                                listed("udp://10.0.0.1:53", "10.0.0.1:53")));
 }
 
 std::string complaint(const std::string& body) {
@@ -83,6 +97,9 @@ TEST(Rawdata, WrongTypesAreNamed) {
     EXPECT_THAT(complaint(R"({"services":{"a@f":{"loadBalancer":{"servers":[{"url":1}]}}}})"), HasSubstr("url of a@f"));
     EXPECT_THAT(complaint(R"({"services":{"a@f":{"loadBalancer":{"servers":[]},"serverStatus":[]}}})"),
                 HasSubstr("serverStatus is array"));
+    EXPECT_THAT(complaint(R"({"services":{},"tcpServices":[]})"), HasSubstr("tcpServices is array"));
+    EXPECT_THAT(complaint(R"({"services":{},"udpServices":{"a@f":{"loadBalancer":{"servers":[{"address":1}]}}}})"),
+                HasSubstr("address of a@f"));
 }
 
 TEST(Rawdata, NoByteOfARealAnswerCanBeCutWithoutAnError) {
@@ -116,6 +133,16 @@ TEST(Rawdata, ReadsTheVersion) {
     EXPECT_EQ(parse_version(R"({"Version":"3.7.15","Codename":"langres"})", url).value(), "3.7.15");
     EXPECT_FALSE(parse_version(R"({"version":"1"})", url));
     EXPECT_FALSE(parse_version("404 page not found", url));
+}
+
+TEST(Catalogue, MergesTheServersOfTcpServices) {
+    const auto one = [](const std::string& address) {
+        const auto body = R"({"services":{},"tcpServices":{"a@f":{"loadBalancer":{"servers":[{"address":")" + address;
+        return parse_rawdata(body + R"("}]}}}})", url).value();
+    };
+    const auto both = merged(merged(one("10.0.0.1:25"), one("10.0.0.2:25")), one("10.0.0.1:25"));
+    EXPECT_THAT(both.streams,
+                ElementsAre(listed("tcp://10.0.0.1:25", "10.0.0.1:25"), listed("tcp://10.0.0.2:25", "10.0.0.2:25")));
 }
 
 TEST(Catalogue, MergesWhatSeveralSay) {
