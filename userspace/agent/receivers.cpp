@@ -5,6 +5,7 @@
 
 #include "agent/log_line.hpp"
 #include "base/host_port.hpp"
+#include "base/url.hpp"
 
 namespace upstat::agent {
 
@@ -13,14 +14,18 @@ namespace {
 /// How long a clean exit may take to say goodbye to the Pushgateway.
 constexpr auto exit_patience = std::chrono::seconds(3);
 
-/// The agent's pages as others reach them: a listener on every address is named by this host's name.
-std::string generator_url(const std::string& address, const std::string& host) {
-    const auto listener = parse_host_port(address);
-    const bool everywhere = listener && is_every_address(*listener);
-    return "http://" + (everywhere ? host + ":" + std::to_string(listener->port) : address);
-}
-
 }  // namespace
+
+std::string reached_from_outside(const std::string& address, const std::string& host) {
+    const auto listener = parse_host_port(address);
+    if (!listener || is_loopback(listener->host)) {
+        return {};
+    }
+    const HostPort reached{.host = is_every_address(*listener) ? host : listener->host, .port = listener->port};
+    auto url = "http://" + to_string(reached);
+    const auto parsed = parse_url(url);  // a host's name may hold what makes another URL of it
+    return is_request_uri(url) && parsed && parsed->address == reached ? url : std::string();
+}
 
 Result<Receivers> Receivers::make(const config::Settings& settings, const std::string& web_address,
                                   std::uint64_t seed) {
@@ -39,7 +44,9 @@ Result<Receivers> Receivers::make(const config::Settings& settings, const std::s
     auto notifier = publish::Notifier::make({.urls = settings.alertmanager_url,
                                              .rules = settings.all_rules(),
                                              .instance = settings.push_instance,
-                                             .generator_url = generator_url(web_address, settings.push_instance),
+                                             .generator_url = settings.web_external_url.empty()
+                                                                  ? reached_from_outside(web_address, host_name())
+                                                                  : settings.web_external_url,
                                              .evaluation = settings.poll_interval,
                                              .files = settings.alertmanager_files,
                                              .seed = seed + 1});

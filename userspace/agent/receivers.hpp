@@ -17,6 +17,10 @@
 
 namespace upstat::agent {
 
+/// The URL of a listener as other hosts reach it: one on every address is named by `host`. Empty where they do not
+/// reach it, or where this is no URL.
+std::string reached_from_outside(const std::string& address, const std::string& host);
+
 /// Those that the agent sends to by itself: the Pushgateway and the Alertmanagers.
 class Receivers {
   public:

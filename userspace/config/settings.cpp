@@ -2,7 +2,6 @@
 #include "config/settings.hpp"
 
 #include <spdlog/fmt/fmt.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -10,6 +9,7 @@
 #include <iterator>
 #include <ranges>
 
+#include "base/host_port.hpp"
 #include "base/url.hpp"
 #include "config/options.hpp"
 #include "config/settings_file.hpp"
@@ -29,11 +29,6 @@ void apply(Settings& settings, std::vector<Error>& errors, const Given& given, c
                               .hint = set.error().hint});
         }
     }
-}
-
-std::string host_name() {
-    std::array<char, 256> name{};
-    return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "localhost";
 }
 
 Given defaults() {

@@ -20,6 +20,7 @@ namespace {
 
 using nlohmann::json;
 
+/// Of the built-in rule; what others have, if any, is theirs.
 constexpr std::string_view runbook =
     "https://github.com/srerun/prometheus-alerts/blob/main/content/runbooks/embedded-exporter-v1/"
     "TraefikHighHttp4xxErrorRateBackend.md";
@@ -40,18 +41,42 @@ std::string percent(double value) {
 }
 
 std::string value_of(const judge::Alert& alert) {
-    return alert.percent && std::isfinite(*alert.percent) ? percent(*alert.percent) + "%" : "unknown (no traffic)";
+    return alert.percent && std::isfinite(*alert.percent) ? percent(*alert.percent) + "%"
+           : alert.outage.empty()                         ? "unknown (no traffic)"
+                                                          : "unknown (" + alert.outage + ")";
+}
+
+/// `own` over `all`; what is empty there is left out.
+json over(json all, const judge::Labels& own) {
+    for (const auto& [name, value] : own) {
+        all[name] = value;
+        if (value.empty()) {
+            all.erase(name);
+        }
+    }
+    return all;
+}
+
+/// They tell alerts apart: no value that changes may be among them.
+json labels(const judge::Rule& rule, const judge::Alert& alert, const std::string& instance) {
+    return over(
+        {{"alertname", alert.rule}, {"backend", alert.backend}, {"severity", rule.severity}, {"instance", instance}},
+        rule.labels);
 }
 
 json annotations(const judge::Rule& rule, const judge::Alert& alert, const std::string& instance) {
     const auto codes = class_of(rule.codes);
-    return {
-        {"summary",
-         fmt::format("Traefik high HTTP {} error rate backend {} (instance {})", codes, alert.backend, instance)},
+    json all = {
+        {"summary", fmt::format("Traefik high HTTP {} error rate backend {} (instance {}){}{}", codes, alert.backend,
+                                instance, alert.outage.empty() ? "" : ": ", alert.outage)},
         {"description",
          fmt::format("Traefik backend {} error rate is above {}%\n  VALUE = {}\n  BACKEND = {}\n  WINDOW = {}", codes,
                      rule.threshold_percent, value_of(alert), alert.backend, judge::duration_text(rule.window))},
-        {"runbook", runbook}};
+        {"sentence", judge::sentence(alert, rule)}};
+    if (alert.rule == judge::Rule{}.name) {
+        all["runbook"] = runbook;
+    }
+    return over(std::move(all), rule.annotations);
 }
 
 const judge::Rule& rule_of(const std::vector<judge::Rule>& rules, const std::string& name) {
@@ -125,12 +150,10 @@ std::string Notifier::body(const std::vector<const judge::Alert*>& alerts, Time 
         const bool firing = alert->state == judge::State::firing;
         const auto ends = firing ? now + 4 * std::max(options_.evaluation, options_.resend) : *alert->resolved_at;
         const auto fired = fired_.find({alert->rule, alert->backend});
-        json one = {{"labels",
-                     {{"alertname", alert->rule},
-                      {"backend", alert->backend},
-                      {"severity", rule.severity},
-                      {"instance", options_.instance}}},
-                    {"annotations", annotations(rule, *alert, options_.instance)},
+        auto said = *alert;  // one that is pending anew is told as resolved until it fires
+        said.state = firing ? judge::State::firing : judge::State::inactive;
+        json one = {{"labels", labels(rule, *alert, options_.instance)},
+                    {"annotations", annotations(rule, said, options_.instance)},
                     {"startsAt", rfc3339(fired == fired_.end() ? ends : fired->second)},
                     {"endsAt", rfc3339(ends)}};
         if (!options_.generator_url.empty()) {

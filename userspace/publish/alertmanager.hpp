@@ -19,8 +19,8 @@ namespace upstat::publish {
 struct NotifierOptions {
     std::vector<std::string> urls;  ///< of the Alertmanagers; each may hold a path, a name and a password
     std::vector<judge::Rule> rules;
-    std::string instance;       ///< the `instance` label
-    std::string generator_url;  ///< the agent's web address
+    std::string instance;       ///< the `instance` label, where a rule's labels take none away
+    std::string generator_url;  ///< where the agent's pages are; may be empty
     Millis evaluation = std::chrono::seconds(5);
     Millis resend = std::chrono::minutes(1);
     Millis timeout = std::chrono::seconds(10);

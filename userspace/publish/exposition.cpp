@@ -310,8 +310,8 @@ void backend_servers(Writer& out, const Report& report) {
 void judgement(Writer& out, const Report& report) {
     out.metric(
         "upstat_backend_4xx_ratio", "gauge",
-        "Share of a backend's responses that the built-in rule counts as errors, 0 to 1; absent without traffic.");
-    for (const auto& [backend, ratio] : report.ratios.backends) {
+        "Share of 4xx in a backend's responses, 0 to 1, over the built-in rule's window; absent without traffic.");
+    for (const auto& [backend, ratio] : report.client_errors.backends) {
         if (const auto value = ratio.value(); value && !std::isnan(*value)) {
             out.sample({{"backend", backend}}, *value);
         }
@@ -319,6 +319,13 @@ void judgement(Writer& out, const Report& report) {
     out.metric("upstat_alert_state", "gauge", "State of an alert for a backend: 0 inactive, 1 pending, 2 firing.");
     for (const auto& alert : report.alerts.alerts) {
         out.sample({{"alert", alert.rule}, {"backend", alert.backend}}, static_cast<int>(alert.state));
+    }
+    out.metric("upstat_alert_ratio", "gauge",
+               "Share of a backend's responses that an alert's rule counts, 0 to 1; absent without traffic.");
+    for (const auto& alert : report.alerts.alerts) {
+        if (const auto value = alert.ratio.value(); value && !std::isnan(*value)) {
+            out.sample({{"alert", alert.rule}, {"backend", alert.backend}}, *value);
+        }
     }
 }
 

@@ -85,6 +85,13 @@ class Loop : public testing::Test {
         }
         return sum;
     }
+    /// The last message to an Alertmanager.
+    [[nodiscard]] std::string told() const {
+        const auto found = std::ranges::find_if(network_.requests | std::views::reverse, [](const HttpRequest& one) {
+            return one.url.contains("/api/v2/alerts");
+        });
+        return found == network_.requests.rend() ? std::string() : found->body;
+    }
     [[nodiscard]] judge::State state() const {
         const auto& alerts = agent_->shown()->alerts.alerts;
         const auto found = std::ranges::find(alerts, rule, &judge::Alert::rule);
@@ -282,6 +289,50 @@ TEST_F(Loop, AnyOtherSignalEndsIt) {
     start();
     signals_->send(SIGTERM);
     EXPECT_FALSE(agent_->turn());
+}
+
+TEST_F(Loop, TheRatioOf4xxIsOf4xxWhateverTheRuleIsAbout) {
+    settings_.rule.codes = "2..";
+    start();
+    run(std::chrono::minutes(1), 8, 2);
+    EXPECT_NEAR(*agent_->shown()->client_errors.backends.at("shop@file").value(), 0.2, 0.01);
+    EXPECT_NEAR(*agent_->shown()->alerts.alerts.at(0).ratio.value(), 0.8, 0.01);
+}
+
+TEST_F(Loop, AlertmanagerIsToldTheServerAndNoDeadLink) {
+    settings_.alertmanager_url = {"http://10.9.9.9:9093"};
+    network_.responses[":9093"] = HttpResponse{.status = 200, .body = {}};
+    start();
+    run(std::chrono::minutes(5), 8, 2);
+    ASSERT_EQ(state(), judge::State::firing);
+    const auto body = told();
+    EXPECT_THAT(body, HasSubstr("most come from server 10.0.0.1:80: "));
+    EXPECT_THAT(body, Not(HasSubstr("generatorURL"))) << "it listens on loopback";
+    next_ = settings_;
+    next_->web_external_url = "https://edge.test/upstat";
+    signals_->send(SIGHUP);
+    run(std::chrono::minutes(2), 8, 2);
+    EXPECT_THAT(told(), HasSubstr(R"("generatorURL":"https://edge.test/upstat")"));
+}
+
+TEST_F(Loop, AnOutageDoesNotReadAsHealth) {
+    settings_.alertmanager_url = {"http://10.9.9.9:9093"};
+    network_.responses[":9093"] = HttpResponse{.status = 200, .body = {}};
+    start();
+    run(std::chrono::minutes(5), 8, 2);
+    ASSERT_EQ(state(), judge::State::firing);
+    for (int poll = 0; poll < 48; ++poll) {
+        run(std::chrono::seconds(5));
+        counts_.servers[*poll::parse_server("10.0.0.1:80")].connect_failures["refused"] += 180;
+    }
+    ASSERT_EQ(state(), judge::State::inactive) << "as Prometheus has it";
+    EXPECT_THAT(agent_->shown()->outages.at("shop@file"),
+                testing::MatchesRegex("no responses for .*, 3[5-7] connects a second refused"));
+    EXPECT_THAT(log_.text(), testing::ContainsRegex(
+                                 "is resolved for backend shop@file: no responses for [23]m.*refused; its share"));
+    EXPECT_THAT(told(), HasSubstr("connects a second refused"));
+    run(std::chrono::seconds(10), 8);
+    EXPECT_TRUE(agent_->shown()->outages.empty());
 }
 
 // --- reload ---

@@ -105,6 +105,31 @@ TEST(Settings, ReadsMoreRules) {
     EXPECT_EQ(settings.rules[0].severity, "warning");
 }
 
+TEST(Settings, ARuleHasLabelsAndAnnotationsOfItsOwn) {
+    const SettingsFile file(
+        "alert:\n  labels: {instance: , team: edge}\n  min-rate: 0.5\n  rules:\n    - name: Errors\n      labels:\n"
+        "        severity: warning\n      annotations: {runbook: 'https://r/?a=b'}\n      min-rate: 2\n    - name: "
+        "Plain\n");
+    const auto settings = merged(read_settings_file(file.path()));
+    EXPECT_EQ(settings.rule.labels, (judge::Labels{{"instance", ""}, {"team", "edge"}}));
+    EXPECT_EQ(settings.rule.min_rate, 0.5);
+    ASSERT_EQ(settings.rules.size(), 2U);
+    EXPECT_EQ(settings.rules[0].labels, (judge::Labels{{"severity", "warning"}}));
+    EXPECT_EQ(settings.rules[0].annotations, (judge::Labels{{"runbook", "https://r/?a=b"}}));
+    EXPECT_EQ(settings.rules[0].min_rate, 2);
+    EXPECT_EQ(settings.rules[1].labels, judge::Labels{});
+    const auto flags = merged({}, {{"alert.labels", {"a=1", "b="}}}, {{"alert.labels", {"c=3=3"}}});
+    EXPECT_EQ(flags.rule.labels, (judge::Labels{{"c", "3=3"}}));
+}
+
+TEST(Settings, TheExternalUrlIsOneThatOthersTake) {
+    EXPECT_EQ(merged({}, {}, {{"web.external-url", {"https://h/a%20b/"}}}).web_external_url, "https://h/a%20b");
+    for (const auto* const url :
+         {"h", "ftp://h", "http://h/a b", "http://h/%zz", "http://h/\xc3\xbc", "http://h/?a", "http://h/#a"}) {
+        EXPECT_FALSE(merge({}, "", {}, {{"web.external-url", {url}}})) << url;
+    }
+}
+
 struct Mistake {
     std::string text;
     std::string said;
@@ -142,6 +167,16 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{"alert.rules:\n  - {name: , codes: 5..}\n", ":2: a rule needs a name"},
         Mistake{"alert.rules:\n  - b\n", ":2: a rule needs a name"},
         Mistake{"alert.rules:\n  - {name: a, code: 5..}\n", ":2: unknown key code in a rule"},
+        Mistake{"alert.labels: {'a-b': c}\n", ":1: alert.labels: \"a-b=c\" is not NAME=VALUE"},
+        Mistake{"alert.labels: {1a: c}\n", ":1: alert.labels: \"1a=c\" is not NAME=VALUE"},
+        Mistake{"alert.labels: {alertname: c}\n", ":1: alert.labels: the label alertname cannot be set"},
+        Mistake{"alert.labels: {backend: }\n", ":1: alert.labels: the label backend cannot be set"},
+        Mistake{"alert.labels: {a: [b]}\n", ":1: alert.labels needs a map of texts"},
+        Mistake{"alert.labels: a\n", ":1: alert.labels: \"a\" is not NAME=VALUE"},
+        Mistake{"alert.min-rate: -1\n", ":1: alert.min-rate: \"-1\" is not a rate"},
+        Mistake{"alert.min-rate: nan\n", ":1: alert.min-rate: \"nan\" is not a rate"},
+        Mistake{"alert.rules:\n  - {name: a, annotations: 5}\n", ":2: annotations: \"5\" is not NAME=VALUE"},
+        Mistake{"alert.rules:\n  - {name: a, codes: [5..]}\n", ":2: codes needs a value"},
         Mistake{"alert.rules: 5\n", ":1: alert.rules needs a list"}, Mistake{"a: [\n", ":2:"},
         Mistake{"- a\n", ":1: a settings file is a map"}));
 
@@ -265,6 +300,7 @@ TEST(Settings, SomeChangesWaitForARestart) {
         const std::string value = option.value == "URL"          ? "http://other"
                                   : option.value == "DURATION"   ? "77s"
                                   : option.value == "HOST:PORT"  ? ":1"
+                                  : option.value == "NAME=VALUE" ? "a=b"
                                   : option.name == "log.level"   ? "trace"
                                   : option.name == "log.format"  ? "json"
                                   : option.name == "alert.codes" ? "5.."

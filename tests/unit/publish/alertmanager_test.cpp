@@ -16,10 +16,11 @@ using nlohmann::json;
 
 constexpr const char* rule_name = "TraefikHighHttp4xxErrorRateBackend";
 
-Notifier notifier(std::vector<std::string> urls = {"http://one:9093"}) {
+Notifier notifier(std::vector<std::string> urls = {"http://one:9093"},
+                  std::vector<judge::Rule> rules = {judge::Rule{}}) {
     NotifierOptions options;
     options.urls = std::move(urls);
-    options.rules = {judge::Rule{}};
+    options.rules = std::move(rules);
     options.instance = "host";
     options.generator_url = "http://host:9479/";
     return *Notifier::make(std::move(options));
@@ -87,6 +88,64 @@ TEST(Notifier, AFiringAlertIsToldInFull) {
     EXPECT_EQ(annotations["runbook"],
               "https://github.com/srerun/prometheus-alerts/blob/main/content/runbooks/embedded-exporter-v1/"
               "TraefikHighHttp4xxErrorRateBackend.md");
+}
+
+/// The one alert of the message about `alerts` under `rule`.
+json told(judge::Rule rule, judge::Alerts alerts) {
+    alerts.alerts[0].rule = rule.name;
+    auto one = notifier({"http://one:9093"}, {std::move(rule)});
+    return json::parse(one.due(alerts, at(200)).at(0).request.body).at(0);
+}
+
+TEST(Notifier, TheSentenceOfTheLogIsAnAnnotation) {
+    auto alerts = firing(at(100));
+    alerts.alerts[0].worst = judge::Worst{.server = "10.0.0.1:80", .code = 404, .count = 412};
+    EXPECT_EQ(told({}, alerts)["annotations"]["sentence"],
+              "TraefikHighHttp4xxErrorRateBackend is firing for backend app@file: 12.35 % of its responses in the last "
+              "3m were 4.. (threshold 5 % for 1m or longer, above it since 1970-01-01T00:00:40.000Z); most come from "
+              "server 10.0.0.1:80: 412 responses with 404");
+    const auto ended = told({}, resolved(at(110), judge::State::pending));
+    EXPECT_TRUE(ended["annotations"]["sentence"].get<std::string>().contains(" is resolved for backend app@file"));
+}
+
+TEST(Notifier, AResolveForWantOfResponsesDoesNotReadAsHealth) {
+    auto alerts = resolved(at(110));
+    alerts.alerts[0].percent.reset();
+    alerts.alerts[0].outage = "no responses for 38s, 36 connects a second refused";
+    const auto annotations = told({}, alerts)["annotations"];
+    EXPECT_EQ(annotations["summary"],
+              "Traefik high HTTP 4xx error rate backend app@file (instance host): no responses for 38s, 36 connects a "
+              "second refused");
+    EXPECT_TRUE(annotations["description"].get<std::string>().contains("VALUE = unknown (no responses for 38s, 36 "));
+    EXPECT_TRUE(annotations["sentence"].get<std::string>().contains("app@file: no responses for 38s, 36 connects "));
+}
+
+TEST(Notifier, ARuleHasNoRunbookOfAnothers) {
+    judge::Rule rule;
+    rule.name = "ServerErrors";
+    rule.codes = "5..";
+    EXPECT_FALSE(told(rule, firing(at(100)))["annotations"].contains("runbook"));
+    rule.annotations = {{"runbook", "https://r/5xx"}, {"summary", ""}, {"team", "shop"}};
+    const auto annotations = told(rule, firing(at(100)))["annotations"];
+    EXPECT_EQ(annotations["runbook"], "https://r/5xx");
+    EXPECT_EQ(annotations["team"], "shop");
+    EXPECT_FALSE(annotations.contains("summary"));
+}
+
+TEST(Notifier, ARuleDecidesItsLabels) {
+    judge::Rule rule;
+    rule.labels = {{"instance", ""}, {"severity", "warning"}, {"team", "shop"}};
+    EXPECT_EQ(told(rule, firing(at(100)))["labels"],
+              json({{"alertname", rule_name}, {"backend", "app@file"}, {"severity", "warning"}, {"team", "shop"}}));
+    EXPECT_EQ(told(rule, firing(at(100), 99))["labels"], told(rule, firing(at(100), 7))["labels"]);
+}
+
+TEST(Notifier, WithoutAnAddressThereIsNoLink) {
+    NotifierOptions options;
+    options.urls = {"http://one:9093"};
+    auto one = *Notifier::make(options);
+    const auto body = json::parse(one.due(firing(at(100)), at(100)).at(0).request.body);
+    EXPECT_FALSE(body[0].contains("generatorURL"));
 }
 
 TEST(Notifier, QuietAndPendingAlertsAreNotTold) {
