@@ -16,7 +16,11 @@ bool Outage::may_say(Time now) {
     const auto earned = std::max<Millis::rep>(0, (now - *counted_from_) / line_interval);
     lines_left_ = static_cast<int>(std::min<Millis::rep>(most_lines, lines_left_ + earned));
     *counted_from_ += earned * line_interval;
-    return lines_left_ > 0 && lines_left_-- > 0;
+    if (lines_left_ == 0) {
+        return false;
+    }
+    --lines_left_;
+    return true;
 }
 
 std::optional<Outage::Line> Outage::note(const std::string& problem, Time now) {
