@@ -67,13 +67,13 @@ struct Rooms {
     attribute::Ledger ledger{};
     measure::Window window{rule.window};
     judge::Judge judge{{rule}};
-    publish::ZeroStart zero_start{};
+    publish::Births births{};
     publish::Page page{};
 };
 
 }  // namespace
 
-/// Attribute, measure, judge, publish; the number of the page. By this name callgrind knows what to count.
+/// Attribute, measure, judge, publish; the size of the record. By this name callgrind knows what to count.
 extern "C" __attribute__((noinline)) std::size_t one_poll(Rooms& rooms, poll::Snapshot& snapshot,
                                                           const attribute::SharedCatalogue& catalogue) {
     const auto growth = rooms.ledger.growth(snapshot, *catalogue);
@@ -87,8 +87,10 @@ extern "C" __attribute__((noinline)) std::size_t one_poll(Rooms& rooms, poll::Sn
     report.alerts = rooms.judge.evaluate({{rooms.rule.name, report.ratios}}, snapshot.at);
     report.rules = {rooms.rule};
     report.servers = rooms.ledger.view(std::move(snapshot));
-    rooms.page = publish::render(std::make_shared<const publish::Report>(std::move(report)), rooms.zero_start);
-    rooms.zero_start.served(rooms.page.number);
+    const publish::Moment now(snapshot.at.time_since_epoch());
+    rooms.page.report = std::make_shared<const publish::Report>(std::move(report));
+    rooms.page.young = rooms.births.take(rooms.page.report, now, now - std::chrono::seconds(95));
+    rooms.page.at = now;
     return record.size();
 }
 

@@ -12,40 +12,57 @@
 #include "publish/alertmanager.hpp"
 #include "publish/exposition.hpp"
 #include "publish/push.hpp"
+#include "publish/push_claim.hpp"
 
 namespace upstat::agent {
+
+/// How long a young series is pushed at 0: what is pushed reaches its reader an interval and a poll later than what is
+/// scraped.
+Millis pushed_zero_for(const config::Settings& settings);
 
 /// Those that the agent sends to by itself: the Pushgateway and the Alertmanagers.
 class Receivers {
   public:
-    /// `web_address` is where the agent's pages are. An error of kind usage for an URL that is none.
-    static Result<Receivers> make(const config::Settings& settings, const std::string& web_address);
+    /// `web_address` is where the agent's pages are, `owner` tells this agent from every other one. An error of kind
+    /// usage for an URL that is none.
+    static Result<Receivers> make(const config::Settings& settings, const std::string& web_address,
+                                  const std::string& owner);
 
     /// Takes the place of `previous`: counts go on, and a group that is pushed to no more is deleted.
-    void succeed(const Receivers& previous, Http& http);
+    void succeed(const Receivers& previous, Http& http, const Clock& clock);
 
     /// Starts what is due. `page` may be none yet.
-    void send(Http& http, const judge::Alerts& alerts, const std::shared_ptr<const publish::Page>& page, Time now);
+    void send(Http& http, const judge::Alerts& alerts, const std::shared_ptr<const publish::Page>& page,
+              const Clock& clock);
 
-    /// Takes the end of an exchange, if it is one of these. A page that was pushed has been delivered.
-    void take(const HttpDone& done, publish::ZeroStart& zero_start);
+    /// Takes the end of an exchange, if it is one of these.
+    void take(const HttpDone& done, const Clock& clock);
 
-    /// Deletes what was pushed; waits for it, but not for long.
+    /// Deletes what this agent pushed; waits for it, but not for long.
     void say_goodbye(Http& http, const Clock& clock);
 
     [[nodiscard]] const Results& push_results() const { return pusher_.results(); }
     [[nodiscard]] const Results& alertmanager_results() const { return notifier_.results(); }
 
   private:
-    Receivers(publish::PushTarget target, std::string group, publish::Notifier notifier)
-        : target_(std::move(target)),
-          group_(std::move(group)),
-          pusher_(target_.interval),
-          notifier_(std::move(notifier)) {}
+    /// Where pushes go: both URLs are empty when nothing is pushed.
+    struct Gateway {
+        std::string metrics;  ///< of all groups
+        std::string group;    ///< of ours
+    };
+    static Result<Gateway> gateway_of(const publish::PushTarget& target);
+
+    Receivers(publish::PushTarget target, Gateway gateway, Millis zero_for, const std::string& owner,
+              publish::Notifier notifier);
+    void push(Http& http, const publish::Page& page, const Clock& clock);
+    void looked();
 
     publish::PushTarget target_;
-    std::string group_;  ///< its URL; empty: nothing is pushed
+    Gateway gateway_;
+    Millis zero_for_;  ///< of what is pushed
     publish::Pusher pusher_;
+    publish::PushClaim claim_;
+    bool withheld_ = false;  ///< another agent has the group, and the log says so
     publish::Notifier notifier_;
 };
 

@@ -28,6 +28,7 @@ struct HttpRequest {
     bool direct = false;              ///< not by the proxy that the environment names; to loopback none is used anyway
     Millis timeout = std::chrono::seconds(10);
     std::size_t max_bytes = std::size_t{16} << 20;  ///< a longer body is an error
+    bool cut = false;                               ///< a longer body is cut there instead
 };
 
 struct HttpResponse {

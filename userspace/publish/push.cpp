@@ -81,20 +81,19 @@ bool Pusher::due(Time now) const {
     return !last_start_ || now - *last_start_ >= interval_ || now < *last_start_;
 }
 
-void Pusher::started(Time now, std::uint64_t ticket, std::uint64_t page) {
+void Pusher::started(Time now, std::uint64_t ticket) {
     last_start_ = now;
     ticket_ = ticket;
-    page_ = page;
 }
 
-std::optional<Pushed> Pusher::done(const HttpDone& done) {
+std::optional<std::string> Pusher::done(const HttpDone& done) {
     if (done.ticket != ticket_) {
         return std::nullopt;
     }
     ticket_.reset();
     auto problem = refusal("the Pushgateway", done.result);
     results_.count(problem);
-    return Pushed{.page = problem.empty() ? page_ : 0, .problem = std::move(problem)};
+    return problem;
 }
 
 }  // namespace upstat::publish

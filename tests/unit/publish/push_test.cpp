@@ -77,13 +77,10 @@ HttpDone answer(std::uint64_t ticket, long status, std::string body = "") {
 TEST(Pusher, PushesAtOnceAndThenEveryInterval) {
     Pusher pusher(15s);
     EXPECT_TRUE(pusher.due(at(100)));
-    pusher.started(at(100), 1, 7);
+    pusher.started(at(100), 1);
     EXPECT_FALSE(pusher.due(at(200))) << "one is under way";
     EXPECT_FALSE(pusher.done(answer(2, 200))) << "not ours";
-    const auto pushed = pusher.done(answer(1, 200));
-    ASSERT_TRUE(pushed);
-    EXPECT_EQ(pushed->page, 7U);
-    EXPECT_EQ(pushed->problem, "");
+    EXPECT_EQ(pusher.done(answer(1, 200)), "");
     EXPECT_FALSE(pusher.due(at(114)));
     EXPECT_TRUE(pusher.due(at(115)));
     EXPECT_EQ(pusher.results().success, 1U);
@@ -91,25 +88,25 @@ TEST(Pusher, PushesAtOnceAndThenEveryInterval) {
 
 TEST(Pusher, AFailureIsCountedAndNothingPilesUp) {
     Pusher pusher(15s);
-    pusher.started(at(100), 1, 7);
+    pusher.started(at(100), 1);
     const auto refused = pusher.done(answer(1, 400, "bad\nname"));
-    EXPECT_EQ(refused->problem, "the Pushgateway answered with status 400: bad name");
+    EXPECT_EQ(*refused, "the Pushgateway answered with status 400: bad name");
     EXPECT_EQ(pusher.results().failure, 1U);
-    EXPECT_EQ(pusher.results().last_error, refused->problem);
+    EXPECT_EQ(pusher.results().last_error, *refused);
     EXPECT_FALSE(pusher.due(at(114)));
-    pusher.started(at(160), 2, 8);  // three intervals were missed: one push makes up for them
-    EXPECT_EQ(pusher.done({.ticket = 2, .result = std::unexpected("PUT x: connection refused")})->problem,
+    pusher.started(at(160), 2);  // three intervals were missed: one push makes up for them
+    EXPECT_EQ(pusher.done({.ticket = 2, .result = std::unexpected("PUT x: connection refused")}),
               "PUT x: connection refused");
     EXPECT_FALSE(pusher.due(at(174)));
-    pusher.started(at(175), 3, 9);
-    EXPECT_EQ(pusher.done(answer(3, 202))->page, 9U);
+    pusher.started(at(175), 3);
+    EXPECT_EQ(pusher.done(answer(3, 202)), "");
     EXPECT_EQ(pusher.results().failure, 2U);
     EXPECT_EQ(pusher.results().last_error, "");
 }
 
 TEST(Pusher, AClockSetBackDoesNotStopIt) {
     Pusher pusher(15s);
-    pusher.started(at(100'000), 1, 7);
+    pusher.started(at(100'000), 1);
     static_cast<void>(pusher.done(answer(1, 200)));
     EXPECT_TRUE(pusher.due(at(10)));
 }
