@@ -4,6 +4,7 @@
 import http.server
 import json
 import threading
+import urllib.parse
 from pathlib import Path
 
 from .base import Part, Process, free_port, get, get_json, status_of
@@ -37,11 +38,13 @@ class _Server(Part):
 
 
 class Prometheus(_Server):
-    """targets: addresses to scrape; rules: files."""
+    """targets: addresses to scrape, all as one job, or whole scrape configurations; rules: files."""
 
     def __init__(self, directory, targets, rules=(), interval="500ms", name="prometheus"):
         super().__init__(name, directory)
-        self.targets = targets
+        # A Pushgateway's series keep the labels of their group, as its manual says.
+        job = {"job_name": "upstat", "honor_labels": True, "static_configs": [{"targets": targets}]}
+        self.scrape_configs = targets if isinstance(targets[0], dict) else [job]
         self.rules = [str(rule) for rule in rules]
         self.interval = interval
 
@@ -49,8 +52,7 @@ class Prometheus(_Server):
         configuration = {
             "global": {"scrape_interval": self.interval, "scrape_timeout": self.interval, "evaluation_interval": self.interval},
             "rule_files": self.rules,
-            # A Pushgateway's series keep the labels of their group, as its manual says.
-            "scrape_configs": [{"job_name": "upstat", "honor_labels": True, "static_configs": [{"targets": self.targets}]}],
+            "scrape_configs": self.scrape_configs,
         }
         (self.directory / "prometheus.yml").write_text(json.dumps(configuration, indent=1))
         return ["prometheus", f"--config.file={self.directory}/prometheus.yml", f"--storage.tsdb.path={self.directory}/data",
@@ -59,6 +61,10 @@ class Prometheus(_Server):
     def alerts(self):
         """[{labels, annotations, state, activeAt, value}] of the pending and firing ones."""
         return get_json(f"{self.url}/api/v1/alerts")["data"]["alerts"]
+
+    def query(self, expression):
+        """What an instant query gives: [{metric, value or values}]."""
+        return get_json(f"{self.url}/api/v1/query?{urllib.parse.urlencode({'query': expression})}")["data"]["result"]
 
     def rule(self, name):
         """What Prometheus has understood of a rule."""
