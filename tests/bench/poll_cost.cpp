@@ -23,6 +23,7 @@ namespace {
 constexpr std::uint64_t codes[] = {200, 302, 404, 429, 500};
 constexpr std::uint64_t methods[] = {UPSTAT_METHOD_GET, UPSTAT_METHOD_POST};
 constexpr std::size_t servers_a_backend = 10;
+constexpr Millis zero_for = std::chrono::seconds(15);  // nothing is young in the last of ten polls
 
 poll::Server server_at(std::size_t index) {
     return {.address = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, static_cast<std::uint8_t>(index >> 16),
@@ -87,9 +88,9 @@ extern "C" __attribute__((noinline)) std::size_t one_poll(Rooms& rooms, poll::Sn
     report.alerts = rooms.judge.evaluate({{rooms.rule.name, report.ratios}}, snapshot.at);
     report.rules = {rooms.rule};
     report.servers = rooms.ledger.view(std::move(snapshot));
-    const publish::Moment now(snapshot.at.time_since_epoch());
+    const Moment now(snapshot.at.time_since_epoch());
     rooms.page.report = std::make_shared<const publish::Report>(std::move(report));
-    rooms.page.young = rooms.births.take(rooms.page.report, now, now - std::chrono::seconds(95));
+    rooms.page.young = rooms.births.take(rooms.page.report, now, now - zero_for);
     rooms.page.at = now;
     return record.size();
 }

@@ -56,6 +56,15 @@ void note_new(YoungServer& young, const poll::ServerTotals& now, const poll::Ser
     }
 }
 
+void note_new(std::map<std::string, YoungBackend>& young, const std::string& backend,
+              const attribute::SeriesCounts& now, const attribute::SeriesCounts& before, Moment moment) {
+    each_new(now, before, [&](const attribute::Series& series) {
+        if (!is_there_from_the_start(series)) {
+            young[backend].series[series] = moment;
+        }
+    });
+}
+
 void forget_births(Moment& itself, Moment born) {
     itself = itself <= born ? Moment::min() : itself;
 }
@@ -115,7 +124,6 @@ std::shared_ptr<const Young> Births::take(std::shared_ptr<const Report> report, 
 void Births::compare_backends(const attribute::Counts& counts, Moment now) {
     auto before = previous_->counts.backends.begin();
     const auto end = previous_->counts.backends.end();
-    const attribute::SeriesCounts none;
     for (const auto& [name, series] : counts.backends) {
         for (; before != end && before->first < name; ++before) {
             leave(before->first, before->second);
@@ -124,13 +132,9 @@ void Births::compare_backends(const attribute::Counts& counts, Moment now) {
         const bool stayed = before != end && before->first == name;
         if (!stayed && returned.empty()) {
             young_.backends[name].itself = now;
+        } else {
+            note_new(young_.backends, name, series, stayed ? before->second : returned.mapped(), now);
         }
-        const auto& known = stayed ? before->second : !returned.empty() ? returned.mapped() : none;
-        each_new(series, known, [&](const attribute::Series& key) {
-            if (!is_there_from_the_start(key)) {
-                young_.backends[name].series[key] = now;
-            }
-        });
         if (stayed) {
             ++before;
         }
@@ -154,13 +158,10 @@ void Births::leave(const std::string& backend, attribute::SeriesCounts series) {
 
 void Births::compare_servers(const Report& report, Moment now) {
     const auto compare = [&](auto&& label, const poll::ServerTotals& totals, const poll::ServerTotals* before) {
-        static const poll::ServerTotals none;
         if (before == nullptr) {
             young_.servers[label()].itself = now;
-        }
-        const auto& known = before == nullptr ? none : *before;
-        if (has_new(totals, known)) {
-            note_new(young_.servers[label()], totals, known, now);
+        } else if (has_new(totals, *before)) {
+            note_new(young_.servers[label()], totals, *before, now);
         }
     };
     Ascending before(previous_->servers.servers);

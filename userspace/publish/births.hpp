@@ -20,7 +20,7 @@ namespace upstat::publish {
 /// appear with their first count.
 inline constexpr std::array<std::uint16_t, 5> usual_codes{200, 404, 500, 502, 503};
 
-/// When the series of a backend or server were born. `itself` is of those that it has from its start.
+/// When the series of a backend or server were born. `itself` is of those that came with it.
 struct YoungBackend {
     Moment itself = Moment::min();
     FlatMap<attribute::Series, Moment> series;
