@@ -100,6 +100,6 @@ def test_two_agents_of_one_name(rig, stack, tmp_path, upstat_binary):
     second.wait_until_ready()
     first.kill()
     wait_for(lambda: owners() not in ([own], []), 30, "the second one has the group")
-    assert "pushing again" in second.log
+    assert "works again" in second.log
     second.process.stop()
     wait_for(lambda: not owners(), 10, "a clean exit takes its own group away")

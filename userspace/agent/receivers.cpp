@@ -2,11 +2,12 @@
 #include "agent/receivers.hpp"
 
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 
 #include <utility>
 
+#include "agent/log_line.hpp"
 #include "base/host_port.hpp"
+#include "base/url.hpp"
 #include "publish/receiver.hpp"
 
 namespace upstat::agent {
@@ -19,14 +20,25 @@ constexpr auto exit_patience = std::chrono::seconds(3);
 /// So many intervals after its last push, an agent is taken for gone.
 constexpr int intervals_of_silence = 3;
 
-/// The agent's pages as others reach them: a listener on every address is named by this host's name.
-std::string generator_url(const std::string& address, const std::string& host) {
-    const auto listener = parse_host_port(address);
-    const bool everywhere = listener && is_every_address(*listener);
-    return "http://" + (everywhere ? host + ":" + std::to_string(listener->port) : address);
+std::string taken_by(const std::string& other, const publish::PushTarget& target) {
+    return fmt::format(
+        "another upstat ({}) pushes the group job=\"{}\", instance=\"{}\": give each agent a push.instance of its own; "
+        "nothing is pushed until that one is silent",
+        other, target.job, target.instance);
 }
 
 }  // namespace
+
+std::string reached_from_outside(const std::string& address, const std::string& host) {
+    const auto listener = parse_host_port(address);
+    if (!listener || is_loopback(listener->host)) {
+        return {};
+    }
+    const HostPort reached{.host = is_every_address(*listener) ? host : listener->host, .port = listener->port};
+    auto url = "http://" + to_string(reached);
+    const auto parsed = parse_url(url);  // a host's name may hold what makes another URL of it
+    return is_request_uri(url) && parsed && parsed->address == reached ? url : std::string();
+}
 
 Millis pushed_zero_for(const config::Settings& settings) {
     return settings.metrics_zero_for == Millis(0)
@@ -45,21 +57,25 @@ Result<Receivers::Gateway> Receivers::gateway_of(const publish::PushTarget& targ
     return Gateway{.metrics = *publish::receiver_url(target.url, "/metrics"), .group = *group};
 }
 
-Receivers::Receivers(publish::PushTarget target, Gateway gateway, Millis zero_for, const std::string& owner,
-                     publish::Notifier notifier)
+Receivers::Receivers(publish::PushTarget target, Gateway gateway, Millis zero_for, publish::PushClaim claim,
+                     publish::Notifier notifier, std::uint64_t seed)
     : target_(std::move(target)),
       gateway_(std::move(gateway)),
       zero_for_(zero_for),
-      pusher_(target_.interval),
-      claim_(owner, intervals_of_silence * target_.interval),
+      pusher_(target_, seed),
+      claim_(std::move(claim)),
       notifier_(std::move(notifier)) {}
 
 Result<Receivers> Receivers::make(const config::Settings& settings, const std::string& web_address,
-                                  const std::string& owner) {
+                                  const std::string& owner, std::uint64_t seed) {
+    if (const auto mistakes = config::file_mistakes(settings); !mistakes.empty()) {
+        return std::unexpected(mistakes.front());
+    }
     publish::PushTarget target{.url = settings.push_url,
                                .job = settings.push_job,
                                .instance = settings.push_instance,
-                               .interval = settings.push_interval};
+                               .interval = settings.push_interval,
+                               .files = settings.push_files};
     auto gateway = gateway_of(target);
     if (!gateway) {
         return std::unexpected(gateway.error());
@@ -67,22 +83,27 @@ Result<Receivers> Receivers::make(const config::Settings& settings, const std::s
     auto notifier = publish::Notifier::make({.urls = settings.alertmanager_url,
                                              .rules = settings.all_rules(),
                                              .instance = settings.push_instance,
-                                             .generator_url = generator_url(web_address, settings.push_instance),
-                                             .evaluation = settings.poll_interval});
+                                             .generator_url = settings.web_external_url.empty()
+                                                                  ? reached_from_outside(web_address, host_name())
+                                                                  : settings.web_external_url,
+                                             .evaluation = settings.poll_interval,
+                                             .files = settings.alertmanager_files,
+                                             .seed = seed + 1});
     if (!notifier) {
         return std::unexpected(notifier.error());
     }
-    return Receivers(std::move(target), *std::move(gateway), pushed_zero_for(settings), owner, *std::move(notifier));
+    publish::PushClaim claim(owner, intervals_of_silence * target.interval);
+    return Receivers(std::move(target), *std::move(gateway), pushed_zero_for(settings), std::move(claim),
+                     *std::move(notifier), seed);
 }
 
 void Receivers::succeed(const Receivers& previous, Http& http, const Clock& clock) {
-    pusher_.count_on_from(previous.pusher_.results());
-    notifier_.count_on_from(previous.notifier_.results());
+    pusher_.succeed(previous.pusher_);
+    notifier_.succeed(previous.notifier_);
     if (previous.gateway_.group == gateway_.group) {
         claim_.go_on_from(previous.claim_);
-        withheld_ = previous.withheld_;
     } else if (!previous.gateway_.group.empty() && previous.claim_.is_ours(clock.steady())) {
-        http.start(publish::delete_request(previous.gateway_.group, exit_patience));
+        http.start(publish::delete_request(previous.target_, previous.gateway_.group, exit_patience));
     }
 }
 
@@ -109,39 +130,24 @@ void Receivers::push(Http& http, const publish::Page& page, const Clock& clock) 
 }
 
 void Receivers::take(const HttpDone& done, const Clock& clock) {
-    if (const auto problem = pusher_.done(done)) {
-        claim_.pushed(clock.steady(), problem->empty());
-        if (!problem->empty()) {
-            spdlog::warn("Pushgateway: {}", *problem);
-        }
+    const auto now = clock.wall();
+    if (const auto pushed = pusher_.done(done, now)) {
+        claim_.pushed(clock.steady(), pushed->problem.empty());
+        log_line(pushed->line);
     } else if (claim_.done(done, target_)) {
-        looked();
-    } else if (const auto problem = notifier_.done(done); problem && !problem->empty()) {
-        spdlog::warn("Alertmanager: {}", *problem);
+        if (const auto& other = claim_.other(); !other.empty()) {
+            log_line(pusher_.withheld(taken_by(other, target_), now).line);
+        }
+    } else if (const auto tried = notifier_.done(done, now)) {
+        log_line(tried->line);
     }
-}
-
-void Receivers::looked() {
-    const bool withheld = !claim_.other().empty();
-    if (withheld) {
-        pusher_.withheld(
-            fmt::format("another upstat ({}) pushes the group job=\"{}\", instance=\"{}\": give each agent a "
-                        "push.instance of its own",
-                        claim_.other(), target_.job, target_.instance));
-    }
-    if (withheld && !withheld_) {
-        spdlog::error("Pushgateway: {}; nothing is pushed until that one is silent", pusher_.results().last_error);
-    } else if (!withheld && withheld_) {
-        spdlog::info("Pushgateway: the other upstat is silent; pushing again");
-    }
-    withheld_ = withheld;
 }
 
 void Receivers::say_goodbye(Http& http, const Clock& clock) {
     if (gateway_.group.empty() || !claim_.is_ours(clock.steady())) {
         return;
     }
-    const auto ticket = http.start(publish::delete_request(gateway_.group, exit_patience));
+    const auto ticket = http.start(publish::delete_request(target_, gateway_.group, exit_patience));
     const auto until = clock.steady() + exit_patience;
     while (clock.steady() < until) {
         for (const auto& done : http.wait({}, Millis(100))) {

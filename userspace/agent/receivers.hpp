@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -19,14 +21,18 @@ namespace upstat::agent {
 /// How long a young series is pushed at 0: what is pushed reaches its reader an interval and a poll later than what is
 /// scraped.
 Millis pushed_zero_for(const config::Settings& settings);
+/// The URL of a listener as other hosts reach it: one on every address is named by `host`. Empty where they do not
+/// reach it, or where this is no URL.
+std::string reached_from_outside(const std::string& address, const std::string& host);
 
 /// Those that the agent sends to by itself: the Pushgateway and the Alertmanagers.
 class Receivers {
   public:
-    /// `web_address` is where the agent's pages are, `owner` tells this agent from every other one. An error of kind
-    /// usage for an URL that is none.
+    /// `web_address` is where the agent's pages are, `owner` tells this agent from every other one; `seed` is of the
+    /// random part of the waits after a failure. An error of kind usage for an URL that is none, and for a file that
+    /// cannot be used.
     static Result<Receivers> make(const config::Settings& settings, const std::string& web_address,
-                                  const std::string& owner);
+                                  const std::string& owner, std::uint64_t seed);
 
     /// Takes the place of `previous`: counts go on, and a group that is pushed to no more is deleted.
     void succeed(const Receivers& previous, Http& http, const Clock& clock);
@@ -42,7 +48,7 @@ class Receivers {
     void say_goodbye(Http& http, const Clock& clock);
 
     [[nodiscard]] const Results& push_results() const { return pusher_.results(); }
-    [[nodiscard]] const Results& alertmanager_results() const { return notifier_.results(); }
+    [[nodiscard]] std::map<std::string, Results> alertmanager_results() const { return notifier_.results(); }
 
   private:
     /// Where pushes go: both URLs are empty when nothing is pushed.
@@ -52,17 +58,15 @@ class Receivers {
     };
     static Result<Gateway> gateway_of(const publish::PushTarget& target);
 
-    Receivers(publish::PushTarget target, Gateway gateway, Millis zero_for, const std::string& owner,
-              publish::Notifier notifier);
+    Receivers(publish::PushTarget target, Gateway gateway, Millis zero_for, publish::PushClaim claim,
+              publish::Notifier notifier, std::uint64_t seed);
     void push(Http& http, const publish::Page& page, const Clock& clock);
-    void looked();
 
     publish::PushTarget target_;
     Gateway gateway_;
     Millis zero_for_;  ///< of what is pushed
     publish::Pusher pusher_;
     publish::PushClaim claim_;
-    bool withheld_ = false;  ///< another agent has the group, and the log says so
     publish::Notifier notifier_;
 };
 

@@ -32,6 +32,8 @@ HttpRequest look_request(const PushTarget& target, const std::string& gateway) {
     request.timeout = std::min(target.timeout, target.interval);
     request.max_bytes = longest_look;
     request.cut = true;
+    request.files = target.files;
+    request.redirects = true;
     return request;
 }
 

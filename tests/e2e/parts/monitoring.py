@@ -8,7 +8,7 @@ import urllib.parse
 from pathlib import Path
 
 from .base import Part, Process, free_port, get, get_json, status_of
-from .exposition import parse
+from .exposition import parse, total
 
 
 class _Server(Part):
@@ -30,7 +30,10 @@ class _Server(Part):
         self.directory.mkdir(parents=True, exist_ok=True)
         self._process = Process(self.name, self.command(), self.directory.parent)
         self._process.start()
-        self._process.ready_when(lambda: status_of(self.url + self.ready_path) == 200, 30, f"{self.name} is ready")
+        self._process.ready_when(self.ready, 30, f"{self.name} is ready")
+
+    def ready(self):
+        return status_of(self.url + self.ready_path) == 200
 
     def stop(self):
         if self._process:
@@ -38,20 +41,25 @@ class _Server(Part):
 
 
 class Prometheus(_Server):
-    """targets: addresses to scrape, all as one job, or whole scrape configurations; rules: files."""
+    """targets: addresses to scrape, all as one job, or whole scrape configurations; rules: files; alertmanagers: addresses
+    to tell."""
 
-    def __init__(self, directory, targets, rules=(), interval="500ms", name="prometheus"):
+    def __init__(self, directory, targets, rules=(), interval="500ms", name="prometheus", alertmanagers=(), external_labels=None):
         super().__init__(name, directory)
         # A Pushgateway's series keep the labels of their group, as its manual says.
         job = {"job_name": "upstat", "honor_labels": True, "static_configs": [{"targets": targets}]}
         self.scrape_configs = targets if isinstance(targets[0], dict) else [job]
+        self.alertmanagers = list(alertmanagers)
+        self.external_labels = external_labels or {}
         self.rules = [str(rule) for rule in rules]
         self.interval = interval
 
     def command(self):
         configuration = {
-            "global": {"scrape_interval": self.interval, "scrape_timeout": self.interval, "evaluation_interval": self.interval},
+            "global": {"scrape_interval": self.interval, "scrape_timeout": self.interval, "evaluation_interval": self.interval,
+                       "external_labels": self.external_labels},
             "rule_files": self.rules,
+            "alerting": {"alertmanagers": [{"static_configs": [{"targets": self.alertmanagers}]}]},
             "scrape_configs": self.scrape_configs,
         }
         (self.directory / "prometheus.yml").write_text(json.dumps(configuration, indent=1))
@@ -65,6 +73,10 @@ class Prometheus(_Server):
     def query(self, expression):
         """What an instant query gives: [{metric, value or values}]."""
         return get_json(f"{self.url}/api/v1/query?{urllib.parse.urlencode({'query': expression})}")["data"]["result"]
+
+    def value(self, name):
+        """The sum of a metric of its own page."""
+        return total(parse(get(f"{self.url}/metrics")), name)
 
     def rule(self, name):
         """What Prometheus has understood of a rule."""
