@@ -54,7 +54,7 @@ def measure(directory, options):
     with ExitStack() as stack:
         stack.enter_context(Bpffs())
         rig = stack.enter_context(Rig(directory, options.traefik, ("127.0.0.1",), {"shop": [0]}))
-        agent = stack.enter_context(Upstat(options.upstat, directory, {**rig.flags(), "--poll.interval": "5s",
+        agent = stack.enter_context(Upstat(options.upstat, directory, {**rig.flags(), "--poll.interval": "5s", "--metrics.zero-for": "75s",
                                                                        "--log.level": "warning"}))
         webhook = stack.enter_context(Webhook())
         alertmanager = stack.enter_context(DefaultAlertmanager(directory, webhook.url))

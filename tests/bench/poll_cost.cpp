@@ -23,6 +23,7 @@ namespace {
 constexpr std::uint64_t codes[] = {200, 302, 404, 429, 500};
 constexpr std::uint64_t methods[] = {UPSTAT_METHOD_GET, UPSTAT_METHOD_POST};
 constexpr std::size_t servers_a_backend = 10;
+constexpr Millis zero_for = std::chrono::seconds(15);  // nothing is young in the last of ten polls
 
 poll::Server server_at(std::size_t index) {
     return {.address = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, static_cast<std::uint8_t>(index >> 16),
@@ -67,13 +68,13 @@ struct Rooms {
     attribute::Ledger ledger{};
     measure::Window window{rule.window};
     judge::Judge judge{{rule}};
-    publish::ZeroStart zero_start{};
+    publish::Births births{};
     publish::Page page{};
 };
 
 }  // namespace
 
-/// Attribute, measure, judge, publish; the number of the page. By this name callgrind knows what to count.
+/// Attribute, measure, judge, publish; the size of the record. By this name callgrind knows what to count.
 extern "C" __attribute__((noinline)) std::size_t one_poll(Rooms& rooms, poll::Snapshot& snapshot,
                                                           const attribute::SharedCatalogue& catalogue) {
     const auto growth = rooms.ledger.growth(snapshot, *catalogue);
@@ -87,8 +88,10 @@ extern "C" __attribute__((noinline)) std::size_t one_poll(Rooms& rooms, poll::Sn
     report.alerts = rooms.judge.evaluate({{rooms.rule.name, report.client_errors}}, snapshot.at);
     report.rules = {rooms.rule};
     report.servers = rooms.ledger.view(std::move(snapshot));
-    rooms.page = publish::render(std::make_shared<const publish::Report>(std::move(report)), rooms.zero_start);
-    rooms.zero_start.served(rooms.page.number);
+    const Moment now(snapshot.at.time_since_epoch());
+    rooms.page.report = std::make_shared<const publish::Report>(std::move(report));
+    rooms.page.young = rooms.births.take(rooms.page.report, now, now - zero_for);
+    rooms.page.at = now;
     return record.size();
 }
 

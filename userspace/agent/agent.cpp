@@ -67,7 +67,7 @@ Result<void> Agent::open_outside() {
     for (const auto& address : web_->addresses()) {
         spdlog::info("metrics at http://{}/metrics", address);
     }
-    auto receivers = Receivers::make(settings_, web_->addresses().front(), parts_.seed);
+    auto receivers = Receivers::make(settings_, web_->addresses().front(), parts_.kernel->epoch(), parts_.seed);
     if (!receivers) {
         return std::unexpected(receivers.error());
     }
@@ -85,7 +85,7 @@ void Agent::restore() {
         }
     }
     judgement_.restore(restored.saved.alerts);
-    zero_start_.restore({.at = {}, .backends = ledger_.state().backends});
+    births_.restore(ledger_.state(), parts_.counted_before);
     for (const auto& note : restored.notes) {
         spdlog::warn("{}", note);
     }
@@ -119,7 +119,7 @@ void Agent::absorb(poll::Snapshot snapshot) {
     const auto growth = ledger_.growth(snapshot, *catalogue);
     counts_ = ledger_.absorb(snapshot, std::move(catalogue));
     if (std::exchange(lost_counters_, false)) {
-        zero_start_.restore(counts_);  // exported from 0, the whole total would look like one burst
+        births_.restore(ledger_.state(), true);  // exported from 0, the whole total would look like one burst
     }
     judgement_.evaluate(counts_, snapshot, *ledger_.state().catalogue);
     save(growth);
@@ -200,15 +200,17 @@ publish::Report Agent::report(poll::Snapshot snapshot) const {
 }
 
 void Agent::publish(poll::Snapshot snapshot) {
-    zero_start_.served(web_->served_generation());
-    page_ = std::make_shared<const publish::Page>(
-        publish::render(std::make_shared<const publish::Report>(report(std::move(snapshot))), zero_start_));
+    const auto now = parts_.clock.steady();
+    auto shown = std::make_shared<const publish::Report>(report(std::move(snapshot)));
+    auto young = births_.take(shown, now, now - pushed_zero_for(settings_));
+    page_ = std::make_shared<const publish::Page>(publish::Page{
+        .report = std::move(shown), .young = std::move(young), .at = now, .zero_for = settings_.metrics_zero_for});
     web_->publish(page_);
     send();
 }
 
 void Agent::send() {
-    receivers_->send(*parts_.http, judgement_.alerts(), page_, parts_.clock.wall());
+    receivers_->send(*parts_.http, judgement_.alerts(), page_, parts_.clock);
 }
 
 /// Takes the signal that came; false when it ends the agent.
@@ -247,7 +249,7 @@ void Agent::reload() {
 }
 
 Result<void> Agent::adopt(const config::Settings& next) {
-    auto receivers = Receivers::make(next, web_->addresses().front(), parts_.seed);
+    auto receivers = Receivers::make(next, web_->addresses().front(), parts_.kernel->epoch(), parts_.seed);
     if (!receivers) {
         return std::unexpected(receivers.error());
     }
@@ -258,7 +260,7 @@ Result<void> Agent::adopt(const config::Settings& next) {
     if (auto judged = judgement_.set_rules(next.all_rules()); !judged) {
         return judged;
     }
-    receivers->succeed(*receivers_, *parts_.http);
+    receivers->succeed(*receivers_, *parts_.http, parts_.clock);
     receivers_ = *std::move(receivers);
     catalogues->remember(ledger_.state().catalogue);
     catalogues->succeed(std::move(catalogues_));
@@ -280,7 +282,7 @@ bool Agent::wait() {
     const auto longest = std::chrono::ceil<Millis>(until - parts_.clock.steady());
     for (const auto& done : parts_.http->wait(fds, std::clamp(longest, Millis(0), Millis(60000)))) {
         if (!catalogues_.take(done, parts_.clock.wall())) {
-            receivers_->take(done, zero_start_, parts_.clock.wall());
+            receivers_->take(done, parts_.clock);
         }
     }
     if (fds.back().revents != 0 && !heed_signal()) {

@@ -95,7 +95,7 @@ class Agent {
     attribute::Ledger ledger_;
     Judgement judgement_;
     StateFile state_;
-    publish::ZeroStart zero_start_;
+    publish::Births births_;
     std::optional<Receivers> receivers_;
     std::unique_ptr<publish::Web> web_;
 

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/receivers.hpp"
 
+#include <fmt/format.h>
+
 #include <utility>
 
 #include "agent/log_line.hpp"
 #include "base/host_port.hpp"
 #include "base/url.hpp"
+#include "publish/receiver.hpp"
 
 namespace upstat::agent {
 
@@ -13,6 +16,16 @@ namespace {
 
 /// How long a clean exit may take to say goodbye to the Pushgateway.
 constexpr auto exit_patience = std::chrono::seconds(3);
+
+/// So many intervals after its last push, an agent is taken for gone.
+constexpr int intervals_of_silence = 3;
+
+std::string taken_by(const std::string& other, const publish::PushTarget& target) {
+    return fmt::format(
+        "another upstat ({}) pushes the group job=\"{}\", instance=\"{}\": give each agent a push.instance of its own; "
+        "nothing is pushed until that one is silent",
+        other, target.job, target.instance);
+}
 
 }  // namespace
 
@@ -27,8 +40,34 @@ std::string reached_from_outside(const std::string& address, const std::string& 
     return is_request_uri(url) && parsed && parsed->address == reached ? url : std::string();
 }
 
+Millis pushed_zero_for(const config::Settings& settings) {
+    return settings.metrics_zero_for == Millis(0)
+               ? Millis(0)
+               : settings.metrics_zero_for + settings.push_interval + settings.poll_interval;
+}
+
+Result<Receivers::Gateway> Receivers::gateway_of(const publish::PushTarget& target) {
+    if (target.url.empty()) {
+        return Gateway();
+    }
+    const auto group = publish::group_url(target);
+    if (!group) {
+        return std::unexpected(group.error());
+    }
+    return Gateway{.metrics = *publish::receiver_url(target.url, "/metrics"), .group = *group};
+}
+
+Receivers::Receivers(publish::PushTarget target, Gateway gateway, Millis zero_for, publish::PushClaim claim,
+                     publish::Notifier notifier, std::uint64_t seed)
+    : target_(std::move(target)),
+      gateway_(std::move(gateway)),
+      zero_for_(zero_for),
+      pusher_(target_, seed),
+      claim_(std::move(claim)),
+      notifier_(std::move(notifier)) {}
+
 Result<Receivers> Receivers::make(const config::Settings& settings, const std::string& web_address,
-                                  std::uint64_t seed) {
+                                  const std::string& owner, std::uint64_t seed) {
     if (const auto mistakes = config::file_mistakes(settings); !mistakes.empty()) {
         return std::unexpected(mistakes.front());
     }
@@ -37,9 +76,9 @@ Result<Receivers> Receivers::make(const config::Settings& settings, const std::s
                                .instance = settings.push_instance,
                                .interval = settings.push_interval,
                                .files = settings.push_files};
-    auto group = target.url.empty() ? Result<std::string>() : publish::group_url(target);
-    if (!group) {
-        return std::unexpected(group.error());
+    auto gateway = gateway_of(target);
+    if (!gateway) {
+        return std::unexpected(gateway.error());
     }
     auto notifier = publish::Notifier::make({.urls = settings.alertmanager_url,
                                              .rules = settings.all_rules(),
@@ -53,42 +92,62 @@ Result<Receivers> Receivers::make(const config::Settings& settings, const std::s
     if (!notifier) {
         return std::unexpected(notifier.error());
     }
-    return Receivers(std::move(target), *std::move(group), *std::move(notifier), seed);
+    publish::PushClaim claim(owner, intervals_of_silence * target.interval);
+    return Receivers(std::move(target), *std::move(gateway), pushed_zero_for(settings), std::move(claim),
+                     *std::move(notifier), seed);
 }
 
-void Receivers::succeed(const Receivers& previous, Http& http) {
+void Receivers::succeed(const Receivers& previous, Http& http, const Clock& clock) {
     pusher_.succeed(previous.pusher_);
     notifier_.succeed(previous.notifier_);
-    if (!previous.group_.empty() && previous.group_ != group_) {
-        http.start(publish::delete_request(previous.target_, previous.group_, exit_patience));
+    if (previous.gateway_.group == gateway_.group) {
+        claim_.go_on_from(previous.claim_);
+    } else if (!previous.gateway_.group.empty() && previous.claim_.is_ours(clock.steady())) {
+        http.start(publish::delete_request(previous.target_, previous.gateway_.group, exit_patience));
     }
 }
 
 void Receivers::send(Http& http, const judge::Alerts& alerts, const std::shared_ptr<const publish::Page>& page,
-                     Time now) {
+                     const Clock& clock) {
+    const auto now = clock.wall();
     for (auto& notification : notifier_.due(alerts, now)) {
         notifier_.started(notification.receiver, http.start(notification.request));
     }
-    if (!group_.empty() && page && pusher_.due(now)) {
-        pusher_.started(now, http.start(publish::push_request(target_, group_, publish::pushed_text(*page))),
-                        page->number);
+    if (!gateway_.group.empty() && page && pusher_.due(now)) {
+        push(http, *page, clock);
     }
 }
 
-void Receivers::take(const HttpDone& done, publish::ZeroStart& zero_start, Time now) {
+/// Pushes, or looks first whether another agent does.
+void Receivers::push(Http& http, const publish::Page& page, const Clock& clock) {
+    const auto now = clock.steady();
+    if (claim_.may_push(now)) {
+        auto text = publish::pushed_text(page, {.zero_for = zero_for_, .owner = claim_.owner()});
+        pusher_.started(clock.wall(), http.start(publish::push_request(target_, gateway_.group, std::move(text))));
+    } else if (claim_.look_due(now)) {
+        claim_.looking(now, http.start(publish::look_request(target_, gateway_.metrics)));
+    }
+}
+
+void Receivers::take(const HttpDone& done, const Clock& clock) {
+    const auto now = clock.wall();
     if (const auto pushed = pusher_.done(done, now)) {
-        zero_start.served(pushed->page);
-        log_line(pushed->tried.line);
+        claim_.pushed(clock.steady(), pushed->problem.empty());
+        log_line(pushed->line);
+    } else if (claim_.done(done, target_)) {
+        if (const auto& other = claim_.other(); !other.empty()) {
+            log_line(pusher_.withheld(taken_by(other, target_), now).line);
+        }
     } else if (const auto tried = notifier_.done(done, now)) {
         log_line(tried->line);
     }
 }
 
 void Receivers::say_goodbye(Http& http, const Clock& clock) {
-    if (group_.empty()) {
+    if (gateway_.group.empty() || !claim_.is_ours(clock.steady())) {
         return;
     }
-    const auto ticket = http.start(publish::delete_request(target_, group_, exit_patience));
+    const auto ticket = http.start(publish::delete_request(target_, gateway_.group, exit_patience));
     const auto until = clock.steady() + exit_patience;
     while (clock.steady() < until) {
         for (const auto& done : http.wait({}, Millis(100))) {

@@ -14,9 +14,13 @@
 #include "publish/alertmanager.hpp"
 #include "publish/exposition.hpp"
 #include "publish/push.hpp"
+#include "publish/push_claim.hpp"
 
 namespace upstat::agent {
 
+/// How long a young series is pushed at 0: what is pushed reaches its reader an interval and a poll later than what is
+/// scraped.
+Millis pushed_zero_for(const config::Settings& settings);
 /// The URL of a listener as other hosts reach it: one on every address is named by `host`. Empty where they do not
 /// reach it, or where this is no URL.
 std::string reached_from_outside(const std::string& address, const std::string& host);
@@ -24,35 +28,45 @@ std::string reached_from_outside(const std::string& address, const std::string& 
 /// Those that the agent sends to by itself: the Pushgateway and the Alertmanagers.
 class Receivers {
   public:
-    /// `web_address` is where the agent's pages are; `seed` is of the random part of the waits after a failure. An
-    /// error of kind usage for an URL that is none, and for a file that cannot be used.
-    static Result<Receivers> make(const config::Settings& settings, const std::string& web_address, std::uint64_t seed);
+    /// `web_address` is where the agent's pages are, `owner` tells this agent from every other one; `seed` is of the
+    /// random part of the waits after a failure. An error of kind usage for an URL that is none, and for a file that
+    /// cannot be used.
+    static Result<Receivers> make(const config::Settings& settings, const std::string& web_address,
+                                  const std::string& owner, std::uint64_t seed);
 
     /// Takes the place of `previous`: counts go on, and a group that is pushed to no more is deleted.
-    void succeed(const Receivers& previous, Http& http);
+    void succeed(const Receivers& previous, Http& http, const Clock& clock);
 
     /// Starts what is due. `page` may be none yet.
-    void send(Http& http, const judge::Alerts& alerts, const std::shared_ptr<const publish::Page>& page, Time now);
+    void send(Http& http, const judge::Alerts& alerts, const std::shared_ptr<const publish::Page>& page,
+              const Clock& clock);
 
-    /// Takes the end of an exchange, if it is one of these. A page that was pushed has been delivered.
-    void take(const HttpDone& done, publish::ZeroStart& zero_start, Time now);
+    /// Takes the end of an exchange, if it is one of these.
+    void take(const HttpDone& done, const Clock& clock);
 
-    /// Deletes what was pushed; waits for it, but not for long.
+    /// Deletes what this agent pushed; waits for it, but not for long.
     void say_goodbye(Http& http, const Clock& clock);
 
     [[nodiscard]] const Results& push_results() const { return pusher_.results(); }
     [[nodiscard]] std::map<std::string, Results> alertmanager_results() const { return notifier_.results(); }
 
   private:
-    Receivers(publish::PushTarget target, std::string group, publish::Notifier notifier, std::uint64_t seed)
-        : target_(std::move(target)),
-          group_(std::move(group)),
-          pusher_(target_, seed),
-          notifier_(std::move(notifier)) {}
+    /// Where pushes go: both URLs are empty when nothing is pushed.
+    struct Gateway {
+        std::string metrics;  ///< of all groups
+        std::string group;    ///< of ours
+    };
+    static Result<Gateway> gateway_of(const publish::PushTarget& target);
+
+    Receivers(publish::PushTarget target, Gateway gateway, Millis zero_for, publish::PushClaim claim,
+              publish::Notifier notifier, std::uint64_t seed);
+    void push(Http& http, const publish::Page& page, const Clock& clock);
 
     publish::PushTarget target_;
-    std::string group_;  ///< its URL; empty: nothing is pushed
+    Gateway gateway_;
+    Millis zero_for_;  ///< of what is pushed
     publish::Pusher pusher_;
+    publish::PushClaim claim_;
     publish::Notifier notifier_;
 };
 

@@ -43,6 +43,7 @@ struct FreeList {
 struct Exchange {
     HttpRequest request;
     std::string body;
+    bool was_cut = false;
     std::string problem;  ///< what a callback of ours found wrong; it goes before libcurl's own words
     std::array<char, CURL_ERROR_SIZE> words{};
     std::unique_ptr<curl_slist, FreeList> headers;
@@ -59,7 +60,13 @@ std::string reason(int error) {
 
 std::size_t take_body(const char* data, std::size_t size, std::size_t count, void* user) {
     auto& exchange = *static_cast<Exchange*>(user);
-    if (exchange.body.size() + (size * count) > exchange.request.max_bytes) {
+    const auto room = exchange.request.max_bytes - exchange.body.size();
+    if (size * count > room && exchange.request.cut) {
+        exchange.body.append(data, room);
+        exchange.was_cut = true;
+        return 0;
+    }
+    if (size * count > room) {
         exchange.problem = fmt::format("the response is longer than {} bytes", exchange.request.max_bytes);
         return 0;
     }
@@ -296,7 +303,7 @@ std::string redirected_to(const Exchange& exchange) {
 }
 
 std::expected<HttpResponse, std::string> outcome(Exchange& exchange, CURLcode code) {
-    if (code != CURLE_OK || !exchange.problem.empty()) {
+    if ((code != CURLE_OK && !exchange.was_cut) || !exchange.problem.empty()) {
         const auto& why = exchange.problem.empty() ? words(exchange, code) : exchange.problem;
         return std::unexpected(
             fmt::format("{} {}: {}", exchange.request.method, without_password(exchange.request.url), why));

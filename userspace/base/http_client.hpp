@@ -33,6 +33,7 @@ struct HttpRequest {
     bool redirects = false;
     Millis timeout = std::chrono::seconds(10);
     std::size_t max_bytes = std::size_t{16} << 20;  ///< a longer body is an error
+    bool cut = false;                               ///< a longer body is cut there instead
 };
 
 struct HttpResponse {

@@ -13,6 +13,9 @@ using Millis = std::chrono::milliseconds;
 /// A wall-clock moment with Prometheus's resolution. No room reads a clock: main's loop does, and hands it in.
 using Time = std::chrono::sys_time<Millis>;
 
+/// A moment of the clock that nobody sets: for what lasts.
+using Moment = std::chrono::steady_clock::time_point;
+
 /// The moment by which a poll goes: when it was due, a number of intervals after the last one, if it began within a
 /// hundredth of an interval of that; else `now`. Without that, a rule's `for` of twelve intervals would be over at the
 /// thirteenth poll as often as at the twelfth, for a millisecond. Prometheus aligns its scrapes alike.

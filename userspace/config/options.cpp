@@ -239,10 +239,13 @@ constexpr std::array all_options{
                                                         "an annotation of the built-in rule's alerts, likewise"),
     until_restart(option<parse_listen_address, &S::web_listen_address>(
         "web.listen-address", "HOST:PORT", "127.0.0.1:9479", "serve /metrics and the API there")),
+    option<parse_duration, &S::metrics_zero_for>("metrics.zero-for", "DURATION", "75s",
+                                                 "a new series is shown at 0 for so long: longer than any scrape "
+                                                 "interval"),
     option<parse_external_url, &S::web_external_url>("web.external-url", "URL", "",
                                                      "where others reach this agent's pages: alerts link there"),
     option<parse_base_url, &S::push_url>("push.url", "URL", "", "push to this Pushgateway"),
-    option<parse_text, &S::push_job>("push.job", "NAME", "upstat", "job of the pushed group"),
+    option<parse_text, &S::push_job>("push.job", "NAME", "upstat-push", "job of the pushed group"),
     until_restart(option<parse_text, &S::push_instance>(
         "push.instance", "NAME", "", "instance of the pushed group; this host's name when not given")),
     option<parse_positive_duration, &S::push_interval>("push.interval", "DURATION", "15s", "time between two pushes"),

@@ -97,10 +97,9 @@ struct ReasonCount {
     std::string_view metric;  ///< with the label `reason`
     std::string_view help;
     Reasons ServerTotals::* member;
-    const std::vector<std::string>& (*reasons)();  ///< every reason that can appear
 };
 
-/// Every reason that can appear, so that each series can be exported at 0 first.
+/// Every reason that can appear.
 const std::vector<std::string>& unanswered_reasons();
 const std::vector<std::string>& unread_reasons();
 const std::vector<std::string>& connect_failure_reasons();
@@ -112,13 +111,11 @@ inline constexpr std::array plain_counts{
     PlainCount{"connects", "upstat_server_connects_total", "Connections made to a server.", &ServerTotals::connects}};
 inline constexpr std::array reason_counts{
     ReasonCount{"unanswered", "upstat_server_unanswered_total", "Requests that will never have a response, by reason.",
-                &ServerTotals::unanswered, unanswered_reasons},
+                &ServerTotals::unanswered},
     ReasonCount{"connect_failures", "upstat_server_connect_failures_total",
-                "Connections to a server that failed, by reason.", &ServerTotals::connect_failures,
-                connect_failure_reasons},
+                "Connections to a server that failed, by reason.", &ServerTotals::connect_failures},
     ReasonCount{"unread", "upstat_server_unread_connections_total",
-                "Connections to a server whose responses cannot be read, by reason.", &ServerTotals::unread,
-                unread_reasons}};
+                "Connections to a server whose responses cannot be read, by reason.", &ServerTotals::unread}};
 
 /// How full one kernel map is.
 struct MapFill {

@@ -2,11 +2,9 @@
 #include "publish/connections.hpp"
 
 #include <fcntl.h>
-#include <linux/sockios.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <sys/epoll.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -79,7 +77,6 @@ void Connections::cut_overdue() {
 
 void Connections::cut(Connection& connection) {
     if (connection.goodbye) {
-        settle(connection);
         forget(connection);
         return;
     }
@@ -101,28 +98,15 @@ void Connections::see_off(Connection& connection) {
     constexpr std::size_t longest_goodbye = 65536;
     while (connection.discarded < longest_goodbye) {
         const auto got = recv(connection.fd, nullptr, longest_goodbye, MSG_TRUNC | MSG_DONTWAIT);  // not copied
-        if (got == 0) {
-            settle(connection);
-            break;
-        }
         if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
             return;
         }
-        if (got < 0) {
-            break;  // a reset: what we sent was thrown away
+        if (got <= 0) {
+            break;
         }
         connection.discarded += static_cast<std::size_t>(got);
     }
     forget(connection);
-}
-
-/// The page counts as served if the client's host has acknowledged it; it need not have acknowledged that we closed,
-/// which counts as one byte.
-void Connections::settle(const Connection& connection) {
-    int unsent = 0;
-    if (connection.sent && ioctl(connection.fd, SIOCOUTQ, &unsent) == 0 && unsent <= 1) {
-        served_ = std::max(served_, connection.page);
-    }
 }
 
 void Connections::forget(Connection& connection) {

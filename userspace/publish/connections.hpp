@@ -11,8 +11,8 @@
 
 namespace upstat::publish {
 
-/// The web server's connections: which one has waited longest for its client, which one is overdue, and which pages
-/// clients have taken in full. For one thread.
+/// The web server's connections: which one has waited longest for its client, and which one is overdue. For one
+/// thread.
 class Connections {
   public:
     using Clock = std::chrono::steady_clock;
@@ -20,8 +20,6 @@ class Connections {
     struct Connection {
         int fd = -1;
         Clock::time_point deadline;
-        std::uint64_t page = 0;  ///< number of the /metrics page that it is sent
-        bool sent = false;       ///< the whole response is in the kernel's hands
         bool cut = false;
         Fd goodbye;                      ///< ours: the HTTP library is done, the client has not closed its side yet
         std::uint64_t acknowledged = 0;  ///< bytes that the client had taken when last looked at
@@ -53,13 +51,9 @@ class Connections {
 
     [[nodiscard]] std::optional<Clock::time_point> next_deadline() const;
 
-    /// The highest number of a page that a client has taken in full.
-    [[nodiscard]] std::uint64_t served() const { return served_; }
-
   private:
     void cut(Connection& connection);
     void see_off(Connection& connection);
-    void settle(const Connection& connection);
     void forget(Connection& connection);
 
     Fd epoll_;  ///< of the goodbyes
@@ -67,7 +61,6 @@ class Connections {
     std::list<Connection> open_;  ///< the oldest, whose deadline is the next, first
     std::list<Connection> cut_;
     std::list<Connection*> waiting_;  ///< the open ones, longest waiting first
-    std::uint64_t served_ = 0;
 };
 
 }  // namespace upstat::publish

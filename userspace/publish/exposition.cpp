@@ -6,9 +6,8 @@
 #include <charconv>
 #include <cmath>
 #include <concepts>
+#include <deque>
 #include <initializer_list>
-#include <iterator>
-#include <limits>
 #include <set>
 #include <utility>
 
@@ -17,10 +16,6 @@
 namespace upstat::publish {
 
 namespace {
-
-/// The codes that a server is likely to give one day, exported at 0 from the start.
-constexpr std::array<std::uint16_t, 25> usual_codes{200, 201, 204, 206, 301, 302, 304, 307, 308, 400, 401, 403, 404,
-                                                    405, 408, 409, 410, 413, 422, 429, 500, 501, 502, 503, 504};
 
 using Labels = std::initializer_list<std::pair<std::string_view, std::string_view>>;
 
@@ -119,41 +114,17 @@ std::string label(std::string_view name, std::string_view value) {
     return text;
 }
 
-constexpr std::size_t method_count = static_cast<std::size_t>(poll::Method::patch) + 1;
-
-/// The methods that counts are about, and GET; ascending.
-std::vector<poll::Method> methods_of(const auto& counts) {
-    std::array<bool, method_count> seen{};
-    seen[static_cast<std::size_t>(poll::Method::get)] = true;
-    for (const auto& [key, count] : counts) {
-        seen.at(static_cast<std::size_t>(key.method)) = true;
-    }
-    std::vector<poll::Method> methods;
-    for (std::size_t method = 0; method < seen.size(); ++method) {
-        if (seen.at(method)) {
-            methods.push_back(static_cast<poll::Method>(method));
-        }
-    }
-    return methods;
-}
-
-/// The counts, and 0 for every usual code and seen method that has none; in the order of the keys, which begin with
-/// code and method. `take(key, value)` gets them one by one.
-void each_with_zeros(const auto& counts, auto&& take) {
-    using Key = typename std::remove_cvref_t<decltype(counts)>::key_type;
-    const auto methods = methods_of(counts);
+/// The counts, and 0 for every usual code of GET that has none; in the order of the series. `take(series, value)` gets
+/// them one by one.
+void each_with_zeros(const attribute::SeriesCounts& counts, auto&& take) {
     auto next = counts.begin();
     for (const auto code : usual_codes) {
-        for (const auto method : methods) {
-            Key zero{};
-            zero.code = code;
-            zero.method = method;
-            for (; next != counts.end() && next->first < zero; ++next) {
-                take(next->first, next->second);
-            }
-            if (next == counts.end() || next->first != zero) {
-                take(zero, 0);
-            }
+        const attribute::Series zero{.code = code, .method = poll::Method::get};
+        for (; next != counts.end() && next->first < zero; ++next) {
+            take(next->first, next->second);
+        }
+        if (next == counts.end() || next->first != zero) {
+            take(zero, 0);
         }
     }
     for (; next != counts.end(); ++next) {
@@ -197,19 +168,27 @@ class Endings {
     std::size_t at_ = 0;                              ///< of the last one
 };
 
-void backend_requests(Writer& out, const Page& page) {
+/// What a page shows, and since when a series must be there to be shown with its count.
+struct Shown {
+    const Page* page;
+    Moment born;
+};
+
+void backend_requests(Writer& out, const Shown& shown) {
     out.metric("traefik_backend_requests_total", "counter",
                "Responses of the servers of a Traefik backend, as the kernel saw them.");
     Endings<attribute::Series> endings;
-    std::size_t next = 0;
-    auto end = page.requests_end.begin();
-    for (const auto& [backend, series] : page.report->counts.backends) {
+    for (const auto& [backend, counts] : shown.page->report->counts.backends) {
         const auto beginning = "traefik_backend_requests_total{" + label("backend", backend) + ",code=\"";
-        for (; next < *end; ++next) {
-            const auto& [key, value] = page.requests[next];
-            out.line(beginning, endings.of(key), value);
+        const auto write = [&](const attribute::Series& series, std::uint64_t value) {
+            out.line(beginning, endings.of(series), value);
+        };
+        const auto young = shown.page->young->backends.find(backend);
+        if (young == shown.page->young->backends.end()) {
+            each_with_zeros(counts, write);
+        } else {
+            each_with_zeros(without_young(counts, young->second, shown.born), write);
         }
-        ++end;
     }
 }
 
@@ -228,26 +207,27 @@ void backend_ups(Writer& out, const attribute::Catalogue& catalogue) {
     }
 }
 
-/// A server's totals with its label ready to print.
+/// A server with its label ready to print.
 struct LabelledServer {
     std::string label;
     const poll::ServerTotals* totals;
+    const poll::ServerTotals* shown;  ///< young series at 0
 };
 
 void server_counts(Writer& out, const std::vector<LabelledServer>& servers) {
     for (const auto& count : poll::plain_counts) {
         out.metric(count.metric, "counter", count.help);
         for (const auto& server : servers) {
-            out.sample(server.label, {}, server.totals->*count.member);
+            out.sample(server.label, {}, server.shown->*count.member);
         }
     }
     out.metric("upstat_server_responses_total", "counter", "Responses of a server by status code and request method.");
     Endings<poll::ResponseKey> endings;
     for (const auto& server : servers) {
         const auto beginning = "upstat_server_responses_total{" + server.label + ",code=\"";
-        each_with_zeros(server.totals->responses, [&](const poll::ResponseKey& key, std::uint64_t value) {
+        for (const auto& [key, value] : server.shown->responses) {
             out.line(beginning, endings.of(key), value);
-        });
+        }
     }
     out.metric("upstat_server_outstanding_requests", "gauge",
                "Requests that wait for their response: requests - responses - unanswered.");
@@ -256,35 +236,28 @@ void server_counts(Writer& out, const std::vector<LabelledServer>& servers) {
     }
 }
 
-/// The counts by reason, and 0 for every reason that can appear.
 void server_counts_by_reason(Writer& out, const std::vector<LabelledServer>& servers, const poll::ReasonCount& count) {
     constexpr std::string_view end = "\"} ";
     out.metric(count.metric, "counter", count.help);
-    const auto& reasons = count.reasons();
-    std::vector<std::string> endings;
-    endings.reserve(reasons.size());
-    for (const auto& reason : reasons) {
-        endings.push_back(reason + std::string(end));
-    }
     for (const auto& server : servers) {
         const auto beginning = std::string(count.metric) + "{" + server.label + ",reason=\"";
-        const auto& counted = server.totals->*count.member;
-        for (const auto& [reason, value] : counted) {
+        for (const auto& [reason, value] : server.shown->*count.member) {
             out.line(beginning, reason + std::string(end), value);
-        }
-        for (std::size_t i = 0; i < reasons.size(); ++i) {
-            if (!counted.contains(reasons[i])) {
-                out.line(beginning, endings[i], 0);
-            }
         }
     }
 }
 
-void servers(Writer& out, const Report& report) {
+void servers(Writer& out, const Shown& shown) {
+    const auto& report = *shown.page->report;
+    std::deque<poll::ServerTotals> with_zeros;  // does not move them
     std::vector<LabelledServer> labelled;
     labelled.reserve(report.servers.servers.size() + 2);
-    each_server(report, [&labelled](const std::string& name, const poll::ServerTotals& totals) {
-        labelled.push_back({label("server", name), &totals});
+    each_server(report, [&](const std::string& name, const poll::ServerTotals& totals) {
+        const auto young = shown.page->young->servers.find(name);
+        const auto* const counts = young == shown.page->young->servers.end()
+                                       ? &totals
+                                       : &with_zeros.emplace_back(without_young(totals, young->second, shown.born));
+        labelled.push_back({label("server", name), &totals, counts});
     });
     server_counts(out, labelled);
     for (const auto& count : poll::reason_counts) {
@@ -428,74 +401,14 @@ void process(Writer& out, const ProcessStats& stats) {
 
 }  // namespace
 
-void ZeroStart::restore(const attribute::Counts& counts) {
-    for (const auto& [backend, series] : counts.backends) {
-        auto& entries = backends_[backend].entries;
-        entries.clear();
-        for (const auto& [key, count] : series) {
-            entries.push_back({.series = key, .since = 0});
-        }
-    }
-}
-
-void ZeroStart::show(const std::string& backend, std::span<ShownSample> samples) {
-    auto& shown = backends_[backend];
-    const bool unbroken = shown.last_page + 1 == page_;
-    auto known = shown.entries.begin();
-    const auto end = shown.entries.end();
-    next_.clear();
-    const auto keep_born = [&known, end, this](auto&& is_absent) {
-        for (; known != end && is_absent(known->series); ++known) {
-            if (known->since == 0) {
-                next_.push_back(*known);  // born once, born for ever
-            }
-        }
-    };
-    for (auto& sample : samples) {
-        keep_born([&sample](const attribute::Series& series) { return series < sample.series; });
-        auto since = page_;
-        if (known != end && known->series == sample.series) {
-            since = unbroken || known->since == 0 ? known->since : page_;
-            ++known;
-        }
-        sample.value = since == 0 ? sample.value : 0;
-        next_.push_back({.series = sample.series, .since = since});
-    }
-    keep_born([](const attribute::Series&) { return true; });
-    std::swap(shown.entries, next_);
-    shown.last_page = page_;
-}
-
-void ZeroStart::served(std::uint64_t page) {
-    for (auto& [backend, shown] : backends_) {
-        for (auto& entry : shown.entries) {
-            if (entry.since <= page && page <= shown.last_page) {
-                entry.since = 0;
-            }
-        }
-    }
-}
-
-Page render(std::shared_ptr<const Report> report, ZeroStart& zero_start) {
-    Page page{.number = zero_start.next_page(), .report = std::move(report)};
-    for (const auto& [backend, series] : page.report->counts.backends) {
-        const auto begin = page.requests.size();
-        each_with_zeros(series, [&page](const attribute::Series& key, std::uint64_t value) {
-            page.requests.push_back({key, value});
-        });
-        zero_start.show(backend, std::span(page.requests).subspan(begin));
-        page.requests_end.push_back(page.requests.size());
-    }
-    return page;
-}
-
 namespace {
 
-void write_lasting(Writer& out, const Page& page) {
+void write_lasting(Writer& out, const Page& page, Millis zero_for) {
     const auto& report = *page.report;
-    backend_requests(out, page);
+    const Shown shown{.page = &page, .born = page.at - zero_for};
+    backend_requests(out, shown);
     backend_ups(out, *report.catalogue);
-    servers(out, report);
+    servers(out, shown);
     backend_servers(out, report);
     judgement(out, report);
     work(out, report);
@@ -514,7 +427,7 @@ Sink append_to(std::string& text) {
 
 bool write_page(const Page& page, const Sink& sink) {
     Writer out(sink);
-    write_lasting(out, page);
+    write_lasting(out, page, page.zero_for);
     process(out, page.report->process);
     return out.finish();
 }
@@ -525,11 +438,13 @@ std::string page_text(const Page& page) {
     return text;
 }
 
-std::string pushed_text(const Page& page) {
+std::string pushed_text(const Page& page, const PushedAs& as) {
     std::string text;
     const auto sink = append_to(text);
     Writer out(sink);
-    write_lasting(out, page);
+    write_lasting(out, page, as.zero_for);
+    out.metric(owner_metric, "gauge", "1, with the upstat agent that pushes this group.");
+    out.sample({{"owner", as.owner}}, 1);
     out.finish();
     return text;
 }

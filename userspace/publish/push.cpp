@@ -87,19 +87,21 @@ bool Pusher::due(Time now) const {
     return tries_.failing() ? tries_.ready(now) : now - *last_start_ >= interval_;
 }
 
-void Pusher::started(Time now, std::uint64_t ticket, std::uint64_t page) {
+void Pusher::started(Time now, std::uint64_t ticket) {
     last_start_ = now;
     ticket_ = ticket;
-    page_ = page;
 }
 
-std::optional<Pushed> Pusher::done(const HttpDone& done, Time now) {
+std::optional<Tried> Pusher::done(const HttpDone& done, Time now) {
     if (done.ticket != ticket_) {
         return std::nullopt;
     }
     ticket_.reset();
-    auto tried = tries_.take(done.result, now);
-    return Pushed{.page = tried.problem.empty() ? page_ : 0, .tried = std::move(tried)};
+    return tries_.take(done.result, now);
+}
+
+Tried Pusher::withheld(std::string reason, Time now) {
+    return tries_.take(std::unexpected(std::move(reason)), now);
 }
 
 void Pusher::succeed(const Pusher& previous) {

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/error.hpp"
 #include "base/http_client.hpp"
@@ -16,7 +17,7 @@ namespace upstat::publish {
 /// A Pushgateway and the group that is ours there.
 struct PushTarget {
     std::string url;  ///< of the gateway; may hold a path, a name and a password
-    std::string job = "upstat";
+    std::string job = "upstat-push";
     std::string instance;
     Millis interval = std::chrono::seconds(15);
     Millis timeout = std::chrono::seconds(10);  ///< of one push; never longer than the interval
@@ -32,12 +33,6 @@ HttpRequest push_request(const PushTarget& target, const std::string& group, std
 /// The DELETE that takes the group away, for a clean exit; it takes at most `patience`.
 HttpRequest delete_request(const PushTarget& target, const std::string& group, Millis patience);
 
-/// What became of one push.
-struct Pushed {
-    std::uint64_t page = 0;  ///< what the gateway has now, for Births::served; 0 when the push failed
-    Tried tried;
-};
-
 /// Decides when to push. It reads no clock and sends nothing: at most one push is under way, and what could not be
 /// pushed is not kept, because the next page says it all. After a failure the next push waits (Backoff) instead of the
 /// interval.
@@ -50,11 +45,14 @@ class Pusher {
     /// Whether a push should be started now.
     [[nodiscard]] bool due(Time now) const;
 
-    /// A push of this page was started under this ticket of the HttpClient.
-    void started(Time now, std::uint64_t ticket, std::uint64_t page);
+    /// A push was started under this ticket of the HttpClient.
+    void started(Time now, std::uint64_t ticket);
 
     /// Takes the end of a push. nullopt: not ours.
-    std::optional<Pushed> done(const HttpDone& done, Time now);
+    std::optional<Tried> done(const HttpDone& done, Time now);
+
+    /// The push that is due is not sent, for this reason: it counts as one that failed.
+    Tried withheld(std::string reason, Time now);
 
     [[nodiscard]] const Results& results() const { return tries_.results(); }
 
@@ -66,7 +64,6 @@ class Pusher {
     Millis interval_;
     std::optional<Time> last_start_;
     std::optional<std::uint64_t> ticket_;
-    std::uint64_t page_ = 0;
     Tries tries_;
 };
 

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "attribute/counts.hpp"
@@ -68,14 +69,18 @@ struct Report {
     ProcessStats process;
 };
 
+/// Labels of what is no single server.
+inline constexpr std::string_view unmapped_label = "unmapped";
+inline constexpr std::string_view overflow_label = "overflow";
+
 /// Calls `take(label, totals)` for every series of the `server` label.
 void each_server(const Report& report, auto&& take) {
     for (const auto& [server, totals] : report.servers.servers) {
         take(to_string(server), totals);
     }
-    take(std::string("unmapped"), report.servers.unmapped);
+    take(std::string(unmapped_label), report.servers.unmapped);
     if (report.overflow != poll::ServerTotals{}) {
-        take(std::string("overflow"), report.overflow);
+        take(std::string(overflow_label), report.overflow);
     }
 }
 

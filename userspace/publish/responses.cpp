@@ -25,14 +25,14 @@ struct Route {
 };
 
 constexpr std::array routes{
-    Route{.path = metrics_path, .type = exposition_content_type, .write = write_page},
+    Route{.path = "/metrics", .type = exposition_content_type, .write = write_page},
     Route{.path = "/", .type = "text/html; charset=utf-8", .write = write_view<index_html>},
     Route{.path = "/api/v1/status", .type = "application/json", .write = write_view<status_json>},
     Route{.path = "/api/v1/alerts", .type = "application/json", .write = write_view<alerts_json>},
     Route{.path = "/api/v1/backends", .type = "application/json", .write = write_view<backends_json>},
 };
 
-/// What every response says. One connection is for one request: only its end tells that a page was taken.
+/// What every response says. One connection is for one request.
 void add_headers(MHD_Response* response, std::string_view type) {
     constexpr std::array<std::pair<const char*, const char*>, 5> strict{{
         {MHD_HTTP_HEADER_CONNECTION, "close"},

@@ -19,8 +19,6 @@ struct DestroyResponse {
 };
 using Response = std::unique_ptr<MHD_Response, DestroyResponse>;
 
-constexpr std::string_view metrics_path = "/metrics";
-
 /// One that says a line of plain text.
 Response text_response(std::string_view text);
 

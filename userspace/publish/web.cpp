@@ -58,14 +58,6 @@ class Shelf {
         const auto age = now_() - heartbeat_.load();
         return age > bound_ ? std::optional(age) : std::nullopt;
     }
-    void served(std::uint64_t page) {
-        const std::lock_guard lock(mutex_);
-        served_ = std::max(served_, page);
-    }
-    [[nodiscard]] std::uint64_t served() const {
-        const std::lock_guard lock(mutex_);
-        return served_;
-    }
 
   private:
     const std::function<Time()> now_;
@@ -73,7 +65,6 @@ class Shelf {
     std::atomic<Time> heartbeat_;
     mutable std::mutex mutex_;
     Edition edition_;
-    std::uint64_t served_ = 0;
 };
 
 /// Signals are for the loop's thread: while this lives, new threads start with all of them blocked.
@@ -138,10 +129,9 @@ class Web::Impl {
     bool start() {
         daemon_.reset(MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET, 0, nullptr, nullptr, &Impl::on_request,
                                        this, MHD_OPTION_CONNECTION_LIMIT,
-                                       static_cast<unsigned int>(most_ + at_once),                //
-                                       MHD_OPTION_CONNECTION_MEMORY_LIMIT, bytes_each,            //
-                                       MHD_OPTION_NOTIFY_CONNECTION, &Impl::on_connection, this,  //
-                                       MHD_OPTION_NOTIFY_COMPLETED, &Impl::on_completed, nullptr, MHD_OPTION_END));
+                                       static_cast<unsigned int>(most_ + at_once),      //
+                                       MHD_OPTION_CONNECTION_MEMORY_LIMIT, bytes_each,  //
+                                       MHD_OPTION_NOTIFY_CONNECTION, &Impl::on_connection, this, MHD_OPTION_END));
         if (daemon_ == nullptr) {
             return false;
         }
@@ -158,11 +148,6 @@ class Web::Impl {
     static constexpr std::size_t bytes_each = 16384;  ///< for a request's head and the response's, not in one piece
     static constexpr std::size_t at_once = 64;        ///< connections that are accepted in one go
 
-    static Connection& of(MHD_Connection* connection) {
-        return *static_cast<Connection*>(
-            MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context);
-    }
-
     static void on_connection(void* self, MHD_Connection* connection, void** context,
                               MHD_ConnectionNotificationCode what) {
         auto& connections = static_cast<Impl*>(self)->connections_;
@@ -172,11 +157,6 @@ class Web::Impl {
         } else {
             connections.leave(*static_cast<Connection*>(*context));
         }
-    }
-
-    static void on_completed(void* /*self*/, MHD_Connection* connection, void** /*request*/,
-                             MHD_RequestTerminationCode how) {
-        of(connection).sent = how == MHD_REQUEST_TERMINATED_COMPLETED_OK;
     }
 
     /// The head is there. Answered at once, whatever body is to come: nobody wants one.
@@ -210,7 +190,6 @@ class Web::Impl {
         if (!Responses::has(path)) {
             return MHD_queue_response(connection, MHD_HTTP_NOT_FOUND, text_response("no such page\n").get());
         }
-        of(connection).page = path == metrics_path && method == MHD_HTTP_METHOD_GET ? edition.page->number : 0;
         return MHD_queue_response(connection, MHD_HTTP_OK,
                                   responses_.get(*edition.page, edition.number, path, takes_gzip(connection)));
     }
@@ -248,7 +227,6 @@ class Web::Impl {
             connections_.see_off();
             connections_.cut_overdue();
             MHD_run(daemon_.get());
-            shelf.served(connections_.served());
         }
     }
 
@@ -351,10 +329,6 @@ void Web::publish(std::shared_ptr<const Page> page) {
 
 void Web::heartbeat(Time now) {
     impl_->shelf.heartbeat(now);
-}
-
-std::uint64_t Web::served_generation() const {
-    return impl_->shelf.served();
 }
 
 }  // namespace upstat::publish

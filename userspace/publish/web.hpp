@@ -43,9 +43,6 @@ class Web {
     /// The loop lives.
     void heartbeat(Time now);
 
-    /// The highest number of a /metrics page that a client has taken in full; 0 if none was. For Births::served.
-    [[nodiscard]] std::uint64_t served_generation() const;
-
   private:
     class Impl;
     explicit Web(std::unique_ptr<Impl> impl);

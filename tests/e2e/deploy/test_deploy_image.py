@@ -57,7 +57,8 @@ def test_counts_and_pushes(stack, tmp_path, store, servers, traefik, upstat_bina
         store, IMAGE, "--net=host", "--pid=host", f"--cgroupns={namespace}", "--read-only", "-e", "UPSTAT_PUSH_INSTANCE=node-1",
         "-v", "/sys/fs/bpf:/sys/fs/bpf", "-v", "/sys/fs/cgroup:/sys/fs/cgroup:ro", "-v", f"{tmp_path}/state:/var/lib/upstat"))
     (tmp_path / "state").mkdir()
-    agent = Upstat(upstat_binary, tmp_path, {"--state.path": "/var/lib/upstat", "--push.url": gateway.url, "--push.interval": "1s"})
+    agent = Upstat(upstat_binary, tmp_path, {"--state.path": "/var/lib/upstat", "--push.url": gateway.url, "--push.interval": "1s",
+                                             "--metrics.zero-for": "0"})
     agent.process.cgroup = home
     stack.enter_context(agent)
     sent = 0
@@ -80,7 +81,7 @@ def test_counts_and_pushes(stack, tmp_path, store, servers, traefik, upstat_bina
     expect(sent)
     groups = {(sample.labels["job"], sample.labels["instance"]) for sample in gateway.samples()
               if sample.name == "push_time_seconds"}
-    assert groups == {("upstat", "node-1")}
+    assert groups == {("upstat-push", "node-1")}
 
     # Another Traefik container is another cgroup, as another pod is.
     traefik.stop()

@@ -15,15 +15,21 @@ ERRORS = {"storage_failed", "overflow_full", "load_failed", "short_header", "cal
 
 
 def test_promtool_finds_them_sound():
-    assert "SUCCESS: 8 rules" in command(["promtool", "check", "rules", RULES])
+    assert "SUCCESS: 9 rules" in command(["promtool", "check", "rules", RULES])
 
 
 def test_they_fire_and_resolve():
     command(["promtool", "test", "rules", RULES.with_name("tests.yml")])
 
 
+@pytest.mark.parametrize("name", ["scrape.yml", "gateway.yml"])
+def test_promtool_takes_the_scrape_configurations(tmp_path, name):
+    (tmp_path / "prometheus.yml").write_text(RULES.with_name(name).read_text())
+    assert "SUCCESS" in command(["promtool", "check", "config", tmp_path / "prometheus.yml"])
+
+
 @pytest.mark.parametrize("change", [("> 120", "> 12000"), ("== 0", "== 2"), ("> 60", "> 6000"), ("> 0.8", "> 0.95"),
-                                    ("storage_failed|", ""), ("overflow_full|", "overflow_full|request_gap|"), ("* 100 > 5", "* 100 > 15"),
+                                    ("storage_failed|", ""), ("(-push)?", "-push"), ("> 1\n", "> 2\n"), ("overflow_full|", "overflow_full|request_gap|"), ("* 100 > 5", "* 100 > 15"),
                                     ('unless ignoring(result) increase(upstat_alertmanager_notifications_total{result="success"}[5m]) > 0', ""),
                                     ('notifications_total{result="failure"}[5m]) > 0', 'notifications_total{result="failure"}[5m]) > 50')])
 def test_the_tests_notice_a_broken_rule(tmp_path, change):

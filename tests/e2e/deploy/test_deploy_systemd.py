@@ -71,7 +71,7 @@ def machine(stack, tmp_path, root_tar, upstat_binary, traefik_binary):
     machine.write("/etc/systemd/system/upstat.service", UNIT.read_text())
     machine.write("/etc/upstat/upstat.yml", EXAMPLE.read_text())
     # The variables that a test needs, where an administrator would put them.
-    machine.write("/etc/default/upstat", "UPSTAT_POLL_INTERVAL=200ms\nUPSTAT_LOG_LEVEL=debug\n")
+    machine.write("/etc/default/upstat", "UPSTAT_POLL_INTERVAL=200ms\nUPSTAT_LOG_LEVEL=debug\nUPSTAT_METRICS_ZERO_FOR=0\n")
     machine.systemctl("daemon-reload")
     stack.enter_context(InNetwork(machine.pid))
     return machine

@@ -4,6 +4,7 @@
 import http.server
 import json
 import threading
+import urllib.parse
 from pathlib import Path
 
 from .base import Part, Process, free_port, get, get_json, status_of
@@ -40,11 +41,14 @@ class _Server(Part):
 
 
 class Prometheus(_Server):
-    """targets: addresses to scrape; rules: files; alertmanagers: addresses to tell."""
+    """targets: addresses to scrape, all as one job, or whole scrape configurations; rules: files; alertmanagers: addresses
+    to tell."""
 
     def __init__(self, directory, targets, rules=(), interval="500ms", name="prometheus", alertmanagers=(), external_labels=None):
         super().__init__(name, directory)
-        self.targets = targets
+        # A Pushgateway's series keep the labels of their group, as its manual says.
+        job = {"job_name": "upstat", "honor_labels": True, "static_configs": [{"targets": targets}]}
+        self.scrape_configs = targets if isinstance(targets[0], dict) else [job]
         self.alertmanagers = list(alertmanagers)
         self.external_labels = external_labels or {}
         self.rules = [str(rule) for rule in rules]
@@ -56,8 +60,7 @@ class Prometheus(_Server):
                        "external_labels": self.external_labels},
             "rule_files": self.rules,
             "alerting": {"alertmanagers": [{"static_configs": [{"targets": self.alertmanagers}]}]},
-            # A Pushgateway's series keep the labels of their group, as its manual says.
-            "scrape_configs": [{"job_name": "upstat", "honor_labels": True, "static_configs": [{"targets": self.targets}]}],
+            "scrape_configs": self.scrape_configs,
         }
         (self.directory / "prometheus.yml").write_text(json.dumps(configuration, indent=1))
         return ["prometheus", f"--config.file={self.directory}/prometheus.yml", f"--storage.tsdb.path={self.directory}/data",
@@ -66,6 +69,10 @@ class Prometheus(_Server):
     def alerts(self):
         """[{labels, annotations, state, activeAt, value}] of the pending and firing ones."""
         return get_json(f"{self.url}/api/v1/alerts")["data"]["alerts"]
+
+    def query(self, expression):
+        """What an instant query gives: [{metric, value or values}]."""
+        return get_json(f"{self.url}/api/v1/query?{urllib.parse.urlencode({'query': expression})}")["data"]["result"]
 
     def value(self, name):
         """The sum of a metric of its own page."""

@@ -32,7 +32,8 @@ class Bpffs(Part):
 
 
 class Upstat(Part):
-    """flags: more of them, as {"--alert.for": "1s"} or with a list for a repeated one.
+    """flags: more of them, as {"--alert.for": "1s"} or with a list for a repeated one. Unless told otherwise it shows each
+    count at once: a test's series are all new.
 
     Leaving it stops the agent, detaches its programs and checks that the pin directory is gone.
     """
@@ -45,7 +46,8 @@ class Upstat(Part):
         self.url = f"http://{self.address}"
         self.flags = {"--web.listen-address": self.address, "--state.path": self.directory / "state",
                       "--bpf.pin-path": self.pin_path, "--poll.interval": "200ms", "--log.level": "debug", **(flags or {})}
-        self.process = Process(name, [self.binary, "run", *spell(self.flags)], directory)
+        self.process = Process(name, [self.binary, "run", *spell(self.flags)], directory,
+                               env={"UPSTAT_METRICS_ZERO_FOR": "0"})
 
     @property
     def log(self):
@@ -101,7 +103,7 @@ class Upstat(Part):
         return "inactive", None  # not known yet
 
     def settle(self):
-        """Waits for three more polls, with a page each: a backend's new series is shown at 0 once."""
+        """Waits for three more polls, with a page each."""
         def polls():
             return total(self.samples(), "upstat_polls_total")
         for _ in range(3):

@@ -85,6 +85,17 @@ class Loop : public testing::Test {
         }
         return sum;
     }
+    [[nodiscard]] std::ptrdiff_t requests(const std::string& method) const {
+        return std::ranges::count(network_.requests, method, &HttpRequest::method);
+    }
+    /// What the last push says of shop's 404s.
+    [[nodiscard]] std::uint64_t pushed_404() const {
+        const std::string series =
+            R"(traefik_backend_requests_total{backend="shop@file",code="404",method="GET",protocol="http"} )";
+        const auto last =
+            std::ranges::find(network_.requests.rbegin(), network_.requests.rend(), "PUT", &HttpRequest::method);
+        return std::stoull(last->body.substr(last->body.find(series) + series.size()));
+    }
     /// The last message to an Alertmanager.
     [[nodiscard]] std::string told() const {
         const auto found = std::ranges::find_if(network_.requests | std::views::reverse, [](const HttpRequest& one) {
@@ -443,6 +454,56 @@ TEST_F(Loop, AGroupThatIsPushedToNoMoreIsDeleted) {
                   : std::ranges::count(network_.requests, std::string("DELETE"), &HttpRequest::method),
               1);
     EXPECT_GE(agent_->shown()->push.success, 1U) << "counts go on";
+}
+
+TEST_F(Loop, AYoungSeriesIsPushedAtZeroForLongerThanItIsScraped) {
+    settings_.metrics_zero_for = std::chrono::seconds(75);
+    settings_.push_url = "http://10.9.9.9:9091";
+    network_.responses[":9091"] = HttpResponse{.status = 200, .body = {}};
+    start();
+    run(std::chrono::seconds(120), 8, 2);
+    ASSERT_GT(pushed_404(), 0U) << "it was born a minute and a half ago";
+    settings_.state_path = (directory_.path() / "another").string();
+    counts_ = {};
+    start();
+    run(std::chrono::seconds(76), 8, 2);
+    EXPECT_EQ(pushed_404(), 0U);
+    EXPECT_GT(counted(), 700U) << "the rules see all of it";
+}
+
+TEST_F(Loop, ASecondAgentOfOneNameLeavesTheGroupToTheFirst) {
+    settings_.push_url = "http://10.9.9.9:9091";
+    network_.responses["/metrics/job/"] = HttpResponse{.status = 200, .body = {}};
+    const auto group = [this](const std::string& owner, int time) {
+        const std::string labels = R"(instance="edge",job="upstat")";
+        network_.responses[":9091/metrics"] =
+            HttpResponse{.status = 200,
+                         .body = "\npush_owner_info{" + labels + ",owner=\"" + owner + "\"} 1\npush_time_seconds{" +
+                                 labels + "} " + std::to_string(time) + "\n"};
+    };
+    start();
+    for (int time = 0; time < 30; ++time) {
+        group("boot-2", time);
+        run(std::chrono::seconds(10), 8, 2);
+    }
+    EXPECT_EQ(requests("PUT"), 0);
+    EXPECT_EQ(log_.count("another upstat (boot-2) pushes the group"), 1U) << log_.text();
+    EXPECT_THAT(agent_->shown()->push.last_error, HasSubstr("another upstat (boot-2)"));
+    EXPECT_GE(agent_->shown()->push.failure, 6U);
+    signals_->send(SIGTERM);
+    agent_->run();
+    EXPECT_EQ(requests("DELETE"), 0);
+
+    start();
+    run(std::chrono::seconds(55), 8, 2);  // nobody pushes it any more
+    EXPECT_EQ(requests("PUT"), 1);
+    group("boot-1", 30);
+    run(std::chrono::seconds(30), 8, 2);
+    EXPECT_GE(requests("PUT"), 2);
+    EXPECT_EQ(log_.count("Pushgateway: http://10.9.9.9:9091 works again"), 1U) << log_.text();
+    signals_->send(SIGTERM);
+    agent_->run();
+    EXPECT_EQ(requests("DELETE"), 1);
 }
 
 // --- host names ---

@@ -347,6 +347,11 @@ TEST(HttpClient, ATooLongBodyIsAnError) {
     EXPECT_EQ(sentence({.url = url + "/", .max_bytes = 1000}),
               "GET " + url + "/: the response is longer than 1000 bytes");
     EXPECT_EQ(sentence({.url = url + "/", .max_bytes = 1'000'000}), "status 200");
+    HttpClient client;
+    const auto cut = fetch(client, {.url = url + "/", .max_bytes = 1000, .cut = true});
+    ASSERT_TRUE(cut) << cut.error();
+    EXPECT_EQ(cut->status, 200);
+    EXPECT_EQ(cut->body, std::string(1000, 'x'));
 }
 
 TEST(HttpClient, AHangingServerEndsInATimeout) {

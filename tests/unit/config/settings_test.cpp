@@ -60,7 +60,8 @@ TEST(Settings, DefaultsAreThoseOfTheInterface) {
     EXPECT_EQ(settings.rule.for_duration, 1min);
     EXPECT_EQ(settings.rule.threshold_percent, 5);
     EXPECT_EQ(settings.web_listen_address, std::vector<std::string>{"127.0.0.1:9479"});
-    EXPECT_EQ(settings.push_job, "upstat");
+    EXPECT_EQ(settings.metrics_zero_for, 75s);
+    EXPECT_EQ(settings.push_job, "upstat-push");
     EXPECT_FALSE(settings.push_instance.empty());
     EXPECT_EQ(settings.state_path, "/var/lib/upstat");
     EXPECT_EQ(settings.bpf_pin_path, "/sys/fs/bpf/upstat");

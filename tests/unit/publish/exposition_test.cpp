@@ -29,15 +29,13 @@ bool has_line(const std::string& text, const std::string& line) {
     return ("\n" + text).contains("\n" + line + "\n");
 }
 
-Page page_of(const Report& report, ZeroStart& zero_start) {
-    return render(std::make_shared<const Report>(report), zero_start);
+Page page_of(const Report& report) {
+    return {.report = std::make_shared<const Report>(report)};
 }
 
-/// The page of a report whose series have all been shown before.
+/// The page of a report none of whose series is young.
 std::string text_of(const Report& report) {
-    ZeroStart zero_start;
-    zero_start.served(page_of(report, zero_start).number);
-    return page_text(page_of(report, zero_start));
+    return page_text(page_of(report));
 }
 
 TEST(Exposition, GivesEveryMetric) {
@@ -105,20 +103,69 @@ TEST(Exposition, EveryMetricHasHelpAndTypeOnceAndNoSeriesStandsTwice) {
     EXPECT_GT(described.size(), 20U);
 }
 
-TEST(Exposition, ShowsWhatCanAppearAtZero) {
+TEST(Exposition, ShowsTheCommonestAtZeroFromTheStart) {
     const auto text = text_of(sample_report());
     for (const auto* line : {
+             R"(traefik_backend_requests_total{backend="quiet@file",code="200",method="GET",protocol="http"} 0)",
              R"(traefik_backend_requests_total{backend="quiet@file",code="404",method="GET",protocol="http"} 0)",
-             R"(traefik_backend_requests_total{backend="quiet@file",code="504",method="GET",protocol="http"} 0)",
-             R"(traefik_backend_requests_total{backend="app@file",code="404",method="POST",protocol="http"} 0)",
-             R"(upstat_server_responses_total{server="10.0.0.1:80",code="500",method="GET"} 0)",
-             R"(upstat_server_unanswered_total{server="unmapped",reason="closed"} 0)",
-             R"(upstat_server_connect_failures_total{server="unmapped",reason="timeout"} 0)",
-             R"(upstat_server_unread_connections_total{server="unmapped",reason="http2"} 0)",
+             R"(traefik_backend_requests_total{backend="quiet@file",code="503",method="GET",protocol="http"} 0)",
+             R"(upstat_server_requests_total{server="unmapped"} 0)",
+             R"(upstat_server_connects_total{server="unmapped"} 0)",
          }) {
         EXPECT_TRUE(has_line(text, line)) << line;
     }
-    EXPECT_FALSE(text.contains(R"(backend="quiet@file",code="404",method="POST")"));
+    EXPECT_FALSE(text.contains(R"(backend="app@file",code="404",method="POST")")) << "no more for a method";
+}
+
+/// A name as long as they are on a big cluster.
+std::string backend_name(std::size_t index) {
+    return "shop-" + std::to_string(10000 + index) + "-web-8080@kubernetes";
+}
+
+/// So many servers, each in a backend of its own, without traffic.
+Report idle_report(std::size_t servers) {
+    Report report;
+    report.traefik = "ip-10-42-117-203.eu-central-1.compute.internal";
+    attribute::Catalogue catalogue;
+    for (std::size_t i = 0; i < servers; ++i) {
+        const auto server =
+            *poll::parse_server("10.142." + std::to_string(i / 250) + "." + std::to_string(i % 250), 8080);
+        report.servers.servers[server] = {};
+        report.counts.backends[backend_name(i)] = {};
+        catalogue.backends[backend_name(i)] = {
+            .provider = "kubernetes",
+            .listed = {{.url = "http://" + to_string(server), .up = true, .servers = {server}}}};
+        report.alerts.alerts.push_back(
+            {.rule = judge::Rule{}.name, .backend = backend_name(i), .state = judge::State::inactive});
+    }
+    report.catalogue = std::make_shared<const attribute::Catalogue>(std::move(catalogue));
+    return report;
+}
+
+std::size_t samples(const std::string& text, const std::string& with = "") {
+    return static_cast<std::size_t>(std::ranges::count_if(
+        lines(text), [&](const std::string& line) { return !line.starts_with("#") && line.contains(with); }));
+}
+
+TEST(Exposition, TenThousandIdleServersAreUnderTwelveMebibytes) {
+    const auto one = text_of(idle_report(1));
+    EXPECT_LE(samples(one, R"(server="10.142.0.0:8080")"), 12U);
+    EXPECT_LT(text_of(idle_report(10'000)).size(), std::size_t{12} << 20);
+}
+
+TEST(Exposition, AClientsMethodsAddTheirOwnSeriesOnly) {
+    auto report = sample_report();
+    const auto before = samples(text_of(report));
+    auto& backend = report.counts.backends["app@file"];
+    auto& server = report.servers.servers.begin()->second;
+    std::size_t added = 0;
+    for (const auto method : {poll::Method::extension, poll::Method::head, poll::Method::put, poll::Method::delete_,
+                              poll::Method::connect, poll::Method::options, poll::Method::trace, poll::Method::patch}) {
+        backend[{.code = 405, .method = method}] = 1;
+        server.responses[{.code = 405, .method = method}] = 1;
+        added += 2;
+    }
+    EXPECT_EQ(samples(text_of(report)), before + added);
 }
 
 TEST(Exposition, ARatioWithoutTrafficIsAbsent) {
@@ -133,13 +180,11 @@ TEST(Exposition, EscapesLabelValues) {
 }
 
 TEST(Exposition, APushedPageLeavesTheProcessOut) {
-    ZeroStart zero_start;
-    const auto page = page_of(sample_report(), zero_start);
+    const auto page = page_of(sample_report());
     EXPECT_TRUE(page_text(page).contains("process_open_fds"));
-    EXPECT_FALSE(pushed_text(page).contains("process_"));
-    EXPECT_TRUE(pushed_text(page).contains("upstat_build_info"));
-    EXPECT_TRUE(pushed_text(page).ends_with("\n"));
-    EXPECT_TRUE(page_text(page).starts_with(pushed_text(page)));
+    EXPECT_FALSE(pushed_text(page, {}).contains("process_"));
+    EXPECT_TRUE(pushed_text(page, {}).contains("upstat_build_info"));
+    EXPECT_TRUE(pushed_text(page, {}).ends_with("\n"));
 }
 
 TEST(Exposition, ComesInPiecesUntilNoMoreAreWanted) {
@@ -147,8 +192,7 @@ TEST(Exposition, ComesInPiecesUntilNoMoreAreWanted) {
     for (int i = 0; i < 1000; ++i) {
         report.counts.backends["backend" + std::to_string(i)] = {};
     }
-    ZeroStart zero_start;
-    const auto page = page_of(report, zero_start);
+    const auto page = page_of(report);
     std::string joined;
     std::size_t pieces = 0;
     EXPECT_TRUE(write_page(page, [&](std::string_view piece) {
@@ -188,78 +232,39 @@ TEST(Exposition, PromtoolFindsNoFault) {
     unlink(path.c_str());
 }
 
-/// What a page says of app's answers with this code to GET.
-std::string shown(const Report& report, ZeroStart& zero_start, const std::string& code = "404") {
-    const auto text = page_text(page_of(report, zero_start));
-    const auto series =
-        "traefik_backend_requests_total{backend=\"app\",code=\"" + code + R"(",method="GET",protocol="http"} )";
-    const auto found = text.find(series);
-    if (found == std::string::npos) {
-        return "absent";
+TEST(Exposition, AYoungSeriesIsZeroWhileItIsYoung) {
+    auto report = sample_report();
+    Young young;
+    const Moment born{std::chrono::hours(1)};
+    young.backends["app@file"].series = {{{404, poll::Method::get, attribute::Protocol::http}, born}};
+    young.servers["10.0.0.1:80"].responses = {{{404, poll::Method::get}, born}};
+    Page page = page_of(report);
+    page.young = std::make_shared<const Young>(young);
+    page.zero_for = std::chrono::seconds(75);
+    const auto text_after = [&](Millis age) {
+        page.at = born + age;
+        return page_text(page);
+    };
+    const auto* const series =
+        R"(traefik_backend_requests_total{backend="app@file",code="404",method="GET",protocol="http"} )";
+    const auto* const server = R"(upstat_server_responses_total{server="10.0.0.1:80",code="404",method="GET"} )";
+    for (const auto age : {Millis(0), Millis(74'999)}) {
+        const auto text = text_after(age);
+        EXPECT_TRUE(has_line(text, std::string(series) + "0"));
+        EXPECT_TRUE(has_line(text, std::string(server) + "0"));
+        EXPECT_TRUE(has_line(text, R"(upstat_server_outstanding_requests{server="10.0.0.1:80"} 2)"));
+        EXPECT_TRUE(has_line(text, R"(upstat_server_requests_total{server="10.0.0.1:80"} 100)"));
     }
-    const auto start = found + series.size();
-    return text.substr(start, text.find('\n', start) - start);
+    const auto text = text_after(Millis(75'000));
+    EXPECT_TRUE(has_line(text, std::string(series) + "7"));
+    EXPECT_TRUE(has_line(text, std::string(server) + "15"));
+    EXPECT_TRUE(has_line(pushed_text(page, {.zero_for = Millis(75'001)}), std::string(series) + "0"));
 }
 
-Report with(std::uint16_t code, std::uint64_t count) {
-    Report report;
-    report.counts.backends["app"] = {{{code, poll::Method::get, attribute::Protocol::http}, count}};
-    return report;
-}
-
-TEST(ZeroStart, ASeriesIsZeroUntilAPageWithItWasDelivered) {
-    ZeroStart zero_start;
-    EXPECT_EQ(shown(with(404, 5), zero_start), "0");  // page 1
-    EXPECT_EQ(shown(with(404, 6), zero_start), "0");  // page 2
-    zero_start.served(1);
-    EXPECT_EQ(shown(with(404, 7), zero_start), "7");
-}
-
-TEST(ZeroStart, AnUnusualCodeIsBornWhenItAppears) {
-    ZeroStart zero_start;
-    EXPECT_EQ(shown(with(404, 5), zero_start, "418"), "absent");  // page 1
-    zero_start.served(1);
-    EXPECT_EQ(shown(with(418, 3), zero_start, "418"), "0");  // page 2
-    zero_start.served(1);
-    EXPECT_EQ(shown(with(418, 4), zero_start, "418"), "0");  // page 3
-    zero_start.served(3);
-    EXPECT_EQ(shown(with(418, 4), zero_start, "418"), "4");
-}
-
-TEST(ZeroStart, AZeroThatWasDeliveredIsABirth) {
-    ZeroStart zero_start;
-    EXPECT_EQ(shown(with(200, 5), zero_start, "404"), "0");  // page 1
-    zero_start.served(1);
-    EXPECT_EQ(shown(with(404, 9), zero_start, "404"), "9");
-}
-
-TEST(ZeroStart, ASeriesThatWasAwayBeforeItWasDeliveredBeginsAgain) {
-    ZeroStart zero_start;
-    EXPECT_EQ(shown(with(404, 5), zero_start), "0");      // page 1
-    EXPECT_EQ(page_of(Report(), zero_start).number, 2U);  // without the backend
-    zero_start.served(2);                                 // a page that did not show it
-    EXPECT_EQ(shown(with(404, 6), zero_start), "0");      // page 3
-    zero_start.served(2);
-    EXPECT_EQ(shown(with(404, 7), zero_start), "0");  // page 4
-    zero_start.served(4);
-    EXPECT_EQ(shown(with(404, 8), zero_start), "8");
-}
-
-TEST(ZeroStart, ABornSeriesComesBackAsItIs) {
-    ZeroStart zero_start;
-    shown(with(418, 5), zero_start, "418");
-    zero_start.served(1);
-    EXPECT_EQ(shown(with(404, 5), zero_start, "418"), "absent");
-    EXPECT_EQ(shown(with(418, 6), zero_start, "418"), "6") << "it was away alone";
-    EXPECT_EQ(page_of(Report(), zero_start).number, 4U);
-    EXPECT_EQ(shown(with(418, 7), zero_start, "418"), "7") << "it was away with its backend";
-}
-
-TEST(ZeroStart, RestoredSeriesAreBorn) {
-    ZeroStart zero_start;
-    zero_start.restore(with(418, 5).counts);
-    EXPECT_EQ(shown(with(418, 6), zero_start, "418"), "6");
-    EXPECT_EQ(shown(with(404, 6), zero_start, "404"), "0");
+TEST(Exposition, APushSaysWhoseItIs) {
+    EXPECT_TRUE(
+        has_line(pushed_text(page_of(sample_report()), {.owner = "boot/7"}), R"(push_owner_info{owner="boot/7"} 1)"));
+    EXPECT_FALSE(text_of(sample_report()).contains("push_owner_info"));
 }
 
 }  // namespace

@@ -89,14 +89,13 @@ Pusher pusher_to(const std::string& url) {
 TEST(Pusher, PushesAtOnceAndThenEveryInterval) {
     auto pusher = pusher_to("http://gateway:9091");
     EXPECT_TRUE(pusher.due(at(100)));
-    pusher.started(at(100), 1, 7);
+    pusher.started(at(100), 1);
     EXPECT_FALSE(pusher.due(at(200))) << "one is under way";
     EXPECT_FALSE(pusher.done(answer(2, 200), at(100))) << "not ours";
     const auto pushed = pusher.done(answer(1, 200), at(100));
     ASSERT_TRUE(pushed);
-    EXPECT_EQ(pushed->page, 7U);
-    EXPECT_EQ(pushed->tried.problem, "");
-    EXPECT_FALSE(pushed->tried.line);
+    EXPECT_EQ(pushed->problem, "");
+    EXPECT_FALSE(pushed->line);
     EXPECT_FALSE(pusher.due(at(114)));
     EXPECT_TRUE(pusher.due(at(115)));
     EXPECT_EQ(pusher.results().success, 1U);
@@ -104,21 +103,18 @@ TEST(Pusher, PushesAtOnceAndThenEveryInterval) {
 
 TEST(Pusher, AFailureIsCountedAndNothingPilesUp) {
     auto pusher = pusher_to("http://me:secret@gateway:9091");
-    pusher.started(at(100), 1, 7);
+    pusher.started(at(100), 1);
     const auto refused = pusher.done(answer(1, 400, "bad\nname"), at(101));
-    EXPECT_EQ(refused->tried.problem, "http://gateway:9091 answered with status 400: bad name");
-    EXPECT_EQ(refused->tried.line->text, "Pushgateway: http://gateway:9091 answered with status 400: bad name");
-    EXPECT_EQ(refused->page, 0U);
+    EXPECT_EQ(refused->problem, "http://gateway:9091 answered with status 400: bad name");
+    EXPECT_EQ(refused->line->text, "Pushgateway: http://gateway:9091 answered with status 400: bad name");
     EXPECT_EQ(pusher.results().failure, 1U);
-    EXPECT_EQ(pusher.results().last_error, refused->tried.problem);
-    pusher.started(at(160), 2, 8);  // three intervals were missed: one push makes up for them
-    EXPECT_EQ(
-        pusher.done({.ticket = 2, .result = std::unexpected("PUT x: connection refused")}, at(160))->tried.problem,
-        "PUT x: connection refused");
-    pusher.started(at(175), 3, 9);
+    EXPECT_EQ(pusher.results().last_error, refused->problem);
+    pusher.started(at(160), 2);  // three intervals were missed: one push makes up for them
+    EXPECT_EQ(pusher.done({.ticket = 2, .result = std::unexpected("PUT x: connection refused")}, at(160))->problem,
+              "PUT x: connection refused");
+    pusher.started(at(175), 3);
     const auto pushed = pusher.done(answer(3, 202), at(175));
-    EXPECT_EQ(pushed->page, 9U);
-    EXPECT_EQ(pushed->tried.line->text, "Pushgateway: http://gateway:9091 works again after 74 s; 2 tries failed");
+    EXPECT_EQ(pushed->line->text, "Pushgateway: http://gateway:9091 works again after 74 s; 2 tries failed");
     EXPECT_EQ(pusher.results().failure, 2U);
     EXPECT_EQ(pusher.results().last_error, "");
 }
@@ -129,7 +125,7 @@ TEST(Pusher, AfterAFailureItWaitsLongerEachTime) {
     for (std::int64_t now = 0; now < 600; ++now) {  // ten minutes down
         if (pusher.due(at(1000 + now))) {
             pushes.push_back(now);
-            pusher.started(at(1000 + now), 1, 7);
+            pusher.started(at(1000 + now), 1);
             static_cast<void>(pusher.done(answer(1, 500), at(1000 + now)));
         }
     }
@@ -142,7 +138,7 @@ TEST(Pusher, AfterAFailureItWaitsLongerEachTime) {
         ++now;
     }
     EXPECT_LE(now - pushes.back(), 60) << "a gateway that is back is found within a minute";
-    pusher.started(at(2000), 2, 7);
+    pusher.started(at(2000), 2);
     static_cast<void>(pusher.done(answer(2, 200), at(2000)));
     EXPECT_FALSE(pusher.due(at(2014)));
     EXPECT_TRUE(pusher.due(at(2015)));
@@ -150,7 +146,7 @@ TEST(Pusher, AfterAFailureItWaitsLongerEachTime) {
 
 TEST(Pusher, RetryAfterIsHonoured) {
     auto pusher = pusher_to("http://gateway:9091");
-    pusher.started(at(100), 1, 7);
+    pusher.started(at(100), 1);
     auto busy = answer(1, 429);
     busy.result->retry_after = 100s;
     static_cast<void>(pusher.done(busy, at(100)));
@@ -160,24 +156,24 @@ TEST(Pusher, RetryAfterIsHonoured) {
 
 TEST(Pusher, ASuccessorGoesOn) {
     auto pusher = pusher_to("http://gateway:9091");
-    pusher.started(at(100), 1, 7);
-    EXPECT_TRUE(pusher.done(answer(1, 500), at(100))->tried.line);
+    pusher.started(at(100), 1);
+    EXPECT_TRUE(pusher.done(answer(1, 500), at(100))->line);
     auto same = pusher_to("http://gateway:9091");
     same.succeed(pusher);
     EXPECT_EQ(same.results().failure, 1U);
-    same.started(at(110), 1, 8);
-    EXPECT_FALSE(same.done(answer(1, 500), at(110))->tried.line) << "it was said";
+    same.started(at(110), 1);
+    EXPECT_FALSE(same.done(answer(1, 500), at(110))->line) << "it was said";
     auto another = pusher_to("http://another:9091");
     another.succeed(pusher);
     EXPECT_EQ(another.results().failure, 1U) << "counts go on";
-    another.started(at(110), 1, 8);
-    EXPECT_EQ(another.done(answer(1, 500), at(110))->tried.line->text,
+    another.started(at(110), 1);
+    EXPECT_EQ(another.done(answer(1, 500), at(110))->line->text,
               "Pushgateway: http://another:9091 answered with status 500");
 }
 
 TEST(Pusher, AClockSetBackDoesNotStopIt) {
     auto pusher = pusher_to("http://gateway:9091");
-    pusher.started(at(100'000), 1, 7);
+    pusher.started(at(100'000), 1);
     static_cast<void>(pusher.done(answer(1, 200), at(100)));
     EXPECT_TRUE(pusher.due(at(10)));
 }

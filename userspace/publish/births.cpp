@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "publish/births.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace upstat::publish {
+
+namespace {
+
+bool is_there_from_the_start(const attribute::Series& series) {
+    return series.method == poll::Method::get && std::ranges::binary_search(usual_codes, series.code);
+}
+
+/// Calls `take(key)` for each key that is new. Keys only come, so equal numbers of them are the same keys.
+void each_new(const auto& now, const auto& before, auto&& take) {
+    if (now.size() == before.size()) {
+        return;
+    }
+    Ascending known(before);
+    for (const auto& [key, count] : now) {
+        if (known.find(key) == nullptr) {
+            take(key);
+        }
+    }
+}
+
+void hide(auto& counts, const auto& births, Moment moment) {
+    Ascending shown(counts);
+    for (const auto& [key, born] : births) {
+        if (auto* const count = born > moment ? shown.find(key) : nullptr) {
+            *count = 0;
+        }
+    }
+}
+
+void hide_all(auto& counts) {
+    for (auto& [key, count] : counts) {
+        count = 0;
+    }
+}
+
+bool has_new(const poll::ServerTotals& now, const poll::ServerTotals& before) {
+    return now.responses.size() != before.responses.size() ||
+           std::ranges::any_of(poll::reason_counts, [&](const poll::ReasonCount& count) {
+               return (now.*count.member).size() != (before.*count.member).size();
+           });
+}
+
+void note_new(YoungServer& young, const poll::ServerTotals& now, const poll::ServerTotals& before, Moment moment) {
+    each_new(now.responses, before.responses, [&](const auto& key) { young.responses[key] = moment; });
+    auto reasons = young.reasons.begin();
+    for (const auto& count : poll::reason_counts) {
+        each_new(now.*count.member, before.*count.member, [&](const auto& reason) { (*reasons)[reason] = moment; });
+        ++reasons;
+    }
+}
+
+void note_new(std::map<std::string, YoungBackend>& young, const std::string& backend,
+              const attribute::SeriesCounts& now, const attribute::SeriesCounts& before, Moment moment) {
+    each_new(now, before, [&](const attribute::Series& series) {
+        if (!is_there_from_the_start(series)) {
+            young[backend].series[series] = moment;
+        }
+    });
+}
+
+void forget_births(Moment& itself, Moment born) {
+    itself = itself <= born ? Moment::min() : itself;
+}
+
+template <typename Key>
+void forget_births(FlatMap<Key, Moment>& births, Moment born) {
+    erase_if(births, [born](const auto& entry) { return entry.second <= born; });
+}
+
+}  // namespace
+
+attribute::SeriesCounts without_young(attribute::SeriesCounts counts, const YoungBackend& young, Moment moment) {
+    if (young.itself > moment) {
+        hide_all(counts);
+    }
+    hide(counts, young.series, moment);
+    return counts;
+}
+
+poll::ServerTotals without_young(poll::ServerTotals totals, const YoungServer& young, Moment moment) {
+    if (young.itself > moment) {
+        for (const auto& count : poll::plain_counts) {
+            totals.*count.member = 0;
+        }
+        hide_all(totals.responses);
+        for (const auto& count : poll::reason_counts) {
+            hide_all(totals.*count.member);
+        }
+        return totals;
+    }
+    hide(totals.responses, young.responses, moment);
+    auto reasons = young.reasons.begin();
+    for (const auto& count : poll::reason_counts) {
+        hide(totals.*count.member, *reasons++, moment);
+    }
+    return totals;
+}
+
+void Births::restore(const attribute::LedgerState& shown, bool servers) {
+    away_ = shown.backends;
+    servers_shown_ = servers;
+    Report before;
+    before.servers.unmapped = shown.unmapped;
+    previous_ = std::make_shared<const Report>(std::move(before));
+}
+
+std::shared_ptr<const Young> Births::take(std::shared_ptr<const Report> report, Moment now, Moment forgotten) {
+    forget(forgotten);
+    compare_backends(report->counts, now);
+    if (!std::exchange(servers_shown_, false)) {
+        compare_servers(*report, now);
+    }
+    previous_ = std::move(report);
+    return std::make_shared<const Young>(young_);
+}
+
+void Births::compare_backends(const attribute::Counts& counts, Moment now) {
+    auto before = previous_->counts.backends.begin();
+    const auto end = previous_->counts.backends.end();
+    for (const auto& [name, series] : counts.backends) {
+        for (; before != end && before->first < name; ++before) {
+            leave(before->first, before->second);
+        }
+        const auto returned = away_.extract(name);
+        const bool stayed = before != end && before->first == name;
+        if (!stayed && returned.empty()) {
+            young_.backends[name].itself = now;
+        } else {
+            note_new(young_.backends, name, series, stayed ? before->second : returned.mapped(), now);
+        }
+        if (stayed) {
+            ++before;
+        }
+    }
+    for (; before != end; ++before) {
+        leave(before->first, before->second);
+    }
+}
+
+/// What was young when its backend left begins again: who reads may have missed its 0.
+void Births::leave(const std::string& backend, attribute::SeriesCounts series) {
+    const auto young = young_.backends.extract(backend);
+    if (!young.empty()) {
+        if (young.mapped().itself != Moment::min()) {
+            return;
+        }
+        erase_if(series, [&young](const auto& entry) { return young.mapped().series.contains(entry.first); });
+    }
+    away_.insert_or_assign(backend, std::move(series));
+}
+
+void Births::compare_servers(const Report& report, Moment now) {
+    const auto compare = [&](auto&& label, const poll::ServerTotals& totals, const poll::ServerTotals* before) {
+        if (before == nullptr) {
+            young_.servers[label()].itself = now;
+        } else if (has_new(totals, *before)) {
+            note_new(young_.servers[label()], totals, *before, now);
+        }
+    };
+    Ascending before(previous_->servers.servers);
+    for (const auto& [server, totals] : report.servers.servers) {
+        compare([&server] { return to_string(server); }, totals, before.find(server));
+    }
+    const auto compare_sum = [&compare](std::string_view label, const poll::ServerTotals& totals,
+                                        const poll::ServerTotals& last) {
+        const poll::ServerTotals nothing;
+        if (totals != nothing) {
+            compare([label] { return std::string(label); }, totals, last == nothing ? nullptr : &last);
+        }
+    };
+    compare_sum(unmapped_label, report.servers.unmapped, previous_->servers.unmapped);
+    compare_sum(overflow_label, report.overflow, previous_->overflow);
+}
+
+void Births::forget(Moment born) {
+    for (auto& [backend, young] : young_.backends) {
+        forget_births(young.itself, born);
+        forget_births(young.series, born);
+    }
+    for (auto& [server, young] : young_.servers) {
+        forget_births(young.itself, born);
+        forget_births(young.responses, born);
+        std::ranges::for_each(young.reasons, [born](auto& births) { forget_births(births, born); });
+    }
+    std::erase_if(young_.backends, [](const auto& entry) { return entry.second == YoungBackend{}; });
+    std::erase_if(young_.servers, [](const auto& entry) { return entry.second == YoungServer{}; });
+}
+
+}  // namespace upstat::publish

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "attribute/counts.hpp"
+#include "attribute/ledger.hpp"
+#include "base/flat_map.hpp"
+#include "base/time.hpp"
+#include "poll/snapshot.hpp"
+#include "publish/report.hpp"
+
+namespace upstat::publish {
+
+/// The codes that every backend has at 0 from its start, for GET: those that rules ask for most often. All other series
+/// appear with their first count.
+inline constexpr std::array<std::uint16_t, 5> usual_codes{200, 404, 500, 502, 503};
+
+/// When the series of a backend or server were born. `itself` is of those that came with it.
+struct YoungBackend {
+    Moment itself = Moment::min();
+    FlatMap<attribute::Series, Moment> series;
+    bool operator==(const YoungBackend&) const = default;
+};
+struct YoungServer {
+    Moment itself = Moment::min();
+    FlatMap<poll::ResponseKey, Moment> responses;
+    std::array<FlatMap<std::string, Moment>, poll::reason_counts.size()> reasons;
+    bool operator==(const YoungServer&) const = default;
+};
+
+/// The series that are young, and nothing of the others.
+struct Young {
+    std::map<std::string, YoungBackend> backends;
+    std::map<std::string, YoungServer> servers;  ///< by label
+};
+
+/// The counts as a page shows them: 0 for what was born after `moment`.
+attribute::SeriesCounts without_young(attribute::SeriesCounts counts, const YoungBackend& young, Moment moment);
+poll::ServerTotals without_young(poll::ServerTotals totals, const YoungServer& young, Moment moment);
+
+/// Notices the series that a report shows and the one before it did not. rate() cannot see the increase of a series
+/// whose first sample is 5, so a young one is shown at 0 for some time.
+class Births {
+  public:
+    /// What was shown before a restart is not born again: these backends, `unmapped`, and with `servers` all that the
+    /// next report has of servers.
+    void restore(const attribute::LedgerState& shown, bool servers);
+
+    /// Takes the next report. What was born at `forgotten` or before is young no more.
+    std::shared_ptr<const Young> take(std::shared_ptr<const Report> report, Moment now, Moment forgotten);
+
+  private:
+    void compare_backends(const attribute::Counts& counts, Moment now);
+    void compare_servers(const Report& report, Moment now);
+    void leave(const std::string& backend, attribute::SeriesCounts series);
+    void forget(Moment born);
+
+    std::shared_ptr<const Report> previous_ = std::make_shared<const Report>();
+    bool servers_shown_ = false;
+    std::map<std::string, attribute::SeriesCounts> away_;  ///< of backends that have left: they may come back
+    Young young_;
+};
+
+}  // namespace upstat::publish
