@@ -7,6 +7,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "agent/traefiks.hpp"
@@ -52,9 +53,9 @@ class Catalogues {
         std::optional<std::uint64_t> ticket;
         std::optional<std::uint64_t> version_ticket;
         std::string version;
-        std::string problem;  ///< of the last response; empty when it was good
-        bool known = false;   ///< it has given a catalogue
-        std::string body;     ///< what it was read from
+        std::string problem;                       ///< of the last response; empty when it was good
+        bool known = false;                        ///< it has given a catalogue
+        std::pair<std::size_t, std::size_t> body;  ///< size and hash of what it was read from
         attribute::Catalogue catalogue;
     };
     [[nodiscard]] const std::map<int, Source>& sources() const { return sources_; }
@@ -70,7 +71,7 @@ class Catalogues {
         : settings_(std::move(settings)), root_(std::move(root)) {}
 
     void update_sources(const std::vector<Watched>& traefiks);
-    [[nodiscard]] HttpRequest request(const Source& source, const std::string& path) const;
+    [[nodiscard]] HttpRequest request(const Source& source, const std::string& path, std::size_t longest) const;
     void take_catalogue(Source& source, const HttpDone& done);
 
     [[nodiscard]] bool all_known() const;

@@ -48,21 +48,32 @@ std::set<poll::Server> servers_of(const Catalogue& catalogue, const std::string&
     return servers;
 }
 
+namespace {
+
+void merge(std::vector<Listed>& listed, const std::vector<Listed>& more) {
+    std::map<std::string, std::size_t> places;
+    for (std::size_t at = 0; at < listed.size(); ++at) {
+        places.emplace(listed[at].url, at);
+    }
+    for (const auto& one : more) {
+        const auto [place, is_new] = places.emplace(one.url, listed.size());
+        if (is_new) {
+            listed.push_back(one);
+        } else {
+            auto& same = listed[place->second];
+            same.up = one.up;
+            same.servers.insert(one.servers.begin(), one.servers.end());
+        }
+    }
+}
+
+}  // namespace
+
 Catalogue merged(Catalogue first, const Catalogue& second) {
     for (const auto& [name, backend] : second.backends) {
         const auto [entry, added] = first.backends.try_emplace(name, backend);
-        if (added) {
-            continue;
-        }
-        auto& listed = entry->second.listed;
-        for (const auto& one : backend.listed) {
-            const auto same = std::ranges::find(listed, one.url, &Listed::url);
-            if (same == listed.end()) {
-                listed.push_back(one);
-            } else {
-                same->up = one.up;
-                same->servers.insert(one.servers.begin(), one.servers.end());
-            }
+        if (!added) {
+            merge(entry->second.listed, backend.listed);
         }
     }
     return first;
