@@ -60,24 +60,28 @@ void Catalogues::remember(attribute::SharedCatalogue saved) {
 
 void Catalogues::update_sources(const std::vector<Watched>& traefiks) {
     std::map<int, Source> now;
-    const auto keep = [&](int key, const std::string& url, const std::string& network) {
+    const auto kept = [&](int key) -> Source& {
         auto& source = now[key];
         if (const auto known = sources_.find(key); known != sources_.end()) {
             source = std::move(known->second);
         }
-        if (source.url != url) {
-            spdlog::info("reading the backends from {}", url);
+        return source;
+    };
+    const auto point = [](Source& source, const traefik::ApiAddress& address, const std::string& network) {
+        if (source.url != address.url) {
+            spdlog::info("reading the backends from {} ({})", address.url, address.source);
         }
-        source.url = url;
+        source.url = address.url;
         source.network_namespace = network;
     };
     for (int i = 0; const auto& url : settings_.traefik_api) {
-        keep(--i, url, {});
+        point(kept(--i), {.url = url, .source = "--traefik.api"}, {});
     }
     for (const auto& [traefik, problem] : traefiks) {
         if (settings_.traefik_api.empty() && problem.empty()) {
-            keep(traefik.pid, traefik::api_address(root_, traefik).url,
-                 foreign_network(root_, traefik.network_namespace));
+            auto& source = kept(traefik.pid);
+            point(source, traefik::api_address(root_, traefik, source.configuration),
+                  foreign_network(root_, traefik.network_namespace));
         }
     }
     const auto same = [](const auto& one, const auto& other) { return one.first == other.first; };

@@ -16,6 +16,7 @@
 #include "base/http_client.hpp"
 #include "base/results.hpp"
 #include "config/settings.hpp"
+#include "traefik/api_address.hpp"
 
 namespace upstat::agent {
 
@@ -48,8 +49,9 @@ class Catalogues {
     /// What is known of one Traefik's API: its URL and version, and what is wrong with it.
     struct Source {
         std::string url;
-        std::string network_namespace;  ///< empty: our own
-        bool v1 = false;                ///< speaks /api/providers
+        std::string network_namespace;             ///< empty: our own
+        traefik::ConfigurationFile configuration;  ///< of the process that is asked
+        bool v1 = false;                           ///< speaks /api/providers
         std::optional<std::uint64_t> ticket;
         std::optional<std::uint64_t> version_ticket;
         std::string version;
