@@ -46,7 +46,7 @@ std::optional<uid_t> number(std::string_view text) {
     return parsed.ec == std::errc{} && parsed.ptr == text.data() + text.size() ? std::optional(value) : std::nullopt;
 }
 
-std::optional<uid_t> user_of(const std::string& text) {
+std::optional<uid_t> user_named(const std::string& text) {
     if (const auto uid = number(text)) {
         return uid;
     }
@@ -81,7 +81,7 @@ Result<Allowed> parse_allow(const std::vector<std::string>& texts, const std::fi
                 allowed.cgroups.insert(allowed.cgroups.end(), container_cgroups.begin(), container_cgroups.end());
             } else if (one.starts_with('/')) {
                 allowed.cgroups.push_back(one);
-            } else if (const auto user = user_of(one)) {
+            } else if (const auto user = user_named(one)) {
                 allowed.users.insert(*user);
             } else {
                 return fail(Error::Kind::usage, fmt::format("this host has no user \"{}\"", one),

@@ -79,7 +79,7 @@ std::vector<Section> sections_of(const Fd& file) {
 }
 
 /// A position independent executable has it under another name, such as .data.rel.ro.gopclntab.
-const Section* find(const std::vector<Section>& sections, std::string_view end) {
+const Section* section_called(const std::vector<Section>& sections, std::string_view end) {
     const auto found =
         std::ranges::find_if(sections, [end](const Section& section) { return section.name.ends_with(end); });
     return found == sections.end() ? nullptr : &*found;
@@ -149,12 +149,12 @@ bool contains(const Fd& file, const Section& section, std::string_view wanted) {
 
 bool is_traefik_executable(const Fd& file) {
     const auto sections = sections_of(file);
-    const auto* const build_info = find(sections, ".go.buildinfo");
+    const auto* const build_info = section_called(sections, ".go.buildinfo");
     const auto package = build_info == nullptr ? "" : main_package(file, *build_info);
     if (!package.empty() && package != "command-line-arguments") {
         return is_traefiks(package);
     }
-    const auto* const lines = find(sections, ".gopclntab");
+    const auto* const lines = section_called(sections, ".gopclntab");
     return lines != nullptr && contains(file, *lines, "/cmd/traefik/traefik.go");
 }
 
