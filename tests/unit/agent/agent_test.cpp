@@ -52,7 +52,8 @@ class Loop : public testing::Test {
                                               .kernel = std::make_unique<FakeKernel>(counts_),
                                               .signals = signals_->take(),
                                               .counted_before = counted_before,
-                                              .load = [this] { return next_; }});
+                                              .load = [this] { return next_; },
+                                              .seed = 1});
         ASSERT_TRUE(agent) << agent.error().text();
         agent_ = std::move(*agent);
     }
@@ -84,6 +85,13 @@ class Loop : public testing::Test {
             }
         }
         return sum;
+    }
+    /// The last message to an Alertmanager.
+    [[nodiscard]] std::string told() const {
+        const auto found = std::ranges::find_if(network_.requests | std::views::reverse, [](const HttpRequest& one) {
+            return one.url.contains("/api/v2/alerts");
+        });
+        return found == network_.requests.rend() ? std::string() : found->body;
     }
     [[nodiscard]] judge::State state() const {
         const auto& alerts = agent_->shown()->alerts.alerts;
@@ -204,6 +212,63 @@ TEST_F(Loop, AReceiverThatNeverAnswersHoldsNothingUp) {
     EXPECT_EQ(network_.asked(":9093/api/v2/alerts"), 1U);
 }
 
+/// The lines of the log that are about this.
+std::vector<std::string> lines_with(const CapturedLog& log, const std::string& part) {
+    std::vector<std::string> lines;
+    std::istringstream all(log.text());
+    for (std::string line; std::getline(all, line);) {
+        if (line.contains(part)) {
+            lines.push_back(line);
+        }
+    }
+    return lines;
+}
+
+TEST_F(Loop, TenMinutesWithoutReceiversAndApiAreTwoLinesEach) {
+    settings_.push_url = "http://10.9.9.9:9091";
+    settings_.alertmanager_url = {"http://10.9.9.8:9093", "http://10.9.9.9:9093"};
+    const HttpResponse well{.status = 200};
+    network_.responses[":9091"] = well;
+    network_.responses[":9093"] = well;
+    start();
+    run(std::chrono::minutes(5), 8, 2);
+    ASSERT_EQ(state(), judge::State::firing);
+    const auto told = [this] { return network_.asked("10.9.9.9:9093"); };
+    EXPECT_EQ(log_.count("Alertmanager: "), 0U);
+
+    network_.responses.clear();
+    network_.responses["10.9.9.8:9093"] = well;
+    network_.responses["10.9.9.9"] = std::unexpected("connection refused");
+    network_.responses[api] = HttpResponse{.status = 502};
+    const auto before = told();
+    run(std::chrono::minutes(10), 8, 2);
+    EXPECT_LE(told() - before, 25U) << "not at every poll";
+    network_.responses["10.9.9.9"] = well;
+    network_.responses[api] = rawdata("http://10.0.0.1:80");
+    run(std::chrono::minutes(1) + std::chrono::seconds(5), 8, 2);
+    for (const auto* who : {"Alertmanager: ", "Pushgateway: ", "Traefik's API: "}) {
+        const auto lines = lines_with(log_, who);
+        ASSERT_EQ(lines.size(), 2U) << log_.text();
+        EXPECT_THAT(lines[1], HasSubstr("works again after"));
+    }
+    EXPECT_EQ(agent_->shown()->alertmanagers.at("http://10.9.9.9:9093").last_error, "");
+    EXPECT_GE(agent_->shown()->alertmanagers.at("http://10.9.9.9:9093").failure, 12U);
+    EXPECT_EQ(agent_->shown()->alertmanagers.at("http://10.9.9.8:9093").failure, 0U);
+}
+
+TEST_F(Loop, AFileThatIsNotThereIsAMistakeOfTheStartAndOfAReload) {
+    start();
+    run(std::chrono::seconds(6));
+    next_ = settings_;
+    next_->alertmanager_url = {"https://10.9.9.9:9093"};
+    next_->alertmanager_files.ca_file = "/nowhere/ca.pem";
+    signals_->send(SIGHUP);
+    run(std::chrono::seconds(6));
+    EXPECT_FALSE(agent_->shown()->config_reloaded);
+    EXPECT_THAT(log_.text(), HasSubstr("alertmanager.ca-file: cannot read /nowhere/ca.pem: No such file or directory"));
+    EXPECT_TRUE(agent_->shown()->alertmanagers.empty());
+}
+
 TEST_F(Loop, AnAlertThatFiresGoesOnOverARestart) {
     start();
     run(std::chrono::minutes(5), 8, 2);
@@ -225,6 +290,50 @@ TEST_F(Loop, AnyOtherSignalEndsIt) {
     start();
     signals_->send(SIGTERM);
     EXPECT_FALSE(agent_->turn());
+}
+
+TEST_F(Loop, TheRatioOf4xxIsOf4xxWhateverTheRuleIsAbout) {
+    settings_.rule.codes = "2..";
+    start();
+    run(std::chrono::minutes(1), 8, 2);
+    EXPECT_NEAR(*agent_->shown()->client_errors.backends.at("shop@file").value(), 0.2, 0.01);
+    EXPECT_NEAR(*agent_->shown()->alerts.alerts.at(0).ratio.value(), 0.8, 0.01);
+}
+
+TEST_F(Loop, AlertmanagerIsToldTheServerAndNoDeadLink) {
+    settings_.alertmanager_url = {"http://10.9.9.9:9093"};
+    network_.responses[":9093"] = HttpResponse{.status = 200, .body = {}};
+    start();
+    run(std::chrono::minutes(5), 8, 2);
+    ASSERT_EQ(state(), judge::State::firing);
+    const auto body = told();
+    EXPECT_THAT(body, HasSubstr("most come from server 10.0.0.1:80: "));
+    EXPECT_THAT(body, Not(HasSubstr("generatorURL"))) << "it listens on loopback";
+    next_ = settings_;
+    next_->web_external_url = "https://edge.test/upstat";
+    signals_->send(SIGHUP);
+    run(std::chrono::minutes(2), 8, 2);
+    EXPECT_THAT(told(), HasSubstr(R"("generatorURL":"https://edge.test/upstat")"));
+}
+
+TEST_F(Loop, AnOutageDoesNotReadAsHealth) {
+    settings_.alertmanager_url = {"http://10.9.9.9:9093"};
+    network_.responses[":9093"] = HttpResponse{.status = 200, .body = {}};
+    start();
+    run(std::chrono::minutes(5), 8, 2);
+    ASSERT_EQ(state(), judge::State::firing);
+    for (int poll = 0; poll < 48; ++poll) {
+        run(std::chrono::seconds(5));
+        counts_.servers[*poll::parse_server("10.0.0.1:80")].connect_failures["refused"] += 180;
+    }
+    ASSERT_EQ(state(), judge::State::inactive) << "as Prometheus has it";
+    EXPECT_THAT(agent_->shown()->outages.at("shop@file"),
+                testing::MatchesRegex("no responses for .*, 3[5-7] connects a second refused"));
+    EXPECT_THAT(log_.text(), testing::ContainsRegex(
+                                 "is resolved for backend shop@file: no responses for [23]m.*refused; its share"));
+    EXPECT_THAT(told(), HasSubstr("connects a second refused"));
+    run(std::chrono::seconds(10), 8);
+    EXPECT_TRUE(agent_->shown()->outages.empty());
 }
 
 // --- reload ---

@@ -258,7 +258,7 @@ TEST_F(WebTest, ServesTheViews) {
     EXPECT_TRUE(get("/")->body.contains("<td>app@file</td>"));
     EXPECT_EQ(get("/")->get_header_value("Content-Type"), "text/html; charset=utf-8");
     EXPECT_EQ(nlohmann::json::parse(get("/api/v1/status")->body)["ready"], true);
-    EXPECT_EQ(nlohmann::json::parse(get("/api/v1/alerts")->body)["alerts"].size(), 1U);
+    EXPECT_EQ(nlohmann::json::parse(get("/api/v1/alerts")->body)["alerts"].size(), 3U);
     EXPECT_EQ(nlohmann::json::parse(get("/api/v1/backends")->body)["backends"].size(), 2U);
     EXPECT_EQ(get("/nowhere")->status, 404);
 }
