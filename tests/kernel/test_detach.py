@@ -138,6 +138,30 @@ def test_check_config_refuses_what_is_no_root(no_root, tmp_path):
     assert f"{file}: --bpf.pin-path {no_root} is not" in upstat("check-config", file, code=2)
 
 
+def test_a_root_of_another_user_is_refused(bpffs, tmp_path):
+    """Where anybody may make directories, he could pin maps of his own there, or take ours away."""
+    path = bpffs / "upstat"
+    path.mkdir()
+    os.chown(path, 1000, 1000)
+    for said in (run(tmp_path, path, code=3), detach(path, code=3), upstat("check-config", config(tmp_path, path), code=2)):
+        assert f"{path} is owned by user 1000" in said and "HINT" in said
+    assert not any(path.iterdir())
+
+
+def test_a_state_directory_of_another_user_is_refused(bpffs, tmp_path):
+    (tmp_path / "state").mkdir()
+    os.chown(tmp_path / "state", 1000, 1000)
+    said = run(tmp_path, bpffs / "upstat", 3)
+    assert f"{tmp_path}/state is owned by user 1000" in said
+    assert not (bpffs / "upstat").exists()
+
+
+def config(tmp_path, pin_path):
+    file = tmp_path / "upstat.yml"
+    file.write_text(f"bpf:\n  pin-path: {pin_path}\n")
+    return file
+
+
 def test_check_config_takes_a_path_that_is_to_be_made(bpffs, tmp_path):
     file = tmp_path / "upstat.yml"
     file.write_text(f"bpf:\n  pin-path: {bpffs}/to/be/made\n")

@@ -36,10 +36,16 @@ Result<std::unique_ptr<Agent>> Agent::start(const config::Settings& settings, Pa
         return std::unexpected(catalogues.error());
     }
     std::unique_ptr<Agent> agent(new Agent(settings, std::move(parts), *std::move(catalogues), *std::move(judgement)));
+    auto allowed = traefik::parse_allow(settings.traefik_allow, agent->parts_.root);
+    if (!allowed) {
+        return std::unexpected(allowed.error());
+    }
     auto traefiks =
         Traefiks::open(*agent->parts_.kernel, agent->parts_.root,
                        {.pid = settings.traefik_pid == 0 ? std::nullopt : std::optional(settings.traefik_pid),
-                        .cgroup = settings.traefik_cgroup});
+                        .cgroup = settings.traefik_cgroup,
+                        .allowed = *std::move(allowed),
+                        .allow_text = fmt::format("{}", fmt::join(settings.traefik_allow, ","))});
     if (!traefiks) {
         return std::unexpected(traefiks.error());
     }

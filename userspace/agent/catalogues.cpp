@@ -27,6 +27,11 @@ std::string foreign_network(const std::filesystem::path& root, const std::string
     return error || theirs == ours ? std::string() : path;
 }
 
+/// Enough to tell whether a response is the same again, without keeping it.
+std::pair<std::size_t, std::size_t> summary_of(const std::string& body) {
+    return {body.size(), std::hash<std::string>{}(body)};
+}
+
 }  // namespace
 
 Result<Catalogues> Catalogues::open(const config::Settings& settings, std::filesystem::path root) {
@@ -56,25 +61,29 @@ void Catalogues::remember(attribute::SharedCatalogue saved) {
 
 void Catalogues::update_sources(const std::vector<Watched>& traefiks) {
     std::map<int, Source> now;
-    const auto keep = [&](int key, const std::string& url, const std::string& network) {
+    const auto kept = [&](int key) -> Source& {
         auto& source = now[key];
         if (const auto known = sources_.find(key); known != sources_.end()) {
             source = std::move(known->second);
         }
-        if (source.url != url) {
-            spdlog::info("reading the backends from {}", url);
-            source.outage = Outage("Traefik's API", url);
+        return source;
+    };
+    const auto point = [](Source& source, const traefik::ApiAddress& address, const std::string& network) {
+        if (source.url != address.url) {
+            spdlog::info("reading the backends from {} ({})", address.url, address.source);
+            source.outage = Outage("Traefik's API", address.url);
         }
-        source.url = url;
+        source.url = address.url;
         source.network_namespace = network;
     };
     for (int i = 0; const auto& url : settings_.traefik_api) {
-        keep(--i, url, {});
+        point(kept(--i), {.url = url, .source = "--traefik.api"}, {});
     }
     for (const auto& [traefik, problem] : traefiks) {
         if (settings_.traefik_api.empty() && problem.empty()) {
-            keep(traefik.pid, traefik::api_address(root_, traefik).url,
-                 foreign_network(root_, traefik.network_namespace));
+            auto& source = kept(traefik.pid);
+            point(source, traefik::api_address(root_, traefik, source.configuration),
+                  foreign_network(root_, traefik.network_namespace));
         }
     }
     const auto same = [](const auto& one, const auto& other) { return one.first == other.first; };
@@ -82,30 +91,33 @@ void Catalogues::update_sources(const std::vector<Watched>& traefiks) {
     sources_ = std::move(now);
 }
 
-HttpRequest Catalogues::request(const Source& source, const std::string& path) const {
+HttpRequest Catalogues::request(const Source& source, const std::string& path, std::size_t longest) const {
     return {.url = source.url + path,
             .username = settings_.traefik_api_username,
             .password = password_,
             .files = {.ca_file = settings_.traefik_api_ca_file},
             .network_namespace = source.network_namespace,
             .direct = true,  // the environment's proxy is there for receivers
-            .timeout = api_timeout};
+            .timeout = api_timeout,
+            .max_bytes = longest};
 }
 
 void Catalogues::ask(Http& http, const std::vector<Watched>& traefiks) {
     update_sources(traefiks);
     for (auto& [key, source] : sources_) {
         if (!source.ticket) {
-            source.ticket = http.start(request(source, source.v1 ? "/api/providers" : "/api/rawdata"));
+            source.ticket = http.start(
+                request(source, source.v1 ? "/api/providers" : "/api/rawdata", traefik::max_catalogue_bytes));
         }
         if (source.version.empty() && !source.version_ticket && source.problem.empty()) {
-            source.version_ticket = http.start(request(source, "/api/version"));
+            source.version_ticket = http.start(request(source, "/api/version", traefik::max_version_bytes));
         }
     }
 }
 
 void Catalogues::take_catalogue(Source& source, const HttpDone& done, Time now) {
     std::string problem;
+    const auto body = done.result ? summary_of(done.result->body) : source.body;
     if (!done.result) {
         problem = done.result.error();
     } else if (done.result->status == 404) {
@@ -114,15 +126,19 @@ void Catalogues::take_catalogue(Source& source, const HttpDone& done, Time now) 
                               source.url);
     } else if (done.result->status != 200) {
         problem = fmt::format("{} answers {}", source.url, done.result->status);
-    } else if (source.known && done.result->body == source.body) {
+    } else if (source.known && body == source.body) {
         // Nothing new: most responses are that.
     } else if (auto catalogue = source.v1 ? traefik::parse_providers(done.result->body, source.url)
                                           : traefik::parse_rawdata(done.result->body, source.url);
                !catalogue) {
         problem = catalogue.error().message;
     } else {
-        source.catalogue = std::move(*catalogue);
-        source.body = done.result->body;
+        if (catalogue->left_out != 0) {
+            spdlog::warn("{} lists {} names of more than 512 bytes: they are left out", source.url,
+                         catalogue->left_out);
+        }
+        source.catalogue = std::move(catalogue->catalogue);
+        source.body = body;
         source.known = true;
         changed_ = true;
     }

@@ -7,6 +7,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "agent/traefiks.hpp"
@@ -16,6 +17,7 @@
 #include "base/outage.hpp"
 #include "base/results.hpp"
 #include "config/settings.hpp"
+#include "traefik/api_address.hpp"
 
 namespace upstat::agent {
 
@@ -48,15 +50,16 @@ class Catalogues {
     /// What is known of one Traefik's API: its URL and version, and what is wrong with it.
     struct Source {
         std::string url;
-        std::string network_namespace;  ///< empty: our own
-        bool v1 = false;                ///< speaks /api/providers
+        std::string network_namespace;             ///< empty: our own
+        traefik::ConfigurationFile configuration;  ///< of the process that is asked
+        bool v1 = false;                           ///< speaks /api/providers
         std::optional<std::uint64_t> ticket;
         std::optional<std::uint64_t> version_ticket;
         std::string version;
-        std::string problem;                 ///< of the last response; empty when it was good
-        Outage outage{"Traefik's API", {}};  ///< what the log says of that
-        bool known = false;                  ///< it has given a catalogue
-        std::string body;                    ///< what it was read from
+        std::string problem;                       ///< of the last response; empty when it was good
+        Outage outage{"Traefik's API", {}};        ///< what the log says of that
+        bool known = false;                        ///< it has given a catalogue
+        std::pair<std::size_t, std::size_t> body;  ///< size and hash of what it was read from
         attribute::Catalogue catalogue;
     };
     [[nodiscard]] const std::map<int, Source>& sources() const { return sources_; }
@@ -72,7 +75,7 @@ class Catalogues {
         : settings_(std::move(settings)), root_(std::move(root)) {}
 
     void update_sources(const std::vector<Watched>& traefiks);
-    [[nodiscard]] HttpRequest request(const Source& source, const std::string& path) const;
+    [[nodiscard]] HttpRequest request(const Source& source, const std::string& path, std::size_t longest) const;
     void take_catalogue(Source& source, const HttpDone& done, Time now);
 
     [[nodiscard]] bool all_known() const;

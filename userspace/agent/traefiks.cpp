@@ -26,6 +26,10 @@ bool is_bare(const std::string& cgroup, const std::set<std::uint64_t>& attached)
     return stat(cgroup.c_str(), &info) == 0 && !attached.contains(info.st_ino);
 }
 
+bool is_refused(const traefik::Instance& traefik) {
+    return traefik.refused.has_value();
+}
+
 }  // namespace
 
 Result<Traefiks> Traefiks::open(Kernel& kernel, const fs::path& root, const traefik::FindOptions& options) {
@@ -52,32 +56,28 @@ Result<Traefiks> Traefiks::open(Kernel& kernel, const fs::path& root, const trae
             return std::unexpected(attached.error());
         }
     }
-    if (auto found = traefik::find_instances(root, options); !found) {
+    auto found = traefiks.finder_.find();
+    if (!found) {
         return std::unexpected(found.error());
-    } else if (!found->empty() && std::ranges::all_of(*found, [](const traefik::Instance& traefik) {
-                   return traefik.refused.has_value();
-               })) {
+    }
+    std::erase_if(*found, [](const traefik::Instance& traefik) { return !traefik.believed; });
+    if (!found->empty() && std::ranges::all_of(*found, is_refused)) {
         return std::unexpected(*found->front().refused);
     }
     traefiks.look();
-    if (traefiks.watched_.empty() && options.cgroup.empty()) {
+    if (found->empty() && options.cgroup.empty()) {
         spdlog::warn(
-            "no Traefik runs on this host: waiting for one; --traefik.pid or --traefik.cgroup name one that is called "
-            "otherwise");
+            "no Traefik runs on this host that would be counted: waiting for one; --traefik.pid or --traefik.cgroup "
+            "name "
+            "one");
     }
     return traefiks;
 }
 
-Result<std::vector<traefik::Instance>> Traefiks::find() const {
-    auto found = traefik::find_instances(root_, options_);
-    if (!found && options_.pid) {  // it has ended: whoever lives where it lived is its successor
-        found = traefik::find_instances(root_, traefik::FindOptions{.pid = {}, .cgroup = options_.cgroup});
-        if (found) {
-            std::erase_if(*found,
-                          [&](const traefik::Instance& traefik) { return !known_cgroups_.contains(traefik.cgroup); });
-        }
-    }
-    return found;
+Result<std::vector<traefik::Instance>> Traefiks::find() {
+    auto found = finder_.find();
+    // --traefik.pid has ended: whoever lives where it lived is its successor
+    return found || !options_.pid ? std::move(found) : finder_.successors(known_cgroups_);
 }
 
 void Traefiks::look() {
@@ -102,6 +102,11 @@ void Traefiks::look() {
         // One that could not be counted is tried again: a neighbour in its cgroup may have been there for a moment
         // only.
         now.push_back({.traefik = std::move(traefik), .problem = {}});
+        if (!now.back().traefik.believed) {
+            now.back().problem = now.back().traefik.refused->message + "; " + now.back().traefik.refused->hint;
+            say_stranger(now.back().traefik);
+            continue;
+        }
         attach(now.back(), known != watched_.end() ? known->problem : std::string());
     }
     watched_ = std::move(now);
@@ -119,6 +124,14 @@ void Traefiks::attach_again() {
         if (auto again = kernel_->attach(home, {}); !again) {
             spdlog::error("{}", again.error().text());
         }
+    }
+}
+
+/// Once for each kind, and not for ever: a stranger may start as many as he likes.
+void Traefiks::say_stranger(const traefik::Instance& traefik) {
+    constexpr std::size_t max_said = 64;
+    if (said_strangers_.size() < max_said && said_strangers_.insert(traefik.refused->hint).second) {
+        spdlog::warn("{}", traefik.refused->text());
     }
 }
 
@@ -144,14 +157,21 @@ void Traefiks::attach(Watched& watched, const std::string& problem_before) {
 }
 
 std::string Traefiks::all_refused() const {
-    const auto counted = [](const Watched& watched) { return watched.problem.empty(); };
-    return watched_.empty() || std::ranges::any_of(watched_, counted) ? "" : watched_.front().problem;
+    std::string problem;
+    for (const auto& watched : watched_) {
+        if (watched.problem.empty()) {
+            return "";
+        }
+        problem = problem.empty() && watched.traefik.believed ? watched.problem : problem;
+    }
+    return problem;
 }
 
 void Traefiks::watch_processes() {
     for (const auto& watched : watched_) {
         const auto same = [&](const traefik::ProcessWatch& watch) { return watch.pid() == watched.traefik.pid; };
-        if (std::ranges::any_of(processes_, same)) {
+        // A descriptor each only for those that count: others could be as many as we may have.
+        if (!watched.problem.empty() || std::ranges::any_of(processes_, same)) {
             continue;
         }
         if (auto watch = traefik::ProcessWatch::open(root_, watched.traefik.pid, watched.traefik.start_time); watch) {
@@ -205,9 +225,9 @@ void Traefiks::on_cgroup_created(const std::string& cgroup, steady_clock::time_p
     candidates_[cgroup] = now + candidacy;
 }
 
-bool Traefiks::holds_traefik(const std::string& cgroup) const {
+bool Traefiks::holds_traefik(const std::string& cgroup) {
     return std::ranges::any_of(traefik::processes_in(cgroup),
-                               [this](pid_t pid) { return pid != 0 && traefik::is_traefik(root_, pid); });
+                               [this](pid_t pid) { return pid != 0 && finder_.is_traefik(pid); });
 }
 
 void Traefiks::say_unwatched() {

@@ -53,19 +53,22 @@ class Traefiks {
 
   private:
     Traefiks(Kernel& kernel, std::filesystem::path root, traefik::FindOptions options)
-        : kernel_(&kernel), root_(std::move(root)), options_(std::move(options)) {}
+        : kernel_(&kernel), root_(std::move(root)), options_(std::move(options)), finder_(root_, options_) {}
 
     void attach_again();
     void attach(Watched& watched, const std::string& problem_before);
     void on_cgroup_created(const std::string& cgroup, std::chrono::steady_clock::time_point now);
-    [[nodiscard]] bool holds_traefik(const std::string& cgroup) const;
-    [[nodiscard]] Result<std::vector<traefik::Instance>> find() const;
+    void say_stranger(const traefik::Instance& traefik);
+    [[nodiscard]] bool holds_traefik(const std::string& cgroup);
+    [[nodiscard]] Result<std::vector<traefik::Instance>> find();
     void watch_processes();
     void say_unwatched();
 
     Kernel* kernel_;
     std::filesystem::path root_;
     traefik::FindOptions options_;
+    traefik::Finder finder_;
+    std::set<std::string> said_strangers_;  ///< what was logged of them
     std::optional<traefik::CgroupWatch> cgroups_;
     bool said_unwatched_ = false;
     std::vector<traefik::ProcessWatch> processes_;

@@ -15,19 +15,6 @@ bool is_http(const std::string& scheme) {
     return scheme == "http" || scheme == "https" || scheme == "h2c";
 }
 
-/// Adds what is new and the addresses of what is not; `from` says whether a server is up.
-void merge_listed(std::vector<Listed>& into, const std::vector<Listed>& from) {
-    for (const auto& one : from) {
-        const auto same = std::ranges::find(into, one.url, &Listed::url);
-        if (same == into.end()) {
-            into.push_back(one);
-        } else {
-            same->up = one.up;
-            same->servers.insert(one.servers.begin(), one.servers.end());
-        }
-    }
-}
-
 }  // namespace
 
 std::optional<HostPort> endpoint_of(const std::string& url) {
@@ -83,14 +70,36 @@ std::set<poll::Server> servers_of(const Catalogue& catalogue, const std::string&
     return servers;
 }
 
+namespace {
+
+/// Adds what is new and the addresses of what is not; `more` says whether a server is up.
+void merge(std::vector<Listed>& listed, const std::vector<Listed>& more) {
+    std::map<std::string, std::size_t> places;
+    for (std::size_t at = 0; at < listed.size(); ++at) {
+        places.emplace(listed[at].url, at);
+    }
+    for (const auto& one : more) {
+        const auto [place, is_new] = places.emplace(one.url, listed.size());
+        if (is_new) {
+            listed.push_back(one);
+        } else {
+            auto& same = listed[place->second];
+            same.up = one.up;
+            same.servers.insert(one.servers.begin(), one.servers.end());
+        }
+    }
+}
+
+}  // namespace
+
 Catalogue merged(Catalogue first, const Catalogue& second) {
     for (const auto& [name, backend] : second.backends) {
         const auto [entry, added] = first.backends.try_emplace(name, backend);
         if (!added) {
-            merge_listed(entry->second.listed, backend.listed);
+            merge(entry->second.listed, backend.listed);
         }
     }
-    merge_listed(first.streams, second.streams);
+    merge(first.streams, second.streams);
     return first;
 }
 

@@ -56,7 +56,21 @@ std::optional<std::string> read_file(const std::filesystem::path& file) {
     }
 }
 
+Result<void> check_owner(const Fd& descriptor, const std::filesystem::path& directory) {
+    struct stat status{};
+    if (fstat(descriptor.get(), &status) != 0 || status.st_uid == 0 || status.st_uid == geteuid()) {
+        return {};
+    }
+    return fail(Error::Kind::host,
+                fmt::format("{} is owned by user {}, who could change what upstat keeps there", directory.string(),
+                            status.st_uid),
+                "remove it, or name another directory");
+}
+
 Result<void> lock_directory(const Fd& descriptor, const std::filesystem::path& directory, const std::string& hint) {
+    if (auto checked = check_owner(descriptor, directory); !checked) {
+        return checked;
+    }
     if (flock(descriptor.get(), LOCK_EX | LOCK_NB) == 0) {
         return {};
     }

@@ -18,6 +18,7 @@
 #include "base/host_port.hpp"
 #include "base/url.hpp"
 #include "measure/codes.hpp"
+#include "traefik/allow.hpp"
 
 namespace upstat::config {
 
@@ -120,6 +121,13 @@ Result<std::string> parse_text(std::string_view text) {
     return std::string(text);
 }
 
+Result<std::string> parse_allowed(std::string_view text) {
+    if (auto allowed = traefik::parse_allow({std::string(text)}, "/"); !allowed) {
+        return std::unexpected(allowed.error());
+    }
+    return std::string(text);
+}
+
 Result<std::string> one_of(std::initializer_list<std::string_view> words, std::string_view text) {
     if (std::ranges::find(words, text) != words.end()) {
         return std::string(text);
@@ -219,6 +227,9 @@ constexpr std::array all_options{
                                                              "watch this process; found when not given")),
     until_restart(option<parse_text, &S::traefik_cgroup>("traefik.cgroup", "DIR", "",
                                                          "count in this cgroup v2 directory; found when not given")),
+    until_restart(option<parse_allowed, &S::traefik_allow>(
+        "traefik.allow", "WHO", "system,containers",
+        "whose Traefiks count: system (root, system users), containers, a user, or a cgroup glob (/...)")),
     option<parse_text, &S::backends_file>("backends.file", "FILE", "",
                                           "static map of backends to their servers, where the API is off"),
     option<parse_positive_duration, &S::poll_interval>("poll.interval", "DURATION", "5s",

@@ -22,6 +22,7 @@ struct Settings {
     std::string traefik_api_ca_file;
     int traefik_pid = 0;
     std::string traefik_cgroup;
+    std::vector<std::string> traefik_allow;
     std::string backends_file;
     Millis poll_interval{};
     judge::Rule rule;                ///< the built-in one

@@ -85,7 +85,12 @@ Result<Root> lock(const Fd& looked_at, const fs::path& path) {
 
 Result<void> check_root(const fs::path& path) {
     const auto nearest = open_nearest(plain(path));
-    return nearest ? check_bpffs(*nearest, path) : std::unexpected(nearest.error());
+    if (!nearest) {
+        return std::unexpected(nearest.error());
+    }
+    auto checked = check_bpffs(*nearest, path);
+    const Fd itself = look_at(plain(path));
+    return checked && itself ? check_owner(itself, path) : checked;
 }
 
 Result<Root> make_root(const fs::path& path) {

@@ -1,13 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "traefik/api_address.hpp"
 
-#include <fcntl.h>
+#include <arpa/inet.h>
 #include <fmt/format.h>
-#include <linux/openat2.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 #include <toml++/toml.h>
-#include <unistd.h>
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
@@ -20,8 +16,9 @@
 #include <vector>
 
 #include "attribute/catalogue.hpp"
-#include "base/fd.hpp"
 #include "base/host_port.hpp"
+#include "base/printable.hpp"
+#include "base/regular_file.hpp"
 #include "traefik/proc.hpp"
 
 namespace upstat::traefik {
@@ -31,13 +28,11 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr auto default_address = ":8080";
-constexpr std::size_t max_file = std::size_t{4} << 20;
+constexpr std::size_t max_file = std::size_t{64} << 10;
+constexpr std::size_t max_base_path = 512;
+constexpr std::size_t max_shown = 100;
 
-/// What one way of configuring Traefik says.
-struct Settings {
-    std::optional<std::string> address;
-    std::optional<std::string> base_path;
-};
+using Settings = ConfigurationFile::Settings;
 
 using Path = std::span<const std::string_view>;
 constexpr std::array<std::string_view, 3> address_path{"entrypoints", "traefik", "address"};
@@ -133,24 +128,27 @@ Settings parsed(const std::string& text, bool toml) {
     return {.address = in_yaml(document, address_path), .base_path = in_yaml(document, base_path_path)};
 }
 
-/// Opens a path as the process would: a symbolic link in its container leads to its container, not to ours.
-std::optional<std::string> read_inside(const fs::path& directory, const std::string& path) {
-    const Fd top(open(directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-    open_how how{};
-    how.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK;
-    how.resolve = RESOLVE_IN_ROOT;
-    const Fd file(static_cast<int>(syscall(SYS_openat2, top.get(), path.c_str(), &how, sizeof how)));
-    struct stat status{};
-    if (!file || fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode)) {
-        return std::nullopt;
+ConfigurationFile read_configuration(const RegularFile& file, const std::string& path) {
+    ConfigurationFile read{.path = path, .status = file.status, .settings = {}, .problem = {}};
+    const auto text = read_at(file.fd, 0, max_file + 1);
+    if (text.size() > max_file) {
+        read.problem = fmt::format("is longer than {} KB", max_file >> 10);
+        return read;
     }
-    std::string text(std::min<std::size_t>(max_file, static_cast<std::size_t>(status.st_size)), '\0');
-    const auto length = pread(file.get(), text.data(), text.size(), 0);
-    if (length < 0) {
-        return std::nullopt;
+    try {
+        read.settings = parsed(text, lower(path).ends_with(".toml"));
+    } catch (const std::exception&) {  // its words would show what is in the file
+        read.problem = "cannot be parsed";
     }
-    text.resize(static_cast<std::size_t>(length));
-    return text;
+    return read;
+}
+
+/// The time of change is not an owner's to set.
+bool is_same(const ConfigurationFile& known, const RegularFile& file, const std::string& path) {
+    const auto& status = file.status;
+    return known.path == path && known.status.st_dev == status.st_dev && known.status.st_ino == status.st_ino &&
+           known.status.st_size == status.st_size && known.status.st_ctim.tv_sec == status.st_ctim.tv_sec &&
+           known.status.st_ctim.tv_nsec == status.st_ctim.tv_nsec;
 }
 
 /// $NAME and ${NAME} as Go's os.ExpandEnv has them: an unset name is nothing.
@@ -207,57 +205,97 @@ std::vector<std::string> candidates(const Process& process) {
     return files;
 }
 
-/// The address to connect to for an address to listen on.
-std::optional<std::string> url_for(const Settings& settings) {
+/// A path of plain segments (RFC 3986, without what is encoded): nothing that would end it, as ? and # do, make it a
+/// host's, as @ might, or lead out of it.
+bool is_plain_path(const std::string& path) {
+    static constexpr std::string_view others = "-._~!$&'()*+,;=:/";
+    return path.size() <= max_base_path && !path.contains("..") && std::ranges::all_of(path, [](unsigned char c) {
+               return (c < 0x80 && std::isalnum(c) != 0) || others.contains(static_cast<char>(c));
+           });
+}
+
+/// Whether an address belongs to the network namespace of a process. The kernel lists those of IPv4 as leaves of its
+/// routing tables, an address line before a line with what it is.
+bool is_address_of(const fs::path& proc, const std::string& host) {
+    std::string before;
+    for (const auto& line : split(read_file(proc / "net/fib_trie").value_or(""), '\n')) {
+        if (line.ends_with("/32 host LOCAL") && before.ends_with(" " + host)) {
+            return true;
+        }
+        before = line;
+    }
+    in6_addr address{};
+    if (inet_pton(AF_INET6, host.c_str(), &address) != 1) {
+        return false;
+    }
+    std::string digits;
+    for (const auto byte : address.s6_addr) {
+        digits += fmt::format("{:02x}", byte);
+    }
+    const auto lines = split(read_file(proc / "net/if_inet6").value_or(""), '\n');
+    return std::ranges::any_of(lines, [&digits](const std::string& line) { return line.starts_with(digits + " "); });
+}
+
+/// Where Traefik itself listens, as far as that can be: whoever wrote its settings must not have us ask others.
+std::expected<std::string, std::string> url_for(const fs::path& proc, const Settings& settings) {
     const auto address = settings.address.value_or(default_address);
     const auto listener = parse_host_port(address.substr(0, address.find('/')));  // ":9000/tcp"
-    if (!listener) {
-        return std::nullopt;
-    }
-    auto url = "http://" + to_string(reached_locally(*listener));
-    if (!attribute::endpoint_of(url)) {
-        return std::nullopt;
+    const auto reached = listener ? reached_locally(*listener) : HostPort{};
+    const auto url = "http://" + to_string(reached);
+    if (!listener || !attribute::endpoint_of(url) ||
+        (!is_loopback(reached.host) && !is_address_of(proc, reached.host))) {
+        return std::unexpected(fmt::format("'{}' is no address of its host", printable(address, max_shown)));
     }
     auto base = settings.base_path.value_or("");
+    if (!is_plain_path(base)) {
+        return std::unexpected(fmt::format("'{}' is no plain path", printable(base, max_shown)));
+    }
     while (base.ends_with('/')) {
         base.pop_back();
     }
     return url + (base.empty() || base.starts_with('/') ? "" : "/") + base;
 }
 
-ApiAddress named(const Settings& settings, const std::string& source) {
-    if (const auto url = url_for(settings)) {
-        return {.url = *url, .source = settings.address || settings.base_path ? source : "Traefik's default"};
+ApiAddress named(const fs::path& proc, const Settings& settings, const std::string& source) {
+    const auto url = url_for(proc, settings);
+    if (!url) {
+        return {.url = *url_for(proc, {}),
+                .source = fmt::format("Traefik's default, because in {} {}; --traefik.api names another", source,
+                                      url.error())};
     }
-    return {.url = *url_for({}),
-            .source = fmt::format("Traefik's default, because {} says '{}'", source, settings.address.value_or(""))};
+    return {.url = *url, .source = settings.address || settings.base_path ? source : "Traefik's default"};
 }
 
 }  // namespace
 
-ApiAddress api_address(const fs::path& root, const Instance& traefik) {
+ApiAddress api_address(const fs::path& root, const Instance& traefik, ConfigurationFile& known) {
     const auto proc = proc_of(root, traefik.pid);
     const Process process{
         .proc = proc, .arguments = strings_of(proc / "cmdline"), .environment = strings_of(proc / "environ")};
     for (const auto& candidate : candidates(process)) {
-        const auto file = absolute(process, expanded(candidate, process.environment));
-        const auto text = read_inside(process.proc / "root", file);
-        if (!text) {
+        const auto path = absolute(process, expanded(candidate, process.environment));
+        const auto file = open_regular_inside(process.proc / "root", path);
+        if (!file.fd) {
             continue;
         }
-        try {
-            return named(parsed(*text, lower(file).ends_with(".toml")), file);
-        } catch (const std::exception& error) {  // it has changed since Traefik read it
-            return {.url = *url_for({}),
-                    .source = fmt::format("Traefik's default, because {} cannot be parsed: {}", file, error.what())};
+        if (!is_same(known, file, path)) {
+            known = read_configuration(file, path);
         }
+        const auto shown = printable(path, max_shown);
+        if (!known.problem.empty()) {  // it has changed since Traefik read it
+            return {.url = *url_for(proc, {}),
+                    .source = fmt::format("Traefik's default, because {} {}", shown, known.problem)};
+        }
+        return named(proc, known.settings, shown);
     }
     if (process.arguments.size() > 1) {
-        return named({.address = flag(process.arguments, "entrypoints.traefik.address"),
+        return named(proc,
+                     {.address = flag(process.arguments, "entrypoints.traefik.address"),
                       .base_path = flag(process.arguments, "api.basepath")},
                      fmt::format("the command line of process {}", traefik.pid));
     }
-    return named({.address = variable(process.environment, "TRAEFIK_ENTRYPOINTS_TRAEFIK_ADDRESS"),
+    return named(proc,
+                 {.address = variable(process.environment, "TRAEFIK_ENTRYPOINTS_TRAEFIK_ADDRESS"),
                   .base_path = variable(process.environment, "TRAEFIK_API_BASEPATH")},
                  fmt::format("the environment of process {}", traefik.pid));
 }

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <sys/stat.h>
+
 #include <filesystem>
+#include <optional>
 #include <string>
 
 #include "traefik/find.hpp"
@@ -14,9 +17,25 @@ struct ApiAddress {
     std::string source;  ///< where that was read, for the log: "/etc/traefik/traefik.yml", "Traefik's default"
 };
 
+/// A configuration file of a Traefik as it was read. It is parsed again only when it has changed.
+struct ConfigurationFile {
+    struct Settings {
+        std::optional<std::string> address;    ///< entryPoints.traefik.address
+        std::optional<std::string> base_path;  ///< api.basePath
+    };
+    std::string path;  ///< as the process sees it; empty: none was read
+    struct stat status{};
+    Settings settings{};
+    std::string problem{};  ///< why nothing can be told from it
+};
+
 /// Read from how the process was started: its configuration file, else its command line, else its environment. Traefik
 /// takes the first of the three that there is and ignores the others, and so does this. The port is never probed: a
 /// probe could be proxied and counted. To be asked from the process's network namespace.
-ApiAddress api_address(const std::filesystem::path& root, const Instance& traefik);
+///
+/// The process's owner chose all of this, so: a file is a regular one inside the process's root and of 64 KB at most,
+/// an address is the loopback or one of the process's network namespace, a path is plain. What is not is said in
+/// `source`, escaped and cut, and Traefik's default holds.
+ApiAddress api_address(const std::filesystem::path& root, const Instance& traefik, ConfigurationFile& known);
 
 }  // namespace upstat::traefik

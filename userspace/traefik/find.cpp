@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "traefik/find.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <charconv>
 #include <system_error>
 
+#include "base/regular_file.hpp"
+#include "traefik/executable.hpp"
 #include "traefik/proc.hpp"
 
 namespace upstat::traefik {
@@ -16,14 +20,11 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::string_view deleted = " (deleted)";
+constexpr std::size_t max_strangers = 16;  ///< that are told of
 constexpr auto way_out =
     "run Traefik as a systemd unit of its own (`systemd-run --unit=traefik traefik ...`), or give it a cgroup by hand "
     "(`mkdir CGROUP2/traefik && echo PID > CGROUP2/traefik/cgroup.procs`, before it opens connections), or name a "
     "cgroup with --traefik.cgroup";
-
-fs::path below(const fs::path& root, const fs::path& absolute) {
-    return root / absolute.relative_path();
-}
 
 std::string last_part(const std::string& path) {
     return fs::path(path).filename().string();
@@ -33,8 +34,7 @@ std::string last_part(const std::string& path) {
 std::string program_of(const fs::path& root, pid_t pid) {
     std::error_code error;
     auto exe = fs::read_symlink(proc_of(root, pid) / "exe", error).string();
-    if (error == std::errc::permission_denied) {
-        // an unprivileged agent still sees names, so it can say whom it may not watch
+    if (error == std::errc::permission_denied) {  // an unprivileged agent still sees names
         return stat_of(root, pid).value_or(ProcessStat{}).comm;
     }
     if (!exe.ends_with(deleted)) {
@@ -59,157 +59,9 @@ bool is_errand(const fs::path& root, pid_t pid) {
     return arguments.size() > 1 && (arguments[1] == "healthcheck" || arguments[1] == "version");
 }
 
-/// Nearly all processes are others, which one look tells.
-std::vector<pid_t> candidates(const fs::path& root) {
-    auto pids = all_processes(root);
-    std::erase_if(pids, [&](pid_t pid) { return !is_traefik(root, pid); });
-    return pids;
-}
-
-struct Mount {
-    std::string of;     ///< the cgroup that is mounted, "/" for the whole tree
-    std::string point;  ///< where
-};
-
-/// mountinfo writes a space as \040.
-std::string unescaped(const std::string& text) {
-    std::string plain;
-    for (std::size_t at = 0; at < text.size(); ++at) {
-        unsigned value = 0;
-        if (text[at] == '\\' && at + 3 < text.size() &&
-            std::from_chars(&text[at + 1], &text[at + 4], value, 8).ptr == &text[at + 4]) {
-            plain += static_cast<char>(value);
-            at += 3;
-        } else {
-            plain += text[at];
-        }
-    }
-    return plain;
-}
-
-std::vector<Mount> cgroup2_mounts(const fs::path& mountinfo) {
-    std::vector<Mount> mounts;
-    for (const auto& line : split(read_file(mountinfo).value_or(""), '\n')) {
-        const auto dash = line.find(" - ");
-        const auto fields = split(line, ' ');
-        if (dash != std::string::npos && line.substr(dash + 3).starts_with("cgroup2 ") && fields.size() > 4) {
-            mounts.push_back({.of = unescaped(fields[3]), .point = unescaped(fields[4])});
-        }
-    }
-    return mounts;
-}
-
-/// The `0::` line: a path below the reader's cgroup namespace, which can lead out of it ("/../../x").
-std::optional<std::string> cgroup_path(const fs::path& root, pid_t pid) {
-    for (const auto& line : split(read_file(proc_of(root, pid) / "cgroup").value_or(""), '\n')) {
-        if (line.starts_with("0::")) {
-            return line.substr(3);
-        }
-    }
-    return std::nullopt;
-}
-
-bool holds(const fs::path& cgroup, pid_t pid) {
-    const auto pids = processes_in(cgroup);
-    return std::ranges::find(pids, pid) != pids.end();
-}
-
-/// The path without what leads out of the namespace.
-std::string without_parents(std::string path) {
-    while (path.starts_with("/..")) {
-        path.erase(0, 3);
-    }
-    return path;
-}
-
-/// Everything below a directory; a directory that vanishes meanwhile is skipped.
-std::vector<fs::path> tree(const fs::path& top) {
-    std::vector<fs::path> found{top};
-    for (std::size_t at = 0; at < found.size(); ++at) {
-        std::error_code error;
-        for (fs::directory_iterator entry(found[at], error), end; !error && entry != end; entry.increment(error)) {
-            std::error_code gone;
-            if (entry->is_directory(gone) && !entry->is_symlink(gone)) {
-                found.push_back(entry->path());
-            }
-        }
-    }
-    return found;
-}
-
-/// Where a cgroup path leads below one mount, when it leads there at all.
-std::optional<fs::path> under(const Mount& mount, const std::string& path) {
-    const auto prefix = mount.of == "/" ? "" : mount.of;
-    if (!path.starts_with(prefix) || (path.size() > prefix.size() && path[prefix.size()] != '/')) {
-        return std::nullopt;
-    }
-    return fs::path(mount.point + path.substr(prefix.size())).lexically_normal();
-}
-
-std::string tidy(const fs::path& directory) {
-    auto text = directory.lexically_normal().string();
-    while (text.size() > 1 && text.ends_with('/')) {
-        text.pop_back();
-    }
-    return text;
-}
-
-/// A mount of cgroups outside of our cgroup namespace: mountinfo tells what is mounted as seen from its root.
-bool leads_out(const Mount& mount) {
-    return mount.of.starts_with("/..");
-}
-
-/// Where more of the host's cgroups can be seen than our namespace has.
-std::vector<fs::path> host_trees(const fs::path& root) {
-    std::vector<fs::path> tops;
-    for (const auto& mount : cgroup2_mounts(root / "proc/self/mountinfo")) {
-        if (leads_out(mount)) {
-            tops.push_back(below(root, mount.point));
-        }
-    }
-    for (const auto& mount : cgroup2_mounts(root / "proc/1/mountinfo")) {
-        tops.push_back(below(proc_of(root, 1) / "root", mount.point));
-    }
-    return tops;
-}
-
-/// The directory whose cgroup.procs names the process: the check that a path of another namespace was read right.
-std::optional<std::string> cgroup_directory(const fs::path& root, pid_t pid) {
-    const auto path = cgroup_path(root, pid);
-    if (!path) {
-        return std::nullopt;
-    }
-    for (const auto& mount : cgroup2_mounts(root / "proc/self/mountinfo")) {
-        const auto directory = path->starts_with("/..") ? std::nullopt : under(mount, *path);
-        if (directory && holds(below(root, *directory), pid)) {
-            return tidy(below(root, *directory));
-        }
-    }
-    // In a cgroup namespace (a container) the path leads out of it. The host's tree is there where it was mounted for
-    // us, else through pid 1, when this is the host's pid namespace and we may look into it.
-    for (const auto& top : host_trees(root)) {
-        const auto directory = top / fs::path(without_parents(*path)).relative_path();
-        if (holds(directory, pid)) {
-            return tidy(directory);
-        }
-        // The path may begin below an ancestor that we share, whose name nobody tells us.
-        for (const auto& one : tree(top)) {
-            if (holds(one, pid)) {
-                return tidy(one);
-            }
-        }
-    }
-    return std::nullopt;
-}
-
-/// Only the root of the whole hierarchy has no cgroup.events; a namespace's root has.
 bool is_cgroup2(const fs::path& directory) {
     std::error_code error;
     return fs::exists(directory / "cgroup.controllers", error) && fs::exists(directory / "cgroup.procs", error);
-}
-bool is_root(const fs::path& directory) {
-    std::error_code error;
-    return !fs::exists(directory / "cgroup.events", error);
 }
 
 /// Not there, but below a cgroup.
@@ -224,21 +76,6 @@ bool may_come(fs::path directory) {
     return is_cgroup2(directory);
 }
 
-bool descends(const fs::path& root, pid_t pid, pid_t from) {
-    // bounded, because parents change while they are read
-    for (int depth = 0; depth < 1000 && pid > 1; ++depth) {
-        if (pid == from) {
-            return true;
-        }
-        const auto stat = stat_of(root, pid);
-        if (!stat) {
-            return true;  // it has ended meanwhile, so it is no neighbour any more
-        }
-        pid = stat->parent;
-    }
-    return pid == from;
-}
-
 std::string described(const fs::path& root, pid_t pid) {
     if (pid == 0) {
         return "a process of another PID namespace";
@@ -246,17 +83,50 @@ std::string described(const fs::path& root, pid_t pid) {
     return fmt::format("{} (pid {})", stat_of(root, pid).value_or(ProcessStat{.comm = "?"}).comm, pid);
 }
 
-/// Traefik, who started it there (`sh -c traefik`, tini) and what it started are one service; anything else is not.
-std::vector<pid_t> neighbours(const fs::path& root, const Instance& traefik) {
-    std::vector<pid_t> others;
-    for (const auto& cgroup : tree(traefik.cgroup)) {
-        for (const auto pid : processes_in(cgroup)) {
-            const bool kin = pid != 0 && (descends(root, pid, traefik.pid) || descends(root, traefik.pid, pid));
-            if (!kin && !(pid != 0 && is_traefik(root, pid) && is_errand(root, pid))) {
-                others.push_back(pid);
-            }
-        }
+/// Who started a process, who started that one, and so on; parents change while they are read.
+std::set<pid_t> with_ancestors(Cgroups& cgroups, pid_t pid) {
+    std::set<pid_t> all;
+    for (std::optional<pid_t> one = pid; one && *one > 1 && all.insert(*one).second;) {
+        one = cgroups.parent(*one);
     }
+    return all;
+}
+
+/// Tells descendants of a process from others, and walks each line of descent once.
+class Descent {
+  public:
+    Descent(Cgroups& cgroups, pid_t from) : cgroups_(&cgroups), known_{{from, true}, {1, false}, {0, false}} {}
+
+    bool includes(pid_t pid) {
+        std::vector<pid_t> line;
+        std::optional<pid_t> one = pid;
+        while (one && known_.try_emplace(*one, false).second) {
+            line.push_back(*one);
+            one = cgroups_->parent(*one);
+        }
+        // one that has ended meanwhile is no neighbour any more
+        const bool is_one = !one || known_.at(*one);
+        for (const auto below : line) {
+            known_[below] = is_one;
+        }
+        return is_one;
+    }
+
+  private:
+    Cgroups* cgroups_;
+    std::map<pid_t, bool> known_;
+};
+
+/// Traefik, who started it there (`sh -c traefik`, tini) and what it started are one service; anything else is not.
+std::vector<pid_t> neighbours(const fs::path& root, const Instance& traefik, Cgroups& cgroups) {
+    const auto ancestors = with_ancestors(cgroups, traefik.pid);
+    const auto program = program_of(root, traefik.pid);
+    Descent descent(cgroups, traefik.pid);
+    auto others = cgroups.processes_below(traefik.cgroup);
+    std::erase_if(others, [&](pid_t pid) {
+        return pid != 0 && (ancestors.contains(pid) || descent.includes(pid) ||
+                            (is_errand(root, pid) && program_of(root, pid) == program));
+    });
     return others;
 }
 
@@ -266,7 +136,7 @@ bool is_login_session(const fs::path& cgroup) {
     return name.starts_with("session-") && name.ends_with(".scope");
 }
 
-std::optional<Error> refusal(const fs::path& root, const Instance& traefik) {
+std::optional<Error> refusal(const fs::path& root, const Instance& traefik, Cgroups& cgroups) {
     if (traefik.cgroup.empty()) {
         return Error{.kind = Error::Kind::host,
                      .message = fmt::format("no cgroup v2 directory holds Traefik (pid {})", traefik.pid),
@@ -274,14 +144,14 @@ std::optional<Error> refusal(const fs::path& root, const Instance& traefik) {
                          "mount cgroup v2 (`mount -t cgroup2 none /sys/fs/cgroup/unified`); in a container, share "
                          "the host's PID namespace and run privileged"};
     }
-    if (is_root(traefik.cgroup)) {
+    if (is_root_cgroup(traefik.cgroup)) {
         return Error{.kind = Error::Kind::host,
                      .message = fmt::format("Traefik (pid {}) is in the root cgroup {}, which every process without a "
                                             "cgroup of its own shares",
                                             traefik.pid, traefik.cgroup),
                      .hint = way_out};
     }
-    const auto others = neighbours(root, traefik);
+    const auto others = neighbours(root, traefik, cgroups);
     if (others.empty() && is_login_session(traefik.cgroup)) {
         return Error{.kind = Error::Kind::host,
                      .message = fmt::format("Traefik (pid {}) is in the cgroup of a login session, {}, where the next "
@@ -299,19 +169,62 @@ std::optional<Error> refusal(const fs::path& root, const Instance& traefik) {
                  .hint = way_out};
 }
 
-/// By what it holds, not by its path: the same cgroup may be reached by several.
-bool within(const std::string& cgroup, pid_t pid) {
-    return std::ranges::any_of(tree(cgroup), [&](const fs::path& one) { return holds(one, pid); });
+/// A file as it is now. Its owner cannot set the time of change back. Nothing is asked of a file system that a stranger
+/// serves himself (FUSE).
+std::optional<std::array<std::uint64_t, 6>> key_of(int directory, const std::string& path, int flags) {
+    struct statx status{};
+    if (statx(directory, path.c_str(), flags | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, &status) != 0) {
+        return std::nullopt;
+    }
+    return std::array<std::uint64_t, 6>{(std::uint64_t{status.stx_dev_major} << 32U) | status.stx_dev_minor,
+                                        status.stx_ino,
+                                        status.stx_size,
+                                        static_cast<std::uint64_t>(status.stx_ctime.tv_sec),
+                                        status.stx_ctime.tv_nsec,
+                                        0};
+}
+
+/// The highest of a process's user ids, real, effective, saved and of file systems: a setuid program that a person
+/// starts is that person's. Not the owner of /proc/PID, which is root for a process that cannot be dumped.
+std::optional<uid_t> user_of(const fs::path& root, pid_t pid) {
+    for (const auto& line : split(read_file(proc_of(root, pid) / "status").value_or(""), '\n')) {
+        if (!line.starts_with("Uid:")) {
+            continue;
+        }
+        uid_t highest = 0;
+        for (const auto& one : split(line.substr(line.find('\t') + 1), '\t')) {
+            uid_t user = static_cast<uid_t>(-1);
+            std::from_chars(one.data(), one.data() + one.size(), user);
+            highest = std::max(highest, user);
+        }
+        return highest;
+    }
+    return std::nullopt;
+}
+
+Error not_allowed(const fs::path& root, const Instance& traefik, const FindOptions& options) {
+    const auto user = user_of(root, traefik.pid);
+    const auto who = user ? std::to_string(*user) : "?";
+    return {.kind = Error::Kind::host,
+            .message = fmt::format("Traefik (pid {}) of user {} is not counted: --traefik.allow is {}", traefik.pid,
+                                   who, options.allow_text),
+            .hint = fmt::format("count it with --traefik.allow={}{}{}, or name it with --traefik.pid or "
+                                "--traefik.cgroup",
+                                options.allow_text, options.allow_text.empty() ? "" : ",", who)};
+}
+
+Error not_traefik(const Instance& traefik) {
+    return {.kind = Error::Kind::host,
+            .message = fmt::format("process {} is called traefik and not counted: by Go's build information its "
+                                   "executable is none",
+                                   traefik.pid),
+            .hint = "if it is one, name it with --traefik.pid or --traefik.cgroup"};
 }
 
 }  // namespace
 
-bool is_traefik(const fs::path& root, pid_t pid) {
-    return program_of(root, pid) == "traefik";
-}
-
 std::optional<std::string> cgroup2_mount(const fs::path& root) {
-    const auto mounts = cgroup2_mounts(root / "proc/self/mountinfo");
+    const auto mounts = own_cgroup_mounts(root);
     // A container may have two: its own part and, mounted for it, the host's tree, which is the one to watch.
     const auto widest = std::ranges::find_if(mounts, leads_out);
     const auto chosen = widest == mounts.end() ? mounts.begin() : widest;
@@ -328,7 +241,7 @@ Result<std::string> explicit_cgroup(const fs::path& root, const std::string& cgr
         return fail(Error::Kind::usage, fmt::format("--traefik.cgroup {} is not a cgroup v2 directory", cgroup),
                     example);
     }
-    if (is_root(directory)) {
+    if (is_root_cgroup(directory)) {
         return fail(
             Error::Kind::usage,
             fmt::format("--traefik.cgroup {} is the root cgroup, which every process of the host shares", cgroup),
@@ -337,39 +250,168 @@ Result<std::string> explicit_cgroup(const fs::path& root, const std::string& cgr
     return tidy(directory);
 }
 
-Result<std::vector<Instance>> find_instances(const fs::path& root, const FindOptions& options) {
-    std::string chosen;
-    if (!options.cgroup.empty()) {
-        auto directory = explicit_cgroup(root, options.cgroup);
-        if (!directory) {
-            return std::unexpected(directory.error());
-        }
-        chosen = *std::move(directory);
+/// Whoever names a process or a cgroup answers for who it is.
+bool Finder::is_allowed(pid_t pid, Cgroups& cgroups) const {
+    if (is_named()) {
+        return true;
     }
+    const auto user = user_of(root_, pid);
+    if (!user || allows_user(options_.allowed, *user)) {
+        return user.has_value();
+    }
+    const auto place = cgroups.of(pid);
+    return place && allows_cgroup(options_.allowed, place->name);
+}
+
+/// What a process runs, read once for each file.
+Finder::Content Finder::content_of(pid_t pid) {
+    const auto exe = proc_of(root_, pid) / "exe";
+    const auto file = open_regular(exe);
+    const auto key = file.fd ? key_of(file.fd.get(), "", AT_EMPTY_PATH) : std::nullopt;
+    if (!key) {
+        return Content::unread;
+    }
+    auto& seen = executables_[*key];
+    seen.look = look_;
+    if (seen.content == Content::unread) {
+        seen.content = is_traefik_executable(file.fd) ? Content::traefik : Content::other;
+    }
+    return seen.content;
+}
+
+/// Nearly all processes are others, which one look at their file tells.
+Finder::Kind Finder::kind_of(pid_t pid, Cgroups& cgroups) {
+    const bool is_called_so = program_of(root_, pid) == "traefik";
+    const auto key = key_of(AT_FDCWD, proc_of(root_, pid) / "exe", 0);
+    if (!key && !is_called_so) {
+        return Kind::other;
+    }
+    auto& seen = executables_[key.value_or(Key{})];
+    seen.look = look_;
+    const bool is_candidate = is_called_so || seen.content == Content::traefik;
+    if (!is_candidate && (seen.content == Content::other || seen.strangers.contains(pid))) {
+        return Kind::other;
+    }
+    if (!is_allowed(pid, cgroups)) {
+        seen.strangers.insert(pid);
+        return is_candidate ? Kind::stranger : Kind::other;
+    }
+    switch (content_of(pid)) {
+        case Content::traefik:
+            return Kind::traefik;
+        case Content::unread:  // by an agent without privileges, which still sees names
+            return is_called_so ? Kind::traefik : Kind::other;
+        case Content::other:
+            break;
+    }
+    return is_called_so ? Kind::impostor : Kind::other;
+}
+
+bool Finder::is_traefik(pid_t pid) {
+    Cgroups cgroups(root_);
+    const auto kind = kind_of(pid, cgroups);
+    return is_named() ? kind != Kind::other : kind == Kind::traefik;
+}
+
+std::optional<Instance> Finder::instance(pid_t pid, Cgroups& cgroups) const {
+    const auto stat = stat_of(root_, pid);
+    if (!stat || ended(*stat)) {
+        return std::nullopt;
+    }
+    const auto place = cgroups.of(pid);
+    return Instance{.pid = pid,
+                    .start_time = stat->start_time,
+                    .cgroup = place ? place->directory : "",
+                    .refused = std::nullopt,
+                    .network_namespace = (proc_of(root_, pid) / "ns/net").string()};
+}
+
+Result<std::vector<Instance>> Finder::find() {
+    ++look_;
+    auto found = options_.pid              ? find_process(*options_.pid)
+                 : options_.cgroup.empty() ? Result<std::vector<Instance>>(find_all())
+                                           : find_in_cgroup();
+    std::erase_if(executables_, [this](const auto& entry) { return entry.second.look != look_; });
+    return found;
+}
+
+Result<std::vector<Instance>> Finder::find_process(pid_t pid) const {
+    Cgroups cgroups(root_);
+    auto traefik = instance(pid, cgroups);
+    if (!traefik) {
+        return fail(Error::Kind::runtime, fmt::format("there is no process {} (--traefik.pid)", pid),
+                    "leave --traefik.pid out and every Traefik is found");
+    }
+    if (options_.cgroup.empty()) {
+        traefik->refused = refusal(root_, *traefik, cgroups);
+        return std::vector{*std::move(traefik)};
+    }
+    auto directory = explicit_cgroup(root_, options_.cgroup);
+    if (!directory) {
+        return std::unexpected(directory.error());
+    }
+    traefik->cgroup = *std::move(directory);
+    return std::vector{*std::move(traefik)};
+}
+
+/// By what the directory holds, not by its path: the same cgroup may be reached by several.
+Result<std::vector<Instance>> Finder::find_in_cgroup() {
+    const auto directory = explicit_cgroup(root_, options_.cgroup);
+    if (!directory) {
+        return std::unexpected(directory.error());
+    }
+    return in_directories({*directory});
+}
+
+std::vector<Instance> Finder::in_directories(const std::set<std::string>& directories) {
+    Cgroups cgroups(root_);
     std::vector<Instance> found;
-    for (const auto pid : options.pid ? std::vector{*options.pid} : candidates(root)) {
-        const auto stat = stat_of(root, pid);
-        // Its name is asked behind its start: the id may have gone to another process since it was a candidate.
-        if (!stat || ended(*stat) || (!options.pid && (!is_traefik(root, pid) || is_errand(root, pid)))) {
+    for (const auto& directory : directories) {
+        const auto& pids = cgroups.processes_below(directory);
+        for (const auto pid : std::set(pids.begin(), pids.end())) {
+            auto traefik = pid == 0 || is_errand(root_, pid) ? std::nullopt : instance(pid, cgroups);
+            // It is asked what it is behind its start: the id may have gone to another process meanwhile.
+            if (traefik && kind_of(pid, cgroups) != Kind::other) {
+                traefik->cgroup = directory;
+                found.push_back(*std::move(traefik));
+            }
+        }
+    }
+    return found;
+}
+
+std::vector<Instance> Finder::successors(const std::set<std::string>& cgroups) {
+    ++look_;
+    return in_directories(cgroups);
+}
+
+std::vector<Instance> Finder::find_all() {
+    Cgroups cgroups(root_);
+    std::vector<Instance> found;
+    std::set<std::string> judged;
+    std::size_t strangers = 0;
+    for (const auto pid : all_processes(root_)) {
+        if (kind_of(pid, cgroups) == Kind::other) {
             continue;
         }
-        Instance traefik{.pid = pid,
-                         .start_time = stat->start_time,
-                         .cgroup = cgroup_directory(root, pid).value_or(""),
-                         .refused = std::nullopt,
-                         .network_namespace = (proc_of(root, pid) / "ns/net").string()};
-        if (chosen.empty()) {
-            traefik.refused = refusal(root, traefik);
-        } else if (options.pid || within(chosen, pid)) {
-            traefik.cgroup = chosen;
-        } else {
-            continue;  // a Traefik of another cgroup was not asked for
+        auto traefik = instance(pid, cgroups);
+        // It is asked again behind its start: the id may have gone to another process meanwhile.
+        const auto kind = traefik ? kind_of(pid, cgroups) : Kind::other;
+        if (kind == Kind::other || is_errand(root_, pid)) {
+            continue;
         }
-        found.push_back(std::move(traefik));
-    }
-    if (options.pid && found.empty()) {
-        return fail(Error::Kind::runtime, fmt::format("there is no process {} (--traefik.pid)", *options.pid),
-                    "leave --traefik.pid out and every process called traefik is found");
+        traefik->believed = kind == Kind::traefik;
+        if (!traefik->believed) {
+            traefik->refused = kind == Kind::stranger ? not_allowed(root_, *traefik, options_) : not_traefik(*traefik);
+            strangers++;
+        } else if (traefik->cgroup.empty() || judged.insert(traefik->cgroup).second) {
+            traefik->refused = refusal(root_, *traefik, cgroups);
+        } else {
+            continue;
+        }
+        if (traefik->believed || strangers <= max_strangers) {
+            found.push_back(*std::move(traefik));
+        }
     }
     return found;
 }

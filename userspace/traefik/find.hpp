@@ -3,37 +3,82 @@
 
 #include <sys/types.h>
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/error.hpp"
+#include "traefik/allow.hpp"
+#include "traefik/cgroups.hpp"
 
 namespace upstat::traefik {
 
-/// One Traefik process of this host.
+/// One Traefik process of this host, or one that passes for it.
 struct Instance {
     pid_t pid = 0;
     std::uint64_t start_time = 0;  ///< clock ticks since boot; with the pid it names a process for good
     std::string cgroup;            ///< its cgroup v2 directory, openable from here; empty when there is none to be seen
     std::optional<Error> refused;  ///< why the programs may not be attached to `cgroup`
     std::string network_namespace;  ///< /proc/PID/ns/net
+    bool believed = true;           ///< false: nothing that it does may change what is counted or said of others
 };
 
 struct FindOptions {
-    std::optional<pid_t> pid;  ///< --traefik.pid: this process, whatever it is called
-    std::string cgroup;        ///< --traefik.cgroup: this directory, whoever else lives in it
+    std::optional<pid_t> pid{};  ///< --traefik.pid: this process, whatever it is called and whoever runs it
+    std::string cgroup{};        ///< --traefik.cgroup: this directory, whoever else lives in it
+    Allowed allowed{};           ///< --traefik.allow
+    std::string allow_text{};    ///< as it was written, for the hint
 };
 
-/// Whether a process runs Traefik, by the name of the file that it was started from, an upgraded one too.
-bool is_traefik(const std::filesystem::path& root, pid_t pid);
+/// Finds the Traefiks of a host, poll after poll. A process is one if its executable is (executable.hpp), under any
+/// name, and its owner is allowed. One that is only called traefik, or whose owner is not allowed, is told of but
+/// never counted. An executable is read once, not at each look.
+class Finder {
+  public:
+    Finder(std::filesystem::path root, FindOptions options) : root_(std::move(root)), options_(std::move(options)) {}
 
-/// The Traefik processes, in the order of their ids; none is no error. Fails when --traefik.pid names no process or
-/// --traefik.cgroup no cgroup. A process whose cgroup is shared is there too, with `refused` set.
-Result<std::vector<Instance>> find_instances(const std::filesystem::path& root, const FindOptions& options);
+    /// In the order of their ids; none is no error. Fails when --traefik.pid names no process or --traefik.cgroup no
+    /// cgroup. A process whose cgroup is shared is there too, with `refused` set. Of several in one cgroup the first
+    /// stands for all: they are either kin or all refused. Of those not believed a few are enough.
+    Result<std::vector<Instance>> find();
+
+    /// Whoever lives where a Traefik lived that --traefik.pid named: who follows it is believed too.
+    std::vector<Instance> successors(const std::set<std::string>& cgroups);
+
+    /// Whether a process runs Traefik and its owner is allowed.
+    bool is_traefik(pid_t pid);
+
+  private:
+    enum class Kind : std::uint8_t { other, traefik, stranger, impostor };
+    enum class Content : std::uint8_t { unread, traefik, other };
+    using Key = std::array<std::uint64_t, 6>;  ///< a file as it is at one time
+    struct Seen {
+        Content content = Content::unread;
+        std::set<pid_t> strangers;  ///< run it, and are not allowed
+        std::uint64_t look = 0;     ///< at which it was run for the last time
+    };
+
+    [[nodiscard]] bool is_named() const { return options_.pid || !options_.cgroup.empty(); }
+    [[nodiscard]] Kind kind_of(pid_t pid, Cgroups& cgroups);
+    [[nodiscard]] Content content_of(pid_t pid);
+    [[nodiscard]] bool is_allowed(pid_t pid, Cgroups& cgroups) const;
+    [[nodiscard]] std::optional<Instance> instance(pid_t pid, Cgroups& cgroups) const;
+    [[nodiscard]] Result<std::vector<Instance>> find_process(pid_t pid) const;
+    [[nodiscard]] Result<std::vector<Instance>> find_in_cgroup();
+    [[nodiscard]] std::vector<Instance> in_directories(const std::set<std::string>& directories);
+    [[nodiscard]] std::vector<Instance> find_all();
+
+    std::filesystem::path root_;
+    FindOptions options_;
+    std::uint64_t look_ = 0;
+    std::map<Key, Seen> executables_;
+};
 
 /// --traefik.cgroup as a directory to attach to: any cgroup v2 directory but the root. It may be empty of processes, so
 /// that the programs can be there before Traefik is, and it need not be there yet: systemd makes a unit's when it

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "traefik/proc.hpp"
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <charconv>
 #include <sstream>
 #include <system_error>
+
+#include "base/regular_file.hpp"
 
 namespace upstat::traefik {
 
@@ -44,7 +48,9 @@ std::vector<pid_t> processes_in(const fs::path& cgroup) {
 
 std::vector<std::string> strings_of(const fs::path& file) {
     std::vector<std::string> strings;
-    std::istringstream text(read_file(file).value_or(""));
+    constexpr std::size_t longest = std::size_t{256} << 10;  // a process may have megabytes of them
+    const Fd opened(open(file.c_str(), O_RDONLY | O_CLOEXEC));
+    std::istringstream text(read_at(opened, 0, longest));
     for (std::string one; std::getline(text, one, '\0');) {
         strings.push_back(one);
     }

@@ -29,7 +29,7 @@ std::optional<ProcessStat> stat_of(const std::filesystem::path& root, pid_t pid)
 /// Those of a cgroup v2 directory; 0 stands for a process of another PID namespace.
 std::vector<pid_t> processes_in(const std::filesystem::path& cgroup);
 
-/// cmdline or environ: its NUL-terminated strings.
+/// cmdline or environ: its NUL-terminated strings, those of the first 256 KB.
 std::vector<std::string> strings_of(const std::filesystem::path& file);
 
 /// The non-empty pieces of a text.

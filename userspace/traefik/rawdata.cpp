@@ -4,10 +4,17 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <iterator>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
 #include <stdexcept>
+#include <utility>
+#include <vector>
 
 #include "attribute/catalogue.hpp"
+#include "base/printable.hpp"
 
 namespace upstat::traefik {
 
@@ -15,8 +22,9 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::size_t max_body = std::size_t{16} << 20;
-constexpr int max_depth = 64;
+constexpr std::size_t max_depth = 64;
+constexpr std::size_t max_name = 512;
+constexpr std::size_t max_listed = 300'000;
 constexpr auto hint =
     "check --traefik.api: it is the address of Traefik's API without /api, such as http://127.0.0.1:8080";
 
@@ -25,54 +33,91 @@ struct Wrong : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
-/// The first characters, made fit for a log line.
-std::string beginning(std::string_view body) {
-    constexpr std::size_t shown = 40;
-    std::string text(body.substr(0, shown));
-    std::ranges::replace_if(text, [](unsigned char c) { return c < ' ' || c > '~'; }, ' ');
-    text.erase(0, std::min(text.find_first_not_of(' '), text.size()));
-    return text;
+enum class Kind : std::uint8_t { null, boolean, number, string, array, object };
+
+std::string name_of(Kind kind) {
+    constexpr std::array names{"null", "boolean", "number", "string", "array", "object"};
+    return names.at(static_cast<std::size_t>(kind));
 }
 
-json parsed(std::string_view body) {
-    if (body.size() > max_body) {
-        throw Wrong(fmt::format("is longer than {} MB", max_body >> 20));
+/// Reads JSON as a stream of its values, so that a response costs the memory of what is kept of it and the time of its
+/// length. A `Places` says what a place in the document is by the place that it is in and its key, which kind of value
+/// must be there (or null), and takes the strings.
+template <typename Places>
+class Reader : public nlohmann::json_sax<json> {
+  public:
+    using Place = typename Places::Place;
+
+    explicit Reader(Places& places) : places_(&places) {}
+
+    bool null() override { return scalar(Kind::null, {}); }
+    bool boolean(bool) override { return scalar(Kind::boolean, {}); }
+    bool number_integer(number_integer_t) override { return scalar(Kind::number, {}); }
+    bool number_unsigned(number_unsigned_t) override { return scalar(Kind::number, {}); }
+    bool number_float(number_float_t, const string_t&) override { return scalar(Kind::number, {}); }
+    bool string(string_t& text) override { return scalar(Kind::string, text); }
+    bool binary(binary_t&) override { return false; }
+    bool start_object(std::size_t) override { return enter(Kind::object); }
+    bool start_array(std::size_t) override { return enter(Kind::array); }
+    bool key(string_t& key) override {
+        key_ = std::move(key);
+        return true;
     }
-    if (beginning(body).empty()) {
+    bool end_object() override { return leave(); }
+    bool end_array() override { return leave(); }
+    bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception&) override { return false; }
+
+  private:
+    Place child() const { return within_.empty() ? places_->whole() : places_->inside(within_.back(), key_); }
+
+    void check(Place place, Kind kind) const {
+        if (const auto wanted = places_->kind_of(place); wanted && *wanted != kind) {
+            throw Wrong(fmt::format("is not Traefik's: {} is {}, not {} {}", places_->described(place, key_),
+                                    name_of(kind), *wanted == Kind::string ? "a" : "an", name_of(*wanted)));
+        }
+    }
+    bool scalar(Kind kind, const std::string& text) {
+        const auto place = child();
+        if (kind != Kind::null || !places_->may_be_null(place)) {
+            check(place, kind);
+            places_->take(place, key_, text);
+        }
+        return true;
+    }
+    bool enter(Kind kind) {
+        const auto place = child();
+        check(place, kind);
+        if (within_.size() >= max_depth) {  // "[[[[..."
+            throw Wrong(fmt::format("is nested deeper than {} levels", max_depth));
+        }
+        within_.push_back(place);
+        places_->enter(place, key_);
+        return true;
+    }
+    bool leave() {
+        places_->leave(within_.back());
+        within_.pop_back();
+        return true;
+    }
+
+    Places* places_;
+    std::string key_;
+    std::vector<Place> within_;
+};
+
+/// Foreign bytes are neither shown nor logged: they may be a secret of whoever answered instead of Traefik.
+template <typename Places>
+void read_into(Places& places, std::string_view body, std::size_t longest) {
+    if (body.size() > longest) {
+        throw Wrong(fmt::format("is longer than {} KB", longest >> 10));
+    }
+    if (body.find_first_not_of(" \t\r\n") == std::string_view::npos) {
         throw Wrong("is empty");
     }
-    // Stops a hostile "[[[[..." before it costs memory.
-    const auto shallow = [](int depth, json::parse_event_t, const json&) {
-        return depth <= max_depth ? true : throw Wrong(fmt::format("is nested deeper than {} levels", max_depth));
-    };
-    auto document = json::parse(body, shallow, false);
-    if (document.is_discarded()) {
-        throw Wrong(fmt::format("is not JSON: it starts with '{}'", beginning(body)));
+    Reader<Places> reader(places);
+    if (!json::sax_parse(body, &reader)) {
+        throw Wrong("is not JSON");
     }
-    return document;
-}
-
-const json& object(const json& value, const std::string& what) {
-    return value.is_object()
-               ? value
-               : throw Wrong(fmt::format("is not Traefik's: {} is {}, not an object", what, value.type_name()));
-}
-
-const std::string& text(const json& value, const std::string& what) {
-    return value.is_string()
-               ? value.get_ref<const std::string&>()
-               : throw Wrong(fmt::format("is not Traefik's: {} is {}, not a string", what, value.type_name()));
-}
-
-/// A member that may be missing or null.
-const json* member(const json& parent, const char* name) {
-    const auto found = parent.find(name);
-    return found == parent.end() || found->is_null() ? nullptr : &*found;
-}
-
-bool is_up(const json* status, const std::string& url) {
-    const auto* const said = status == nullptr ? nullptr : member(*status, url.c_str());
-    return said == nullptr || *said != "DOWN";
 }
 
 std::string provider_of(const std::string& name) {
@@ -80,116 +125,307 @@ std::string provider_of(const std::string& name) {
     return at == std::string::npos ? "" : name.substr(at + 1);
 }
 
-/// The servers that a service's load balancer lists, as an array; null where it has none.
-const json* servers_in(const std::string& name, const json& balancer) {
-    const auto* const servers = member(object(balancer, name + ".loadBalancer"), "servers");
-    if (servers != nullptr && !servers->is_array()) {
-        throw Wrong(
-            fmt::format("is not Traefik's: {}.loadBalancer.servers is {}, not an array", name, servers->type_name()));
-    }
-    return servers;
-}
-
-/// The servers of a load balancer. Any other kind of service (weighted, mirroring, failover, highestRandomWeight) only
-/// names services that are in the same response: Traefik counts an attempt under the service whose server it reached,
-/// so these parents have no counts of their own and are no backends.
-std::optional<attribute::Backend> backend_of(const std::string& name, const json& service) {
-    const auto* const balancer = member(service, "loadBalancer");
-    if (balancer == nullptr) {
-        return std::nullopt;
-    }
-    attribute::Backend backend{.provider = provider_of(name), .listed = {}};
-    const auto* const servers = servers_in(name, *balancer);
-    if (servers == nullptr) {
-        return backend;
-    }
-    const auto* const status = member(service, "serverStatus");
-    if (status != nullptr) {
-        object(*status, name + ".serverStatus");
-    }
-    for (const auto& server : *servers) {
-        if (const auto* const url = member(object(server, "a server of " + name), "url")) {
-            const auto& spelled = text(*url, "a server's url of " + name);
-            backend.listed.push_back(attribute::listed_at(spelled, is_up(status, spelled)));
+/// The catalogue that a response makes, within bounds.
+class Backends {
+  public:
+    /// One of a name that is there already adds its servers: Traefik 1 tells backends of one name in two providers not
+    /// apart.
+    void add(const std::string& name, attribute::Backend backend) {
+        bound(listed_ += backend.listed.size() + 1);
+        const auto [entry, is_new] = read_.catalogue.backends.try_emplace(name, std::move(backend));
+        if (!is_new) {
+            std::ranges::move(backend.listed, std::back_inserter(entry->second.listed));
+            repeated_.insert(name);
         }
     }
-    return backend;
-}
-
-/// The servers of TCP or UDP services: `kind` is a member of the response, `scheme` is theirs.
-void add_streams(std::vector<attribute::Listed>& streams, const json& document, const char* kind,
-                 std::string_view scheme) {
-    const auto* const services = member(document, kind);
-    if (services == nullptr) {
-        return;
+    void add_stream(const std::string& url) {
+        bound(++listed_);
+        read_.catalogue.streams.push_back(attribute::listed_at(url));
     }
-    for (const auto& [name, service] : object(*services, kind).items()) {
-        const auto* const balancer = member(object(service, name), "loadBalancer");
-        const auto* const servers = balancer == nullptr ? nullptr : servers_in(name, *balancer);
-        for (const auto& server : servers == nullptr ? json::array() : *servers) {
-            if (const auto* const address = member(object(server, "a server of " + name), "address")) {
-                streams.push_back(attribute::listed_at(
-                    fmt::format("{}://{}", scheme, text(*address, "a server's address of " + name))));
-            }
+    /// Whether a name is kept; one that is too long is left out, with whatever it names.
+    bool keeps(const std::string& name) {
+        read_.left_out += name.size() > max_name ? 1 : 0;
+        return name.size() <= max_name;
+    }
+    static void bound(std::size_t count) {
+        if (count > max_listed) {
+            throw Wrong(fmt::format("lists more than {} backends and servers", max_listed));
         }
     }
-}
-
-attribute::Catalogue rawdata(const json& document) {
-    const auto* const services = member(object(document, "the whole"), "services");
-    if (services == nullptr) {
-        // Traefik's own api@internal is always there, so this is some other JSON, and no reason to forget every backend
-        throw Wrong("is JSON but not Traefik's: it has no member 'services'");
+    ReadCatalogue take() {
+        for (const auto& name : repeated_) {
+            std::set<std::string> urls;
+            std::erase_if(read_.catalogue.backends.at(name).listed,
+                          [&urls](const attribute::Listed& one) { return !urls.insert(one.url).second; });
+        }
+        return std::move(read_);
     }
-    attribute::Catalogue catalogue;
-    for (const auto& [name, service] : object(*services, "'services'").items()) {
-        if (name.ends_with("@internal")) {
-            continue;
-        }
-        if (auto backend = backend_of(name, object(service, name))) {
-            catalogue.backends.emplace(name, *std::move(backend));
+
+  private:
+    ReadCatalogue read_;
+    std::size_t listed_ = 0;
+    std::set<std::string> repeated_;
+};
+
+/// /api/rawdata. A service of any other kind than a load balancer (weighted, mirroring, failover, highestRandomWeight)
+/// only names services that are in the same response: Traefik counts an attempt under the service whose server it
+/// reached, so these parents have no counts of their own and are no backends.
+class Rawdata {
+  public:
+    enum class Place : std::uint8_t {
+        other,
+        whole,
+        services,
+        service,
+        balancer,
+        servers,
+        server,
+        url,
+        statuses,
+        status,
+        streams,  ///< tcpServices or udpServices
+        stream,
+        stream_balancer,
+        stream_servers,
+        stream_server,
+        address
+    };
+
+    static Place whole() { return Place::whole; }
+    Place inside(Place parent, const std::string& key) {
+        switch (parent) {
+            case Place::whole:
+                return key == "services"                              ? Place::services
+                       : key == "tcpServices" || key == "udpServices" ? Place::streams
+                                                                      : Place::other;
+            case Place::services:  // Traefik's own, such as api@internal, are no backends
+                return key.ends_with("@internal") || !kept_.keeps(key) ? Place::other : Place::service;
+            case Place::service:
+                return key == "loadBalancer" ? Place::balancer : key == "serverStatus" ? Place::statuses : Place::other;
+            case Place::balancer:
+                return key == "servers" ? Place::servers : Place::other;
+            case Place::servers:
+                return Place::server;
+            case Place::server:
+                return key == "url" ? Place::url : Place::other;
+            case Place::statuses:
+                return Place::status;
+            case Place::streams:
+                return kept_.keeps(key) ? Place::stream : Place::other;
+            case Place::stream:
+                return key == "loadBalancer" ? Place::stream_balancer : Place::other;
+            case Place::stream_balancer:
+                return key == "servers" ? Place::stream_servers : Place::other;
+            case Place::stream_servers:
+                return Place::stream_server;
+            case Place::stream_server:
+                return key == "address" ? Place::address : Place::other;
+            default:
+                return Place::other;
         }
     }
-    add_streams(catalogue.streams, document, "tcpServices", "tcp");
-    add_streams(catalogue.streams, document, "udpServices", "udp");
-    return catalogue;
-}
-
-attribute::Catalogue providers(const json& document) {
-    attribute::Catalogue catalogue;
-    for (const auto& [provider, configuration] : object(document, "the whole").items()) {
-        const auto* const backends = member(object(configuration, provider), "backends");
-        if (backends == nullptr) {
-            continue;
-        }
-        for (const auto& [name, described] : object(*backends, provider + ".backends").items()) {
-            attribute::Catalogue one;
-            auto& backend = one.backends[name];
-            backend.provider = provider;
-            const auto* const servers = member(object(described, name), "servers");
-            const auto none = json::object();
-            for (const auto& [key, server] : object(servers == nullptr ? none : *servers, name + ".servers").items()) {
-                if (const auto* const url = member(object(server, fmt::format("{}.{}", name, key)), "url")) {
-                    backend.listed.push_back(attribute::listed_at(text(*url, fmt::format("{}.{}.url", name, key))));
-                }
-            }
-            catalogue = attribute::merged(std::move(catalogue),
-                                          one);  // v1 tells backends of one name in two providers not apart
+    static std::optional<Kind> kind_of(Place place) {
+        switch (place) {
+            case Place::other:
+            case Place::status:
+                return std::nullopt;
+            case Place::servers:
+            case Place::stream_servers:
+                return Kind::array;
+            case Place::url:
+            case Place::address:
+                return Kind::string;
+            default:
+                return Kind::object;
         }
     }
-    return catalogue;
-}
+    static bool may_be_null(Place place) {
+        return place != Place::whole && place != Place::service && place != Place::server && place != Place::stream &&
+               place != Place::stream_server;
+    }
+    [[nodiscard]] std::string described(Place place, const std::string& key) const {
+        switch (place) {
+            case Place::whole:
+                return "the whole";
+            case Place::services:
+                return "'services'";
+            case Place::streams:
+            case Place::service:
+            case Place::stream:
+                return printable(key);
+            case Place::balancer:
+            case Place::stream_balancer:
+            case Place::statuses:
+                return printable(name_) + "." + key;
+            case Place::servers:
+            case Place::stream_servers:
+                return printable(name_) + ".loadBalancer.servers";
+            case Place::server:
+            case Place::stream_server:
+                return "a server of " + printable(name_);
+            default:
+                return "a server's url of " + printable(name_);
+        }
+    }
+    void enter(Place place, const std::string& key) {
+        has_services_ = has_services_ || place == Place::services;
+        has_balancer_ = has_balancer_ || place == Place::balancer;
+        if (place == Place::service) {
+            name_ = key;
+            has_balancer_ = false;
+            urls_.clear();
+            down_.clear();
+        } else if (place == Place::streams) {
+            scheme_ = key == "tcpServices" ? "tcp://" : "udp://";
+        } else if (place == Place::stream) {
+            name_ = key;
+        }
+    }
+    void take(Place place, const std::string& key, const std::string& text) {
+        if (place == Place::address && kept_.keeps(text)) {
+            kept_.add_stream(scheme_ + text);
+        } else if (place == Place::url && kept_.keeps(text)) {
+            urls_.push_back(text);
+            Backends::bound(urls_.size());
+        } else if (place == Place::status && text == "DOWN" && key.size() <= max_name) {
+            down_.insert(key);
+            Backends::bound(down_.size());
+        }
+    }
+    void leave(Place place) {
+        if (place != Place::service || !has_balancer_) {
+            return;
+        }
+        attribute::Backend backend{.provider = provider_of(name_), .listed = {}};
+        for (auto& url : urls_) {
+            const bool up = !down_.contains(url);
+            backend.listed.push_back(attribute::listed_at(std::move(url), up));
+        }
+        kept_.add(name_, std::move(backend));
+    }
+    ReadCatalogue result() {
+        if (!has_services_) {
+            // Traefik's own api@internal is always there, so this is some other JSON, and no reason to forget every
+            // backend
+            throw Wrong("is JSON but not Traefik's: it has no member 'services'");
+        }
+        return kept_.take();
+    }
 
-std::string version(const json& document) {
-    const auto* const said = member(object(document, "the whole"), "Version");
-    return said == nullptr ? throw Wrong("is JSON but not Traefik's: it has no member 'Version'")
-                           : text(*said, "'Version'");
-}
+  private:
+    Backends kept_;
+    bool has_services_ = false;
+    // of the service that is read:
+    std::string name_;
+    bool has_balancer_ = false;
+    std::vector<std::string> urls_;
+    std::set<std::string> down_;
+    std::string scheme_;  ///< of the streams
+};
 
-template <typename Read>
-auto read(std::string_view body, const std::string& url, Read what) -> Result<decltype(what(json{}))> {
+/// /api/providers
+class Providers {
+  public:
+    enum class Place : std::uint8_t { other, whole, provider, backends, backend, servers, server, url };
+
+    static Place whole() { return Place::whole; }
+    Place inside(Place parent, const std::string& key) {
+        switch (parent) {
+            case Place::whole:
+                return kept_.keeps(key) ? Place::provider : Place::other;
+            case Place::provider:
+                return key == "backends" ? Place::backends : Place::other;
+            case Place::backends:
+                return kept_.keeps(key) ? Place::backend : Place::other;
+            case Place::backend:
+                return key == "servers" ? Place::servers : Place::other;
+            case Place::servers:
+                return Place::server;
+            case Place::server:
+                return key == "url" ? Place::url : Place::other;
+            default:
+                return Place::other;
+        }
+    }
+    static std::optional<Kind> kind_of(Place place) {
+        return place == Place::other ? std::nullopt : std::optional(place == Place::url ? Kind::string : Kind::object);
+    }
+    static bool may_be_null(Place place) {
+        return place == Place::backends || place == Place::servers || place == Place::url || place == Place::other;
+    }
+    [[nodiscard]] std::string described(Place place, const std::string& key) const {
+        return place == Place::whole ? "the whole"
+               : place == Place::url ? "a server's url of " + printable(name_)
+                                     : printable(key);
+    }
+    void enter(Place place, const std::string& key) {
+        if (place == Place::provider) {
+            provider_ = key;
+        } else if (place == Place::backend) {
+            name_ = key;
+            backend_ = {.provider = provider_, .listed = {}};
+        }
+    }
+    void take(Place place, const std::string& /*key*/, const std::string& text) {
+        if (place == Place::url && kept_.keeps(text)) {
+            backend_.listed.push_back(attribute::listed_at(text));
+            Backends::bound(backend_.listed.size());
+        }
+    }
+    void leave(Place place) {
+        if (place == Place::backend) {
+            kept_.add(name_, std::move(backend_));
+        }
+    }
+    ReadCatalogue result() { return kept_.take(); }
+
+  private:
+    Backends kept_;
+    std::string provider_;
+    std::string name_;
+    attribute::Backend backend_;
+};
+
+/// /api/version
+class Version {
+  public:
+    enum class Place : std::uint8_t { other, whole, version };
+
+    static Place whole() { return Place::whole; }
+    static Place inside(Place parent, const std::string& key) {
+        return parent == Place::whole && key == "Version" ? Place::version : Place::other;
+    }
+    static std::optional<Kind> kind_of(Place place) {
+        return place == Place::other   ? std::nullopt
+               : place == Place::whole ? std::optional(Kind::object)
+                                       : std::optional(Kind::string);
+    }
+    static bool may_be_null(Place place) { return place != Place::whole; }
+    static std::string described(Place place, const std::string& /*key*/) {
+        return place == Place::whole ? "the whole" : "'Version'";
+    }
+    static void enter(Place /*place*/, const std::string& /*key*/) {}
+    void take(Place place, const std::string& /*key*/, const std::string& text) {
+        if (place == Place::version) {
+            said_ = text.substr(0, max_name);
+        }
+    }
+    static void leave(Place /*place*/) {}
+    std::string result() {
+        return said_ ? *std::move(said_) : throw Wrong("is JSON but not Traefik's: it has no member 'Version'");
+    }
+
+  private:
+    std::optional<std::string> said_;
+};
+
+template <typename Places>
+auto read(std::string_view body, const std::string& url, std::size_t longest)
+    -> Result<decltype(std::declval<Places>().result())> {
     try {
-        return what(parsed(body));
+        Places places;
+        read_into(places, body, longest);
+        return places.result();
     } catch (const std::exception& error) {
         return fail(Error::Kind::runtime, fmt::format("the response of {} {}", url, error.what()), hint);
     }
@@ -197,16 +433,16 @@ auto read(std::string_view body, const std::string& url, Read what) -> Result<de
 
 }  // namespace
 
-Result<attribute::Catalogue> parse_rawdata(std::string_view body, const std::string& url) {
-    return read(body, url, rawdata);
+Result<ReadCatalogue> parse_rawdata(std::string_view body, const std::string& url) {
+    return read<Rawdata>(body, url, max_catalogue_bytes);
 }
 
-Result<attribute::Catalogue> parse_providers(std::string_view body, const std::string& url) {
-    return read(body, url, providers);
+Result<ReadCatalogue> parse_providers(std::string_view body, const std::string& url) {
+    return read<Providers>(body, url, max_catalogue_bytes);
 }
 
 Result<std::string> parse_version(std::string_view body, const std::string& url) {
-    return read(body, url, version);
+    return read<Version>(body, url, max_version_bytes);
 }
 
 }  // namespace upstat::traefik

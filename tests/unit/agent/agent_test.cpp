@@ -36,6 +36,7 @@ class Loop : public testing::Test {
         settings_.poll_interval = std::chrono::seconds(5);
         settings_.push_interval = std::chrono::seconds(15);
         settings_.web_listen_address = {"127.0.0.1:0"};
+        settings_.traefik_allow = {"system"};
         settings_.push_job = "upstat";
         settings_.push_instance = "edge";
         settings_.log_level = "info";

@@ -292,9 +292,9 @@ TEST(Settings, AreLoadedFromEverySource) {
 }
 
 TEST(Settings, SomeChangesWaitForARestart) {
-    const std::vector<std::string> waiting{"traefik.pid",     "traefik.cgroup",    "web.listen-address",
-                                           "push.instance",   "state.path",        "bpf.pin-path",
-                                           "bpf.totals-size", "bpf.requests-size", "log.format"};
+    const std::vector<std::string> waiting{"traefik.pid",       "traefik.cgroup", "traefik.allow", "web.listen-address",
+                                           "push.instance",     "state.path",     "bpf.pin-path",  "bpf.totals-size",
+                                           "bpf.requests-size", "log.format"};
     const auto now = merged({});
     for (const auto& option : options()) {
         auto next = now;

@@ -1,9 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "traefik/api_address.hpp"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include <array>
+
+#include "base/fd.hpp"
 #include "traefik/fake_host.hpp"
 
 namespace upstat::traefik {
@@ -12,12 +19,26 @@ namespace {
 using testing::HasSubstr;
 
 ApiAddress address(const FakeHost& host) {
-    return api_address(host.root(), {.pid = 42, .cgroup = "", .refused = {}, .network_namespace = ""});
+    ConfigurationFile file;
+    return api_address(host.root(), {.pid = 42, .cgroup = "", .refused = {}, .network_namespace = ""}, file);
 }
 
 std::string url(const std::vector<std::string>& arguments, const std::vector<std::string>& environment = {}) {
     const FakeHost host;
     host.process({.pid = 42, .arguments = arguments, .environment = environment});
+    host.write("/proc/42/net/fib_trie", R"(Main:
+  +-- 0.0.0.0/0 3 0 5
+     |-- 0.0.0.0
+        /0 universe UNICAST
+Local:
+     |-- 10.0.0.0
+        /24 link UNICAST
+     |-- 10.0.0.5
+        /32 host LOCAL
+     |-- 10.0.0.255
+        /32 link BROADCAST
+)");
+    host.write("/proc/42/net/if_inet6", "fd000000000000000000000000000001 05 40 00 80     eth0\n");
     return address(host).url;
 }
 
@@ -39,6 +60,72 @@ TEST(ApiAddress, ReadsFlagsInEverySpelling) {
     EXPECT_EQ(url({"traefik", "--api.basepath=/edge/"}), "http://127.0.0.1:8080/edge");
     EXPECT_EQ(url({"traefik", "--api.basePath=edge"}), "http://127.0.0.1:8080/edge");
     EXPECT_EQ(url({"traefik", "--entrypoints.web.address=:80"}), "http://127.0.0.1:8080");
+}
+
+/// Whoever starts a Traefik must not make us, who are root, ask others.
+TEST(ApiAddress, IsOfTheProcesssOwnHost) {
+    EXPECT_EQ(url({"traefik", "--entrypoints.traefik.address=[fd00::1]:9000"}), "http://[fd00::1]:9000");
+    EXPECT_EQ(url({"traefik", "--entrypoints.traefik.address=localhost:9000"}), "http://localhost:9000");
+    for (const auto* const foreign :
+         {"10.0.0.6:9000", "0.0.0.5:9000", "10.0.0.255:9000", "[fd00::2]:9000", "169.254.169.254:80",
+          "metadata.internal:80", "u@127.0.0.1:80", "127.0.0.1#:80"}) {
+        EXPECT_EQ(url({"traefik", std::string("--entrypoints.traefik.address=") + foreign}), "http://127.0.0.1:8080")
+            << foreign;
+    }
+}
+
+TEST(ApiAddress, ABasePathIsPlain) {
+    EXPECT_EQ(url({"traefik", "--api.basepath=/a-b_c.d/~e"}), "http://127.0.0.1:8080/a-b_c.d/~e");
+    for (const std::string wrong : {"/latest/iam?role=x#", "/a#", "@evil:80/", "/a b", "/a\nb", "/../x", "/%2e%2e/x",
+                                    "/a\x1b[31m", "/\xc3\xa4", "/\\x"}) {
+        EXPECT_EQ(url({"traefik", "--api.basepath=" + wrong}), "http://127.0.0.1:8080") << wrong;
+    }
+    const FakeHost host;
+    host.process({.pid = 42, .arguments = {"traefik", "--api.basepath=/\x1b" + std::string(1U << 20U, '?')}});
+    EXPECT_EQ(address(host).url, "http://127.0.0.1:8080");
+    EXPECT_THAT(address(host).source, HasSubstr("'/\\x1b???"));
+    EXPECT_LT(address(host).source.size(), 300U);
+}
+
+TEST(ApiAddress, AFileIsReadOnlyWhenItHasChanged) {
+    const FakeHost host;
+    host.process({.pid = 42});
+    host.write("/proc/42/root/etc/traefik/traefik.yml", "entryPoints: {traefik: {address: ':9000'}}\n");
+    const Instance traefik{.pid = 42, .cgroup = "", .refused = {}, .network_namespace = ""};
+    ConfigurationFile file;
+    EXPECT_EQ(api_address(host.root(), traefik, file).url, "http://127.0.0.1:9000");
+    file.settings.address = ":9001";  // what was parsed is what is used
+    EXPECT_EQ(api_address(host.root(), traefik, file).url, "http://127.0.0.1:9001");
+    host.write("/proc/42/root/etc/traefik/traefik.yml", "entryPoints: {traefik: {address: ':9002'}}\n\n");
+    EXPECT_EQ(api_address(host.root(), traefik, file).url, "http://127.0.0.1:9002");
+}
+
+TEST(ApiAddress, ALongFileAndALongLineOfAliasesAreNotParsed) {
+    const FakeHost host;
+    host.process({.pid = 42});
+    std::string bomb = "a0: &a0 [x]\n";
+    for (int level = 1; level < 40; ++level) {
+        bomb += fmt::format("a{0}: &a{0} [*a{1},*a{1},*a{1},*a{1},*a{1},*a{1},*a{1},*a{1}]\n", level, level - 1);
+    }
+    host.write("/proc/42/root/etc/traefik/traefik.yml", bomb + "entryPoints: {traefik: {address: ':9000'}}\n");
+    EXPECT_EQ(address(host).url, "http://127.0.0.1:9000");
+    host.write("/proc/42/root/etc/traefik/traefik.yml", std::string((64U << 10U) + 1, '#'));
+    EXPECT_THAT(address(host).source, HasSubstr("/etc/traefik/traefik.yml is longer than 64 KB"));
+    host.write("/proc/42/root/etc/traefik/traefik.yml", std::string(64U << 10U, '['));
+    EXPECT_THAT(address(host).source, HasSubstr("cannot be parsed"));
+}
+
+/// The kernel itself tells of each open; O_PATH is none.
+TEST(ApiAddress, WhatIsNoRegularFileIsNotOpened) {
+    const FakeHost host;
+    host.process({.pid = 42, .arguments = {"traefik", "--configFile=/fifo"}});
+    const auto fifo = host.at("/proc/42/root/fifo");
+    ASSERT_EQ(mkfifo(fifo.c_str(), 0600), 0);
+    const Fd watch(inotify_init1(IN_NONBLOCK));
+    ASSERT_GE(inotify_add_watch(watch.get(), fifo.c_str(), IN_OPEN), 0);
+    EXPECT_EQ(address(host).url, "http://127.0.0.1:8080");
+    std::array<char, 4096> events{};
+    EXPECT_LT(read(watch.get(), events.data(), events.size()), 0);
 }
 
 TEST(ApiAddress, NonsenseIsTheDefaultAndSaid) {

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <elf.h>
 #include <gtest/gtest.h>
 #include <sys/types.h>
 
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,7 +29,46 @@ struct FakeProcess {
     std::vector<std::string> arguments{"traefik"};
     std::vector<std::string> environment{};
     std::string cwd = "/";
+    uid_t user = 0;
+    std::optional<std::string> package{};  ///< of its executable; without one it is Traefik's if it is called so
 };
+
+/// An ELF file with one section of this name and content, stripped of all else.
+inline std::string elf_file(const std::string& name, const std::string& content) {
+    const auto names = std::string(1, '\0') + name + '\0';
+    const auto bytes = [](const auto& value) {
+        std::string text(sizeof value, '\0');
+        std::memcpy(text.data(), &value, sizeof value);
+        return text;
+    };
+    Elf64_Ehdr header{};
+    std::memcpy(header.e_ident, ELFMAG, SELFMAG);
+    header.e_ident[EI_CLASS] = ELFCLASS64;
+    header.e_shoff = sizeof header;
+    header.e_shentsize = sizeof(Elf64_Shdr);
+    header.e_shnum = 2;
+    header.e_shstrndx = 0;
+    Elf64_Shdr strings{};
+    strings.sh_type = SHT_STRTAB;
+    strings.sh_offset = sizeof header + 2 * sizeof strings;
+    strings.sh_size = names.size();
+    Elf64_Shdr section{};
+    section.sh_name = 1;
+    section.sh_type = SHT_PROGBITS;
+    section.sh_offset = strings.sh_offset + names.size();
+    section.sh_size = content.size();
+    return bytes(header) + bytes(strings) + bytes(section) + names + content;
+}
+
+/// What Go 1.18 and later write.
+inline std::string build_info(const std::string& package) {
+    const auto with_size = [](const std::string& text) {
+        return std::string{static_cast<char>(0x80U | (text.size() & 0x7FU)), static_cast<char>(text.size() >> 7U)} +
+               text;
+    };
+    return std::string("\xff Go buildinf:\x08\x02") + std::string(16, '\0') + with_size("go1.24.1") +
+           with_size(std::string(16, '0') + "path\t" + package + "\nmod\tx\t(devel)\n" + std::string(16, '0'));
+}
 
 /// A file-system root with a /proc and a cgroup v2 tree, as the kernel would show them.
 class FakeHost {
@@ -75,8 +117,12 @@ class FakeHost {
         write(proc + "/ns/net", "");
         std::filesystem::create_directories(at(proc + "/root"));
         std::filesystem::create_symlink(process.cwd, at(proc + "/cwd"));
+        const auto user = std::to_string(process.user);
+        write(proc + "/status", "Name:\t" + process.comm + "\nUid:\t0\t" + user + "\t0\t0\n");
         if (!process.exe.empty()) {
-            std::filesystem::create_symlink(process.exe, at(proc + "/exe"));
+            const std::string own = process.exe.contains("traefik") ? "github.com/traefik/traefik/v3/cmd/traefik" : "";
+            write(process.exe, elf_file(".go.buildinfo", build_info(process.package.value_or(own))));
+            std::filesystem::create_symlink(at(process.exe), at(proc + "/exe"));
         }
     }
 

@@ -21,8 +21,12 @@ std::vector<pid_t> pids(const std::vector<Instance>& traefiks) {
     return all;
 }
 
-std::vector<Instance> found(const FakeHost& host, const FindOptions& options = {}) {
-    auto traefiks = find_instances(host.root(), options);
+FindOptions usual() {
+    return {.allowed = parse_allow({"system", "containers"}, "/nowhere").value(), .allow_text = "system,containers"};
+}
+
+std::vector<Instance> found(const FakeHost& host, const FindOptions& options = usual()) {
+    auto traefiks = Finder(host.root(), options).find();
     EXPECT_TRUE(traefiks) << traefiks.error().text();
     return traefiks.value_or(std::vector<Instance>{});
 }
@@ -58,14 +62,116 @@ TEST(Find, GoesByTheExecutableNotByItsName) {
     const FakeHost host;
     host.process({.pid = 5, .exe = "/opt/traefik/traefik", .comm = "edge"});
     host.process({.pid = 6, .exe = "/usr/bin/vim", .comm = "traefik"});
-    EXPECT_THAT(pids(found(host)), ElementsAre(5));
+    host.process(
+        {.pid = 7, .exe = "/opt/edge", .comm = "edge", .package = "github.com/containous/traefik/v2/cmd/traefik"});
+    host.process({.pid = 8, .exe = "/usr/bin/caddy", .package = "github.com/caddyserver/caddy/v2/cmd/caddy"});
+    EXPECT_THAT(pids(found(host)), ElementsAre(5, 7));
+}
+
+TEST(Find, ARenamedProgramIsToldOfAndNotBelieved) {
+    const FakeHost host;
+    host.process({.pid = 6, .exe = "/usr/bin/traefik", .cgroup = "/unit", .package = "example.org/perl"});
+    host.cgroup("/unit", {6});
+    const auto traefiks = found(host);
+    ASSERT_EQ(traefiks.size(), 1U);
+    EXPECT_FALSE(traefiks[0].believed);
+    EXPECT_THAT(traefiks[0].refused.value().message, HasSubstr("process 6 is called traefik and not counted"));
+    auto options = usual();
+    options.cgroup = "/sys/fs/cgroup/unit";
+    EXPECT_TRUE(found(host, options).at(0).believed);
+    options = usual();
+    options.pid = 6;
+    EXPECT_TRUE(found(host, options).at(0).believed);
+}
+
+TEST(Find, AStrangersTraefikIsToldOfAndNotBelieved) {
+    const FakeHost host;
+    host.process({.pid = 5, .cgroup = "/user.slice/user-1000.slice/docker-x.scope", .user = 1000});
+    host.process({.pid = 6, .exe = "/home/u/edge", .cgroup = "/user.slice/a", .user = 1000, .package = ""});
+    host.cgroup("/user.slice/user-1000.slice/docker-x.scope", {5});
+    const auto traefiks = found(host);
+    ASSERT_THAT(pids(traefiks), ElementsAre(5));
+    EXPECT_FALSE(traefiks[0].believed);
+    EXPECT_EQ(traefiks[0].refused.value().message,
+              "Traefik (pid 5) of user 1000 is not counted: --traefik.allow is system,containers");
+    EXPECT_THAT(traefiks[0].refused->hint, HasSubstr("--traefik.allow=system,containers,1000"));
+    for (const auto* const text : {"1000", "/user.slice/*docker*", "system,1000"}) {
+        auto options = usual();
+        options.allowed = parse_allow({text}, "/nowhere").value();
+        EXPECT_TRUE(found(host, options).at(0).believed) << text;
+    }
+}
+
+TEST(Find, SystemUsersAndContainersAreBelieved) {
+    const FakeHost host;
+    host.write("/etc/login.defs", "UID_MIN 1000\nSYS_UID_MAX\t\t  499\n");
+    host.process({.pid = 5, .cgroup = "/kubepods.slice/pod7", .user = 65532});
+    host.process({.pid = 6, .cgroup = "/system.slice/traefik.service", .user = 499});
+    host.process({.pid = 7, .cgroup = "/system.slice/dynamic.service", .user = 61184});
+    host.process({.pid = 8, .cgroup = "/system.slice/other.service", .user = 500});
+    host.cgroup("/kubepods.slice/pod7", {5});
+    auto options = usual();
+    options.allowed = parse_allow({"system", "containers"}, host.root()).value();
+    auto traefiks = found(host, options);
+    std::erase_if(traefiks, [](const Instance& traefik) { return !traefik.believed; });
+    EXPECT_THAT(pids(traefiks), ElementsAre(5, 6, 7));
+    EXPECT_FALSE(parse_allow({"nobody-of-this-name"}, host.root()));
+}
+
+TEST(Find, TellsOfAFewStrangersOnly) {
+    const FakeHost host;
+    for (pid_t pid = 100; pid < 120; ++pid) {
+        host.process({.pid = pid, .user = 1000});
+    }
+    host.process({.pid = 300});
+    const auto traefiks = found(host);
+    EXPECT_EQ(traefiks.size(), 17U);
+    EXPECT_TRUE(traefiks.back().believed);
+}
+
+/// System calls of this thread that read.
+std::uint64_t reads() {
+    std::ifstream file("/proc/thread-self/io");
+    for (std::string line; std::getline(file, line);) {
+        if (line.starts_with("syscr: ")) {
+            return std::stoull(line.substr(7));
+        }
+    }
+    return 0;
+}
+
+std::uint64_t reads_for(pid_t processes) {
+    const FakeHost host;
+    std::vector<pid_t> all;
+    for (pid_t pid = 2; pid < 2 + processes; ++pid) {
+        host.process({.pid = pid, .cgroup = "/pod", .parent = pid / 2});
+        all.push_back(pid);
+    }
+    host.cgroup("/pod", all);
+    Finder finder(host.root(), usual());
+    EXPECT_TRUE(finder.find());
+    const auto before = reads();
+    const auto traefiks = finder.find();
+    EXPECT_TRUE(traefiks);
+    EXPECT_THAT(pids(*traefiks), ElementsAre(2));
+    return reads() - before;
+}
+
+TEST(Find, FourTimesTheTraefiksOfACgroupAreFourTimesTheWork) {
+    const auto few = reads_for(15);
+    EXPECT_GT(few, 15U);
+    EXPECT_LT(reads_for(60), 5 * few);
 }
 
 TEST(Find, AReplacedExecutableIsStillOne) {
     const FakeHost host;
     host.process({.pid = 5, .exe = "/usr/bin/traefik (deleted)", .comm = "x"});
     host.process({.pid = 6, .exe = "/usr/bin/traefik.dpkg-tmp (deleted)", .comm = "traefik"});
-    host.process({.pid = 7, .exe = "/usr/bin/old (deleted)", .comm = "x", .arguments = {"/usr/bin/traefik", "--api"}});
+    host.process({.pid = 7,
+                  .exe = "/usr/bin/old (deleted)",
+                  .comm = "x",
+                  .arguments = {"/usr/bin/traefik", "--api"},
+                  .package = "github.com/traefik/traefik/v3/cmd/traefik"});
     host.process({.pid = 8, .exe = "/usr/bin/nginx (deleted)", .comm = "nginx", .arguments = {"nginx"}});
     EXPECT_THAT(pids(found(host)), ElementsAre(5, 6, 7));
 }
@@ -88,8 +194,8 @@ TEST(Find, ThePidOptionTakesAnyProcess) {
     const FakeHost host;
     host.process({.pid = 5});
     host.process({.pid = 9, .exe = "/usr/bin/edge", .comm = "edge"});
-    EXPECT_THAT(pids(found(host, {.pid = 9, .cgroup = ""})), ElementsAre(9));
-    const auto missing = find_instances(host.root(), {.pid = 77, .cgroup = ""});
+    EXPECT_THAT(pids(found(host, {.pid = 9})), ElementsAre(9));
+    const auto missing = Finder(host.root(), {.pid = 77}).find();
     ASSERT_FALSE(missing);
     EXPECT_THAT(missing.error().message, HasSubstr("no process 77"));
 }
@@ -214,7 +320,7 @@ TEST(Find, AnExplicitCgroupIsTakenWithWhoeverLivesThere) {
     host.cgroup("/shared", {50});
     host.cgroup("/shared/inner", {42});
     host.cgroup("/other", {43});
-    const auto traefiks = found(host, {.pid = std::nullopt, .cgroup = "/sys/fs/cgroup/shared/"});
+    const auto traefiks = found(host, {.cgroup = "/sys/fs/cgroup/shared/"});
     EXPECT_THAT(pids(traefiks), ElementsAre(42));
     EXPECT_EQ(traefiks.at(0).cgroup, host.at("/sys/fs/cgroup/shared"));
     EXPECT_FALSE(traefiks.at(0).refused);
@@ -228,7 +334,7 @@ TEST(Find, AnExplicitCgroupMayBeToCome) {
     const auto cgroup = explicit_cgroup(host.root(), "/sys/fs/cgroup/system.slice/traefik.service/");
     ASSERT_TRUE(cgroup) << cgroup.error().text();
     EXPECT_EQ(*cgroup, host.at("/sys/fs/cgroup/system.slice/traefik.service"));
-    EXPECT_THAT(found(host, {.pid = std::nullopt, .cgroup = "/sys/fs/cgroup/system.slice/traefik.service"}), IsEmpty());
+    EXPECT_THAT(found(host, {.cgroup = "/sys/fs/cgroup/system.slice/traefik.service"}), IsEmpty());
 }
 
 TEST(Find, AnExplicitCgroupMustBeOne) {
@@ -239,7 +345,7 @@ TEST(Find, AnExplicitCgroupMustBeOne) {
         ASSERT_FALSE(cgroup) << wrong;
         EXPECT_EQ(cgroup.error().kind, Error::Kind::usage);
         EXPECT_THAT(cgroup.error().message, HasSubstr(wrong));
-        EXPECT_FALSE(find_instances(host.root(), {.pid = std::nullopt, .cgroup = wrong}));
+        EXPECT_FALSE(Finder(host.root(), {.cgroup = wrong}).find());
     }
 }
 

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <sys/stat.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+#include "base/fd.hpp"
+
+namespace upstat {
+
+/// A file that another process chose. To open a device may do things (/dev/watchdog arms a reboot, /dev/ptmx makes a
+/// terminal), a FIFO may block. So it is opened O_PATH first, which does nothing, looked at, and opened for reading
+/// only if it is a regular file.
+struct RegularFile {
+    Fd fd;  ///< empty where there is no regular file or it may not be read
+    struct stat status{};
+};
+
+/// The path as we see it, symbolic links followed; so is the magic one of /proc/PID/exe.
+RegularFile open_regular(const std::filesystem::path& path);
+
+/// The path as a process sees it whose root directory is `top`: no symbolic link leads out, magic ones are not
+/// followed.
+RegularFile open_regular_inside(const std::filesystem::path& top, const std::string& path);
+
+/// Up to `longest` bytes from `offset` on: fewer where the file ends or cannot be read.
+std::string read_at(const Fd& file, std::uint64_t offset, std::size_t longest);
+
+}  // namespace upstat
