@@ -193,7 +193,7 @@ std::optional<uid_t> user_of(const fs::path& root, pid_t pid) {
         }
         uid_t highest = 0;
         for (const auto& one : split(line.substr(line.find('\t') + 1), '\t')) {
-            uid_t user = static_cast<uid_t>(-1);
+            auto user = static_cast<uid_t>(-1);
             std::from_chars(one.data(), one.data() + one.size(), user);
             highest = std::max(highest, user);
         }

@@ -68,7 +68,9 @@ class Reader : public nlohmann::json_sax<json> {
     bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception&) override { return false; }
 
   private:
-    Place child() const { return within_.empty() ? places_->whole() : places_->inside(within_.back(), key_); }
+    [[nodiscard]] Place child() const {
+        return within_.empty() ? places_->whole() : places_->inside(within_.back(), key_);
+    }
 
     void check(Place place, Kind kind) const {
         if (const auto wanted = places_->kind_of(place); wanted && *wanted != kind) {
