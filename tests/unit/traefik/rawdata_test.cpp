@@ -61,10 +61,11 @@ TEST(Rawdata, TheServersOfTcpAndUdpServicesAreNoBackends) {
         "also@f":{"loadBalancer":{}}}})",
                                          url);
     ASSERT_TRUE(catalogue) << catalogue.error().text();
-    EXPECT_THAT(catalogue->backends, testing::IsEmpty());
-    EXPECT_THAT(catalogue->streams, ElementsAre(listed("tcp://[fd00::1]:25", "[fd00::1]:25"),
-                                                attribute::Listed{.url = "tcp://redis:6379", .up = true, .servers = {}},
-                                                listed("udp://10.0.0.1:53", "10.0.0.1:53")));
+    EXPECT_THAT(catalogue->catalogue.backends, testing::IsEmpty());
+    EXPECT_THAT(catalogue->catalogue.streams,
+                ElementsAre(listed("tcp://[fd00::1]:25", "[fd00::1]:25"),
+                            attribute::Listed{.url = "tcp://redis:6379", .up = true, .servers = {}},
+                            listed("udp://10.0.0.1:53", "10.0.0.1:53")));
 }
 
 std::string complaint(const std::string& body) {
@@ -173,9 +174,9 @@ TEST(Rawdata, ReadsTheVersion) {
 TEST(Catalogue, MergesTheServersOfTcpServices) {
     const auto one = [](const std::string& address) {
         const auto body = R"({"services":{},"tcpServices":{"a@f":{"loadBalancer":{"servers":[{"address":")" + address;
-        return parse_rawdata(body + R"("}]}}}})", url).value();
+        return parse_rawdata(body + R"("}]}}}})", url).value().catalogue;
     };
-    const auto both = merged(merged(one("10.0.0.1:25"), one("10.0.0.2:25")), one("10.0.0.1:25"));
+    const auto both = attribute::merged(attribute::merged(one("10.0.0.1:25"), one("10.0.0.2:25")), one("10.0.0.1:25"));
     EXPECT_THAT(both.streams,
                 ElementsAre(listed("tcp://10.0.0.1:25", "10.0.0.1:25"), listed("tcp://10.0.0.2:25", "10.0.0.2:25")));
 }
