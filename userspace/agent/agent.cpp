@@ -10,6 +10,7 @@
 #include <csignal>
 #include <utility>
 
+#include "base/file.hpp"
 #include "base/version.hpp"
 #include "publish/process.hpp"
 
@@ -23,6 +24,18 @@ using std::chrono::steady_clock;
 constexpr auto api_patience = std::chrono::seconds(1);
 /// How often new cgroups are looked into.
 constexpr auto candidates_interval = Millis(50);
+
+/// A name for the time from one boot of the host to the next; empty where it has none.
+std::string boot_id(const std::filesystem::path& root) {
+    const auto text = read_file(root / "proc/sys/kernel/random/boot_id").value_or("");
+    return text.substr(0, text.find('\n'));
+}
+
+/// The moment by which a poll goes that begins now.
+Moment due(const std::optional<Moment>& last, Moment now, Millis interval) {
+    const auto at = aligned(last ? std::optional(last->at) : std::nullopt, now.at, interval);
+    return {.at = at, .wall = now.wall + (at - now.at)};
+}
 
 }  // namespace
 
@@ -59,7 +72,7 @@ Result<std::unique_ptr<Agent>> Agent::start(const config::Settings& settings, Pa
 Result<void> Agent::open_outside() {
     const auto bound = std::max<Millis>(std::chrono::seconds(30), settings_.poll_interval * 4);
     auto web = publish::Web::start(
-        {.listen = settings_.web_listen_address, .now = parts_.clock.wall, .heartbeat_bound = bound});
+        {.listen = settings_.web_listen_address, .now = parts_.clock.steady, .heartbeat_bound = bound});
     if (!web) {
         return std::unexpected(web.error());
     }
@@ -77,6 +90,7 @@ Result<void> Agent::open_outside() {
 
 void Agent::restore() {
     auto restored = restore_state(settings_.state_path, parts_.kernel->epoch());
+    timeline_.emplace(parts_.clock, boot_id(parts_.root), restored.saved.mark);
     ledger_ = std::move(restored.saved.ledger);
     catalogues_.remember(ledger_.state().catalogue);
     if (restored.saved.window) {
@@ -95,7 +109,8 @@ void Agent::poll() {
     const auto began = parts_.clock.steady();
     next_poll_ = std::max(next_poll_ + settings_.poll_interval, began);
     traefiks_->look();
-    auto snapshot = parts_.kernel->read(aligned(last_poll_, parts_.clock.wall(), settings_.poll_interval));
+    const auto now = due(last_poll_, timeline_->now(), settings_.poll_interval);
+    auto snapshot = parts_.kernel->read(now.at);
     poll_duration_ = std::chrono::duration_cast<std::chrono::microseconds>(parts_.clock.steady() - began);
     if (!snapshot) {
         spdlog::error("{}: nothing is judged until a poll succeeds", snapshot.error().text());
@@ -107,7 +122,7 @@ void Agent::poll() {
         spdlog::log(notice.error ? spdlog::level::err : spdlog::level::warn, "{}", notice.text);
     }
     polls_.count({});
-    last_poll_ = snapshot->at;
+    last_poll_ = now;
     // Asked after the maps were read: whatever was counted was sent to servers that Traefik knew by then.
     catalogues_.ask(*parts_.http, traefiks_->watched());
     waiting_ = std::move(*snapshot);
@@ -121,7 +136,7 @@ void Agent::absorb(poll::Snapshot snapshot) {
     if (std::exchange(lost_counters_, false)) {
         zero_start_.restore(counts_);  // exported from 0, the whole total would look like one burst
     }
-    judgement_.evaluate(counts_, snapshot, *ledger_.state().catalogue);
+    judgement_.evaluate(counts_, snapshot, *ledger_.state().catalogue, *last_poll_);
     save(growth);
     publish(std::move(snapshot));
 }
@@ -129,9 +144,9 @@ void Agent::absorb(poll::Snapshot snapshot) {
 /// Before anything is published, so that no restart, not even after the power failed, shows less than was shown.
 void Agent::save(const std::optional<attribute::Growth>& growth) {
     const auto alerts = judgement_.ongoing_alerts();
-    auto saved = growth ? state_.append(*growth, alerts) : Result<bool>(false);
+    auto saved = growth ? state_.append(*growth, alerts, last_poll_->wall) : Result<bool>(false);
     if (saved && !*saved) {
-        const auto all = state_.save(ledger_.state(), judgement_.history(), alerts);
+        const auto all = state_.save(ledger_.state(), judgement_.history(), alerts, timeline_->mark(*last_poll_));
         saved = all ? Result<bool>(true) : std::unexpected(all.error());
         malloc_trim(0);  // the whole text is rarely made, and longer than all that a poll needs
     }
@@ -166,7 +181,7 @@ std::vector<publish::TraefikReport> Agent::traefik_reports() const {
 }
 
 publish::Report Agent::report(poll::Snapshot snapshot) const {
-    publish::Report report{.at = snapshot.at,
+    publish::Report report{.at = last_poll_->wall,
                            .not_ready = traefiks_->all_refused(),
                            .build = {{"version", std::string(version())}, {"revision", std::string(revision())}},
                            .traefik = settings_.push_instance,
@@ -181,7 +196,7 @@ publish::Report Agent::report(poll::Snapshot snapshot) const {
                            .kernel_errors = std::move(snapshot.kernel_errors),
                            .maps = std::move(snapshot.maps),
                            .programs = std::move(snapshot.programs),
-                           .last_poll = last_poll_,
+                           .last_poll = last_poll_->wall,
                            .poll_duration = poll_duration_,
                            .polls = polls_,
                            .push = receivers_->push_results(),
@@ -205,7 +220,7 @@ void Agent::publish(poll::Snapshot snapshot) {
 }
 
 void Agent::send() {
-    receivers_->send(*parts_.http, judgement_.alerts(), page_, parts_.clock.wall());
+    receivers_->send(*parts_.http, judgement_.alerts(), page_, timeline_->now());
 }
 
 /// Takes the signal that came; false when it ends the agent.
@@ -288,7 +303,7 @@ bool Agent::wait() {
 }
 
 bool Agent::turn() {
-    web_->heartbeat(parts_.clock.wall());
+    web_->heartbeat(parts_.clock.steady());
     if (parts_.clock.steady() >= next_poll_) {
         poll();
     }

@@ -29,8 +29,13 @@ std::string Judgement::restore(measure::History history, const std::vector<attri
     if (!window) {
         return window.error().message + ": the window of the rates begins anew";
     }
+    for (const auto& counts : since) {
+        if (const auto& polls = window->history().polls; !polls.empty() && counts.at <= polls.back()) {
+            return "the times of the saved polls do not ascend: the window of the rates begins anew";
+        }
+        window->add(counts);
+    }
     window_ = std::move(*window);
-    std::ranges::for_each(since, [this](const attribute::Counts& counts) { window_.add(counts); });
     return {};
 }
 
@@ -47,14 +52,14 @@ Result<void> Judgement::set_rules(const std::vector<judge::Rule>& rules) {
 }
 
 void Judgement::evaluate(const attribute::Counts& counts, const poll::Snapshot& snapshot,
-                         const attribute::Catalogue& catalogue) {
+                         const attribute::Catalogue& catalogue, Moment now) {
     window_.add(counts);
     past_.add(snapshot);
     ratios_.clear();
     for (const auto& rule : rules_) {
         ratios_[rule.rule.name] = judge::evaluate(rule, window_, snapshot.at);
     }
-    alerts_ = judge_.evaluate(ratios_, snapshot.at);
+    alerts_ = judge_.evaluate(ratios_, now);
     for (const auto& transition : alerts_.transitions) {
         const auto rule = std::ranges::find_if(
             rules_, [&](const judge::CompiledRule& one) { return one.rule.name == transition.now.rule; });

@@ -32,7 +32,7 @@ class Judgement {
 
     /// One evaluation of every rule. Each change of an alert's state is said in the log.
     void evaluate(const attribute::Counts& counts, const poll::Snapshot& snapshot,
-                  const attribute::Catalogue& catalogue);
+                  const attribute::Catalogue& catalogue, Moment now);
 
     [[nodiscard]] const measure::Ratios& ratios(const std::string& rule) const { return ratios_.at(rule); }
     [[nodiscard]] const judge::Alerts& alerts() const { return alerts_; }

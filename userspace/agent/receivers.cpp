@@ -52,12 +52,12 @@ void Receivers::succeed(const Receivers& previous, Http& http) {
 }
 
 void Receivers::send(Http& http, const judge::Alerts& alerts, const std::shared_ptr<const publish::Page>& page,
-                     Time now) {
+                     Moment now) {
     for (auto& notification : notifier_.due(alerts, now)) {
         notifier_.started(notification.receiver, http.start(notification.request));
     }
-    if (!group_.empty() && page && pusher_.due(now)) {
-        pusher_.started(now, http.start(publish::push_request(target_, group_, publish::pushed_text(*page))),
+    if (!group_.empty() && page && pusher_.due(now.at)) {
+        pusher_.started(now.at, http.start(publish::push_request(target_, group_, publish::pushed_text(*page))),
                         page->number);
     }
 }

@@ -25,7 +25,7 @@ class Receivers {
     void succeed(const Receivers& previous, Http& http);
 
     /// Starts what is due. `page` may be none yet.
-    void send(Http& http, const judge::Alerts& alerts, const std::shared_ptr<const publish::Page>& page, Time now);
+    void send(Http& http, const judge::Alerts& alerts, const std::shared_ptr<const publish::Page>& page, Moment now);
 
     /// Takes the end of an exchange, if it is one of these. A page that was pushed has been delivered.
     void take(const HttpDone& done, publish::ZeroStart& zero_start);

@@ -30,10 +30,10 @@ struct Alert {
     std::string rule;
     std::string backend;
     State state = State::inactive;
-    std::optional<double> percent{};     ///< at the last evaluation; absent when there was no sample or NaN
-    std::optional<Time> active_since{};  ///< first true evaluation, while pending or firing
-    std::optional<Time> firing_since{};  ///< while firing
-    std::optional<Time> resolved_at{};   ///< when a firing ended; kept until it fires again or 15 minutes have passed
+    std::optional<double> percent{};       ///< at the last evaluation; absent when there was no sample or NaN
+    std::optional<Moment> active_since{};  ///< first true evaluation, while pending or firing
+    std::optional<Moment> firing_since{};  ///< while firing
+    std::optional<Moment> resolved_at{};   ///< when a firing ended; kept until it fires again or 15 minutes have passed
 
     bool operator==(const Alert&) const = default;
 };
@@ -46,7 +46,7 @@ struct Transition {
 
 /// What judge gives.
 struct Alerts {
-    Time at;
+    Moment at;
     std::vector<Alert> alerts;            ///< every backend under every rule, inactive ones too
     std::vector<Transition> transitions;  ///< of this evaluation
 };

@@ -328,7 +328,7 @@ void results(Writer& out, std::string_view name, std::string_view help, const Re
     out.sample({{"result", "failure"}}, results.failure);
 }
 
-double seconds(Time time) {
+double seconds(Wall time) {
     return static_cast<double>(time.time_since_epoch().count()) / 1000;
 }
 

@@ -74,11 +74,7 @@ HttpRequest delete_request(const std::string& group, Millis patience) {
 }
 
 bool Pusher::due(Time now) const {
-    if (ticket_) {
-        return false;
-    }
-    // A clock that was set back must not stop the pushes.
-    return !last_start_ || now - *last_start_ >= interval_ || now < *last_start_;
+    return !ticket_ && (!last_start_ || now - *last_start_ >= interval_);
 }
 
 void Pusher::started(Time now, std::uint64_t ticket, std::uint64_t page) {

@@ -35,8 +35,11 @@ namespace {
 
 /// What is served: swapped as a whole, never changed.
 class Shelf {
+    using Clock = std::chrono::steady_clock;
+
   public:
-    Shelf(std::function<Time()> now, Millis bound) : now_(std::move(now)), bound_(bound), heartbeat_(now_()) {}
+    Shelf(std::function<Clock::time_point()> now, Millis bound)
+        : now_(std::move(now)), bound_(bound), heartbeat_(now_()) {}
 
     struct Edition {
         std::shared_ptr<const Page> page = std::make_shared<const Page>();
@@ -51,11 +54,11 @@ class Shelf {
         const std::lock_guard lock(mutex_);
         return edition_;
     }
-    void heartbeat(Time now) { heartbeat_ = now; }
+    void heartbeat(Clock::time_point now) { heartbeat_ = now; }
 
     /// How long ago the loop was last seen, if that is too long.
     [[nodiscard]] std::optional<Millis> silence() const {
-        const auto age = now_() - heartbeat_.load();
+        const auto age = std::chrono::floor<Millis>(now_() - heartbeat_.load());
         return age > bound_ ? std::optional(age) : std::nullopt;
     }
     void served(std::uint64_t page) {
@@ -68,9 +71,9 @@ class Shelf {
     }
 
   private:
-    const std::function<Time()> now_;
+    const std::function<Clock::time_point()> now_;
     const Millis bound_;
-    std::atomic<Time> heartbeat_;
+    std::atomic<Clock::time_point> heartbeat_;
     mutable std::mutex mutex_;
     Edition edition_;
     std::uint64_t served_ = 0;
@@ -349,7 +352,7 @@ void Web::publish(std::shared_ptr<const Page> page) {
     impl_->shelf.put(std::move(page));
 }
 
-void Web::heartbeat(Time now) {
+void Web::heartbeat(std::chrono::steady_clock::time_point now) {
     impl_->shelf.heartbeat(now);
 }
 

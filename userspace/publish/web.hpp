@@ -16,10 +16,10 @@ namespace upstat::publish {
 
 struct WebOptions {
     std::vector<std::string> listen{"127.0.0.1:9479"};  ///< "host:port", "[v6]:port", ":port"; port 0: a free one
-    std::function<Time()> now;                          ///< the clock of /-/healthy; called from the web's thread
-    Millis heartbeat_bound = std::chrono::seconds(30);  ///< an older heartbeat is no life
-    Millis patience = std::chrono::seconds(10);         ///< the longest that one connection may take as a whole
-    std::size_t connections = 8192;                     ///< at most; then the one that has waited longest is cut
+    std::function<std::chrono::steady_clock::time_point()> now;  ///< of /-/healthy; called from the web's thread
+    Millis heartbeat_bound = std::chrono::seconds(30);           ///< an older heartbeat is no life
+    Millis patience = std::chrono::seconds(10);  ///< the longest that one connection may take as a whole
+    std::size_t connections = 8192;              ///< at most; then the one that has waited longest is cut
 };
 
 /// Serves /, /metrics, /-/healthy, /-/ready and /api/v1/{status,alerts,backends} on a thread of its own. A client that
@@ -41,7 +41,7 @@ class Web {
     void publish(std::shared_ptr<const Page> page);
 
     /// The loop lives.
-    void heartbeat(Time now);
+    void heartbeat(std::chrono::steady_clock::time_point now);
 
     /// The highest number of a /metrics page that a client has taken in full; 0 if none was. For Births::served.
     [[nodiscard]] std::uint64_t served_generation() const;

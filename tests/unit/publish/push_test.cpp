@@ -107,12 +107,5 @@ TEST(Pusher, AFailureIsCountedAndNothingPilesUp) {
     EXPECT_EQ(pusher.results().last_error, "");
 }
 
-TEST(Pusher, AClockSetBackDoesNotStopIt) {
-    Pusher pusher(15s);
-    pusher.started(at(100'000), 1, 7);
-    static_cast<void>(pusher.done(answer(1, 200)));
-    EXPECT_TRUE(pusher.due(at(10)));
-}
-
 }  // namespace
 }  // namespace upstat::publish

@@ -159,7 +159,7 @@ class WebTest : public testing::Test {
         EXPECT_EQ(web_->served_generation(), page);
     }
 
-    std::atomic<Time> now_ = at(1000);
+    std::atomic<std::chrono::steady_clock::time_point> now_ = std::chrono::steady_clock::time_point(1000s);
     WebOptions options_;
     ZeroStart zero_start_;
     std::unique_ptr<Web> web_;
@@ -244,11 +244,11 @@ TEST_F(WebTest, IsNotReadyUntilTheFirstPublish) {
 TEST_F(WebTest, IsHealthyWhileTheLoopLives) {
     start();
     EXPECT_EQ(get("/-/healthy")->status, 200);
-    now_ = at(1031);
+    now_ = now_.load() + 31s;
     const auto dead = get("/-/healthy");
     EXPECT_EQ(dead->status, 503);
     EXPECT_EQ(dead->body, "the agent's loop was last seen 31000 ms ago\n");
-    web_->heartbeat(at(1031));
+    web_->heartbeat(now_);
     EXPECT_EQ(get("/-/healthy")->status, 200);
 }
 
@@ -412,7 +412,7 @@ TEST_F(WebTest, HeadIsGetWithoutABody) {
 TEST_F(WebTest, EveryPageIsStrict) {
     start();
     publish(sample_report());
-    now_ = at(2000);
+    now_ = now_.load() + 1000s;
     for (const std::string line : {"GET /", "GET /metrics", "GET /api/v1/status", "GET /-/healthy", "GET /-/ready",
                                    "GET /nowhere", "POST /", "HEAD /metrics"}) {
         const auto said = ask(line + " HTTP/1.1\r\n\r\n");
