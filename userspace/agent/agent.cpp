@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <ranges>
 #include <utility>
 
 #include "base/file.hpp"
@@ -29,6 +30,18 @@ constexpr auto candidates_interval = Millis(50);
 std::string boot_id(const std::filesystem::path& root) {
     const auto text = read_file(root / "proc/sys/kernel/random/boot_id").value_or("");
     return text.substr(0, text.find('\n'));
+}
+
+/// What the file says that --web.config.file names. All its mistakes are said, and the first is the error.
+Result<publish::WebConfig> web_config(const std::string& file) {
+    auto read = publish::load_web_config(file);
+    if (read.mistakes.empty()) {
+        return std::move(read.config);
+    }
+    for (const auto& mistake : read.mistakes | std::views::drop(1)) {
+        spdlog::error("{}", mistake.text());
+    }
+    return std::unexpected(read.mistakes.front());
 }
 
 /// The moment by which a poll goes that begins now.
@@ -71,14 +84,21 @@ Result<std::unique_ptr<Agent>> Agent::start(const config::Settings& settings, Pa
 
 Result<void> Agent::open_outside() {
     const auto bound = std::max<Millis>(std::chrono::seconds(30), settings_.poll_interval * 4);
-    auto web = publish::Web::start(
-        {.listen = settings_.web_listen_address, .now = parts_.clock.steady, .heartbeat_bound = bound});
+    auto config = web_config(settings_.web_config_file);
+    if (!config) {
+        return std::unexpected(config.error());
+    }
+    const std::string scheme = config->tls ? "https" : "http";
+    auto web = publish::Web::start({.listen = settings_.web_listen_address,
+                                    .now = parts_.clock.steady,
+                                    .heartbeat_bound = bound,
+                                    .config = *std::move(config)});
     if (!web) {
         return std::unexpected(web.error());
     }
     web_ = std::move(*web);
     for (const auto& address : web_->addresses()) {
-        spdlog::info("metrics at http://{}/metrics", address);
+        spdlog::info("metrics at {}://{}/metrics", scheme, address);
     }
     auto receivers = Receivers::make(settings_, web_->addresses().front());
     if (!receivers) {
@@ -267,9 +287,17 @@ Result<void> Agent::adopt(const config::Settings& next) {
     if (!catalogues) {
         return std::unexpected(catalogues.error());
     }
+    auto web = web_config(next.web_config_file);
+    if (!web) {
+        return std::unexpected(web.error());
+    }
+    if ((web->tls != nullptr) != web_->has_tls()) {
+        return fail(Error::Kind::usage, "TLS of the web server cannot begin or end while upstat runs", "restart it");
+    }
     if (auto judged = judgement_.set_rules(next.all_rules()); !judged) {
         return judged;
     }
+    web_->configure(*std::move(web));
     receivers->succeed(*receivers_, *parts_.http);
     receivers_ = *std::move(receivers);
     catalogues->remember(ledger_.state().catalogue);

@@ -174,6 +174,8 @@ constexpr std::array all_options{
                                              "the status codes that the built-in rule counts as errors"),
     until_restart(option<parse_listen_address, &S::web_listen_address>(
         "web.listen-address", "HOST:PORT", "127.0.0.1:9479", "serve /metrics and the API there")),
+    option<parse_text, &S::web_config_file>("web.config.file", "FILE", "",
+                                            "TLS, passwords and headers of the web server, as exporters have them"),
     option<parse_base_url, &S::push_url>("push.url", "URL", "", "push to this Pushgateway"),
     option<parse_text, &S::push_job>("push.job", "NAME", "upstat", "job of the pushed group"),
     until_restart(option<parse_text, &S::push_instance>(

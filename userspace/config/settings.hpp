@@ -26,6 +26,7 @@ struct Settings {
     judge::Rule rule;                ///< the built-in one
     std::vector<judge::Rule> rules;  ///< more, from the file's alert.rules
     std::vector<std::string> web_listen_address;
+    std::string web_config_file;
     std::string push_url;
     std::string push_job;
     std::string push_instance;

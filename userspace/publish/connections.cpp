@@ -126,6 +126,9 @@ void Connections::settle(const Connection& connection) {
 }
 
 void Connections::forget(Connection& connection) {
+    if (connection.goodbye) {  // closing it is not enough while a child that is about to exec has a copy
+        epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, connection.fd, nullptr);
+    }
     waiting_.erase(connection.by_wait);
     open_.erase(connection.by_age);
 }

@@ -4,10 +4,12 @@
 #include <chrono>
 #include <cstdint>
 #include <list>
+#include <memory>
 #include <optional>
 
 #include "base/fd.hpp"
 #include "base/time.hpp"
+#include "publish/tls.hpp"
 
 namespace upstat::publish {
 
@@ -23,6 +25,8 @@ class Connections {
         std::uint64_t page = 0;  ///< number of the /metrics page that it is sent
         bool sent = false;       ///< the whole response is in the kernel's hands
         bool cut = false;
+        std::optional<bool> allowed;     ///< by the password that it came with
+        std::shared_ptr<const Tls> tls;  ///< which its session was begun with
         Fd goodbye;                      ///< ours: the HTTP library is done, the client has not closed its side yet
         std::uint64_t acknowledged = 0;  ///< bytes that the client had taken when last looked at
         std::size_t discarded = 0;       ///< bytes that came behind the request

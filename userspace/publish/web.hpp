@@ -11,6 +11,7 @@
 #include "base/time.hpp"
 #include "publish/exposition.hpp"
 #include "publish/report.hpp"
+#include "publish/web_config.hpp"
 
 namespace upstat::publish {
 
@@ -19,6 +20,7 @@ struct WebOptions {
     std::function<std::chrono::steady_clock::time_point()> now;  ///< of /-/healthy; called from the web's thread
     Millis heartbeat_bound = std::chrono::seconds(30);           ///< an older heartbeat is no life
     Millis patience = std::chrono::seconds(10);  ///< the longest that one connection may take as a whole
+    WebConfig config;                            ///< TLS, passwords, headers
     std::size_t connections = 8192;              ///< at most; then the one that has waited longest is cut
 };
 
@@ -39,6 +41,12 @@ class Web {
 
     /// From now on this and its report are served.
     void publish(std::shared_ptr<const Page> page);
+
+    /// Whether it serves TLS. That does not begin or end while it serves.
+    [[nodiscard]] bool has_tls() const;
+
+    /// New connections and requests go by this from now on. It has TLS where has_tls().
+    void configure(WebConfig config);
 
     /// The loop lives.
     void heartbeat(std::chrono::steady_clock::time_point now);

@@ -37,24 +37,30 @@ class _Server(Part):
 
 
 class Prometheus(_Server):
-    """targets: addresses to scrape; rules: files."""
+    """targets: addresses to scrape; rules: files; scrape: more keys of the scrape's configuration."""
 
-    def __init__(self, directory, targets, rules=(), interval="500ms", name="prometheus"):
+    def __init__(self, directory, targets, rules=(), interval="500ms", name="prometheus", scrape=None):
         super().__init__(name, directory)
         self.targets = targets
         self.rules = [str(rule) for rule in rules]
         self.interval = interval
+        self.scrape = scrape or {}
 
     def command(self):
         configuration = {
             "global": {"scrape_interval": self.interval, "scrape_timeout": self.interval, "evaluation_interval": self.interval},
             "rule_files": self.rules,
             # A Pushgateway's series keep the labels of their group, as its manual says.
-            "scrape_configs": [{"job_name": "upstat", "honor_labels": True, "static_configs": [{"targets": self.targets}]}],
+            "scrape_configs": [{"job_name": "upstat", "honor_labels": True, "static_configs": [{"targets": self.targets}],
+                                **self.scrape}],
         }
         (self.directory / "prometheus.yml").write_text(json.dumps(configuration, indent=1))
         return ["prometheus", f"--config.file={self.directory}/prometheus.yml", f"--storage.tsdb.path={self.directory}/data",
                 f"--web.listen-address={self.address}"]
+
+    def health(self):
+        """[(health, last error)] of the targets."""
+        return [(target["health"], target["lastError"]) for target in get_json(f"{self.url}/api/v1/targets")["data"]["activeTargets"]]
 
     def alerts(self):
         """[{labels, annotations, state, activeAt, value}] of the pending and firing ones."""
