@@ -48,7 +48,7 @@ std::string alert_text(const json& alert) {
                        since.is_null() ? "" : " since " + shown(since));
 }
 
-std::string ratio_text(const json& backend) {
+std::string share_sentence(const json& backend) {
     if (backend.at("ratio").is_null()) {
         return "no traffic in the window\n";
     }
@@ -63,7 +63,7 @@ std::string explanation(const std::string& name, const json& backend, const json
             text += alert_text(alert);
         }
     }
-    text += fmt::format("backend {} ({}): {}", printable(name), shown(backend.at("provider")), ratio_text(backend));
+    text += fmt::format("backend {} ({}): {}", printable(name), shown(backend.at("provider")), share_sentence(backend));
     text += "These responses came from the servers; what Traefik answers by itself is not among them.\n";
     for (const auto& listed : backend.at("listed")) {
         for (const auto& label : listed.at("servers")) {

@@ -105,7 +105,7 @@ void CgroupWatch::found_again(std::vector<CgroupEvent>& tell) {
 std::vector<CgroupEvent> CgroupWatch::take() {
     std::vector<CgroupEvent> events;
     alignas(inotify_event) std::array<char, 16384> buffer{};
-    for (ssize_t length = 0; (length = read(inotify_.get(), buffer.data(), buffer.size())) > 0;) {
+    for (ssize_t length = 0; (length = ::read(inotify_.get(), buffer.data(), buffer.size())) > 0;) {
         for (std::size_t at = 0; at < static_cast<std::size_t>(length);) {
             inotify_event event{};
             std::memcpy(&event, buffer.data() + at, sizeof event);
