@@ -108,8 +108,11 @@ void Connections::see_off(Connection& connection) {
         if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
             return;
         }
-        if (got < 0) {
-            break;  // a reset: what we sent was thrown away
+        if (got < 0) {  // a reset: what we sent was thrown away
+            if (connection.tls && connection.discarded > 0) {
+                settle(connection);  // but not by one that has closed its TLS before: all but our own close, likely
+            }
+            break;
         }
         connection.discarded += static_cast<std::size_t>(got);
     }
@@ -117,10 +120,12 @@ void Connections::see_off(Connection& connection) {
 }
 
 /// The page counts as served if the client's host has acknowledged it; it need not have acknowledged that we closed,
-/// which counts as one byte.
+/// which counts as one byte; over TLS that is an alert before.
 void Connections::settle(const Connection& connection) {
+    constexpr int longest_alert = 64;
+    const int of_close = connection.tls ? longest_alert : 1;
     int unsent = 0;
-    if (connection.sent && ioctl(connection.fd, SIOCOUTQ, &unsent) == 0 && unsent <= 1) {
+    if (connection.sent && ioctl(connection.fd, SIOCOUTQ, &unsent) == 0 && unsent <= of_close) {
         served_ = std::max(served_, connection.page);
     }
 }

@@ -3,6 +3,9 @@
 
 #include <fmt/format.h>
 #include <gnutls/x509.h>
+#include <sys/socket.h>
+
+#include <algorithm>
 
 namespace upstat::publish {
 
@@ -58,7 +61,31 @@ int verify(gnutls_session_t session) {
     return gnutls_certificate_verify_peers(session, &purpose, 1, &status) < 0 || status != 0 ? -1 : 0;
 }
 
+thread_local std::uint64_t moved_bytes = 0;
+
+ssize_t count(ssize_t bytes) {
+    moved_bytes += static_cast<std::uint64_t>(std::max<ssize_t>(bytes, 0));
+    return bytes;
+}
+
+/// What libmicrohttpd gives its sessions as their transport is the socket's number.
+int socket_of(gnutls_transport_ptr_t transport) {
+    return static_cast<int>(reinterpret_cast<std::intptr_t>(transport));
+}
+
+ssize_t take_bytes(gnutls_transport_ptr_t transport, void* to, std::size_t size) {
+    return count(recv(socket_of(transport), to, size, 0));
+}
+
+ssize_t send_bytes(gnutls_transport_ptr_t transport, const void* from, std::size_t size) {
+    return count(send(socket_of(transport), from, size, MSG_NOSIGNAL));
+}
+
 }  // namespace
+
+std::uint64_t Tls::moved() {
+    return moved_bytes;
+}
 
 Result<std::shared_ptr<const Tls>> Tls::make(const TlsOptions& options) {
     std::shared_ptr<Tls> tls(new Tls);
@@ -106,6 +133,8 @@ void Tls::begin(gnutls_session_t session) const {
     gnutls_priority_set(session, priorities_);
     gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, credentials_);
     gnutls_certificate_server_set_request(session, request_of(client_auth_));
+    gnutls_transport_set_pull_function(session, take_bytes);
+    gnutls_transport_set_push_function(session, send_bytes);
     if (verifies(client_auth_)) {
         gnutls_session_set_verify_function(session, verify);
     }

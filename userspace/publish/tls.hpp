@@ -33,8 +33,11 @@ class Tls {
     Tls& operator=(const Tls&) = delete;
     ~Tls();
 
-    /// Before the session's handshake.
+    /// Before the session's handshake, on the thread that will work on it.
     void begin(gnutls_session_t session) const;
+
+    /// Grows with each byte that a session of this thread has sent or taken.
+    static std::uint64_t moved();
 
   private:
     Tls() = default;

@@ -180,7 +180,7 @@ class Web::Impl {
         : shelf(options.now, options.heartbeat_bound),
           wake_(std::move(sources.wake)),
           listeners_(std::move(sources.listeners)),
-          most_(room_for(options.connections)),
+          most_(room_for(options.config.tls ? std::min(options.connections, most_tls) : options.connections)),
           connections_(std::move(sources.goodbyes), options.patience),
           tls_(options.config.tls != nullptr) {
         shelf.configure(options.config);
@@ -221,6 +221,8 @@ class Web::Impl {
   private:
     using Connection = Connections::Connection;
     static constexpr std::size_t bytes_each = 16384;  ///< for a request's head and the response's, not in one piece
+    static constexpr std::size_t most_tls = 2048;     ///< TLS sessions: each takes 27 KiB more
+    static constexpr int enough_idle = 8;             ///< runs of libmicrohttpd
     static constexpr std::size_t at_once = 64;        ///< connections that are accepted in one go
 
     static Connection& of(MHD_Connection* connection) {
@@ -374,12 +376,15 @@ class Web::Impl {
         wait_for(wake_.get());
         wait_for(MHD_get_daemon_info(daemon_.get(), MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd);
         wait_for(connections_.fd());
+        const auto verdicts = ready.size();
         wait_for(passwords_.fd());
         for (const auto& listener : listeners_) {
             wait_for(listener.fd.get());
         }
         while (true) {
-            ::poll(ready.data(), ready.size(), timeout());
+            if (::poll(ready.data(), ready.size(), timeout()) > 0) {
+                idle_runs_ = 0;
+            }
             if (ready.front().revents != 0) {
                 return resume_all();
             }
@@ -388,10 +393,14 @@ class Web::Impl {
                     accept_some(listener.fd);
                 }
             }
-            take_verdicts();
+            if (ready[verdicts].revents != 0) {
+                take_verdicts();
+            }
             connections_.see_off();
             connections_.cut_overdue();
+            const auto moved = Tls::moved();
             MHD_run(daemon_.get());
+            idle_runs_ = Tls::moved() == moved ? std::min(idle_runs_ + 1, enough_idle) : 0;
             shelf.served(connections_.served());
         }
     }
@@ -424,10 +433,14 @@ class Web::Impl {
         }
     }
 
+    /// libmicrohttpd would be run again and again, for nothing, while a client is in the middle of TLS's handshake.
+    /// Where some runs in a row have moved no byte, it has nothing to do until epoll says so.
+    bool runs_for_nothing() const { return tls_ && idle_runs_ >= enough_idle; }
+
     /// In milliseconds, until libmicrohttpd or a connection's deadline wants a look; -1 for ever.
     int timeout() const {
         MHD_UNSIGNED_LONG_LONG library = 0;
-        if (MHD_get_timeout(daemon_.get(), &library) == MHD_YES && library == 0) {
+        if (MHD_get_timeout(daemon_.get(), &library) == MHD_YES && library == 0 && !runs_for_nothing()) {
             return 0;
         }
         const auto deadline = connections_.next_deadline();
@@ -443,6 +456,7 @@ class Web::Impl {
     std::size_t most_;  ///< connections
     Connections connections_;
     bool tls_;
+    int idle_runs_ = 0;  ///< of libmicrohttpd, in which no TLS session moved a byte
     Responses responses_;
     Passwords passwords_;
     std::uint64_t last_ticket_ = 0;

@@ -527,8 +527,30 @@ TEST_F(WebTest, APageTakenOverTlsIsServed) {
     serve_tls();
     start();
     publish(sample_report());
-    EXPECT_EQ(fetch("/metrics")->status, 200);
-    wait_for_served(1);
+    for (std::uint64_t page = 1; page < 20; ++page) {
+        publish(sample_report());
+        EXPECT_EQ(fetch("/metrics")->status, 200);
+        wait_for_served(page + 1);
+    }
+}
+
+/// libmicrohttpd would be run all the time.
+TEST_F(WebTest, AHalfHandshakeCostsNoProcessorTime) {
+    serve_tls();
+    start();
+    const auto half = connect();
+    tell(half, std::string_view("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 11));
+    EXPECT_EQ(fetch("/-/healthy")->status, 200);
+    const auto spent = [] {
+        rusage usage{};
+        getrusage(RUSAGE_SELF, &usage);
+        return usage.ru_utime.tv_sec * 1000 + usage.ru_utime.tv_usec / 1000 + usage.ru_stime.tv_sec * 1000 +
+               usage.ru_stime.tv_usec / 1000;
+    };
+    const auto before = spent();
+    std::this_thread::sleep_for(1s);  // the measure itself: a loop that spins takes what it gets of it
+    EXPECT_LT(spent() - before, 50);
+    EXPECT_EQ(fetch("/-/healthy")->status, 200);
 }
 
 TEST_F(WebTest, WantsAClientsCertificateWhereToldTo) {
