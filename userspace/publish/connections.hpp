@@ -21,6 +21,7 @@ class Connections {
 
     struct Connection {
         int fd = -1;
+        std::uint64_t number = 0;  ///< they are numbered as they come
         Clock::time_point deadline;
         std::uint64_t page = 0;  ///< number of the /metrics page that it is sent
         bool sent = false;       ///< the whole response is in the kernel's hands
@@ -34,8 +35,9 @@ class Connections {
         std::list<Connection*>::iterator by_wait;
     };
 
-    /// As a whole a connection may take so long and no longer.
-    Connections(Fd epoll, Millis patience);
+    /// As a whole a connection may take so long and no longer. The `newest` ones are cut last: they had no time yet to
+    /// show that their clients do something.
+    Connections(Fd epoll, Millis patience, std::uint64_t newest);
 
     /// One is accepted; the HTTP library owns its descriptor.
     Connection& add(int fd);
@@ -68,6 +70,8 @@ class Connections {
 
     Fd epoll_;  ///< of the goodbyes
     Millis patience_;
+    std::uint64_t newest_;
+    std::uint64_t count_ = 0;
     std::list<Connection> open_;  ///< the oldest, whose deadline is the next, first
     std::list<Connection> cut_;
     std::list<Connection*> waiting_;  ///< the open ones, longest waiting first

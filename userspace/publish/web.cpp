@@ -181,7 +181,7 @@ class Web::Impl {
           wake_(std::move(sources.wake)),
           listeners_(std::move(sources.listeners)),
           most_(room_for(options.config.tls ? std::min(options.connections, most_tls) : options.connections)),
-          connections_(std::move(sources.goodbyes), options.patience),
+          connections_(std::move(sources.goodbyes), options.patience, std::min(at_once, most_ / 4)),
           tls_(options.config.tls != nullptr) {
         shelf.configure(options.config);
         for (const auto& listener : listeners_) {
