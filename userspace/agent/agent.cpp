@@ -100,7 +100,7 @@ Result<void> Agent::open_outside() {
     for (const auto& address : web_->addresses()) {
         spdlog::info("metrics at {}://{}/metrics", scheme, address);
     }
-    auto receivers = Receivers::make(settings_, web_->addresses().front());
+    auto receivers = Receivers::make(settings_, web_->addresses().front(), parts_.seed);
     if (!receivers) {
         return std::unexpected(receivers.error());
     }
@@ -210,7 +210,10 @@ publish::Report Agent::report(poll::Snapshot snapshot) const {
                            .servers = {},
                            .overflow = std::move(snapshot.overflow),
                            .catalogue = ledger_.state().catalogue,
-                           .ratios = judgement_.ratios(settings_.rule.name),
+                           .client_errors = judgement_.client_errors(),
+                           .outages = judgement_.outages(),
+                           .before = judgement_.past().shared(),
+                           .before_at = judgement_.past().since(),
                            .alerts = judgement_.alerts(),
                            .rules = settings_.all_rules(),
                            .kernel_errors = std::move(snapshot.kernel_errors),
@@ -220,7 +223,7 @@ publish::Report Agent::report(poll::Snapshot snapshot) const {
                            .poll_duration = poll_duration_,
                            .polls = polls_,
                            .push = receivers_->push_results(),
-                           .alertmanager = receivers_->alertmanager_results(),
+                           .alertmanagers = receivers_->alertmanager_results(),
                            .traefik_api = catalogues_.results(),
                            .name_lookups = catalogues_.lookup_results(),
                            .unresolved = catalogues_.unresolved(),
@@ -279,7 +282,7 @@ void Agent::reload() {
 }
 
 Result<void> Agent::adopt(const config::Settings& next) {
-    auto receivers = Receivers::make(next, web_->addresses().front());
+    auto receivers = Receivers::make(next, web_->addresses().front(), parts_.seed);
     if (!receivers) {
         return std::unexpected(receivers.error());
     }
@@ -319,8 +322,8 @@ bool Agent::wait() {
     fds.push_back({.fd = parts_.signals.get(), .events = POLLIN, .revents = 0});
     const auto longest = std::chrono::ceil<Millis>(until - parts_.clock.steady());
     for (const auto& done : parts_.http->wait(fds, std::clamp(longest, Millis(0), Millis(60000)))) {
-        if (!catalogues_.take(done)) {
-            receivers_->take(done, zero_start_);
+        if (!catalogues_.take(done, timeline_->now().at)) {
+            receivers_->take(done, zero_start_, timeline_->now().at);
         }
     }
     if (fds.back().revents != 0 && !heed_signal()) {

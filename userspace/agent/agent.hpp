@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -41,6 +42,7 @@ struct Parts {
     bool counted_before = false;  ///< the kernel's maps were not made by this process
     /// The settings as they are now, read again, or each mistake in them.
     std::function<std::expected<config::Settings, std::vector<Error>>()> load{};
+    std::uint64_t seed = std::random_device()();  ///< of the random part of waits
 };
 
 /// The rooms, the values on their way from one to the next, and the one loop that moves them:

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <utility>
 
+#include "agent/log_line.hpp"
 #include "attribute/static_map.hpp"
 #include "traefik/api_address.hpp"
 #include "traefik/rawdata.hpp"
@@ -62,6 +63,7 @@ void Catalogues::update_sources(const std::vector<Watched>& traefiks) {
         }
         if (source.url != url) {
             spdlog::info("reading the backends from {}", url);
+            source.outage = Outage("Traefik's API", url);
         }
         source.url = url;
         source.network_namespace = network;
@@ -84,7 +86,7 @@ HttpRequest Catalogues::request(const Source& source, const std::string& path) c
     return {.url = source.url + path,
             .username = settings_.traefik_api_username,
             .password = password_,
-            .ca_file = settings_.traefik_api_ca_file,
+            .files = {.ca_file = settings_.traefik_api_ca_file},
             .network_namespace = source.network_namespace,
             .direct = true,  // the environment's proxy is there for receivers
             .timeout = api_timeout};
@@ -102,7 +104,7 @@ void Catalogues::ask(Http& http, const std::vector<Watched>& traefiks) {
     }
 }
 
-void Catalogues::take_catalogue(Source& source, const HttpDone& done) {
+void Catalogues::take_catalogue(Source& source, const HttpDone& done, Time now) {
     std::string problem;
     if (!done.result) {
         problem = done.result.error();
@@ -124,22 +126,20 @@ void Catalogues::take_catalogue(Source& source, const HttpDone& done) {
         source.known = true;
         changed_ = true;
     }
-    if (problem != source.problem) {
-        if (problem.empty()) {
-            spdlog::info("Traefik's API at {} answers", source.url);
-        } else {
-            spdlog::warn("Traefik's API: {}; {} backends stay as they were", problem, source.catalogue.backends.size());
-        }
+    auto line = source.outage.note(problem, now);
+    if (line && line->failing) {
+        line->text += fmt::format("; {} backends stay as they were", source.catalogue.backends.size());
     }
+    log_line(line);
     source.problem = problem;
     results_.count(problem);
 }
 
-bool Catalogues::take(const HttpDone& done) {
+bool Catalogues::take(const HttpDone& done, Time now) {
     for (auto& [key, source] : sources_) {
         if (source.ticket == done.ticket) {
             source.ticket.reset();
-            take_catalogue(source, done);
+            take_catalogue(source, done, now);
             return true;
         }
         if (source.version_ticket == done.ticket) {

@@ -13,6 +13,7 @@
 #include "attribute/counts.hpp"
 #include "attribute/resolve.hpp"
 #include "base/http_client.hpp"
+#include "base/outage.hpp"
 #include "base/results.hpp"
 #include "config/settings.hpp"
 
@@ -36,7 +37,7 @@ class Catalogues {
     void ask(Http& http, const std::vector<Watched>& traefiks);
 
     /// Takes the end of an exchange; false when it is not one of these.
-    bool take(const HttpDone& done);
+    bool take(const HttpDone& done, Time now);
 
     /// Whether a response is awaited that will likely come: of an API that answered the last time or was never asked.
     [[nodiscard]] bool awaited() const;
@@ -52,9 +53,10 @@ class Catalogues {
         std::optional<std::uint64_t> ticket;
         std::optional<std::uint64_t> version_ticket;
         std::string version;
-        std::string problem;  ///< of the last response; empty when it was good
-        bool known = false;   ///< it has given a catalogue
-        std::string body;     ///< what it was read from
+        std::string problem;                 ///< of the last response; empty when it was good
+        Outage outage{"Traefik's API", {}};  ///< what the log says of that
+        bool known = false;                  ///< it has given a catalogue
+        std::string body;                    ///< what it was read from
         attribute::Catalogue catalogue;
     };
     [[nodiscard]] const std::map<int, Source>& sources() const { return sources_; }
@@ -71,7 +73,7 @@ class Catalogues {
 
     void update_sources(const std::vector<Watched>& traefiks);
     [[nodiscard]] HttpRequest request(const Source& source, const std::string& path) const;
-    void take_catalogue(Source& source, const HttpDone& done);
+    void take_catalogue(Source& source, const HttpDone& done, Time now);
 
     [[nodiscard]] bool all_known() const;
     [[nodiscard]] std::string first_network() const;

@@ -10,18 +10,27 @@
 
 namespace upstat::agent {
 
-Judgement::Judgement(std::vector<judge::CompiledRule> compiled, const std::vector<judge::Rule>& rules)
+Judgement::Judgement(std::vector<judge::CompiledRule> compiled, judge::CompiledRule client_errors,
+                     const std::vector<judge::Rule>& rules)
     : rules_(std::move(compiled)),
+      client_error_rule_(std::move(client_errors)),
       window_(judge::longest_window(rules)),
       past_(judge::longest_window(rules)),
+      silences_(rules.front().window),
       judge_(rules) {}
 
 Result<Judgement> Judgement::make(const std::vector<judge::Rule>& rules) {
-    auto compiled = judge::compile(rules);
+    auto client_errors = rules.front();
+    client_errors.codes = "4..";
+    auto all = rules;
+    all.push_back(client_errors);
+    auto compiled = judge::compile(all);
     if (!compiled) {
         return std::unexpected(compiled.error());
     }
-    return Judgement(std::move(*compiled), rules);
+    auto last = std::move(compiled->back());
+    compiled->pop_back();
+    return Judgement(std::move(*compiled), std::move(last), rules);
 }
 
 std::string Judgement::restore(measure::History history, const std::vector<attribute::Counts>& since) {
@@ -47,6 +56,7 @@ Result<void> Judgement::set_rules(const std::vector<judge::Rule>& rules) {
     next->restore(window_.history(), {});  // our own history is sound
     next->restore(ongoing_alerts());
     next->alerts_ = std::move(alerts_);  // what is sent until the next poll
+    next->silences_.continue_from(std::move(silences_));
     *this = *std::move(next);
     return {};
 }
@@ -55,19 +65,47 @@ void Judgement::evaluate(const attribute::Counts& counts, const poll::Snapshot& 
                          const attribute::Catalogue& catalogue, Moment now) {
     window_.add(counts);
     past_.add(snapshot);
+    silences_.look(snapshot);
+    outages_ = silences_.outages(catalogue);
     ratios_.clear();
     for (const auto& rule : rules_) {
         ratios_[rule.rule.name] = judge::evaluate(rule, window_, snapshot.at);
     }
-    alerts_ = judge_.evaluate(ratios_, now);
-    for (const auto& transition : alerts_.transitions) {
-        const auto rule = std::ranges::find_if(
-            rules_, [&](const judge::CompiledRule& one) { return one.rule.name == transition.now.rule; });
-        const auto where = judge::worst(past_.begin(), snapshot,
-                                        attribute::servers_of(catalogue, transition.now.backend), rule->codes);
-        spdlog::log(transition.now.state == judge::State::firing ? spdlog::level::warn : spdlog::level::info, "{}",
-                    judge::sentence(transition, rule->rule, where));
+    if (!judges_client_errors()) {
+        client_errors_ = judge::evaluate(client_error_rule_, window_, snapshot.at);
     }
+    alerts_ = judge_.evaluate(ratios_, now);
+    for (auto& alert : alerts_.alerts) {
+        if (alert.state != judge::State::inactive || alert.resolved_at) {
+            look_into(alert, snapshot, catalogue);
+        }
+    }
+    for (auto& transition : alerts_.transitions) {
+        look_into(transition.now, snapshot, catalogue);
+        spdlog::log(transition.now.state == judge::State::firing ? spdlog::level::warn : spdlog::level::info, "{}",
+                    judge::sentence(transition, rule_of(transition.now).rule));
+    }
+}
+
+/// Says what is behind it.
+void Judgement::look_into(judge::Alert& alert, const poll::Snapshot& snapshot,
+                          const attribute::Catalogue& catalogue) const {
+    alert.worst =
+        judge::worst(past_.begin(), snapshot, attribute::servers_of(catalogue, alert.backend), rule_of(alert).codes);
+    const auto outage = outages_.find(alert.backend);
+    alert.outage = outage == outages_.end() ? std::string() : outage->second;
+}
+
+bool Judgement::judges_client_errors() const {
+    return rules_.front().rule.codes == client_error_rule_.rule.codes;
+}
+
+const measure::Ratios& Judgement::client_errors() const {
+    return judges_client_errors() ? ratios_.at(rules_.front().rule.name) : client_errors_;
+}
+
+const judge::CompiledRule& Judgement::rule_of(const judge::Alert& alert) const {
+    return *std::ranges::find(rules_, alert.rule, [](const judge::CompiledRule& one) { return one.rule.name; });
 }
 
 }  // namespace upstat::agent

@@ -9,6 +9,7 @@
 #include "attribute/counts.hpp"
 #include "base/error.hpp"
 #include "judge/judge.hpp"
+#include "judge/outage.hpp"
 #include "judge/rule.hpp"
 #include "judge/worst.hpp"
 #include "measure/ratio.hpp"
@@ -20,7 +21,8 @@ namespace upstat::agent {
 /// The rules, and all that they are judged by: the window of counts, a poll of one window ago, the alerts' states.
 class Judgement {
   public:
-    /// An error of kind usage where a rule's codes are no regular expression. At least one rule.
+    /// An error of kind usage where a rule's codes are no regular expression. At least one rule; the first one is the
+    /// built-in one.
     static Result<Judgement> make(const std::vector<judge::Rule>& rules);
 
     /// Goes on from what was saved; an empty text, or why the window begins anew.
@@ -34,21 +36,33 @@ class Judgement {
     void evaluate(const attribute::Counts& counts, const poll::Snapshot& snapshot,
                   const attribute::Catalogue& catalogue, Moment now);
 
-    [[nodiscard]] const measure::Ratios& ratios(const std::string& rule) const { return ratios_.at(rule); }
+    /// Of 4xx, over the built-in rule's window, whatever codes that rule is about.
+    [[nodiscard]] const measure::Ratios& client_errors() const;
     [[nodiscard]] const judge::Alerts& alerts() const { return alerts_; }
+    [[nodiscard]] const judge::Outages& outages() const { return outages_; }
+    /// The polls of about a window: what has been counted since tells which server a rule is about.
+    [[nodiscard]] const judge::Past& past() const { return past_; }
     [[nodiscard]] const measure::History& history() const { return window_.history(); }
 
     /// What a restart has to know of the alerts. All others are as they begin: inactive.
     [[nodiscard]] std::vector<judge::Alert> ongoing_alerts() const { return judge_.ongoing(); }
 
   private:
-    Judgement(std::vector<judge::CompiledRule> compiled, const std::vector<judge::Rule>& rules);
+    Judgement(std::vector<judge::CompiledRule> compiled, judge::CompiledRule client_errors,
+              const std::vector<judge::Rule>& rules);
+    void look_into(judge::Alert& alert, const poll::Snapshot& snapshot, const attribute::Catalogue& catalogue) const;
+    [[nodiscard]] bool judges_client_errors() const;
+    [[nodiscard]] const judge::CompiledRule& rule_of(const judge::Alert& alert) const;
 
     std::vector<judge::CompiledRule> rules_;
+    judge::CompiledRule client_error_rule_;
     measure::Window window_;
     judge::Past past_;
+    judge::Silences silences_;
+    judge::Outages outages_;
     judge::Judge judge_;
     std::map<std::string, measure::Ratios> ratios_;  ///< by rule
+    measure::Ratios client_errors_;                  ///< where the built-in rule has others
     judge::Alerts alerts_;
 };
 

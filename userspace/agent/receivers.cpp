@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/receivers.hpp"
 
-#include <spdlog/spdlog.h>
-
 #include <utility>
 
+#include "agent/log_line.hpp"
 #include "base/host_port.hpp"
+#include "base/url.hpp"
 
 namespace upstat::agent {
 
@@ -14,20 +14,29 @@ namespace {
 /// How long a clean exit may take to say goodbye to the Pushgateway.
 constexpr auto exit_patience = std::chrono::seconds(3);
 
-/// The agent's pages as others reach them: a listener on every address is named by this host's name.
-std::string generator_url(const std::string& address, const std::string& host) {
-    const auto listener = parse_host_port(address);
-    const bool everywhere = listener && is_every_address(*listener);
-    return "http://" + (everywhere ? host + ":" + std::to_string(listener->port) : address);
-}
-
 }  // namespace
 
-Result<Receivers> Receivers::make(const config::Settings& settings, const std::string& web_address) {
+std::string reached_from_outside(const std::string& address, const std::string& host) {
+    const auto listener = parse_host_port(address);
+    if (!listener || is_loopback(listener->host)) {
+        return {};
+    }
+    const HostPort reached{.host = is_every_address(*listener) ? host : listener->host, .port = listener->port};
+    auto url = "http://" + to_string(reached);
+    const auto parsed = parse_url(url);  // a host's name may hold what makes another URL of it
+    return is_request_uri(url) && parsed && parsed->address == reached ? url : std::string();
+}
+
+Result<Receivers> Receivers::make(const config::Settings& settings, const std::string& web_address,
+                                  std::uint64_t seed) {
+    if (const auto mistakes = config::file_mistakes(settings); !mistakes.empty()) {
+        return std::unexpected(mistakes.front());
+    }
     publish::PushTarget target{.url = settings.push_url,
                                .job = settings.push_job,
                                .instance = settings.push_instance,
-                               .interval = settings.push_interval};
+                               .interval = settings.push_interval,
+                               .files = settings.push_files};
     auto group = target.url.empty() ? Result<std::string>() : publish::group_url(target);
     if (!group) {
         return std::unexpected(group.error());
@@ -35,19 +44,23 @@ Result<Receivers> Receivers::make(const config::Settings& settings, const std::s
     auto notifier = publish::Notifier::make({.urls = settings.alertmanager_url,
                                              .rules = settings.all_rules(),
                                              .instance = settings.push_instance,
-                                             .generator_url = generator_url(web_address, settings.push_instance),
-                                             .evaluation = settings.poll_interval});
+                                             .generator_url = settings.web_external_url.empty()
+                                                                  ? reached_from_outside(web_address, host_name())
+                                                                  : settings.web_external_url,
+                                             .evaluation = settings.poll_interval,
+                                             .files = settings.alertmanager_files,
+                                             .seed = seed + 1});
     if (!notifier) {
         return std::unexpected(notifier.error());
     }
-    return Receivers(std::move(target), *std::move(group), *std::move(notifier));
+    return Receivers(std::move(target), *std::move(group), *std::move(notifier), seed);
 }
 
 void Receivers::succeed(const Receivers& previous, Http& http) {
-    pusher_.count_on_from(previous.pusher_.results());
-    notifier_.count_on_from(previous.notifier_.results());
+    pusher_.succeed(previous.pusher_);
+    notifier_.succeed(previous.notifier_);
     if (!previous.group_.empty() && previous.group_ != group_) {
-        http.start(publish::delete_request(previous.group_, exit_patience));
+        http.start(publish::delete_request(previous.target_, previous.group_, exit_patience));
     }
 }
 
@@ -62,14 +75,12 @@ void Receivers::send(Http& http, const judge::Alerts& alerts, const std::shared_
     }
 }
 
-void Receivers::take(const HttpDone& done, publish::ZeroStart& zero_start) {
-    if (const auto pushed = pusher_.done(done)) {
+void Receivers::take(const HttpDone& done, publish::ZeroStart& zero_start, Time now) {
+    if (const auto pushed = pusher_.done(done, now)) {
         zero_start.served(pushed->page);
-        if (!pushed->problem.empty()) {
-            spdlog::warn("Pushgateway: {}", pushed->problem);
-        }
-    } else if (const auto problem = notifier_.done(done); problem && !problem->empty()) {
-        spdlog::warn("Alertmanager: {}", *problem);
+        log_line(pushed->tried.line);
+    } else if (const auto tried = notifier_.done(done, now)) {
+        log_line(tried->line);
     }
 }
 
@@ -77,7 +88,7 @@ void Receivers::say_goodbye(Http& http, const Clock& clock) {
     if (group_.empty()) {
         return;
     }
-    const auto ticket = http.start(publish::delete_request(group_, exit_patience));
+    const auto ticket = http.start(publish::delete_request(target_, group_, exit_patience));
     const auto until = clock.steady() + exit_patience;
     while (clock.steady() < until) {
         for (const auto& done : http.wait({}, Millis(100))) {

@@ -28,6 +28,9 @@ bool is_every_address(const HostPort& address);
 /// Where this host itself reaches what listens on an address: by the loopback where it listens on every address.
 HostPort reached_locally(const HostPort& listener);
 
+/// The name of this host, as the kernel has it.
+std::string host_name();
+
 /// Whether a host, by name or number, is the loopback of whoever connects.
 bool is_loopback(std::string_view host);
 

@@ -26,6 +26,8 @@ namespace upstat {
 namespace {
 
 constexpr Millis longest_connect = std::chrono::seconds(5);
+constexpr long most_redirects = 10;  // as Go's client, and so Prometheus, has it
+constexpr std::chrono::seconds longest_retry_after = std::chrono::hours(24);
 
 struct FreeEasy {
     void operator()(CURL* easy) const { curl_easy_cleanup(easy); }
@@ -143,10 +145,38 @@ void set_limits(Exchange& exchange) {
     // A name server that hangs must not hold us up: do not join libcurl's resolver thread after a timeout.
     set(exchange, CURLOPT_QUICK_EXIT, 1L);
     set(exchange, CURLOPT_PROTOCOLS_STR, "http,https");
-    set(exchange, CURLOPT_FOLLOWLOCATION, 0L);
     // Exchanges are seconds apart. A kept connection would gain little, and one namespace's must not serve another's.
     set(exchange, CURLOPT_FRESH_CONNECT, 1L);
     set(exchange, CURLOPT_FORBID_REUSE, 1L);
+}
+
+/// A browser, and so Go's client, turns a POST into a GET after a 301, 302 or 303. What we send would be lost, and a
+/// page's 200 be taken for its receipt. Names and passwords stay at home: libcurl keeps them to one origin by itself.
+void set_redirects(Exchange& exchange) {
+    set(exchange, CURLOPT_FOLLOWLOCATION, exchange.request.redirects ? 1L : 0L);
+    set(exchange, CURLOPT_MAXREDIRS, most_redirects);
+    set(exchange, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
+    set(exchange, CURLOPT_POSTREDIR, static_cast<long>(CURL_REDIR_POST_ALL));
+}
+
+void set_files(Exchange& exchange) {
+    const auto& files = exchange.request.files;
+    if (!files.ca_file.empty()) {
+        set(exchange, CURLOPT_CAINFO, files.ca_file.c_str());
+    }
+    if (!files.cert_file.empty()) {
+        set(exchange, CURLOPT_SSLCERT, files.cert_file.c_str());
+        set(exchange, CURLOPT_SSLKEY, files.key_file.c_str());
+    }
+    if (files.bearer_token_file.empty()) {
+        return;
+    }
+    if (const auto token = read_token(files.bearer_token_file)) {
+        set(exchange, CURLOPT_HTTPAUTH, static_cast<long>(CURLAUTH_BEARER));
+        set(exchange, CURLOPT_XOAUTH2_BEARER, token->c_str());
+    } else {
+        exchange.problem = "bearer token: " + token.error().message;
+    }
 }
 
 void set_identity(Exchange& exchange) {
@@ -156,9 +186,6 @@ void set_identity(Exchange& exchange) {
         set(exchange, CURLOPT_HTTPAUTH, static_cast<long>(CURLAUTH_BASIC));
         set(exchange, CURLOPT_USERNAME, request.username.c_str());
         set(exchange, CURLOPT_PASSWORD, request.password.c_str());
-    }
-    if (!request.ca_file.empty()) {
-        set(exchange, CURLOPT_CAINFO, request.ca_file.c_str());
     }
     if (!request.network_namespace.empty()) {
         set(exchange, CURLOPT_OPENSOCKETFUNCTION, &open_inside);
@@ -185,6 +212,8 @@ void set_up(Exchange& exchange) {
     set_method(exchange);
     set_headers(exchange);
     set_limits(exchange);
+    set_redirects(exchange);
+    set_files(exchange);
     set_identity(exchange);
     set_proxy(exchange);
 }
@@ -208,6 +237,16 @@ std::string connect_words(Exchange& exchange) {
     return error != 0 ? reason(static_cast<int>(error)) : "no connection";
 }
 
+/// A server that answers HTTP/0.9, anything but a status line, gives the same code as a URL of another scheme.
+std::string protocol_words(Exchange& exchange) {
+    long redirects = 0;
+    curl_easy_getinfo(exchange.easy.get(), CURLINFO_REDIRECT_COUNT, &redirects);
+    if (redirects > 0) {
+        return "a redirect leads to what is neither http nor https, or to a response that is not HTTP";
+    }
+    return exchange.request.url.starts_with("http") ? "the response is not HTTP" : "only http and https are spoken";
+}
+
 /// libcurl's code as words for a person.
 std::string words(Exchange& exchange, CURLcode code) {
     switch (code) {
@@ -224,18 +263,36 @@ std::string words(Exchange& exchange, CURLcode code) {
         case CURLE_PARTIAL_FILE:
             return "the response ended before its announced length";
         case CURLE_UNSUPPORTED_PROTOCOL:
-            // A server that answers HTTP/0.9 (anything but a status line) gives this code too.
-            return exchange.request.url.starts_with("http") ? "the response is not HTTP"
-                                                            : "only http and https are spoken";
+            return protocol_words(exchange);
+        case CURLE_TOO_MANY_REDIRECTS:
+            return fmt::format("more than {} redirects", most_redirects);
         case CURLE_WEIRD_SERVER_REPLY:
             return "the response is not HTTP";
         case CURLE_URL_MALFORMAT:
             return "this is not a URL";
         case CURLE_SSL_CACERT_BADFILE:
-            return "the CA file " + exchange.request.ca_file + " cannot be used";
+            return "the CA file " + exchange.request.files.ca_file + " cannot be used";
         default:
             return exchange.words.front() != '\0' ? exchange.words.data() : curl_easy_strerror(code);
     }
+}
+
+/// libcurl reads both forms, a number of seconds and a date.
+std::optional<Millis> retry_after(const Exchange& exchange) {
+    curl_off_t seconds = 0;
+    curl_easy_getinfo(exchange.easy.get(), CURLINFO_RETRY_AFTER, &seconds);
+    if (seconds <= 0) {
+        return std::nullopt;
+    }
+    return std::chrono::seconds(std::min<curl_off_t>(seconds, longest_retry_after.count()));
+}
+
+std::string redirected_to(const Exchange& exchange) {
+    long redirects = 0;
+    const char* last = nullptr;
+    curl_easy_getinfo(exchange.easy.get(), CURLINFO_REDIRECT_COUNT, &redirects);
+    curl_easy_getinfo(exchange.easy.get(), CURLINFO_EFFECTIVE_URL, &last);
+    return redirects > 0 && last != nullptr ? last : "";
 }
 
 std::expected<HttpResponse, std::string> outcome(Exchange& exchange, CURLcode code) {
@@ -247,6 +304,8 @@ std::expected<HttpResponse, std::string> outcome(Exchange& exchange, CURLcode co
     HttpResponse response;
     curl_easy_getinfo(exchange.easy.get(), CURLINFO_RESPONSE_CODE, &response.status);
     response.body = std::move(exchange.body);
+    response.retry_after = retry_after(exchange);
+    response.redirected_to = redirected_to(exchange);
     return response;
 }
 

@@ -18,6 +18,13 @@ struct Results {
         ++(error.empty() ? success : failure);
         last_error = std::move(error);
     }
+
+    Results& operator+=(const Results& other) {
+        success += other.success;
+        failure += other.failure;
+        last_error = other.last_error.empty() ? last_error : other.last_error;
+        return *this;
+    }
 };
 
 }  // namespace upstat

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <optional>
+#include <string>
 
 namespace upstat {
 
@@ -38,5 +39,8 @@ inline Time aligned(std::optional<Time> last, Time now, Millis interval) {
     const auto due = *last + intervals * interval;
     return std::chrono::abs(now - due) <= interval / 100 ? due : now;
 }
+
+/// "2023-12-12T21:12:32.022Z".
+std::string rfc3339(Wall time);
 
 }  // namespace upstat

@@ -4,6 +4,7 @@
 #include <curl/curl.h>
 #include <fmt/format.h>
 
+#include <cctype>
 #include <charconv>
 #include <memory>
 
@@ -73,6 +74,17 @@ Result<Url> parse_http_url(const std::string& text) {
                     "write it as http://HOST:PORT or https://HOST:PORT");
     }
     return *std::move(url);
+}
+
+bool is_request_uri(std::string_view text) {
+    const auto hexadecimal = [](char c) { return std::isxdigit(static_cast<unsigned char>(c)) != 0; };
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        const bool encoded = i + 2 < text.size() && hexadecimal(text[i + 1]) && hexadecimal(text[i + 2]);
+        if (std::isgraph(static_cast<unsigned char>(text[i])) == 0 || (text[i] == '%' && !encoded)) {
+            return false;
+        }
+    }
+    return !text.empty() && parse_http_url(std::string(text)).has_value();
 }
 
 Result<Url> with_path(const Url& url, std::string_view path) {

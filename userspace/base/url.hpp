@@ -25,6 +25,10 @@ std::optional<Url> parse_url(const std::string& text);
 /// An http or https URL; the error is of kind usage and shows no password.
 Result<Url> parse_http_url(const std::string& text);
 
+/// Whether others take the text for a URL, as Alertmanager does: ASCII without spaces and controls, and each % begins a
+/// byte in hexadecimal.
+bool is_request_uri(std::string_view text);
+
 /// The URL with `path` ("/api/v2/alerts") behind its own path.
 Result<Url> with_path(const Url& url, std::string_view path);
 

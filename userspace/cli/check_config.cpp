@@ -15,6 +15,9 @@ Result<void> check_config(const std::string& path) {
     const auto file = config::read_settings_file(path);
     const auto settings = config::merge(file, path, {}, {});
     auto errors = settings ? std::vector<Error>() : settings.error();
+    for (const auto& mistake : settings ? config::file_mistakes(*settings) : std::vector<Error>()) {
+        errors.push_back({mistake.kind, fmt::format("{}: {}", path, mistake.message), mistake.hint});
+    }
     if (const auto given = file.given.find("backends.file"); given != file.given.end()) {
         const auto map = attribute::load_static_map(given->second.back());
         errors.insert(errors.end(), map.mistakes.begin(), map.mistakes.end());

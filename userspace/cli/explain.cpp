@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <spdlog/fmt/fmt.h>
 
+#include <algorithm>
 #include <iostream>
 
 #include "base/json_text.hpp"
 #include "base/printable.hpp"
 #include "cli/ask.hpp"
 #include "cli/commands.hpp"
+#include "cli/servers.hpp"
 
 namespace upstat::cli {
 
@@ -24,10 +26,12 @@ std::uint64_t sum(const json& counts) {
 
 /// One server of the backend: what it answered, and what it did not.
 std::string server_text(const std::string& label, const json& server, bool up) {
-    auto text = fmt::format("  {}{}: {} requests, {} unanswered, {} outstanding\n", printable(label),
-                            up ? "" : " (DOWN says Traefik)", server.at("requests").get<std::uint64_t>(),
-                            sum(server.at("unanswered")), server.at("outstanding").get<std::int64_t>());
-    for (const auto& [code, count] : server.at("codes").items()) {
+    const auto& window = server.at("window");
+    auto text = fmt::format("  {}{}: {} requests, {} unanswered, {} outstanding; responses in the last {:.0f} s:\n",
+                            printable(label), up ? "" : " (DOWN says Traefik)",
+                            server.at("requests").get<std::uint64_t>(), sum(server.at("unanswered")),
+                            server.at("outstanding").get<std::int64_t>(), window.at("seconds").get<double>());
+    for (const auto& [code, count] : window.at("codes").items()) {
         if (count != 0) {
             text += fmt::format("    {}  {}\n", printable(code), count.get<std::uint64_t>());
         }
@@ -42,35 +46,45 @@ std::string server_text(const std::string& label, const json& server, bool up) {
     return text;
 }
 
-std::string alert_text(const json& alert) {
-    const auto& since = alert.at("active_since");
-    return fmt::format("{}: {}{}\n", shown(alert.at("alert")), shown(alert.at("state")),
-                       since.is_null() ? "" : " since " + shown(since));
+/// "no traffic", or the alert's own share of what is bad to it.
+std::string share_sentence(const json& alert, const json& rules) {
+    const auto rule = std::ranges::find_if(rules, [&](const json& one) { return one.at("name") == alert.at("alert"); });
+    if (alert.at("ratio").is_null() || rule == rules.end()) {
+        return "no traffic in the window";
+    }
+    return fmt::format("{:.2f} % of {:.1f} responses a second are {}, the threshold is {:g} %",
+                       alert.at("ratio").get<double>() * 100, alert.at("rate").get<double>(), shown(rule->at("codes")),
+                       rule->at("threshold_percent").get<double>());
 }
 
-std::string share_sentence(const json& backend) {
-    if (backend.at("ratio").is_null()) {
-        return "no traffic in the window\n";
+std::string alert_text(const json& alert, const json& rules) {
+    const auto& since = alert.at(alert.at("state") == "firing" ? "firing_since" : "active_since");
+    auto text = fmt::format("{}: {}{}: {}\n", shown(alert.at("alert")), shown(alert.at("state")),
+                            since.is_null() ? "" : " since " + shown(since), share_sentence(alert, rules));
+    if (const auto& worst = alert.at("worst"); !worst.is_null() && !since.is_null()) {
+        text += fmt::format("  most come from server {}: {} responses with {}\n", shown(worst.at("server")),
+                            shown(worst.at("count")), shown(worst.at("code")));
     }
-    return fmt::format("{:.2f} % of {:.1f} responses a second are bad\n", backend.at("ratio").get<double>() * 100,
-                       backend.at("rate").get<double>());
+    return text;
+}
+
+std::string traffic_text(const json& rate) {
+    return rate.is_null() ? "no traffic in the window" : fmt::format("{:.1f} responses a second", rate.get<double>());
 }
 
 std::string explanation(const std::string& name, const json& backend, const json& servers, const json& alerts) {
-    std::string text;
+    auto text = shown(backend.at("outage"));
+    text += text.empty() ? "" : "\n";
     for (const auto& alert : alerts.at("alerts")) {
         if (alert.at("backend") == name) {
-            text += alert_text(alert);
+            text += alert_text(alert, alerts.at("rules"));
         }
     }
-    text += fmt::format("backend {} ({}): {}", printable(name), shown(backend.at("provider")), share_sentence(backend));
+    text += fmt::format("backend {} ({}): {}\n", printable(name), shown(backend.at("provider")),
+                        traffic_text(backend.at("rate")));
     text += "These responses came from the servers; what Traefik answers by itself is not among them.\n";
-    for (const auto& listed : backend.at("listed")) {
-        for (const auto& label : listed.at("servers")) {
-            if (const auto server = servers.find(label.get<std::string>()); server != servers.end()) {
-                text += server_text(label.get<std::string>(), *server, listed.at("up").get<bool>());
-            }
-        }
+    for (const auto& server : worst_first(backend, servers)) {
+        text += server_text(server.label, *server.counts, server.up);
     }
     return text;
 }

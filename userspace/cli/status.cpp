@@ -64,6 +64,9 @@ std::string status_text(const json& status) {
     for (const auto& [name, result] : status.at("results").items()) {
         text += result_text(name, result);
     }
+    for (const auto& [url, result] : status.at("alertmanagers").items()) {
+        text += result_text("alertmanager " + url, result);
+    }
     for (const auto& [name, reason] : status.at("unresolved_names").items()) {
         text += fmt::format("name       {} cannot be looked up: {}\n", printable(name), or_dash(reason));
     }

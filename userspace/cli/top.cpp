@@ -8,6 +8,7 @@
 #include "base/printable.hpp"
 #include "cli/ask.hpp"
 #include "cli/commands.hpp"
+#include "cli/servers.hpp"
 
 namespace upstat::cli {
 
@@ -26,18 +27,20 @@ std::string codes_text(const json& codes) {
     return text;
 }
 
-std::string worst_state(const json& alerts) {
-    std::string worst = "inactive";
-    for (const auto& [alert, state] : alerts.items()) {
-        if (state == "firing" || (state == "pending" && worst == "inactive")) {
-            worst = shown(state);
-        }
-    }
-    return worst;
-}
-
 std::string ratio_text(const json& ratio) {
     return ratio.is_null() ? "-" : fmt::format("{:.1f} %", ratio.get<double>() * 100);
+}
+
+/// "Http5xx firing 8.0 %": each alert that is not inactive, with its own ratio; an outage first.
+std::string alerts_text(const json& backend) {
+    auto text = shown(backend.at("outage"));
+    for (const auto& [name, alert] : backend.at("alerts").items()) {
+        if (alert.at("state") != "inactive") {
+            text += fmt::format("{}{} {} {}", text.empty() ? "" : ", ", printable(name), shown(alert.at("state")),
+                                ratio_text(alert.at("ratio")));
+        }
+    }
+    return text.empty() ? "inactive" : text;
 }
 
 std::string rate_text(const json& rate) {
@@ -46,25 +49,20 @@ std::string rate_text(const json& rate) {
 
 std::string server_row(const std::string& label, const json& server, bool up) {
     return fmt::format("  {:<30} {:>9} {:>9} {:>9}  {}{}\n", printable(label),
-                       server.at("requests").get<std::uint64_t>(), "", "", codes_text(server.at("codes")),
+                       server.at("requests").get<std::uint64_t>(), "", "", codes_text(server.at("window").at("codes")),
                        up ? "" : " DOWN");
 }
 
 std::string table(const json& reply) {
-    auto text = fmt::format("{:<32} {:>9} {:>9} {:>9}  {}\n", "BACKEND / SERVER", "RESPONSES", "PER SEC", "BAD",
-                            "STATE / CODES");
+    auto text = fmt::format("{:<32} {:>9} {:>9} {:>9}  {}\n", "BACKEND / SERVER", "RESPONSES", "PER SEC", "4XX",
+                            "ALERTS / CODES IN THE WINDOW");
     const auto& servers = reply.at("servers");
     for (const auto& [name, backend] : reply.at("backends").items()) {
-        text += fmt::format("{:<32} {:>9} {:>9} {:>9}  {}\n", printable(name),
-                            backend.at("requests").get<std::uint64_t>(), rate_text(backend.at("rate")),
-                            ratio_text(backend.at("ratio")), worst_state(backend.at("alerts")));
-        for (const auto& listed : backend.at("listed")) {
-            for (const auto& label : listed.at("servers")) {
-                const auto server = servers.find(label.get<std::string>());
-                if (server != servers.end()) {
-                    text += server_row(label.get<std::string>(), *server, listed.at("up").get<bool>());
-                }
-            }
+        text +=
+            fmt::format("{:<32} {:>9} {:>9} {:>9}  {}\n", printable(name), backend.at("requests").get<std::uint64_t>(),
+                        rate_text(backend.at("rate")), ratio_text(backend.at("ratio")), alerts_text(backend));
+        for (const auto& server : worst_first(backend, servers)) {
+            text += server_row(server.label, *server.counts, server.up);
         }
     }
     return text;

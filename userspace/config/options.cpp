@@ -8,6 +8,7 @@
 #include <array>
 #include <cctype>
 #include <charconv>
+#include <cmath>
 #include <concepts>
 #include <initializer_list>
 #include <limits>
@@ -29,6 +30,39 @@ Result<double> parse_percent(std::string_view text) {
         return fail(Error::Kind::usage, fmt::format("\"{}\" is not a percentage", text), "a number from 0 to 100");
     }
     return value;
+}
+
+Result<double> parse_rate(std::string_view text) {
+    double value = 0;
+    const auto parsed = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (parsed.ec != std::errc{} || parsed.ptr != text.data() + text.size() || !(value >= 0) || std::isinf(value)) {
+        return fail(Error::Kind::usage, fmt::format("\"{}\" is not a rate", text), "responses a second, such as 0.5");
+    }
+    return value;
+}
+
+using Label = std::pair<std::string, std::string>;
+
+/// NAME=VALUE, with a name as Prometheus wants it.
+Result<Label> parse_annotation(std::string_view text) {
+    const auto letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; };
+    const auto name = text.substr(0, text.find('='));
+    const bool valid = !name.empty() && letter(name.front()) &&
+                       std::ranges::all_of(name, [&](char c) { return letter(c) || (c >= '0' && c <= '9'); });
+    if (!valid || name.size() == text.size()) {
+        return fail(Error::Kind::usage, fmt::format("\"{}\" is not NAME=VALUE", text),
+                    "a name is of letters, digits and _, and begins with no digit");
+    }
+    return Label(name, text.substr(name.size() + 1));
+}
+
+Result<Label> parse_label(std::string_view text) {
+    auto label = parse_annotation(text);
+    if (label && (label->first == "alertname" || label->first == "backend" || label->first == "__name__")) {
+        return fail(Error::Kind::usage, fmt::format("the label {} cannot be set", label->first),
+                    "alertname and backend are what the alert is about");
+    }
+    return label;
 }
 
 template <typename Number>
@@ -62,6 +96,16 @@ Result<std::string> parse_base_url(std::string_view text) {
         return std::unexpected(url.error());
     }
     return std::string(text.ends_with('/') ? text.substr(0, text.size() - 1) : text);
+}
+
+/// A URL that others are given as it is.
+Result<std::string> parse_external_url(std::string_view text) {
+    const auto url = parse_base_url(text);
+    if (url && (!is_request_uri(text) || text.find_first_of("?#") != std::string_view::npos)) {
+        return fail(Error::Kind::usage, fmt::format("\"{}\" is not a URL to build on", without_password(*url)),
+                    "percent-encode its path, and leave out what is behind ? and #");
+    }
+    return url;
 }
 
 Result<std::string> parse_listen_address(std::string_view text) {
@@ -114,6 +158,19 @@ Result<void> read_into(std::vector<Value>& member, auto parse, const Texts& text
     return {};
 }
 
+Result<void> read_into(judge::Labels& member, auto parse, const Texts& texts) {
+    judge::Labels labels;
+    for (const auto& text : texts) {
+        auto label = parse(text);
+        if (!label) {
+            return std::unexpected(label.error());
+        }
+        labels.insert_or_assign(std::move(label->first), std::move(label->second));
+    }
+    member = std::move(labels);
+    return {};
+}
+
 /// The member that `path` leads to: a member of the Settings, or of its rule.
 template <auto first, auto... rest>
 constexpr auto& member_of(auto& owner) {
@@ -133,7 +190,8 @@ constexpr Option option(std::string_view name, std::string_view value, std::stri
             .value = value,
             .initial = initial,
             .help = help,
-            .repeatable = std::same_as<Member, Texts>,
+            .repeatable = std::same_as<Member, Texts> || std::same_as<Member, judge::Labels>,
+            .map = std::same_as<Member, judge::Labels>,
             .set = [](Settings& settings,
                       const Texts& texts) { return read_into(member_of<path...>(settings), parse, texts); },
             .same = [](const Settings& one,
@@ -148,6 +206,7 @@ constexpr Option until_restart(Option option) {
 
 using S = Settings;
 using R = judge::Rule;
+using F = HttpFiles;
 constexpr std::array all_options{
     option<parse_base_url, &S::traefik_api>("traefik.api", "URL", "",
                                             "Traefik's API; found from the process, else http://127.0.0.1:8080"),
@@ -172,16 +231,38 @@ constexpr std::array all_options{
                                                        "how long the built-in rule must hold before it fires"),
     option<parse_codes, &S::rule, &R::codes>("alert.codes", "REGEX", "4..",
                                              "the status codes that the built-in rule counts as errors"),
+    option<parse_rate, &S::rule, &R::min_rate>("alert.min-rate", "RATE", "0",
+                                               "the built-in rule holds only above so many responses a second"),
+    option<parse_label, &S::rule, &R::labels>(
+        "alert.labels", "NAME=VALUE", "", "a label of the built-in rule's alerts; without a value: none of that name"),
+    option<parse_annotation, &S::rule, &R::annotations>("alert.annotations", "NAME=VALUE", "",
+                                                        "an annotation of the built-in rule's alerts, likewise"),
     until_restart(option<parse_listen_address, &S::web_listen_address>(
         "web.listen-address", "HOST:PORT", "127.0.0.1:9479", "serve /metrics and the API there")),
     option<parse_text, &S::web_config_file>("web.config.file", "FILE", "",
                                             "TLS, passwords and headers of the web server, as exporters have them"),
+    option<parse_external_url, &S::web_external_url>("web.external-url", "URL", "",
+                                                     "where others reach this agent's pages: alerts link there"),
     option<parse_base_url, &S::push_url>("push.url", "URL", "", "push to this Pushgateway"),
     option<parse_text, &S::push_job>("push.job", "NAME", "upstat", "job of the pushed group"),
     until_restart(option<parse_text, &S::push_instance>(
         "push.instance", "NAME", "", "instance of the pushed group; this host's name when not given")),
     option<parse_positive_duration, &S::push_interval>("push.interval", "DURATION", "15s", "time between two pushes"),
+    option<parse_text, &S::push_files, &F::ca_file>("push.ca-file", "FILE", "",
+                                                    "the certificate authority of an https Pushgateway, PEM"),
+    option<parse_text, &S::push_files, &F::bearer_token_file>("push.bearer-token-file", "FILE", "",
+                                                              "the file that holds the Pushgateway's token"),
+    option<parse_text, &S::push_files, &F::cert_file>("push.cert-file", "FILE", "",
+                                                      "our certificate for the Pushgateway, PEM"),
+    option<parse_text, &S::push_files, &F::key_file>("push.key-file", "FILE", "", "its key, PEM"),
     option<parse_base_url, &S::alertmanager_url>("alertmanager.url", "URL", "", "send alerts to this Alertmanager"),
+    option<parse_text, &S::alertmanager_files, &F::ca_file>(
+        "alertmanager.ca-file", "FILE", "", "the certificate authority of the https Alertmanagers, PEM"),
+    option<parse_text, &S::alertmanager_files, &F::bearer_token_file>("alertmanager.bearer-token-file", "FILE", "",
+                                                                      "the file that holds the Alertmanagers' token"),
+    option<parse_text, &S::alertmanager_files, &F::cert_file>("alertmanager.cert-file", "FILE", "",
+                                                              "our certificate for the Alertmanagers, PEM"),
+    option<parse_text, &S::alertmanager_files, &F::key_file>("alertmanager.key-file", "FILE", "", "its key, PEM"),
     until_restart(option<parse_text, &S::state_path>("state.path", "DIR", "/var/lib/upstat",
                                                      "what is carried over a restart is kept there")),
     until_restart(option<parse_text, &S::bpf_pin_path>("bpf.pin-path", "DIR", "/sys/fs/bpf/upstat",

@@ -2,12 +2,15 @@
 #include "config/settings.hpp"
 
 #include <spdlog/fmt/fmt.h>
-#include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <iterator>
 #include <ranges>
 
+#include "base/host_port.hpp"
+#include "base/url.hpp"
 #include "config/options.hpp"
 #include "config/settings_file.hpp"
 
@@ -26,11 +29,6 @@ void apply(Settings& settings, std::vector<Error>& errors, const Given& given, c
                               .hint = set.error().hint});
         }
     }
-}
-
-std::string host_name() {
-    std::array<char, 256> name{};
-    return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "localhost";
 }
 
 Given defaults() {
@@ -61,6 +59,27 @@ void check_window(const judge::Rule& rule, Millis poll_interval, std::vector<Err
     }
 }
 
+/// `option` is push or alertmanager, `urls` are its receivers.
+void check_identity(const HttpFiles& files, std::string_view option, const std::vector<std::string>& urls,
+                    std::vector<Error>& errors) {
+    if (files.cert_file.empty() != files.key_file.empty()) {
+        const bool no_key = files.key_file.empty();
+        errors.push_back({.kind = Error::Kind::usage,
+                          .message = fmt::format("{0}.{1} without {0}.{2}", option, no_key ? "cert-file" : "key-file",
+                                                 no_key ? "key-file" : "cert-file"),
+                          .hint = "give both; one PEM file that holds certificate and key can be named twice"});
+    }
+    for (const auto& url : urls) {
+        if (!files.bearer_token_file.empty() && without_password(url) != url) {
+            errors.push_back({.kind = Error::Kind::usage,
+                              .message = fmt::format("{}.bearer-token-file beside the name and password in {}.url {}",
+                                                     option, option, without_password(url)),
+                              .hint = "a request carries one of both: take the token or the URL's name and password "
+                                      "away"});
+        }
+    }
+}
+
 /// What is wrong with settings that are right one by one.
 void check(const Settings& settings, std::vector<Error>& errors) {
     if (!settings.traefik_api_username.empty() && settings.traefik_api.empty()) {
@@ -69,6 +88,8 @@ void check(const Settings& settings, std::vector<Error>& errors) {
                                      "whatever process is called traefik, and would be told the password",
                           .hint = "name the API, such as --traefik.api=http://127.0.0.1:8080"});
     }
+    check_identity(settings.push_files, "push", {settings.push_url}, errors);
+    check_identity(settings.alertmanager_files, "alertmanager", settings.alertmanager_url, errors);
     for (const auto& rule : settings.all_rules()) {
         check_window(rule, settings.poll_interval, errors);
     }
@@ -123,6 +144,16 @@ std::expected<Settings, std::vector<Error>> merge(const FileSettings& file, cons
 std::expected<Settings, std::vector<Error>> load(const Sources& sources) {
     const auto file = sources.file.empty() ? FileSettings{} : read_settings_file(sources.file);
     return merge(file, sources.file, read_environment(), sources.flags);
+}
+
+std::vector<Error> file_mistakes(const Settings& settings) {
+    std::vector<Error> mistakes;
+    for (const auto& [files, option] :
+         {std::pair(HttpFiles{.ca_file = settings.traefik_api_ca_file}, "traefik.api"),
+          std::pair(settings.push_files, "push"), std::pair(settings.alertmanager_files, "alertmanager")}) {
+        std::ranges::copy(mistakes_in(files, option), std::back_inserter(mistakes));
+    }
+    return mistakes;
 }
 
 std::vector<std::string> unreloadable_changes(const Settings& now, const Settings& next) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "base/http_files.hpp"
 #include "base/time.hpp"
 #include "judge/alert.hpp"
 
@@ -27,11 +28,14 @@ struct Settings {
     std::vector<judge::Rule> rules;  ///< more, from the file's alert.rules
     std::vector<std::string> web_listen_address;
     std::string web_config_file;
+    std::string web_external_url;
     std::string push_url;
     std::string push_job;
     std::string push_instance;
     Millis push_interval{};
+    HttpFiles push_files;
     std::vector<std::string> alertmanager_url;
+    HttpFiles alertmanager_files;
     std::string state_path;
     std::string bpf_pin_path;
     std::uint32_t bpf_totals_size = 0;
@@ -54,6 +58,10 @@ struct Sources {
 
 /// Default < file < variables of the environment < flags: all of the settings, or each mistake with where it stands.
 std::expected<Settings, std::vector<Error>> load(const Sources& sources);
+
+/// What is wrong with the files that both sides of a connection know each other by. They are read for that, so only who
+/// sends by them asks: a user who calls `upstat status` may not read a key.
+std::vector<Error> file_mistakes(const Settings& settings);
 
 /// The options that differ and that a running agent cannot change: they wait for its restart.
 std::vector<std::string> unreloadable_changes(const Settings& now, const Settings& next);

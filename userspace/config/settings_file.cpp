@@ -28,9 +28,32 @@ std::string hint_for(std::string_view unknown) {
     return meant.empty() ? "" : fmt::format("did you mean {}?", meant);
 }
 
+bool takes_map(const std::string& name) {
+    const auto* const option = find_option(name);
+    return option != nullptr && option->map;
+}
+
 /// Empty for what is no text.
 std::string text_of(const YAML::Node& node) {
     return node.IsDefined() && node.IsScalar() ? node.Scalar() : "";
+}
+
+/// What an option is given; nothing where it is given what it does not take.
+Texts texts_of(const YAML::Node& node, const Option& option) {
+    Texts texts;
+    if (node.IsScalar()) {
+        texts.push_back(node.Scalar());
+    } else if (node.IsSequence() && option.repeatable) {
+        std::ranges::transform(node, std::back_inserter(texts), text_of);
+    } else if (node.IsMap() && option.map) {
+        for (const auto& entry : node) {
+            if (!entry.second.IsScalar() && !entry.second.IsNull()) {
+                return {};
+            }
+            texts.push_back(text_of(entry.first) + "=" + text_of(entry.second));
+        }
+    }
+    return texts;
 }
 
 Error file_error(const std::string& path, const YAML::Mark& mark, const std::string& message, std::string hint = {}) {
@@ -51,7 +74,7 @@ class FileReader {
                 read_rules(entry.second);
             } else if (entry.second.IsNull() && is_section(name)) {
                 continue;  // a section whose keys are all commented out
-            } else if (entry.second.IsMap()) {
+            } else if (entry.second.IsMap() && !takes_map(name)) {
                 read_map(entry.second, name + ".");
             } else {
                 read_option(name, entry.first.Mark(), entry.second);
@@ -74,25 +97,24 @@ class FileReader {
             mistake(mark, fmt::format("{} is given twice", name));
             return;
         }
-        std::vector<std::string> values;
-        if (value.IsScalar()) {
-            values.push_back(value.Scalar());
-        } else if (value.IsSequence() && option->repeatable) {
-            for (const auto& item : value) {
-                values.push_back(text_of(item));
-            }
-        }
-        if (values.empty()) {
-            mistake(value.Mark(),
-                    fmt::format("{} needs a {}{}", name, option->repeatable ? "list or a " : "", "value"));
-            return;
-        }
         Settings scratch;
-        if (auto set = option->set(scratch, values); !set) {
-            mistake(value.Mark(), fmt::format("{}: {}", name, set.error().message), set.error().hint);
-            return;
+        if (set_option(scratch, *option, name, value)) {
+            into_.given[name] = texts_of(value, *option);
         }
-        into_.given[name] = std::move(values);
+    }
+
+    bool set_option(Settings& settings, const Option& option, const std::string& name, const YAML::Node& value) {
+        const auto texts = texts_of(value, option);
+        if (texts.empty()) {
+            const auto* const kinds = option.map ? "map of texts" : option.repeatable ? "list or a value" : "value";
+            mistake(value.Mark(), fmt::format("{} needs a {}", name, kinds));
+            return false;
+        }
+        const auto set = option.set(settings, texts);
+        if (!set) {
+            mistake(value.Mark(), fmt::format("{}: {}", name, set.error().message), set.error().hint);
+        }
+        return set.has_value();
     }
 
     void read_rules(const YAML::Node& rules) {
@@ -108,7 +130,8 @@ class FileReader {
     void read_rule(const YAML::Node& node) {
         if (!node.IsMap() || text_of(node["name"]).empty()) {
             mistake(node.Mark(), "a rule needs a name, which its alerts are called by",
-                    "name, and of codes, window, for, threshold-percent, severity what differs");
+                    "name, and of codes, window, for, threshold-percent, min-rate, severity, labels, annotations what "
+                    "differs");
             return;
         }
         Settings scratch;  // a rule of the file begins as the built-in one
@@ -130,12 +153,11 @@ class FileReader {
         } else if (name == "severity") {
             scratch.rule.severity = text_of(value);
         } else if (const auto* const option = find_option("alert." + name); option != nullptr) {
-            if (auto set = option->set(scratch, {text_of(value)}); !set) {
-                mistake(value.Mark(), fmt::format("{}: {}", name, set.error().message), set.error().hint);
-            }
+            set_option(scratch, *option, name, value);
         } else {
-            mistake(key.Mark(), fmt::format("unknown key {} in a rule", name),
-                    "name, codes, window, for, threshold-percent and severity are known");
+            mistake(
+                key.Mark(), fmt::format("unknown key {} in a rule", name),
+                "name, codes, window, for, threshold-percent, min-rate, severity, labels and annotations are known");
         }
     }
 

@@ -2,13 +2,18 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "base/time.hpp"
+#include "measure/ratio.hpp"
 
 namespace upstat::judge {
+
+/// By name: an alert's labels, or its annotations.
+using Labels = std::map<std::string, std::string>;
 
 /// One alerting rule: "more than threshold_percent of a backend's responses over window match codes, for hold".
 struct Rule {
@@ -17,7 +22,10 @@ struct Rule {
     Millis window = std::chrono::minutes(3);
     Millis for_duration = std::chrono::minutes(1);  ///< Prometheus's `for`
     double threshold_percent = 5;
+    double min_rate = 0;  ///< it holds only above so many responses a second, matching or not
     std::string severity = "critical";
+    Labels labels{};       ///< over those that each alert has; an empty value takes one away
+    Labels annotations{};  ///< likewise
 
     bool operator==(const Rule&) const = default;
 };
@@ -25,15 +33,27 @@ struct Rule {
 enum class State : std::uint8_t { inactive = 0, pending = 1, firing = 2 };
 std::string_view to_string(State state);
 
+/// Where most of a backend's bad responses come from: where to look first.
+struct Worst {
+    std::string server;  ///< "ip:port"
+    std::uint16_t code = 0;
+    std::uint64_t count = 0;  ///< such responses of that server
+
+    bool operator==(const Worst&) const = default;
+};
+
 /// The state of one rule for one backend.
 struct Alert {
     std::string rule;
     std::string backend;
     State state = State::inactive;
     std::optional<double> percent{};       ///< at the last evaluation; absent when there was no sample or NaN
+    measure::Ratio ratio{};                ///< what that percentage is of
     std::optional<Moment> active_since{};  ///< first true evaluation, while pending or firing
     std::optional<Moment> firing_since{};  ///< while firing
     std::optional<Moment> resolved_at{};   ///< when a firing ended; kept until it fires again or 15 minutes have passed
+    std::optional<Worst> worst{};          ///< unless it has been quiet
+    std::string outage{};                  ///< what outage.hpp says of the backend; empty when it gives responses
 
     bool operator==(const Alert&) const = default;
 };

@@ -11,9 +11,13 @@ namespace upstat::judge {
 
 namespace {
 
-std::optional<double> percent(const measure::Ratio& ratio) {
+std::optional<double> percent_of(const measure::Ratio& ratio) {
     const auto value = ratio.value();
     return value && !std::isnan(*value) ? std::optional(*value * 100) : std::nullopt;
+}
+
+bool holds(const Alert& alert, const Rule& rule) {
+    return alert.percent && *alert.percent > rule.threshold_percent && alert.ratio.all.value_or(0) > rule.min_rate;
 }
 
 void become_true(Alert& alert, const Rule& rule, Moment now) {
@@ -39,7 +43,7 @@ void become_false(Alert& alert, Moment now) {
 
 /// One step of the machine.
 void step(Alert& alert, const Rule& rule, Moment now) {
-    if (alert.percent && *alert.percent > rule.threshold_percent) {
+    if (holds(alert, rule)) {
         become_true(alert, rule, now);
     } else {
         become_false(alert, now);
@@ -115,7 +119,8 @@ void Judge::evaluate_rule(const Rule& rule, const measure::Ratios& ratios, Alert
     for (auto& [backend, alert] : alerts) {
         const auto ratio = ratios.backends.find(backend);
         const auto from = alert.state;
-        alert.percent = ratio == ratios.backends.end() ? std::nullopt : percent(ratio->second);
+        alert.ratio = ratio == ratios.backends.end() ? measure::Ratio{} : ratio->second;
+        alert.percent = percent_of(alert.ratio);
         step(alert, rule, result.at);
         if (alert.state != from) {
             result.transitions.push_back({.from = from, .now = alert});

@@ -19,21 +19,24 @@ std::string what_happened(const Transition& transition) {
     return {};
 }
 
+/// An outage comes first: to the rule it reads as health.
 std::string value_text(const Alert& alert, const Rule& rule) {
+    const auto first = alert.outage.empty() ? "" : alert.outage + "; ";
     if (!alert.percent) {
-        return fmt::format("its share of {} in the last {} cannot be told for want of responses", rule.codes,
-                           duration_text(rule.window));
+        return first + fmt::format("its share of {} in the last {} cannot be told for want of responses", rule.codes,
+                                   duration_text(rule.window));
     }
-    return fmt::format("{:.4g} % of its responses in the last {} were {}", *alert.percent, duration_text(rule.window),
-                       rule.codes);
+    return first + fmt::format("{:.4g} % of its responses in the last {} were {}", *alert.percent,
+                               duration_text(rule.window), rule.codes);
 }
 
-std::string hold_text(const Transition& transition, const Rule& rule) {
-    if (transition.now.state == State::firing) {
-        return fmt::format(" for {} or longer", duration_text(rule.for_duration));
+std::string hold_text(const Alert& alert, const Rule& rule) {
+    const auto since = alert.active_since ? ", above it since " + rfc3339(alert.active_since->wall) : std::string();
+    if (alert.state == State::firing) {
+        return fmt::format(" for {} or longer{}", duration_text(rule.for_duration), since);
     }
-    if (transition.now.state == State::pending) {
-        return fmt::format(", fires after {}", duration_text(rule.for_duration));
+    if (alert.state == State::pending) {
+        return fmt::format(", fires after {}{}", duration_text(rule.for_duration), since);
     }
     return {};
 }
@@ -57,16 +60,19 @@ std::string duration_text(Millis duration) {
     return text;
 }
 
-std::string sentence(const Transition& transition, const Rule& rule, const std::optional<Worst>& worst) {
+std::string sentence(const Transition& transition, const Rule& rule) {
     const auto& alert = transition.now;
-    auto text =
-        fmt::format("{} is {} for backend {}: {} (threshold {:g} %{})", alert.rule, what_happened(transition),
-                    alert.backend, value_text(alert, rule), rule.threshold_percent, hold_text(transition, rule));
-    if (worst) {
-        text +=
-            fmt::format("; most come from server {}: {} responses with {}", worst->server, worst->count, worst->code);
+    auto text = fmt::format("{} is {} for backend {}: {} (threshold {:g} %{})", alert.rule, what_happened(transition),
+                            alert.backend, value_text(alert, rule), rule.threshold_percent, hold_text(alert, rule));
+    if (alert.worst) {
+        text += fmt::format("; most come from server {}: {} responses with {}", alert.worst->server, alert.worst->count,
+                            alert.worst->code);
     }
     return text;
+}
+
+std::string sentence(const Alert& alert, const Rule& rule) {
+    return sentence({.from = State::firing, .now = alert}, rule);
 }
 
 }  // namespace upstat::judge

@@ -8,19 +8,24 @@ namespace upstat::judge {
 
 namespace {
 
-using ResponsesByCode = std::map<std::uint16_t, std::uint64_t>;
-
-ResponsesByCode by_code(const poll::ResponseCounts& responses, const measure::CodeSet& codes) {
+ResponsesByCode by_code(const poll::ResponseCounts& responses) {
     ResponsesByCode counts;
     for (const auto& [response, count] : responses) {
-        if (codes.matches(response.code)) {
-            counts[response.code] += count;
-        }
+        counts[response.code] += count;
     }
     return counts;
 }
 
 }  // namespace
+
+ResponsesByCode growth(const poll::ResponseCounts& before, const poll::ResponseCounts& after) {
+    auto earlier = by_code(before);
+    auto grown = by_code(after);
+    for (auto& [code, total] : grown) {
+        total = total >= earlier[code] ? total - earlier[code] : total;
+    }
+    return grown;
+}
 
 ResponsesByServer responses_of(const poll::Snapshot& snapshot) {
     ResponsesByServer responses;
@@ -39,11 +44,9 @@ std::optional<Worst> worst(const ResponsesByServer& before, const poll::Snapshot
             continue;
         }
         const auto then = before.find(server);
-        auto earlier = then == before.end() ? ResponsesByCode() : by_code(then->second, codes);
-        for (const auto& [code, total] : by_code(now->second.responses, codes)) {
-            // Totals that went down were made anew in between: all of them are since then.
-            const auto count = total >= earlier[code] ? total - earlier[code] : total;
-            if (count > (most ? most->count : 0)) {
+        const auto earlier = then == before.end() ? poll::ResponseCounts() : then->second;
+        for (const auto& [code, count] : growth(earlier, now->second.responses)) {
+            if (codes.matches(code) && count > (most ? most->count : 0)) {
                 most = Worst{.server = to_string(server), .code = code, .count = count};
             }
         }
@@ -54,6 +57,7 @@ std::optional<Worst> worst(const ResponsesByServer& before, const poll::Snapshot
 void Past::add(const poll::Snapshot& snapshot) {
     if (!newer_ || snapshot.at - at_ >= window_) {
         auto now = std::make_shared<const ResponsesByServer>(responses_of(snapshot));
+        since_ = newer_ ? at_ : snapshot.at;
         older_ = newer_ ? newer_ : now;
         newer_ = std::move(now);
         at_ = snapshot.at;

@@ -9,19 +9,17 @@
 #include <string>
 
 #include "base/time.hpp"
+#include "judge/alert.hpp"
 #include "measure/codes.hpp"
 #include "poll/snapshot.hpp"
 
 namespace upstat::judge {
 
-/// Where most of a backend's bad responses come from: where to look first.
-struct Worst {
-    std::string server;  ///< "ip:port"
-    std::uint16_t code = 0;
-    std::uint64_t count = 0;  ///< such responses of that server
+using ResponsesByCode = std::map<std::uint16_t, std::uint64_t>;
 
-    bool operator==(const Worst&) const = default;
-};
+/// The responses between two polls, over all methods. Totals that went down were made anew in between: all of them are
+/// since then.
+ResponsesByCode growth(const poll::ResponseCounts& before, const poll::ResponseCounts& after);
 
 /// As much of a snapshot as has to be remembered for worst().
 using ResponsesByServer = FlatMap<poll::Server, poll::ResponseCounts>;
@@ -41,10 +39,13 @@ class Past {
 
     void add(const poll::Snapshot& snapshot);
     [[nodiscard]] const ResponsesByServer& begin() const { return *older_; }
+    [[nodiscard]] std::shared_ptr<const ResponsesByServer> shared() const { return older_; }
+    [[nodiscard]] Time since() const { return since_; }
 
   private:
     Millis window_;
-    Time at_{};  ///< of the newer one
+    Time since_{};  ///< of the older one
+    Time at_{};     ///< of the newer one
     std::shared_ptr<const ResponsesByServer> older_;
     std::shared_ptr<const ResponsesByServer> newer_;
 };

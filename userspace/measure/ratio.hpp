@@ -19,6 +19,8 @@ struct Ratio {
     [[nodiscard]] std::optional<double> value() const {
         return matching && all ? std::optional(*matching / *all) : std::nullopt;
     }
+
+    bool operator==(const Ratio&) const = default;
 };
 
 /// What measure gives, by backend.

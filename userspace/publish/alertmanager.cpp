@@ -12,7 +12,6 @@
 #include "base/json_text.hpp"
 #include "judge/judge.hpp"
 #include "judge/sentence.hpp"
-#include "publish/receiver.hpp"
 #include "publish/text.hpp"
 
 namespace upstat::publish {
@@ -21,6 +20,7 @@ namespace {
 
 using nlohmann::json;
 
+/// Of the built-in rule; what others have, if any, is theirs.
 constexpr std::string_view runbook =
     "https://github.com/srerun/prometheus-alerts/blob/main/content/runbooks/embedded-exporter-v1/"
     "TraefikHighHttp4xxErrorRateBackend.md";
@@ -41,18 +41,42 @@ std::string percent(double value) {
 }
 
 std::string value_of(const judge::Alert& alert) {
-    return alert.percent && std::isfinite(*alert.percent) ? percent(*alert.percent) + "%" : "unknown (no traffic)";
+    return alert.percent && std::isfinite(*alert.percent) ? percent(*alert.percent) + "%"
+           : alert.outage.empty()                         ? "unknown (no traffic)"
+                                                          : "unknown (" + alert.outage + ")";
+}
+
+/// `own` over `all`; what is empty there is left out.
+json over(json all, const judge::Labels& own) {
+    for (const auto& [name, value] : own) {
+        all[name] = value;
+        if (value.empty()) {
+            all.erase(name);
+        }
+    }
+    return all;
+}
+
+/// They tell alerts apart: no value that changes may be among them.
+json labels(const judge::Rule& rule, const judge::Alert& alert, const std::string& instance) {
+    return over(
+        {{"alertname", alert.rule}, {"backend", alert.backend}, {"severity", rule.severity}, {"instance", instance}},
+        rule.labels);
 }
 
 json annotations(const judge::Rule& rule, const judge::Alert& alert, const std::string& instance) {
     const auto codes = class_of(rule.codes);
-    return {
-        {"summary",
-         fmt::format("Traefik high HTTP {} error rate backend {} (instance {})", codes, alert.backend, instance)},
+    json all = {
+        {"summary", fmt::format("Traefik high HTTP {} error rate backend {} (instance {}){}{}", codes, alert.backend,
+                                instance, alert.outage.empty() ? "" : ": ", alert.outage)},
         {"description",
          fmt::format("Traefik backend {} error rate is above {}%\n  VALUE = {}\n  BACKEND = {}\n  WINDOW = {}", codes,
                      rule.threshold_percent, value_of(alert), alert.backend, judge::duration_text(rule.window))},
-        {"runbook", runbook}};
+        {"sentence", judge::sentence(alert, rule)}};
+    if (alert.rule == judge::Rule{}.name) {
+        all["runbook"] = runbook;
+    }
+    return over(std::move(all), rule.annotations);
 }
 
 /// An Alertmanager refuses an alert that ends before it starts, which it does where the wall clock was set back since.
@@ -71,14 +95,18 @@ const judge::Rule& rule_of(const std::vector<judge::Rule>& rules, const std::str
 
 Result<Notifier> Notifier::make(NotifierOptions options) {
     Notifier notifier(std::move(options));
+    auto seed = notifier.options_.seed;
     for (const auto& url : notifier.options_.urls) {
         auto full = receiver_url(url, "/api/v2/alerts");
         if (!full) {
             return std::unexpected(full.error());
         }
-        Receiver receiver;
-        receiver.url = *full;
-        notifier.receivers_.push_back(std::move(receiver));
+        notifier.receivers_.push_back({.url = *full,
+                                       .tries = Tries("Alertmanager", url, seed++),
+                                       .busy = false,
+                                       .ticket = {},
+                                       .sent = {},
+                                       .told = {}});
     }
     return notifier;
 }
@@ -128,12 +156,10 @@ std::string Notifier::body(const std::vector<const judge::Alert*>& alerts, Wall 
         const auto fired = fired_.find({alert->rule, alert->backend});
         const auto ends = firing ? now + 4 * std::max(options_.evaluation, options_.resend) : alert->resolved_at->wall;
         const auto [from, until] = span(fired == fired_.end() ? ends : fired->second.wall, ends, firing);
-        json one = {{"labels",
-                     {{"alertname", alert->rule},
-                      {"backend", alert->backend},
-                      {"severity", rule.severity},
-                      {"instance", options_.instance}}},
-                    {"annotations", annotations(rule, *alert, options_.instance)},
+        auto said = *alert;  // one that is pending anew is told as resolved until it fires
+        said.state = firing ? judge::State::firing : judge::State::inactive;
+        json one = {{"labels", labels(rule, *alert, options_.instance)},
+                    {"annotations", annotations(rule, said, options_.instance)},
                     {"startsAt", rfc3339(from)},
                     {"endsAt", rfc3339(until)}};
         if (!options_.generator_url.empty()) {
@@ -168,7 +194,7 @@ std::vector<Notification> Notifier::due(const judge::Alerts& alerts, Moment now)
     std::vector<Notification> out;
     for (std::size_t i = 0; i < receivers_.size(); ++i) {
         auto& receiver = receivers_[i];
-        if (receiver.busy) {
+        if (receiver.busy || !receiver.tries.ready(now.at)) {
             continue;
         }
         std::vector<const judge::Alert*> chosen;
@@ -190,6 +216,8 @@ std::vector<Notification> Notifier::due(const judge::Alerts& alerts, Moment now)
         notification.request.headers = {"Content-Type: application/json"};
         notification.request.body = body(chosen, now.wall);
         notification.request.timeout = options_.timeout;
+        notification.request.files = options_.files;
+        notification.request.redirects = true;
         out.push_back(std::move(notification));
     }
     return out;
@@ -199,23 +227,38 @@ void Notifier::started(std::size_t receiver, std::uint64_t ticket) {
     receivers_.at(receiver).ticket = ticket;
 }
 
-std::optional<std::string> Notifier::done(const HttpDone& done) {
+std::optional<Tried> Notifier::done(const HttpDone& done, Time now) {
     const auto receiver = std::ranges::find(receivers_, std::optional(done.ticket), &Receiver::ticket);
     if (receiver == receivers_.end()) {
         return std::nullopt;
     }
     receiver->ticket.reset();
     receiver->busy = false;
-    auto problem = refusal(receiver->url, done.result);
-    results_.count(problem);
-    if (problem.empty()) {
-        for (const auto& key : receiver->sent) {
-            if (const auto told = receiver->told.find(key); told != receiver->told.end()) {
-                told->second.delivered = true;
-            }
+    auto tried = receiver->tries.take(done.result, now);
+    for (const auto& key : receiver->sent) {
+        if (const auto told = receiver->told.find(key); told != receiver->told.end()) {
+            told->second.delivered = tried.problem.empty();
         }
     }
-    return problem;
+    return tried;
+}
+
+std::map<std::string, Results> Notifier::results() const {
+    std::map<std::string, Results> all;
+    for (const auto& receiver : receivers_) {
+        all[receiver.tries.url()] += receiver.tries.results();
+    }
+    return all;
+}
+
+void Notifier::succeed(const Notifier& previous) {
+    for (auto& receiver : receivers_) {
+        const auto same = std::ranges::find_if(
+            previous.receivers_, [&receiver](const Receiver& one) { return one.tries.url() == receiver.tries.url(); });
+        if (same != previous.receivers_.end()) {
+            receiver.tries = same->tries;
+        }
+    }
 }
 
 }  // namespace upstat::publish

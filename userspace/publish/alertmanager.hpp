@@ -12,18 +12,20 @@
 #include "base/http_client.hpp"
 #include "base/time.hpp"
 #include "judge/alert.hpp"
-#include "publish/report.hpp"
+#include "publish/receiver.hpp"
 
 namespace upstat::publish {
 
 struct NotifierOptions {
     std::vector<std::string> urls;  ///< of the Alertmanagers; each may hold a path, a name and a password
     std::vector<judge::Rule> rules;
-    std::string instance;       ///< the `instance` label
-    std::string generator_url;  ///< the agent's web address
+    std::string instance;       ///< the `instance` label, where a rule's labels take none away
+    std::string generator_url;  ///< where the agent's pages are; may be empty
     Millis evaluation = std::chrono::seconds(5);
     Millis resend = std::chrono::minutes(1);
     Millis timeout = std::chrono::seconds(10);
+    HttpFiles files;         ///< by which all of them are known, and know us
+    std::uint64_t seed = 1;  ///< of the random part of the waits after a failure
 };
 
 /// One POST to one Alertmanager.
@@ -34,7 +36,8 @@ struct Notification {
 
 /// Decides which alerts go to which Alertmanager, and when: at once when one fires or resolves, then every
 /// resend interval, until 15 minutes after it resolved. It reads no clock and sends nothing.
-/// At most one POST is under way to each receiver.
+/// At most one POST is under way to each receiver. After a failure the next one waits (Backoff) and then says how all
+/// alerts stand by then: what changed meanwhile goes with it.
 class Notifier {
   public:
     /// An error of kind usage for an URL that is none.
@@ -46,11 +49,14 @@ class Notifier {
     /// The notification was started under this ticket of the HttpClient.
     void started(std::size_t receiver, std::uint64_t ticket);
 
-    /// Takes the end of a POST. nullopt: not ours. Else one sentence saying what went wrong, empty when all went well.
-    std::optional<std::string> done(const HttpDone& done);
+    /// Takes the end of a POST. nullopt: not ours.
+    std::optional<Tried> done(const HttpDone& done, Time now);
 
-    [[nodiscard]] const Results& results() const { return results_; }
-    void count_on_from(const Results& results) { results_ = results; }
+    /// Of each receiver, by its URL without name and password.
+    [[nodiscard]] std::map<std::string, Results> results() const;
+
+    /// Takes the place of `previous`: the receivers of both are tried and counted on as they were.
+    void succeed(const Notifier& previous);
 
   private:
     /// A rule and a backend.
@@ -64,7 +70,8 @@ class Notifier {
         bool delivered = false;
     };
     struct Receiver {
-        std::string url;
+        std::string url;  ///< of its alerts
+        Tries tries;
         bool busy = false;
         std::optional<std::uint64_t> ticket;
         std::vector<Key> sent;  ///< by the POST under way
@@ -80,7 +87,6 @@ class Notifier {
     NotifierOptions options_;
     std::vector<Receiver> receivers_;
     std::map<Key, Moment> fired_;  ///< when each alert fired, kept for its resolve
-    Results results_;
 };
 
 }  // namespace upstat::publish

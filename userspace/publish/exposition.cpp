@@ -310,8 +310,8 @@ void backend_servers(Writer& out, const Report& report) {
 void judgement(Writer& out, const Report& report) {
     out.metric(
         "upstat_backend_4xx_ratio", "gauge",
-        "Share of a backend's responses that the built-in rule counts as errors, 0 to 1; absent without traffic.");
-    for (const auto& [backend, ratio] : report.ratios.backends) {
+        "Share of 4xx in a backend's responses, 0 to 1, over the built-in rule's window; absent without traffic.");
+    for (const auto& [backend, ratio] : report.client_errors.backends) {
         if (const auto value = ratio.value(); value && !std::isnan(*value)) {
             out.sample({{"backend", backend}}, *value);
         }
@@ -320,12 +320,27 @@ void judgement(Writer& out, const Report& report) {
     for (const auto& alert : report.alerts.alerts) {
         out.sample({{"alert", alert.rule}, {"backend", alert.backend}}, static_cast<int>(alert.state));
     }
+    out.metric("upstat_alert_ratio", "gauge",
+               "Share of a backend's responses that an alert's rule counts, 0 to 1; absent without traffic.");
+    for (const auto& alert : report.alerts.alerts) {
+        if (const auto value = alert.ratio.value(); value && !std::isnan(*value)) {
+            out.sample({{"alert", alert.rule}, {"backend", alert.backend}}, *value);
+        }
+    }
 }
 
 void results(Writer& out, std::string_view name, std::string_view help, const Results& results) {
     out.metric(name, "counter", help);
     out.sample({{"result", "success"}}, results.success);
     out.sample({{"result", "failure"}}, results.failure);
+}
+
+void notifications(Writer& out, const std::map<std::string, Results>& alertmanagers) {
+    out.metric("upstat_alertmanager_notifications_total", "counter", "Messages to Alertmanagers.");
+    for (const auto& [url, results] : alertmanagers) {
+        out.sample({{"receiver", url}, {"result", "success"}}, results.success);
+        out.sample({{"receiver", url}, {"result", "failure"}}, results.failure);
+    }
 }
 
 double seconds(Wall time) {
@@ -342,7 +357,7 @@ void work(Writer& out, const Report& report) {
     out.sample(static_cast<double>(report.poll_duration.count()) / 1e6);
     results(out, "upstat_polls_total", "Polls of the kernel's maps.", report.polls);
     results(out, "upstat_push_total", "Pushes to the Pushgateway.", report.push);
-    results(out, "upstat_alertmanager_notifications_total", "Messages to Alertmanagers.", report.alertmanager);
+    notifications(out, report.alertmanagers);
     results(out, "upstat_traefik_api_requests_total", "Requests to Traefik's API.", report.traefik_api);
     results(out, "upstat_name_lookups_total", "Look-ups of servers' host names.", report.name_lookups);
     out.metric("upstat_unresolved_names", "gauge",

@@ -6,7 +6,6 @@
 #include <algorithm>
 
 #include "publish/exposition.hpp"
-#include "publish/receiver.hpp"
 
 namespace upstat::publish {
 
@@ -62,19 +61,29 @@ HttpRequest push_request(const PushTarget& target, const std::string& group, std
     request.headers = {"Content-Type: " + std::string(exposition_content_type)};
     request.body = std::move(page);
     request.timeout = std::min(target.timeout, target.interval);
+    request.files = target.files;
+    request.redirects = true;
     return request;
 }
 
-HttpRequest delete_request(const std::string& group, Millis patience) {
+HttpRequest delete_request(const PushTarget& target, const std::string& group, Millis patience) {
     HttpRequest request;
     request.method = "DELETE";
     request.url = group;
     request.timeout = patience;
+    request.files = target.files;
+    request.redirects = true;
     return request;
 }
 
 bool Pusher::due(Time now) const {
-    return !ticket_ && (!last_start_ || now - *last_start_ >= interval_);
+    if (ticket_) {
+        return false;
+    }
+    if (!last_start_) {
+        return true;
+    }
+    return tries_.failing() ? tries_.ready(now) : now - *last_start_ >= interval_;
 }
 
 void Pusher::started(Time now, std::uint64_t ticket, std::uint64_t page) {
@@ -83,14 +92,17 @@ void Pusher::started(Time now, std::uint64_t ticket, std::uint64_t page) {
     page_ = page;
 }
 
-std::optional<Pushed> Pusher::done(const HttpDone& done) {
+std::optional<Pushed> Pusher::done(const HttpDone& done, Time now) {
     if (done.ticket != ticket_) {
         return std::nullopt;
     }
     ticket_.reset();
-    auto problem = refusal("the Pushgateway", done.result);
-    results_.count(problem);
-    return Pushed{.page = problem.empty() ? page_ : 0, .problem = std::move(problem)};
+    auto tried = tries_.take(done.result, now);
+    return Pushed{.page = tried.problem.empty() ? page_ : 0, .tried = std::move(tried)};
+}
+
+void Pusher::succeed(const Pusher& previous) {
+    tries_.succeed(previous.tries_);
 }
 
 }  // namespace upstat::publish

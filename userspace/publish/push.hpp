@@ -9,7 +9,7 @@
 #include "base/error.hpp"
 #include "base/http_client.hpp"
 #include "base/time.hpp"
-#include "publish/report.hpp"
+#include "publish/receiver.hpp"
 
 namespace upstat::publish {
 
@@ -20,6 +20,7 @@ struct PushTarget {
     std::string instance;
     Millis interval = std::chrono::seconds(15);
     Millis timeout = std::chrono::seconds(10);  ///< of one push; never longer than the interval
+    HttpFiles files;                            ///< by which the gateway is known, and knows us
 };
 
 /// The URL of the group: URL/metrics/job/JOB/instance/INSTANCE. An error of kind usage if the gateway's URL is none.
@@ -29,19 +30,22 @@ Result<std::string> group_url(const PushTarget& target);
 HttpRequest push_request(const PushTarget& target, const std::string& group, std::string page);
 
 /// The DELETE that takes the group away, for a clean exit; it takes at most `patience`.
-HttpRequest delete_request(const std::string& group, Millis patience);
+HttpRequest delete_request(const PushTarget& target, const std::string& group, Millis patience);
 
 /// What became of one push.
 struct Pushed {
     std::uint64_t page = 0;  ///< what the gateway has now, for Births::served; 0 when the push failed
-    std::string problem;     ///< one sentence saying why it failed; empty when all went well
+    Tried tried;
 };
 
 /// Decides when to push. It reads no clock and sends nothing: at most one push is under way, and what could not be
-/// pushed is not kept, because the next page says it all.
+/// pushed is not kept, because the next page says it all. After a failure the next push waits (Backoff) instead of the
+/// interval.
 class Pusher {
   public:
-    explicit Pusher(Millis interval) : interval_(interval) {}
+    /// `seed` is of the random part of the waits after a failure.
+    Pusher(const PushTarget& target, std::uint64_t seed)
+        : interval_(target.interval), tries_("Pushgateway", target.url, seed) {}
 
     /// Whether a push should be started now.
     [[nodiscard]] bool due(Time now) const;
@@ -50,17 +54,20 @@ class Pusher {
     void started(Time now, std::uint64_t ticket, std::uint64_t page);
 
     /// Takes the end of a push. nullopt: not ours.
-    std::optional<Pushed> done(const HttpDone& done);
+    std::optional<Pushed> done(const HttpDone& done, Time now);
 
-    [[nodiscard]] const Results& results() const { return results_; }
-    void count_on_from(const Results& results) { results_ = results; }
+    [[nodiscard]] const Results& results() const { return tries_.results(); }
+
+    /// Takes the place of `previous`: what it tried is counted on, and if the gateway is the same, as it stands with
+    /// it.
+    void succeed(const Pusher& previous);
 
   private:
     Millis interval_;
     std::optional<Time> last_start_;
     std::optional<std::uint64_t> ticket_;
     std::uint64_t page_ = 0;
-    Results results_;
+    Tries tries_;
 };
 
 }  // namespace upstat::publish

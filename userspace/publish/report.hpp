@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -13,6 +14,8 @@
 #include "base/results.hpp"
 #include "base/time.hpp"
 #include "judge/alert.hpp"
+#include "judge/outage.hpp"
+#include "judge/worst.hpp"
 #include "measure/ratio.hpp"
 #include "poll/snapshot.hpp"
 #include "publish/process.hpp"
@@ -41,7 +44,10 @@ struct Report {
     attribute::ServerView servers;
     poll::ServerTotals overflow;  ///< shown as a server of this name once there is anything
     attribute::SharedCatalogue catalogue = std::make_shared<const attribute::Catalogue>();
-    measure::Ratios ratios;  ///< of the built-in rule
+    measure::Ratios client_errors;  ///< of 4xx, over the built-in rule's window
+    judge::Outages outages;
+    std::shared_ptr<const judge::ResponsesByServer> before = std::make_shared<const judge::ResponsesByServer>();
+    Time before_at{};  ///< about a window ago
     judge::Alerts alerts;
     std::vector<judge::Rule> rules;
 
@@ -53,7 +59,7 @@ struct Report {
     std::chrono::microseconds poll_duration{};
     Results polls;
     Results push;
-    Results alertmanager;
+    std::map<std::string, Results> alertmanagers;  ///< by URL, as it may be shown
     Results traefik_api;
     Results name_lookups;                           ///< of servers' host names
     std::map<std::string, std::string> unresolved;  ///< host names whose last look-up failed, and why

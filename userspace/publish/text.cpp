@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "publish/text.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <chrono>
 #include <cmath>
 #include <cstdint>
 
@@ -52,15 +49,6 @@ void append_character(std::string& out, std::string_view character) {
 }
 
 }  // namespace
-
-std::string rfc3339(Wall time) {
-    const auto day = std::chrono::floor<std::chrono::days>(time);
-    const std::chrono::year_month_day date(day);
-    const std::chrono::hh_mm_ss clock(time - day);
-    return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", static_cast<int>(date.year()),
-                       static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()), clock.hours().count(),
-                       clock.minutes().count(), clock.seconds().count(), clock.subseconds().count());
-}
 
 void append_label_value(std::string& out, std::string_view value) {
     if (std::ranges::all_of(value, plain)) {

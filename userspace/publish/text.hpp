@@ -4,12 +4,7 @@
 #include <string>
 #include <string_view>
 
-#include "base/time.hpp"
-
 namespace upstat::publish {
-
-/// "2023-12-12T21:12:32.022Z".
-std::string rfc3339(Wall time);
 
 /// Appends `value` as it stands between the quotes of a label. Bytes that are no UTF-8 become U+FFFD: one of them would
 /// cost the scraper the whole page.

@@ -3,11 +3,14 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <nlohmann/json.hpp>
 
 #include "base/json_text.hpp"
+#include "judge/sentence.hpp"
 #include "publish/text.hpp"
 
 namespace upstat::publish {
@@ -53,6 +56,14 @@ json codes(const auto& counts) {
     return sums;
 }
 
+Results sum(const std::map<std::string, Results>& all) {
+    Results sum;
+    for (const auto& [name, one] : all) {
+        sum += one;
+    }
+    return sum;
+}
+
 std::uint64_t sum(const attribute::SeriesCounts& counts) {
     std::uint64_t total = 0;
     for (const auto& [series, count] : counts) {
@@ -69,8 +80,24 @@ json listed(const attribute::Listed& entry) {
     return {{"url", entry.url}, {"up", entry.up}, {"servers", servers}};
 }
 
-json server(const poll::ServerTotals& totals) {
-    json out = {{"codes", codes(totals.responses)}, {"outstanding", totals.outstanding()}};
+json window(const Report& report, const std::string& label, const poll::ServerTotals& totals) {
+    json counts = json::object();
+    const auto server = poll::parse_server(label);
+    const auto before = server ? report.before->find(*server) : report.before->end();
+    const auto grown =
+        judge::growth(before == report.before->end() ? poll::ResponseCounts() : before->second, totals.responses);
+    for (const auto& [code, count] : grown) {
+        if (server && count != 0) {
+            counts[std::to_string(code)] = count;
+        }
+    }
+    return {{"seconds", seconds(report.counts.at - report.before_at)}, {"codes", counts}};
+}
+
+json server(const Report& report, const std::string& label, const poll::ServerTotals& totals) {
+    json out = {{"codes", codes(totals.responses)},
+                {"outstanding", totals.outstanding()},
+                {"window", window(report, label, totals)}};
     for (const auto& count : poll::plain_counts) {
         out[count.name] = totals.*count.member;
     }
@@ -80,21 +107,23 @@ json server(const poll::ServerTotals& totals) {
     return out;
 }
 
-const measure::Ratio& ratio_of(const Report& report, const std::string& backend) {
+const measure::Ratio& client_errors_of(const Report& report, const std::string& backend) {
     static const measure::Ratio none;
-    const auto found = report.ratios.backends.find(backend);
-    return found == report.ratios.backends.end() ? none : found->second;
+    const auto found = report.client_errors.backends.find(backend);
+    return found == report.client_errors.backends.end() ? none : found->second;
+}
+
+std::string outage_of(const Report& report, const std::string& backend) {
+    const auto found = report.outages.find(backend);
+    return found == report.outages.end() ? std::string() : found->second;
 }
 
 json backend(const Report& report, const std::string& name, const attribute::SeriesCounts& counts) {
-    const auto& ratio = ratio_of(report, name);
-    json out = {{"ratio", number(ratio.value())},
-                {"matching_rate", number(ratio.matching)},
-                {"rate", number(ratio.all)},
-                {"requests", sum(counts)},
-                {"codes", codes(counts)},
-                {"alerts", json::object()},
-                {"provider", ""},
+    const auto& ratio = client_errors_of(report, name);
+    json out = {{"ratio", number(ratio.value())}, {"matching_rate", number(ratio.matching)},
+                {"rate", number(ratio.all)},      {"requests", sum(counts)},
+                {"codes", codes(counts)},         {"outage", outage_of(report, name)},
+                {"alerts", json::object()},       {"provider", ""},
                 {"listed", json::array()}};
     if (const auto found = report.catalogue->backends.find(name); found != report.catalogue->backends.end()) {
         out["provider"] = found->second.provider;
@@ -111,45 +140,78 @@ json rule(const judge::Rule& rule) {
             {"window_seconds", seconds(rule.window)},
             {"for_seconds", seconds(rule.for_duration)},
             {"threshold_percent", rule.threshold_percent},
-            {"severity", rule.severity}};
+            {"min_rate", rule.min_rate},
+            {"severity", rule.severity},
+            {"labels", rule.labels},
+            {"annotations", rule.annotations}};
 }
 
-json alert(const judge::Alert& alert) {
+json worst(const std::optional<judge::Worst>& worst) {
+    return worst ? json{{"server", worst->server}, {"code", worst->code}, {"count", worst->count}} : json();
+}
+
+bool quiet(const judge::Alert& alert) {
+    return alert.state == judge::State::inactive;
+}
+
+/// Empty for one that is quiet.
+std::string sentence(const Report& report, const judge::Alert& alert) {
+    const auto rule = std::ranges::find(report.rules, alert.rule, &judge::Rule::name);
+    return quiet(alert) || rule == report.rules.end() ? std::string() : judge::sentence(alert, *rule);
+}
+
+json alert(const Report& report, const judge::Alert& alert) {
     return {{"alert", alert.rule},
             {"backend", alert.backend},
             {"state", to_string(alert.state)},
             {"percent", number(alert.percent)},
+            {"ratio", number(alert.ratio.value())},
+            {"rate", number(alert.ratio.all)},
+            {"worst", worst(alert.worst)},
+            {"sentence", sentence(report, alert)},
             {"active_since", when(alert.active_since)},
             {"firing_since", when(alert.firing_since)},
             {"resolved_at", when(alert.resolved_at)}};
 }
 
-std::string row(const std::string& name, const attribute::SeriesCounts& counts, const measure::Ratio& ratio,
-                judge::State state) {
+std::string percent_text(const std::optional<double>& ratio) {
+    return ratio && std::isfinite(*ratio) ? fmt::format("{:.2f} %", *ratio * 100) : std::string("&ndash;");
+}
+
+using AlertsOfBackends = std::map<std::string, std::vector<const judge::Alert*>>;
+
+AlertsOfBackends loud_alerts(const Report& report) {
+    AlertsOfBackends alerts;
+    for (const auto& alert : report.alerts.alerts) {
+        if (!quiet(alert)) {
+            alerts[alert.backend].push_back(&alert);
+        }
+    }
+    return alerts;
+}
+
+/// One row of the table: of a backend and what is loud about it.
+std::string row(const std::string& name, const attribute::SeriesCounts& counts, const measure::Ratio& client_errors,
+                const std::string& outage, const std::vector<const judge::Alert*>& alerts) {
     std::array<std::uint64_t, 6> classes{};
     for (const auto& [series, count] : counts) {
         classes.at(std::min<std::size_t>(series.code / 100U, classes.size() - 1)) += count;
     }
-    const auto share = ratio.value();
-    const auto percent =
-        share && std::isfinite(*share) ? fmt::format("{:.2f} %", *share * 100) : std::string("&ndash;");
+    auto worst_state = judge::State::inactive;
+    auto said = html(outage);
+    for (const auto* const alert : alerts) {
+        worst_state = std::max(worst_state, alert->state);
+        said += fmt::format("{}{}: {}, {}", said.empty() ? "" : "<br>", html(alert->rule), to_string(alert->state),
+                            percent_text(alert->ratio.value()));
+    }
     return fmt::format(
         "<tr "
         "class=\"{}\"><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
-        to_string(state), html(name), to_string(state), percent, sum(counts), classes[2], classes[3], classes[4],
-        classes[5]);
+        outage.empty() ? to_string(worst_state) : "outage", html(name), said.empty() ? "inactive" : said,
+        percent_text(client_errors.value()), sum(counts), classes[2], classes[3], classes[4], classes[5]);
 }
 
-judge::State worst_state(const Report& report, const std::string& backend) {
-    auto worst = judge::State::inactive;
-    for (const auto& alert : report.alerts.alerts) {
-        if (alert.backend == backend) {
-            worst = std::max(worst, alert.state);
-        }
-    }
-    return worst;
-}
-
+/// Its links lead on from where it is, so that a proxy may serve it under a path.
 constexpr std::string_view index_head = R"(<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>upstat</title>
 <style>
@@ -158,15 +220,15 @@ table { border-collapse: collapse; }
 td, th { padding: 0.3em 0.8em; border-bottom: 1px solid #ccc; text-align: right; }
 td:first-child, th:first-child { text-align: left; }
 .pending { background: #fff3cd; }
-.firing { background: #f8d7da; }
+.firing, .outage { background: #f8d7da; }
 </style></head><body>
 <h1>upstat</h1>
 <p>Status codes of the responses that Traefik's servers give, counted in the kernel.</p>
 <ul>
-<li><a href="/metrics">/metrics</a>: for Prometheus</li>
-<li><a href="/api/v1/backends">/api/v1/backends</a>, <a href="/api/v1/alerts">/api/v1/alerts</a>,
-<a href="/api/v1/status">/api/v1/status</a>: JSON</li>
-<li><a href="/-/healthy">/-/healthy</a>, <a href="/-/ready">/-/ready</a></li>
+<li><a href="metrics">/metrics</a>: for Prometheus</li>
+<li><a href="api/v1/backends">/api/v1/backends</a>, <a href="api/v1/alerts">/api/v1/alerts</a>,
+<a href="api/v1/status">/api/v1/status</a>: JSON</li>
+<li><a href="-/healthy">/-/healthy</a>, <a href="-/ready">/-/ready</a></li>
 </ul>
 )";
 
@@ -184,13 +246,17 @@ std::string status_json(const Report& report) {
                 {"kernel_errors", report.kernel_errors},
                 {"unresolved_names", report.unresolved},
                 {"unwatched_cgroups", report.unwatched_cgroups},
+                {"alertmanagers", json::object()},
                 {"maps", json::array()},
                 {"programs", json::array()}};
     out["results"] = {{"polls", results(report.polls)},
                       {"push", results(report.push)},
-                      {"alertmanager", results(report.alertmanager)},
+                      {"alertmanager", results(sum(report.alertmanagers))},
                       {"traefik_api", results(report.traefik_api)},
                       {"name_lookups", results(report.name_lookups)}};
+    for (const auto& [url, tries] : report.alertmanagers) {
+        out["alertmanagers"][url] = results(tries);
+    }
     for (const auto& one : report.traefiks) {
         out["traefiks"].push_back(traefik(one));
     }
@@ -211,7 +277,7 @@ std::string alerts_json(const Report& report) {
         out["rules"].push_back(rule(one));
     }
     for (const auto& one : report.alerts.alerts) {
-        out["alerts"].push_back(alert(one));
+        out["alerts"].push_back(alert(report, one));
     }
     return dump(out);
 }
@@ -223,11 +289,11 @@ std::string backends_json(const Report& report) {
     }
     for (const auto& one : report.alerts.alerts) {
         if (const auto found = out["backends"].find(one.backend); found != out["backends"].end()) {
-            (*found)["alerts"][one.rule] = to_string(one.state);
+            (*found)["alerts"][one.rule] = {{"state", to_string(one.state)}, {"ratio", number(one.ratio.value())}};
         }
     }
-    each_server(report, [&out](const std::string& label, const poll::ServerTotals& totals) {
-        out["servers"][label] = server(totals);
+    each_server(report, [&](const std::string& label, const poll::ServerTotals& totals) {
+        out["servers"][label] = server(report, label, totals);
     });
     return dump(out);
 }
@@ -238,12 +304,19 @@ std::string index_html(const Report& report) {
         out += "<p><strong>Not ready: " + html(report.not_ready) + ".</strong></p>\n";
     }
     out +=
-        "<table><tr><th>backend</th><th>state</th><th>error ratio</th><th>responses</th><th>2xx</th><th>3xx</th>"
+        "<table><tr><th>backend</th><th>alerts</th><th>4xx</th><th>responses</th><th>2xx</th><th>3xx</th>"
         "<th>4xx</th><th>5xx</th></tr>\n";
+    auto alerts = loud_alerts(report);
     for (const auto& [name, counts] : report.counts.backends) {
-        out += row(name, counts, ratio_of(report, name), worst_state(report, name));
+        out += row(name, counts, client_errors_of(report, name), outage_of(report, name), alerts[name]);
     }
-    return out + "</table>\n<p>" + rfc3339(report.at) + "</p>\n</body></html>\n";
+    out += "</table>\n";
+    for (const auto& one : report.alerts.alerts) {
+        if (!quiet(one)) {
+            out += "<p>" + html(sentence(report, one)) + ".</p>\n";
+        }
+    }
+    return out + "<p>" + rfc3339(report.at) + "</p>\n</body></html>\n";
 }
 
 }  // namespace upstat::publish

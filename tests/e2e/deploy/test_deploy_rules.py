@@ -15,7 +15,7 @@ ERRORS = {"storage_failed", "overflow_full", "load_failed", "short_header", "cal
 
 
 def test_promtool_finds_them_sound():
-    assert "SUCCESS: 7 rules" in command(["promtool", "check", "rules", RULES])
+    assert "SUCCESS: 8 rules" in command(["promtool", "check", "rules", RULES])
 
 
 def test_they_fire_and_resolve():
@@ -23,7 +23,9 @@ def test_they_fire_and_resolve():
 
 
 @pytest.mark.parametrize("change", [("> 120", "> 12000"), ("== 0", "== 2"), ("> 60", "> 6000"), ("> 0.8", "> 0.95"),
-                                    ("storage_failed|", ""), ("overflow_full|", "overflow_full|request_gap|"), ("* 100 > 5", "* 100 > 15")])
+                                    ("storage_failed|", ""), ("overflow_full|", "overflow_full|request_gap|"), ("* 100 > 5", "* 100 > 15"),
+                                    ('unless ignoring(result) increase(upstat_alertmanager_notifications_total{result="success"}[5m]) > 0', ""),
+                                    ('notifications_total{result="failure"}[5m]) > 0', 'notifications_total{result="failure"}[5m]) > 50')])
 def test_the_tests_notice_a_broken_rule(tmp_path, change):
     broken = RULES.read_text().replace(*change)
     assert broken != RULES.read_text()

@@ -103,9 +103,12 @@ def test_the_unit_and_the_example_are_sound(machine, tmp_path):
     machine.run("upstat", "check-config", "/etc/upstat/upstat.yml")
     # What the example shows commented out is valid too.
     shown = re.sub(r"(?m)^#((?:  +)?(?:- )?[a-z])", r"\1", EXAMPLE.read_text())
-    shown = shown.replace("file: /etc/upstat/backends.yml", f"file: {tmp_path}/backends.yml")
+    for file in ("backends.yml", "ca.pem", "token"):
+        shown = shown.replace(f"file: /etc/upstat/{file}", f"file: {tmp_path}/{file}")
     assert "severity" not in shown and "alertmanager:\n  url" in shown and "\ntraefik:\n  api: " in shown
     (tmp_path / "shown.yml").write_text(shown)
+    (tmp_path / "ca.pem").write_text("-----BEGIN CERTIFICATE-----\n")
+    (tmp_path / "token").write_text("secret\n")
     (tmp_path / "backends.yml").write_text("backends:\n  shop: [http://127.0.0.1:8000]\n")
     assert machine.run("upstat", "check-config", tmp_path / "shown.yml") == ""
 

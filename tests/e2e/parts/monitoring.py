@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 
 from .base import Part, Process, free_port, get, get_json, status_of
-from .exposition import parse
+from .exposition import parse, total
 
 
 class _Server(Part):
@@ -29,7 +29,10 @@ class _Server(Part):
         self.directory.mkdir(parents=True, exist_ok=True)
         self._process = Process(self.name, self.command(), self.directory.parent)
         self._process.start()
-        self._process.ready_when(lambda: status_of(self.url + self.ready_path) == 200, 30, f"{self.name} is ready")
+        self._process.ready_when(self.ready, 30, f"{self.name} is ready")
+
+    def ready(self):
+        return status_of(self.url + self.ready_path) == 200
 
     def stop(self):
         if self._process:
@@ -37,19 +40,24 @@ class _Server(Part):
 
 
 class Prometheus(_Server):
-    """targets: addresses to scrape; rules: files; scrape: more keys of the scrape's configuration."""
+    """targets: addresses to scrape; rules: files; alertmanagers: addresses to tell; scrape: more keys of the scrape's configuration."""
 
-    def __init__(self, directory, targets, rules=(), interval="500ms", name="prometheus", scrape=None):
+    def __init__(self, directory, targets, rules=(), interval="500ms", name="prometheus", alertmanagers=(), external_labels=None,
+                 scrape=None):
         super().__init__(name, directory)
         self.targets = targets
+        self.alertmanagers = list(alertmanagers)
+        self.external_labels = external_labels or {}
         self.rules = [str(rule) for rule in rules]
         self.interval = interval
         self.scrape = scrape or {}
 
     def command(self):
         configuration = {
-            "global": {"scrape_interval": self.interval, "scrape_timeout": self.interval, "evaluation_interval": self.interval},
+            "global": {"scrape_interval": self.interval, "scrape_timeout": self.interval, "evaluation_interval": self.interval,
+                       "external_labels": self.external_labels},
             "rule_files": self.rules,
+            "alerting": {"alertmanagers": [{"static_configs": [{"targets": self.alertmanagers}]}]},
             # A Pushgateway's series keep the labels of their group, as its manual says.
             "scrape_configs": [{"job_name": "upstat", "honor_labels": True, "static_configs": [{"targets": self.targets}],
                                 **self.scrape}],
@@ -65,6 +73,10 @@ class Prometheus(_Server):
     def alerts(self):
         """[{labels, annotations, state, activeAt, value}] of the pending and firing ones."""
         return get_json(f"{self.url}/api/v1/alerts")["data"]["alerts"]
+
+    def value(self, name):
+        """The sum of a metric of its own page."""
+        return total(parse(get(f"{self.url}/metrics")), name)
 
     def rule(self, name):
         """What Prometheus has understood of a rule."""

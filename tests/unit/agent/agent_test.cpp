@@ -10,7 +10,6 @@
 
 #include "agent/fake_parts.hpp"
 #include "base/temporary_directory.hpp"
-#include "publish/text.hpp"
 
 namespace upstat::agent {
 namespace {
@@ -53,7 +52,8 @@ class Loop : public testing::Test {
                                               .kernel = std::make_unique<FakeKernel>(counts_),
                                               .signals = signals_->take(),
                                               .counted_before = counted_before,
-                                              .load = [this] { return next_; }});
+                                              .load = [this] { return next_; },
+                                              .seed = 1});
         ASSERT_TRUE(agent) << agent.error().text();
         agent_ = std::move(*agent);
     }
@@ -85,6 +85,13 @@ class Loop : public testing::Test {
             }
         }
         return sum;
+    }
+    /// The last message to an Alertmanager.
+    [[nodiscard]] std::string told() const {
+        const auto found = std::ranges::find_if(network_.requests | std::views::reverse, [](const HttpRequest& one) {
+            return one.url.contains("/api/v2/alerts");
+        });
+        return found == network_.requests.rend() ? std::string() : found->body;
     }
     [[nodiscard]] judge::State state() const {
         const auto& alerts = agent_->shown()->alerts.alerts;
@@ -205,6 +212,63 @@ TEST_F(Loop, AReceiverThatNeverAnswersHoldsNothingUp) {
     EXPECT_EQ(network_.asked(":9093/api/v2/alerts"), 1U);
 }
 
+/// The lines of the log that are about this.
+std::vector<std::string> lines_with(const CapturedLog& log, const std::string& part) {
+    std::vector<std::string> lines;
+    std::istringstream all(log.text());
+    for (std::string line; std::getline(all, line);) {
+        if (line.contains(part)) {
+            lines.push_back(line);
+        }
+    }
+    return lines;
+}
+
+TEST_F(Loop, TenMinutesWithoutReceiversAndApiAreTwoLinesEach) {
+    settings_.push_url = "http://10.9.9.9:9091";
+    settings_.alertmanager_url = {"http://10.9.9.8:9093", "http://10.9.9.9:9093"};
+    const HttpResponse well{.status = 200};
+    network_.responses[":9091"] = well;
+    network_.responses[":9093"] = well;
+    start();
+    run(std::chrono::minutes(5), 8, 2);
+    ASSERT_EQ(state(), judge::State::firing);
+    const auto told = [this] { return network_.asked("10.9.9.9:9093"); };
+    EXPECT_EQ(log_.count("Alertmanager: "), 0U);
+
+    network_.responses.clear();
+    network_.responses["10.9.9.8:9093"] = well;
+    network_.responses["10.9.9.9"] = std::unexpected("connection refused");
+    network_.responses[api] = HttpResponse{.status = 502};
+    const auto before = told();
+    run(std::chrono::minutes(10), 8, 2);
+    EXPECT_LE(told() - before, 25U) << "not at every poll";
+    network_.responses["10.9.9.9"] = well;
+    network_.responses[api] = rawdata("http://10.0.0.1:80");
+    run(std::chrono::minutes(1) + std::chrono::seconds(5), 8, 2);
+    for (const auto* who : {"Alertmanager: ", "Pushgateway: ", "Traefik's API: "}) {
+        const auto lines = lines_with(log_, who);
+        ASSERT_EQ(lines.size(), 2U) << log_.text();
+        EXPECT_THAT(lines[1], HasSubstr("works again after"));
+    }
+    EXPECT_EQ(agent_->shown()->alertmanagers.at("http://10.9.9.9:9093").last_error, "");
+    EXPECT_GE(agent_->shown()->alertmanagers.at("http://10.9.9.9:9093").failure, 12U);
+    EXPECT_EQ(agent_->shown()->alertmanagers.at("http://10.9.9.8:9093").failure, 0U);
+}
+
+TEST_F(Loop, AFileThatIsNotThereIsAMistakeOfTheStartAndOfAReload) {
+    start();
+    run(std::chrono::seconds(6));
+    next_ = settings_;
+    next_->alertmanager_url = {"https://10.9.9.9:9093"};
+    next_->alertmanager_files.ca_file = "/nowhere/ca.pem";
+    signals_->send(SIGHUP);
+    run(std::chrono::seconds(6));
+    EXPECT_FALSE(agent_->shown()->config_reloaded);
+    EXPECT_THAT(log_.text(), HasSubstr("alertmanager.ca-file: cannot read /nowhere/ca.pem: No such file or directory"));
+    EXPECT_TRUE(agent_->shown()->alertmanagers.empty());
+}
+
 TEST_F(Loop, AnAlertThatFiresGoesOnOverARestart) {
     start();
     run(std::chrono::minutes(5), 8, 2);
@@ -240,7 +304,7 @@ class Stepped : public Loop, public testing::WithParamInterface<int> {
     }
     void step() { clock_.step(std::chrono::seconds(GetParam())); }
 
-    [[nodiscard]] std::vector<nlohmann::json> told() const {
+    [[nodiscard]] std::vector<nlohmann::json> sent() const {
         std::vector<nlohmann::json> alerts;
         for (const auto& request : network_.requests) {
             if (request.url.contains(":9093")) {
@@ -258,8 +322,8 @@ class Stepped : public Loop, public testing::WithParamInterface<int> {
         EXPECT_EQ(firing_since(), since);
         EXPECT_NEAR(percent(), 20, 1e-6);
         EXPECT_EQ(log_.count(" is firing") + log_.count(" is resolved"), 1U) << log_.text();
-        for (const auto& alert : told()) {
-            EXPECT_EQ(alert.at("startsAt"), told().front().at("startsAt"));
+        for (const auto& alert : sent()) {
+            EXPECT_EQ(alert.at("startsAt"), sent().front().at("startsAt"));
             EXPECT_GE(alert.at("endsAt").get<std::string>(), alert.at("startsAt").get<std::string>());
         }
     }
@@ -270,14 +334,14 @@ TEST_P(Stepped, AnAlertThatFiresGoesOn) {
     run(std::chrono::minutes(5), 8, 2);
     ASSERT_EQ(state(), judge::State::firing);
     const auto since = firing_since();
-    const auto messages = told().size();
+    const auto messages = sent().size();
     step();
     run(std::chrono::seconds(6), 8, 2);
     expect_goes_on(since);
     run(std::chrono::minutes(6), 8, 2);
     expect_goes_on(since);
-    EXPECT_GE(told().size(), messages + 6) << "one a minute, as before";
-    EXPECT_LE(told().size(), messages + 7);
+    EXPECT_GE(sent().size(), messages + 6) << "one a minute, as before";
+    EXPECT_LE(sent().size(), messages + 7);
     EXPECT_EQ(agent_->shown()->at, *agent_->shown()->last_poll);
     EXPECT_LE(std::chrono::abs(agent_->shown()->at - clock_.clock().wall()), std::chrono::seconds(6))
         << "is the wall's";
@@ -289,8 +353,8 @@ TEST_P(Stepped, OneThatEndsIsToldSo) {
     step();
     run(std::chrono::minutes(4), 10, 0);
     ASSERT_EQ(state(), judge::State::inactive);
-    const auto last = told().back();
-    const auto now = publish::rfc3339(clock_.clock().wall());
+    const auto last = sent().back();
+    const auto now = rfc3339(clock_.clock().wall());
     EXPECT_LE(last.at("endsAt").get<std::string>(), now) << "it has ended";
     EXPECT_LE(last.at("startsAt").get<std::string>(), last.at("endsAt").get<std::string>());
 }
@@ -366,6 +430,50 @@ TEST_F(Loop, AWallClockThatIsSlewedForHoursMovesNothing) {
     EXPECT_EQ(agent_->shown()->alerts.alerts.at(0).firing_since, since);
     EXPECT_EQ(log_.count("is firing"), 1U);
     EXPECT_LE(std::chrono::abs(agent_->shown()->at - clock_.clock().wall()), std::chrono::seconds(6));
+}
+
+TEST_F(Loop, TheRatioOf4xxIsOf4xxWhateverTheRuleIsAbout) {
+    settings_.rule.codes = "2..";
+    start();
+    run(std::chrono::minutes(1), 8, 2);
+    EXPECT_NEAR(*agent_->shown()->client_errors.backends.at("shop@file").value(), 0.2, 0.01);
+    EXPECT_NEAR(*agent_->shown()->alerts.alerts.at(0).ratio.value(), 0.8, 0.01);
+}
+
+TEST_F(Loop, AlertmanagerIsToldTheServerAndNoDeadLink) {
+    settings_.alertmanager_url = {"http://10.9.9.9:9093"};
+    network_.responses[":9093"] = HttpResponse{.status = 200, .body = {}};
+    start();
+    run(std::chrono::minutes(5), 8, 2);
+    ASSERT_EQ(state(), judge::State::firing);
+    const auto body = told();
+    EXPECT_THAT(body, HasSubstr("most come from server 10.0.0.1:80: "));
+    EXPECT_THAT(body, Not(HasSubstr("generatorURL"))) << "it listens on loopback";
+    next_ = settings_;
+    next_->web_external_url = "https://edge.test/upstat";
+    signals_->send(SIGHUP);
+    run(std::chrono::minutes(2), 8, 2);
+    EXPECT_THAT(told(), HasSubstr(R"("generatorURL":"https://edge.test/upstat")"));
+}
+
+TEST_F(Loop, AnOutageDoesNotReadAsHealth) {
+    settings_.alertmanager_url = {"http://10.9.9.9:9093"};
+    network_.responses[":9093"] = HttpResponse{.status = 200, .body = {}};
+    start();
+    run(std::chrono::minutes(5), 8, 2);
+    ASSERT_EQ(state(), judge::State::firing);
+    for (int poll = 0; poll < 48; ++poll) {
+        run(std::chrono::seconds(5));
+        counts_.servers[*poll::parse_server("10.0.0.1:80")].connect_failures["refused"] += 180;
+    }
+    ASSERT_EQ(state(), judge::State::inactive) << "as Prometheus has it";
+    EXPECT_THAT(agent_->shown()->outages.at("shop@file"),
+                testing::MatchesRegex("no responses for .*, 3[5-7] connects a second refused"));
+    EXPECT_THAT(log_.text(), testing::ContainsRegex(
+                                 "is resolved for backend shop@file: no responses for [23]m.*refused; its share"));
+    EXPECT_THAT(told(), HasSubstr("connects a second refused"));
+    run(std::chrono::seconds(10), 8);
+    EXPECT_TRUE(agent_->shown()->outages.empty());
 }
 
 // --- reload ---

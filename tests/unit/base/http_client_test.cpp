@@ -3,18 +3,23 @@
 
 #include <dlfcn.h>
 #include <fcntl.h>
-#include <gtest/gtest.h>
+#include <fmt/chrono.h>
+#include <gmock/gmock.h>
 #include <sched.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 
 #include <condition_variable>
+#include <ctime>
+#include <filesystem>
+#include <fstream>
 #include <future>
 #include <mutex>
 #include <thread>
 
 #include "base/fd.hpp"
 #include "base/receiver.hpp"
+#include "base/temporary_directory.hpp"
 
 // A request here names only the fields that matter.
 #pragma GCC diagnostic ignored "-Wmissing-field-initializers"
@@ -178,7 +183,146 @@ TEST(HttpClient, SendsBasicAuth) {
     EXPECT_EQ(fetch(client, {.url = url, .username = "me", .password = "secret"})->body, "Basic bWU6c2VjcmV0");
 }
 
-TEST(HttpClient, FollowsNoRedirect) {
+TEST(HttpClient, SendsTheTokenThatIsInItsFileNow) {
+    Receiver receiver;
+    receiver.server.Get("/", [](const httplib::Request& request, httplib::Response& response) {
+        response.set_content(request.get_header_value("Authorization"), "text/plain");
+    });
+    const auto url = receiver.start();
+    const TemporaryDirectory directory;
+    const auto file = (directory.path() / "token").string();
+    HttpClient client;
+    for (const auto* token : {"first", "second"}) {
+        std::ofstream(file) << token << '\n';
+        EXPECT_EQ(fetch(client, {.url = url, .files = {.bearer_token_file = file}})->body,
+                  std::string("Bearer ") + token);
+    }
+    std::filesystem::remove(file);
+    EXPECT_EQ(sentence({.url = url + "/", .files = {.bearer_token_file = file}}),
+              "GET " + url + "/: bearer token: cannot read " + file + ": No such file or directory");
+}
+
+TEST(HttpClient, AClientCertificateThatIsNotThereIsSaid) {
+    const Plain plain;
+    plain.listen();
+    const auto url = "https" + plain.url().substr(4) + "/";
+    EXPECT_THAT(sentence({.url = url, .files = {.cert_file = "/nonexistent/c.pem", .key_file = "/nonexistent/k.pem"}}),
+                testing::HasSubstr("/nonexistent/c.pem"));
+}
+
+TEST(HttpClient, RetryAfterIsReadAsSecondsAndAsADate) {
+    Receiver receiver;
+    receiver.server.Get("/", [](const httplib::Request& request, httplib::Response& response) {
+        response.status = 503;
+        response.set_header("Retry-After", request.get_param_value("after"));
+    });
+    const auto url = receiver.start();
+    HttpClient client;
+    const auto after = [&](const std::string& text) {
+        return fetch(client, {.url = url + "/?after=" + text})->retry_after;
+    };
+    EXPECT_EQ(after("120"), 120s);
+    EXPECT_EQ(after("99999999999"), 24h);
+    EXPECT_EQ(after("Sun,%2006%20Nov%201994%2008:49:37%20GMT"), std::nullopt) << "in the past";
+    EXPECT_EQ(after("Fri,%2031%20Dec%202100%2023:59:59%20GMT"), 24h);
+    EXPECT_EQ(after("soon"), std::nullopt);
+    EXPECT_EQ(after("-5"), std::nullopt);
+    const auto date =
+        fmt::format("{:%a,%%20%d%%20%b%%20%Y%%20%H:%M:%S%%20GMT}", fmt::gmtime(std::time(nullptr) + 3600));
+    const auto hour = after(date);
+    ASSERT_TRUE(hour) << date;
+    EXPECT_GT(*hour, 30min);
+    EXPECT_LE(*hour, 1h);
+}
+
+/// A server that answers /from by a redirect of this status, and shows what reached it at every other place.
+std::string redirecting(Receiver& receiver, int status, std::string location) {
+    const auto from = [status, location](const httplib::Request&, httplib::Response& response) {
+        response.status = status;
+        response.set_header("Location", location);
+    };
+    const auto to = [](const httplib::Request& request, httplib::Response& response) {
+        response.set_content(fmt::format("{} {} {} {}", request.method, request.body,
+                                         request.get_header_value("X-Kind"), request.get_header_value("Authorization")),
+                             "text/plain");
+    };
+    receiver.server.Get("/from", from).Post("/from", from).Put("/from", from).Delete("/from", from);
+    receiver.server.Get("/to", to).Post("/to", to).Put("/to", to).Delete("/to", to);
+    return receiver.start();
+}
+
+TEST(HttpClient, RedirectsKeepMethodHeadersAndBody) {
+    for (const int status : {301, 302, 303, 307, 308}) {
+        Receiver receiver;
+        const auto url = redirecting(receiver, status, "/to");
+        HttpClient client;
+        for (const auto* method : {"POST", "PUT"}) {
+            const auto result = fetch(
+                client,
+                {.method = method, .url = url + "/from", .headers = {"X-Kind: a"}, .body = "[1]", .redirects = true});
+            ASSERT_TRUE(result) << result.error();
+            EXPECT_EQ(result->body, std::string(method) + " [1] a ") << status;
+            EXPECT_EQ(result->redirected_to, url + "/to");
+        }
+        EXPECT_EQ(fetch(client, {.method = "DELETE", .url = url + "/from", .redirects = true})->body, "DELETE   ");
+        EXPECT_EQ(fetch(client, {.url = url + "/to", .redirects = true})->redirected_to, "");
+    }
+}
+
+TEST(HttpClient, RedirectsHaveAnEnd) {
+    Receiver receiver;
+    int asked = 0;
+    receiver.server.Post(R"(/\d+)", [&](const httplib::Request& request, httplib::Response& response) {
+        ++asked;
+        response.status = 308;
+        response.set_header("Location", fmt::format("/{}", std::stoi(request.path.substr(1)) + 1));
+    });
+    const auto url = receiver.start();
+    EXPECT_EQ(sentence({.method = "POST", .url = url + "/1", .body = "x", .redirects = true}),
+              "POST " + url + "/1: more than 10 redirects");
+    EXPECT_EQ(asked, 11);
+}
+
+TEST(HttpClient, RedirectsLeadToHttpOnly) {
+    for (const auto* location : {"file:///etc/passwd", "gopher://127.0.0.1/", "ftp://127.0.0.1/"}) {
+        Receiver receiver;
+        const auto url = redirecting(receiver, 302, location);
+        EXPECT_EQ(sentence({.url = url + "/from", .redirects = true}),
+                  "GET " + url +
+                      "/from: a redirect leads to what is neither http nor https, or to a response that is "
+                      "not HTTP");
+    }
+}
+
+/// What the server at the end of a redirect is shown of who asks.
+std::string shown_after_redirect(HttpRequest request, const std::string& user_info, bool elsewhere) {
+    Receiver other;
+    const auto there = redirecting(other, 200, "");
+    Receiver receiver;
+    const auto here = redirecting(receiver, 307, elsewhere ? there + "/to" : "/to");
+    HttpClient client;
+    request.url = "http://" + user_info + here.substr(7) + "/from";
+    request.redirects = true;
+    const auto result = fetch(client, request);
+    EXPECT_TRUE(result) << result.error();
+    return result ? result->body : "";
+}
+
+TEST(HttpClient, WhoWeAreIsShownNowhereElse) {
+    const TemporaryDirectory directory;
+    const auto file = (directory.path() / "token").string();
+    std::ofstream(file) << "secret\n";
+    const HttpRequest token{.files = {.bearer_token_file = file}};
+    const HttpRequest name{.username = "me", .password = "secret"};
+    EXPECT_EQ(shown_after_redirect(token, "", false), "GET   Bearer secret");
+    EXPECT_EQ(shown_after_redirect(token, "", true), "GET   ");
+    EXPECT_EQ(shown_after_redirect(name, "", false), "GET   Basic bWU6c2VjcmV0");
+    EXPECT_EQ(shown_after_redirect(name, "", true), "GET   ");
+    EXPECT_EQ(shown_after_redirect({}, "me:secret@", false), "GET   Basic bWU6c2VjcmV0");
+    EXPECT_EQ(shown_after_redirect({}, "me:secret@", true), "GET   ");
+}
+
+TEST(HttpClient, FollowsNoRedirectUnlessTold) {
     Receiver receiver;
     receiver.server.Get("/from",
                         [](const httplib::Request&, httplib::Response& response) { response.set_redirect("/to"); });
@@ -264,7 +408,7 @@ TEST(HttpClient, AMissingCaFileIsSaid) {
     const Plain plain;
     plain.listen();
     const auto url = "https" + plain.url().substr(4) + "/";
-    EXPECT_EQ(sentence({.url = url, .ca_file = "/nonexistent/ca.pem"}),
+    EXPECT_EQ(sentence({.url = url, .files = {.ca_file = "/nonexistent/ca.pem"}}),
               "GET " + url + ": the CA file /nonexistent/ca.pem cannot be used");
 }
 

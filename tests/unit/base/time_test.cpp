@@ -45,5 +45,11 @@ TEST(Aligned, AnIntervalOfLessThanATenthOfASecondIsLeftAsItIs) {
     EXPECT_EQ(aligned(last, last + 51ms, 50ms), last + 51ms);
 }
 
+TEST(Rfc3339, HasMilliseconds) {
+    using namespace std::chrono;
+    EXPECT_EQ(rfc3339(sys_days(2023y / December / 12) + 21h + 12min + 32s + 22ms), "2023-12-12T21:12:32.022Z");
+    EXPECT_EQ(rfc3339(Wall{}), "1970-01-01T00:00:00.000Z");
+}
+
 }  // namespace
 }  // namespace upstat

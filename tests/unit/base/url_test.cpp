@@ -59,5 +59,16 @@ TEST(Url, IsShownWithoutItsPassword) {
     EXPECT_EQ(parse_http_url("ftp://me:secret@a").error().message, "\"ftp://a/\" is not an http or https URL");
 }
 
+TEST(RequestUri, IsWhatAlertmanagerTakes) {
+    for (const auto* const text :
+         {"http://h", "https://h:1/a/b", "http://h/%20", "http://[::1]:9479", "http://u:p@h/?a=b"}) {
+        EXPECT_TRUE(is_request_uri(text)) << text;
+    }
+    for (const auto* const text : {"", "h:1", "ftp://h", "http://edge 1:9479", "http://a%zz:1", "http://100%:1",
+                                   "http://h/%2", "http://\xc3\xbc/1", "http://h/\n", "http://"}) {
+        EXPECT_FALSE(is_request_uri(text)) << text;
+    }
+}
+
 }  // namespace
 }  // namespace upstat

@@ -62,13 +62,20 @@ constexpr auto status = R"({
   "maps": [{"map": "totals", "entries": 5, "capacity": 10}],
   "programs": [{"program": "ingress", "runs": 0, "seconds": 0.0}, {"program": "egress", "runs": 12, "seconds": 0.5}],
   "results": {"polls": {"success": 3, "failure": 1, "last_error": "bad\u0007"}},
+  "alertmanagers": {"http://two:9093\u001b": {"success": 0, "failure": 4, "last_error": "refused\u0007"}},
   "unresolved_names": {"no\u001b": "no such host"}, "unwatched_cgroups": 3, "kernel_errors": {"none": 0, "some\u001b": 2}})";
 constexpr auto backends = R"({"at": "now",
-  "backends": {"sh\u001b[2Jop": {"ratio": 0.25, "rate": 4.0, "requests": 9, "provider": "file\u001b",
-    "alerts": {"A": "firing"}, "listed": [{"up": false, "servers": ["10.0.0.1:80\u001b", "unseen"]}]}},
-  "servers": {"10.0.0.1:80\u001b": {"requests": 9, "outstanding": 1, "codes": {"200": 5, "404": 3, "500": 0},
-    "unanswered": {"reset\u001b": 1}, "unread": {}, "connect_failures": {}}},
-  "alerts": [{"backend": "sh\u001b[2Jop", "alert": "A\u001b", "state": "firing", "active_since": "noon\u001b"}]})";
+  "backends": {"sh\u001b[2Jop": {"ratio": 0.25, "rate": 4.0, "requests": 9, "provider": "file\u001b", "outage": "no\u001b responses",
+    "alerts": {"A\u001b": {"state": "firing", "ratio": 0.5}, "B": {"state": "inactive", "ratio": null}}, "listed": [{"up": false, "servers": ["10.0.0.1:80\u001b", "unseen"]}, {"up": true, "servers": ["10.0.0.2:80"]}]}},
+  "servers": {"10.0.0.1:80\u001b": {"requests": 9, "outstanding": 1, "window": {"seconds": 185.4, "codes": {"404": 3}}, "codes": {"200": 5, "404": 3, "500": 0},
+    "unanswered": {"reset\u001b": 1}, "unread": {}, "connect_failures": {}},
+    "10.0.0.2:80": {"requests": 7, "outstanding": 0, "window": {"seconds": 185.4, "codes": {"200": 1, "503": 4}}, "codes": {"404": 7},
+    "unanswered": {}, "unread": {}, "connect_failures": {"refused": 2}}},
+  "rules": [{"name": "A\u001b", "codes": "5..\u001b", "threshold_percent": 5}, {"name": "B", "codes": "4..", "threshold_percent": 7.5}],
+  "alerts": [{"backend": "sh\u001b[2Jop", "alert": "A\u001b", "state": "firing", "ratio": 0.5, "rate": 4.0,
+      "worst": {"server": "10.0.0.1:80\u001b", "code": 500, "count": 8}, "active_since": "morning", "firing_since": "noon\u001b"},
+    {"backend": "sh\u001b[2Jop", "alert": "B", "state": "inactive", "ratio": null, "rate": 0,
+      "worst": null, "active_since": null, "firing_since": null}]})";
 
 TEST(Status, IsPrintedWithoutAnotherOnesControls) {
     const auto ended = Agent(status).asked({"status"});
@@ -83,6 +90,7 @@ TEST(Status, IsPrintedWithoutAnotherOnesControls) {
               "program    ingress\n"
               "program    egress: 12 runs, 0.5 s\n"
               "polls                      3 good, 1 failed, last: bad\\x07\n"
+              "alertmanager http://two:9093\\x1b 0 good, 4 failed, last: refused\\x07\n"
               "name       no\\x1b cannot be looked up: no such host\n"
               "cgroups    3 without an inotify watch: raise fs.inotify.max_user_watches\n"
               "kernel     some\\x1b: 2\n");
@@ -91,21 +99,30 @@ TEST(Status, IsPrintedWithoutAnotherOnesControls) {
 TEST(Top, IsPrintedWithoutAnotherOnesControls) {
     const auto ended = Agent(backends).asked({"top"});
     EXPECT_EQ(ended.code, 0) << ended.error;
-    EXPECT_EQ(ended.out,
-              "BACKEND / SERVER                 RESPONSES   PER SEC       BAD  STATE / CODES\n"
-              "sh\\x1b[2Jop                              9       4.0    25.0 %  firing\n"
-              "  10.0.0.1:80\\x1b                        9                      200:5 404:3 DOWN\n");
+    EXPECT_EQ(
+        ended.out,
+        "BACKEND / SERVER                 RESPONSES   PER SEC       4XX  ALERTS / CODES IN THE WINDOW\n"
+        "sh\\x1b[2Jop                              9       4.0    25.0 %  no\\x1b responses, A\\x1b firing 50.0 %\n"
+        "  10.0.0.2:80                            7                      200:1 503:4\n"
+        "  10.0.0.1:80\\x1b                        9                      404:3 DOWN\n");
 }
 
 TEST(Explain, IsPrintedWithoutAnotherOnesControls) {
     const auto ended = Agent(backends).asked({"explain", "sh\x1b[2Jop"});
     EXPECT_EQ(ended.code, 0) << ended.error;
     EXPECT_EQ(ended.out,
-              "A\\x1b: firing since noon\\x1b\n"
-              "backend sh\\x1b[2Jop (file\\x1b): 25.00 % of 4.0 responses a second are bad\n"
+              "no\\x1b responses\n"
+              "A\\x1b: firing since noon\\x1b: 50.00 % of 4.0 responses a second are 5..\\x1b, the threshold is 5 %\n"
+              "  most come from server 10.0.0.1:80\\x1b: 8 responses with 500\n"
+              "B: inactive: no traffic in the window\n"
+              "backend sh\\x1b[2Jop (file\\x1b): 4.0 responses a second\n"
               "These responses came from the servers; what Traefik answers by itself is not among them.\n"
-              "  10.0.0.1:80\\x1b (DOWN says Traefik): 9 requests, 1 unanswered, 1 outstanding\n"
-              "    200  5\n"
+              "  10.0.0.2:80: 7 requests, 0 unanswered, 0 outstanding; responses in the last 185 s:\n"
+              "    200  1\n"
+              "    503  4\n"
+              "    connect_failures refused  2\n"
+              "  10.0.0.1:80\\x1b (DOWN says Traefik): 9 requests, 1 unanswered, 1 outstanding; responses in the last "
+              "185 s:\n"
               "    404  3\n"
               "    unanswered reset\\x1b  1\n");
     const auto unknown = Agent(backends).asked({"explain", "x\x1b"});

@@ -105,6 +105,31 @@ TEST(Settings, ReadsMoreRules) {
     EXPECT_EQ(settings.rules[0].severity, "warning");
 }
 
+TEST(Settings, ARuleHasLabelsAndAnnotationsOfItsOwn) {
+    const SettingsFile file(
+        "alert:\n  labels: {instance: , team: edge}\n  min-rate: 0.5\n  rules:\n    - name: Errors\n      labels:\n"
+        "        severity: warning\n      annotations: {runbook: 'https://r/?a=b'}\n      min-rate: 2\n    - name: "
+        "Plain\n");
+    const auto settings = merged(read_settings_file(file.path()));
+    EXPECT_EQ(settings.rule.labels, (judge::Labels{{"instance", ""}, {"team", "edge"}}));
+    EXPECT_EQ(settings.rule.min_rate, 0.5);
+    ASSERT_EQ(settings.rules.size(), 2U);
+    EXPECT_EQ(settings.rules[0].labels, (judge::Labels{{"severity", "warning"}}));
+    EXPECT_EQ(settings.rules[0].annotations, (judge::Labels{{"runbook", "https://r/?a=b"}}));
+    EXPECT_EQ(settings.rules[0].min_rate, 2);
+    EXPECT_EQ(settings.rules[1].labels, judge::Labels{});
+    const auto flags = merged({}, {{"alert.labels", {"a=1", "b="}}}, {{"alert.labels", {"c=3=3"}}});
+    EXPECT_EQ(flags.rule.labels, (judge::Labels{{"c", "3=3"}}));
+}
+
+TEST(Settings, TheExternalUrlIsOneThatOthersTake) {
+    EXPECT_EQ(merged({}, {}, {{"web.external-url", {"https://h/a%20b/"}}}).web_external_url, "https://h/a%20b");
+    for (const auto* const url :
+         {"h", "ftp://h", "http://h/a b", "http://h/%zz", "http://h/\xc3\xbc", "http://h/?a", "http://h/#a"}) {
+        EXPECT_FALSE(merge({}, "", {}, {{"web.external-url", {url}}})) << url;
+    }
+}
+
 struct Mistake {
     std::string text;
     std::string said;
@@ -142,6 +167,16 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{"alert.rules:\n  - {name: , codes: 5..}\n", ":2: a rule needs a name"},
         Mistake{"alert.rules:\n  - b\n", ":2: a rule needs a name"},
         Mistake{"alert.rules:\n  - {name: a, code: 5..}\n", ":2: unknown key code in a rule"},
+        Mistake{"alert.labels: {'a-b': c}\n", ":1: alert.labels: \"a-b=c\" is not NAME=VALUE"},
+        Mistake{"alert.labels: {1a: c}\n", ":1: alert.labels: \"1a=c\" is not NAME=VALUE"},
+        Mistake{"alert.labels: {alertname: c}\n", ":1: alert.labels: the label alertname cannot be set"},
+        Mistake{"alert.labels: {backend: }\n", ":1: alert.labels: the label backend cannot be set"},
+        Mistake{"alert.labels: {a: [b]}\n", ":1: alert.labels needs a map of texts"},
+        Mistake{"alert.labels: a\n", ":1: alert.labels: \"a\" is not NAME=VALUE"},
+        Mistake{"alert.min-rate: -1\n", ":1: alert.min-rate: \"-1\" is not a rate"},
+        Mistake{"alert.min-rate: nan\n", ":1: alert.min-rate: \"nan\" is not a rate"},
+        Mistake{"alert.rules:\n  - {name: a, annotations: 5}\n", ":2: annotations: \"5\" is not NAME=VALUE"},
+        Mistake{"alert.rules:\n  - {name: a, codes: [5..]}\n", ":2: codes needs a value"},
         Mistake{"alert.rules: 5\n", ":1: alert.rules needs a list"}, Mistake{"a: [\n", ":2:"},
         Mistake{"- a\n", ":1: a settings file is a map"}));
 
@@ -188,6 +223,49 @@ TEST(Settings, NoPasswordOfARefusedUrlIsShown) {
     }
 }
 
+TEST(Settings, WhoWeAreIsSaidInOneWay) {
+    for (const std::string receiver : {"push", "alertmanager"}) {
+        const Given token{{receiver + ".bearer-token-file", {"/token"}}};
+        const auto with = [&](const std::string& url) {
+            auto given = token;
+            given[receiver + ".url"] = {url};
+            return merge({}, "", {}, given);
+        };
+        EXPECT_TRUE(with("http://h:1"));
+        const auto both = with("http://me:secret@h:1");
+        ASSERT_FALSE(both);
+        EXPECT_EQ(both.error()[0].message,
+                  receiver + ".bearer-token-file beside the name and password in " + receiver + ".url http://h:1/");
+        EXPECT_NE(both.error()[0].hint, "");
+    }
+}
+
+TEST(Settings, ACertificateHasAKey) {
+    for (const std::string receiver : {"push", "alertmanager"}) {
+        const auto cert = merge({}, "", {}, {{receiver + ".cert-file", {"/c"}}});
+        const auto key = merge({}, "", {}, {{receiver + ".key-file", {"/k"}}});
+        ASSERT_FALSE(cert);
+        ASSERT_FALSE(key);
+        EXPECT_EQ(cert.error()[0].message, receiver + ".cert-file without " + receiver + ".key-file");
+        EXPECT_EQ(key.error()[0].message, receiver + ".key-file without " + receiver + ".cert-file");
+        EXPECT_TRUE(merge({}, "", {}, {{receiver + ".cert-file", {"/c"}}, {receiver + ".key-file", {"/k"}}}));
+    }
+}
+
+TEST(Settings, FilesAreLookedAtWhenAsked) {
+    const SettingsFile file(
+        "alertmanager:\n  ca-file: /nowhere/ca.pem\npush:\n  bearer-token-file: /nowhere/token\n"
+        "traefik:\n  api.ca-file: /nowhere/api.pem\n");
+    const auto settings = merge(read_settings_file(file.path()), "", {}, {});
+    ASSERT_TRUE(settings) << "a user who asks for the status may not read them";
+    EXPECT_EQ(settings->alertmanager_files.ca_file, "/nowhere/ca.pem");
+    const auto mistakes = file_mistakes(*settings);
+    ASSERT_EQ(mistakes.size(), 3U);
+    EXPECT_EQ(mistakes[0].message, "traefik.api.ca-file: cannot read /nowhere/api.pem: No such file or directory");
+    EXPECT_EQ(mistakes[1].message, "push.bearer-token-file: cannot read /nowhere/token: No such file or directory");
+    EXPECT_EQ(mistakes[2].message, "alertmanager.ca-file: cannot read /nowhere/ca.pem: No such file or directory");
+}
+
 TEST(Settings, OneUrlThatIsNoneSpoilsTheList) {
     EXPECT_FALSE(merge({}, "", {}, {{"alertmanager.url", {"http://a", "b"}}}));
 }
@@ -222,6 +300,7 @@ TEST(Settings, SomeChangesWaitForARestart) {
         const std::string value = option.value == "URL"          ? "http://other"
                                   : option.value == "DURATION"   ? "77s"
                                   : option.value == "HOST:PORT"  ? ":1"
+                                  : option.value == "NAME=VALUE" ? "a=b"
                                   : option.name == "log.level"   ? "trace"
                                   : option.name == "log.format"  ? "json"
                                   : option.name == "alert.codes" ? "5.."

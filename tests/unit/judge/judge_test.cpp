@@ -259,5 +259,26 @@ TEST(State, HasANameForEachValue) {
     EXPECT_EQ(to_string(State::firing), "firing");
 }
 
+TEST(Judge, HoldsOnlyAboveTheRulesMinimumOfTraffic) {
+    Rule rule;
+    rule.for_duration = {};
+    rule.min_rate = 100;  // the rate that percents() makes
+    Judge judge({rule});
+    const auto quiet = evaluate(judge, 0, 90);
+    EXPECT_EQ(quiet.alerts.at(0).state, State::inactive) << "PromQL: and sum(rate()) > 100";
+    EXPECT_EQ(quiet.alerts.at(0).percent, 90) << "which is told all the same";
+    rule.min_rate = 99.5;
+    Judge busy({rule});
+    EXPECT_EQ(state_after(busy, 0, 90), State::firing);
+}
+
+TEST(Judge, TellsTheRatioThatItJudged) {
+    Judge judge({Rule{}});
+    const auto& alert = evaluate(judge, 0, 7).alerts.at(0);
+    EXPECT_EQ(alert.ratio, (measure::Ratio{.matching = 7, .all = 100}));
+    const auto gone = evaluate(judge, 10, std::nullopt);
+    EXPECT_EQ(gone.alerts.at(0).ratio.value(), std::nullopt);
+}
+
 }  // namespace
 }  // namespace upstat::judge

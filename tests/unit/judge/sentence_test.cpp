@@ -6,46 +6,62 @@
 namespace upstat::judge {
 namespace {
 
-Transition transition(State from, State to, std::optional<double> percent) {
+Transition transition(State from, State to, std::optional<double> percent,
+                      const std::optional<Worst>& worst = std::nullopt) {
     Transition result{.from = from, .now = {}};
     result.now.rule = Rule{}.name;
     result.now.backend = "shop@file";
     result.now.state = to;
     result.now.percent = percent;
+    result.now.worst = worst;
     return result;
 }
 
 const Worst bad{.server = "10.0.0.1:80", .code = 404, .count = 412};
 
 TEST(Sentence, TellsAFiringWhole) {
+    auto firing = transition(State::pending, State::firing, 12.3456, bad);
+    firing.now.active_since = Moment{.at = {}, .wall = Wall(std::chrono::seconds(1'700'000'000))};
     EXPECT_EQ(
-        sentence(transition(State::pending, State::firing, 12.3456), Rule{}, bad),
+        sentence(firing, Rule{}),
         "TraefikHighHttp4xxErrorRateBackend is firing for backend shop@file: 12.35 % of its responses in the last 3m "
-        "were 4.. (threshold 5 % for 1m or longer); most come from server 10.0.0.1:80: 412 responses with 404");
+        "were 4.. (threshold 5 % for 1m or longer, above it since 2023-11-14T22:13:20.000Z); most come from server "
+        "10.0.0.1:80: 412 responses with 404");
+    EXPECT_EQ(sentence(firing.now, Rule{}), sentence(firing, Rule{}));
 }
 
 TEST(Sentence, TellsAPendingOne) {
     EXPECT_EQ(
-        sentence(transition(State::inactive, State::pending, 100), Rule{}, std::nullopt),
+        sentence(transition(State::inactive, State::pending, 100), Rule{}),
         "TraefikHighHttp4xxErrorRateBackend is pending for backend shop@file: 100 % of its responses in the last 3m "
         "were 4.. (threshold 5 %, fires after 1m)");
 }
 
 TEST(Sentence, TellsTheTwoEndsApart) {
-    EXPECT_NE(sentence(transition(State::firing, State::inactive, 1), Rule{}, {}).find(" is resolved for "),
+    EXPECT_NE(sentence(transition(State::firing, State::inactive, 1), Rule{}).find(" is resolved for "),
               std::string::npos);
-    EXPECT_NE(sentence(transition(State::pending, State::inactive, 1), Rule{}, {}).find(" is no longer pending for "),
+    EXPECT_NE(sentence(transition(State::pending, State::inactive, 1), Rule{}).find(" is no longer pending for "),
               std::string::npos);
+    EXPECT_NE(sentence(transition({}, State::inactive, 1).now, Rule{}).find(" is resolved for "), std::string::npos);
 }
 
 TEST(Sentence, SaysWhenThereIsNoValue) {
-    EXPECT_EQ(sentence(transition(State::firing, State::inactive, std::nullopt), Rule{}, std::nullopt),
+    EXPECT_EQ(sentence(transition(State::firing, State::inactive, std::nullopt), Rule{}),
               "TraefikHighHttp4xxErrorRateBackend is resolved for backend shop@file: its share of 4.. in the last 3m "
               "cannot be told for want of responses (threshold 5 %)");
 }
 
+TEST(Sentence, SaysAnOutageFirst) {
+    auto ended = transition(State::firing, State::inactive, std::nullopt);
+    ended.now.outage = "no responses for 38s, 36 connects a second refused";
+    EXPECT_EQ(
+        sentence(ended, Rule{}),
+        "TraefikHighHttp4xxErrorRateBackend is resolved for backend shop@file: no responses for 38s, 36 connects a "
+        "second refused; its share of 4.. in the last 3m cannot be told for want of responses (threshold 5 %)");
+}
+
 TEST(Sentence, ShowsAValueJustAboveTheThresholdAsAbove) {
-    EXPECT_NE(sentence(transition(State::inactive, State::pending, 5.001), Rule{}, {}).find(" 5.001 % "),
+    EXPECT_NE(sentence(transition(State::inactive, State::pending, 5.001), Rule{}).find(" 5.001 % "),
               std::string::npos);
 }
 

@@ -16,10 +16,11 @@ using nlohmann::json;
 
 constexpr const char* rule_name = "TraefikHighHttp4xxErrorRateBackend";
 
-Notifier notifier(std::vector<std::string> urls = {"http://one:9093"}) {
+Notifier notifier(std::vector<std::string> urls = {"http://one:9093"},
+                  std::vector<judge::Rule> rules = {judge::Rule{}}) {
     NotifierOptions options;
     options.urls = std::move(urls);
-    options.rules = {judge::Rule{}};
+    options.rules = std::move(rules);
     options.instance = "host";
     options.generator_url = "http://host:9479/";
     return *Notifier::make(std::move(options));
@@ -50,7 +51,7 @@ judge::Alerts resolved(Moment when, judge::State state = judge::State::inactive)
 }
 
 HttpDone taken(std::uint64_t ticket) {
-    return {.ticket = ticket, .result = HttpResponse{.status = 200, .body = ""}};
+    return {.ticket = ticket, .result = HttpResponse{.status = 200}};
 }
 
 /// Asks at `now`, and lets what is due be taken; how many there were.
@@ -59,7 +60,7 @@ std::size_t run(Notifier& notifier, const judge::Alerts& alerts, Moment now, boo
     const auto due = notifier.due(alerts, now);
     for (const auto& one : due) {
         notifier.started(one.receiver, ++ticket);
-        EXPECT_TRUE(notifier.done(well ? taken(ticket) : HttpDone{ticket, std::unexpected("refused")}));
+        EXPECT_TRUE(notifier.done(well ? taken(ticket) : HttpDone{ticket, std::unexpected("refused")}, now.at));
     }
     return due.size();
 }
@@ -89,6 +90,64 @@ TEST(Notifier, AFiringAlertIsToldInFull) {
               "TraefikHighHttp4xxErrorRateBackend.md");
 }
 
+/// The one alert of the message about `alerts` under `rule`.
+json told(judge::Rule rule, judge::Alerts alerts) {
+    alerts.alerts[0].rule = rule.name;
+    auto one = notifier({"http://one:9093"}, {std::move(rule)});
+    return json::parse(one.due(alerts, at(200)).at(0).request.body).at(0);
+}
+
+TEST(Notifier, TheSentenceOfTheLogIsAnAnnotation) {
+    auto alerts = firing(at(100));
+    alerts.alerts[0].worst = judge::Worst{.server = "10.0.0.1:80", .code = 404, .count = 412};
+    EXPECT_EQ(told({}, alerts)["annotations"]["sentence"],
+              "TraefikHighHttp4xxErrorRateBackend is firing for backend app@file: 12.35 % of its responses in the last "
+              "3m were 4.. (threshold 5 % for 1m or longer, above it since 1970-01-01T00:00:40.000Z); most come from "
+              "server 10.0.0.1:80: 412 responses with 404");
+    const auto ended = told({}, resolved(at(110), judge::State::pending));
+    EXPECT_TRUE(ended["annotations"]["sentence"].get<std::string>().contains(" is resolved for backend app@file"));
+}
+
+TEST(Notifier, AResolveForWantOfResponsesDoesNotReadAsHealth) {
+    auto alerts = resolved(at(110));
+    alerts.alerts[0].percent.reset();
+    alerts.alerts[0].outage = "no responses for 38s, 36 connects a second refused";
+    const auto annotations = told({}, alerts)["annotations"];
+    EXPECT_EQ(annotations["summary"],
+              "Traefik high HTTP 4xx error rate backend app@file (instance host): no responses for 38s, 36 connects a "
+              "second refused");
+    EXPECT_TRUE(annotations["description"].get<std::string>().contains("VALUE = unknown (no responses for 38s, 36 "));
+    EXPECT_TRUE(annotations["sentence"].get<std::string>().contains("app@file: no responses for 38s, 36 connects "));
+}
+
+TEST(Notifier, ARuleHasNoRunbookOfAnothers) {
+    judge::Rule rule;
+    rule.name = "ServerErrors";
+    rule.codes = "5..";
+    EXPECT_FALSE(told(rule, firing(at(100)))["annotations"].contains("runbook"));
+    rule.annotations = {{"runbook", "https://r/5xx"}, {"summary", ""}, {"team", "shop"}};
+    const auto annotations = told(rule, firing(at(100)))["annotations"];
+    EXPECT_EQ(annotations["runbook"], "https://r/5xx");
+    EXPECT_EQ(annotations["team"], "shop");
+    EXPECT_FALSE(annotations.contains("summary"));
+}
+
+TEST(Notifier, ARuleDecidesItsLabels) {
+    judge::Rule rule;
+    rule.labels = {{"instance", ""}, {"severity", "warning"}, {"team", "shop"}};
+    EXPECT_EQ(told(rule, firing(at(100)))["labels"],
+              json({{"alertname", rule_name}, {"backend", "app@file"}, {"severity", "warning"}, {"team", "shop"}}));
+    EXPECT_EQ(told(rule, firing(at(100), 99))["labels"], told(rule, firing(at(100), 7))["labels"]);
+}
+
+TEST(Notifier, WithoutAnAddressThereIsNoLink) {
+    NotifierOptions options;
+    options.urls = {"http://one:9093"};
+    auto one = *Notifier::make(options);
+    const auto body = json::parse(one.due(firing(at(100)), at(100)).at(0).request.body);
+    EXPECT_FALSE(body[0].contains("generatorURL"));
+}
+
 TEST(Notifier, QuietAndPendingAlertsAreNotTold) {
     auto one = notifier();
     auto alerts = firing(at(100));
@@ -106,7 +165,7 @@ TEST(Notifier, FiringIsToldAgainEveryMinute) {
     EXPECT_EQ(run(one, firing(at(100)), at(159)), 0U);
     EXPECT_EQ(run(one, firing(at(100)), at(160)), 1U);
     EXPECT_EQ(run(one, firing(at(100)), at(165)), 0U);
-    EXPECT_EQ(one.results().success, 2U);
+    EXPECT_EQ(one.results()["http://one:9093"].success, 2U);
 }
 
 TEST(Notifier, AResolveIsToldAtOnceAndForFifteenMinutes) {
@@ -118,7 +177,7 @@ TEST(Notifier, AResolveIsToldAtOnceAndForFifteenMinutes) {
     EXPECT_EQ(body[0]["startsAt"], rfc3339(at(100)));
     EXPECT_EQ(body[0]["endsAt"], rfc3339(at(110)));
     one.started(due[0].receiver, 1);
-    one.done(taken(1));
+    one.done(taken(1), at(110));
     EXPECT_EQ(run(one, resolved(at(110)), at(115)), 0U);
     EXPECT_EQ(run(one, resolved(at(110), judge::State::pending), at(170)), 1U);
     EXPECT_EQ(run(one, resolved(at(110)), at(110 + 899)), 1U);
@@ -126,17 +185,109 @@ TEST(Notifier, AResolveIsToldAtOnceAndForFifteenMinutes) {
     EXPECT_EQ(run(one, firing(at(2000)), at(2000)), 1U) << "a new firing";
 }
 
-TEST(Notifier, AFailedChangeIsTriedAtTheNextEvaluation) {
+TEST(Notifier, WhatFailedIsTriedAgain) {
     auto one = notifier();
     EXPECT_EQ(run(one, firing(at(100)), at(100), false), 1U);
-    EXPECT_EQ(run(one, firing(at(100)), at(105), false), 1U);
-    EXPECT_EQ(run(one, firing(at(100)), at(110)), 1U);
-    EXPECT_EQ(run(one, firing(at(100)), at(115)), 0U);
-    EXPECT_EQ(run(one, firing(at(100)), at(170), false), 1U) << "a repetition";
-    EXPECT_EQ(run(one, firing(at(100)), at(175)), 0U) << "which can wait for its turn";
-    EXPECT_EQ(run(one, firing(at(100)), at(230)), 1U);
-    EXPECT_EQ(one.results().failure, 3U);
-    EXPECT_EQ(one.results().last_error, "");
+    EXPECT_EQ(run(one, firing(at(100)), at(102)), 0U) << "not at every evaluation";
+    EXPECT_EQ(run(one, firing(at(100)), at(105)), 1U);
+    EXPECT_EQ(run(one, firing(at(100)), at(110)), 0U);
+    EXPECT_EQ(run(one, firing(at(100)), at(165), false), 1U) << "a repetition";
+    EXPECT_EQ(run(one, firing(at(100)), at(170)), 1U) << "too";
+    EXPECT_EQ(run(one, firing(at(100)), at(175)), 0U);
+    EXPECT_EQ(one.results()["http://one:9093"].failure, 2U);
+    EXPECT_EQ(one.results()["http://one:9093"].last_error, "");
+}
+
+/// The evaluations, 5 s apart, at which a message was sent.
+std::vector<std::int64_t> tries(Notifier& notifier, const judge::Alerts& alerts, std::int64_t from, std::int64_t until,
+                                bool well) {
+    std::vector<std::int64_t> times;
+    for (auto now = from; now < until; now += 5) {
+        if (run(notifier, alerts, at(now), well) != 0) {
+            times.push_back(now);
+        }
+    }
+    return times;
+}
+
+TEST(Notifier, AReceiverThatIsDownForTenMinutesIsTriedFewTimesAndFoundWithinAMinute) {
+    auto one = notifier();
+    const auto down = tries(one, firing(at(1000)), 1000, 1600, false);
+    EXPECT_GE(down.size(), 12U);
+    EXPECT_LE(down.size(), 25U) << "not 120";
+    const auto back = tries(one, firing(at(1000)), 1600, 1660, true);
+    ASSERT_EQ(back.size(), 1U) << "and told once";
+    EXPECT_LE(back[0] - down.back(), 65);
+}
+
+TEST(Notifier, WhatChangesMeanwhileGoesWithTheNextTry) {
+    auto one = notifier();
+    const auto down = tries(one, firing(at(1000)), 1000, 1300, false);
+    const auto now = at(down.back() + 5);
+    EXPECT_EQ(run(one, resolved(now), now), 0U) << "it waits";
+    const auto due = one.due(resolved(now), at(down.back() + 60));
+    ASSERT_EQ(due.size(), 1U);
+    const auto body = json::parse(due[0].request.body);
+    EXPECT_EQ(body[0]["startsAt"], rfc3339(at(1000)));
+    EXPECT_EQ(body[0]["endsAt"], rfc3339(now));
+}
+
+TEST(Notifier, RetryAfterIsHonoured) {
+    auto one = notifier();
+    const auto due = one.due(firing(at(100)), at(100));
+    one.started(due.at(0).receiver, 1);
+    one.done({.ticket = 1, .result = HttpResponse{.status = 429, .retry_after = 120s}}, at(100));
+    EXPECT_EQ(run(one, firing(at(100)), at(215)), 0U);
+    EXPECT_EQ(run(one, firing(at(100)), at(220)), 1U);
+}
+
+TEST(Notifier, AFailureIsALineOfItsReceiver) {
+    auto two = notifier({"http://one:9093", "http://me:secret@two:9093/am/"});
+    const auto due = two.due(firing(at(100)), at(100));
+    two.started(due.at(0).receiver, 1);
+    two.started(due.at(1).receiver, 2);
+    EXPECT_FALSE(two.done(taken(1), at(100))->line);
+    const auto refused = two.done({.ticket = 2, .result = HttpResponse{.status = 500, .body = "no"}}, at(100));
+    EXPECT_EQ(refused->problem, "http://two:9093/am answered with status 500: no");
+    EXPECT_TRUE(refused->line->failing);
+    EXPECT_EQ(refused->line->text, "Alertmanager: http://two:9093/am answered with status 500: no");
+    const auto again = two.due(firing(at(100)), at(105));
+    ASSERT_EQ(again.size(), 1U) << "the other one is well";
+    two.started(again[0].receiver, 3);
+    EXPECT_EQ(two.done(taken(3), at(105))->line->text,
+              "Alertmanager: http://two:9093/am works again after 5 s; 1 try failed");
+}
+
+TEST(Notifier, EachReceiverIsCountedFromTheStart) {
+    auto two = notifier({"http://one:9093", "http://me:secret@two:9093/am/"});
+    auto results = two.results();
+    ASSERT_EQ(results.size(), 2U);
+    EXPECT_EQ(results.at("http://two:9093/am").success, 0U);
+    EXPECT_EQ(results.at("http://one:9093").failure, 0U);
+    run(two, firing(at(100)), at(100));
+    EXPECT_EQ(two.results().at("http://two:9093/am").success, 1U);
+}
+
+TEST(Notifier, ASuccessorGoesOn) {
+    auto before = notifier({"http://one:9093", "http://two:9093"});
+    run(before, firing(at(100)), at(100), false);
+    auto after = notifier({"http://three:9093", "http://two:9093"});
+    after.succeed(before);
+    EXPECT_EQ(after.results().at("http://two:9093").failure, 1U);
+    EXPECT_EQ(after.results().at("http://three:9093").failure, 0U);
+    const auto due = after.due(firing(at(100)), at(101));
+    ASSERT_EQ(due.size(), 1U) << "two still waits";
+    EXPECT_EQ(due[0].request.url, "http://three:9093/api/v2/alerts");
+}
+
+TEST(Notifier, ARequestHasItsFilesAndFollowsRedirects) {
+    NotifierOptions options;
+    options.urls = {"https://one:9093"};
+    options.files = {.ca_file = "ca", .bearer_token_file = "token", .cert_file = "cert", .key_file = "key"};
+    auto one = *Notifier::make(options);
+    const auto due = one.due(firing(at(100)), at(100));
+    EXPECT_EQ(due.at(0).request.files, options.files);
+    EXPECT_TRUE(due.at(0).request.redirects);
 }
 
 TEST(Notifier, OneIsUnderWayToEachReceiver) {
@@ -146,14 +297,13 @@ TEST(Notifier, OneIsUnderWayToEachReceiver) {
     EXPECT_EQ(due[1].request.url, "http://two:9093/api/v2/alerts");
     two.started(due[0].receiver, 1);
     two.started(due[1].receiver, 2);
-    EXPECT_EQ(two.done(taken(3)), std::nullopt);
-    EXPECT_EQ(two.done(taken(1)), "");
+    EXPECT_FALSE(two.done(taken(3), at(100)));
+    EXPECT_EQ(two.done(taken(1), at(100))->problem, "");
     const auto next = two.due(resolved(at(110)), at(110));  // the second one hangs: only the first hears of it
     ASSERT_EQ(next.size(), 1U);
     EXPECT_EQ(next[0].receiver, 0U);
     two.started(next[0].receiver, 4);
-    EXPECT_EQ(two.done({.ticket = 2, .result = HttpResponse{.status = 500, .body = "no"}}),
-              "http://two:9093/api/v2/alerts answered with status 500: no");
+    EXPECT_NE(two.done({.ticket = 2, .result = HttpResponse{.status = 500, .body = "no"}}, at(110))->problem, "");
     const auto late = two.due(resolved(at(110)), at(115));
     ASSERT_EQ(late.size(), 1U);
     EXPECT_EQ(late[0].receiver, 1U);
@@ -185,7 +335,7 @@ TEST(Notifier, AWallClockSetBackMakesNoAlertEndBeforeItStarts) {
     EXPECT_EQ(goes_on["startsAt"], rfc3339(at(100'000)));
     EXPECT_EQ(goes_on["endsAt"], rfc3339(at(100'000)));
     one.started(again[0].receiver, 1'000'001);
-    one.done(taken(1'000'001));
+    one.done(taken(1'000'001), at(200));
     const auto end = one.due(resolved(later), later);
     ASSERT_EQ(end.size(), 1U);
     const auto ended = nlohmann::json::parse(end[0].request.body).at(0);

@@ -61,12 +61,15 @@ TEST(Exposition, GivesEveryMetric) {
             R"(upstat_backend_server_info{backend="app@file",server="[fd00::1]:80",provider="file",traefik="http://127.0.0.1:8080"} 1)",
             R"(upstat_backend_4xx_ratio{backend="app@file"} 0.125)",
             R"(upstat_alert_state{alert="TraefikHighHttp4xxErrorRateBackend",backend="app@file"} 2)",
+            R"(upstat_alert_ratio{alert="TraefikHighHttp4xxErrorRateBackend",backend="app@file"} 0.125)",
+            R"(upstat_alert_ratio{alert="ServerErrors",backend="app@file"} 0.5)",
             "upstat_last_poll_timestamp_seconds 1700000000.123",
             "upstat_poll_duration_seconds 0.0015",
             R"(upstat_polls_total{result="success"} 12)",
             R"(upstat_polls_total{result="failure"} 0)",
             R"(upstat_push_total{result="failure"} 0)",
-            R"(upstat_alertmanager_notifications_total{result="success"} 0)",
+            R"(upstat_alertmanager_notifications_total{receiver="http://one:9093",result="success"} 0)",
+            R"(upstat_alertmanager_notifications_total{receiver="http://one:9093",result="failure"} 0)",
             R"(upstat_traefik_api_requests_total{result="success"} 0)",
             R"(upstat_map_entries{map="totals"} 10)",
             R"(upstat_map_capacity{map="totals"} 65536)",
@@ -120,6 +123,7 @@ TEST(Exposition, ShowsWhatCanAppearAtZero) {
 
 TEST(Exposition, ARatioWithoutTrafficIsAbsent) {
     EXPECT_FALSE(text_of(sample_report()).contains(R"(upstat_backend_4xx_ratio{backend="quiet@file"})"));
+    EXPECT_FALSE(text_of(sample_report()).contains(R"(upstat_alert_ratio{alert="ServerErrors",backend="quiet@file"})"));
 }
 
 TEST(Exposition, EscapesLabelValues) {

@@ -33,6 +33,7 @@ inline Report sample_report() {
                                .version = "3.7.15",
                                .attached = true,
                                .problem = ""});
+    report.alertmanagers = {{"http://one:9093", {}}, {"http://two:9093", {}}};
     report.counts.at = at(1'700'000'000);
     report.counts.backends["app@file"] = {
         {{404, poll::Method::get, attribute::Protocol::http}, 7},
@@ -60,18 +61,38 @@ inline Report sample_report() {
                       {.url = "http://one", .up = true, .servers = {}}};
     report.catalogue = std::make_shared<const attribute::Catalogue>(std::move(catalogue));
 
-    report.ratios.backends["app@file"] = {.matching = 1.0, .all = 8.0};
-    report.ratios.backends["quiet@file"] = {.matching = 0.0, .all = 0.0};
+    report.client_errors.backends["app@file"] = {.matching = 1.0, .all = 8.0};
+    report.client_errors.backends["quiet@file"] = {.matching = 0.0, .all = 0.0};
     judge::Alert alert;
     alert.rule = "TraefikHighHttp4xxErrorRateBackend";
     alert.backend = "app@file";
     alert.state = judge::State::firing;
     alert.percent = 12.5;
+    alert.ratio = {.matching = 1.0, .all = 8.0};
+    alert.worst = judge::Worst{.server = "10.0.0.1:80", .code = 404, .count = 15};
     alert.active_since = at(1'699'999'900);
     alert.firing_since = at(1'699'999'960);
     report.alerts.at = {.at = at(1'700'000'000), .wall = report.at};
     report.alerts.alerts = {alert};
     report.rules = {judge::Rule{}};
+    judge::Rule server_errors;
+    server_errors.name = "ServerErrors";
+    server_errors.codes = "5..";
+    report.rules.push_back(server_errors);
+    alert.rule = server_errors.name;
+    alert.state = judge::State::pending;
+    alert.percent = 50;
+    alert.ratio = {.matching = 4.0, .all = 8.0};
+    alert.worst = judge::Worst{.server = "[fd00::1]:80", .code = 503, .count = 7};
+    alert.firing_since.reset();
+    report.alerts.alerts.push_back(alert);
+    alert.backend = "quiet@file";
+    alert.state = judge::State::inactive;
+    alert.percent.reset();
+    alert.ratio = {.matching = 0.0, .all = 0.0};
+    alert.worst.reset();
+    alert.active_since.reset();
+    report.alerts.alerts.push_back(alert);
 
     report.kernel_errors = {{"not_tcp", 0}, {"totals_full", 2}};
     report.maps = {{.map = "totals", .entries = 10, .capacity = 65536}};

@@ -20,7 +20,8 @@ TEST(Views, BackendsHoldTheTrueCounts) {
     EXPECT_EQ(app["codes"]["299"], 18446744073709551615ULL);
     EXPECT_EQ(app["ratio"], 0.125);
     EXPECT_EQ(app["provider"], "file");
-    EXPECT_EQ(app["alerts"]["TraefikHighHttp4xxErrorRateBackend"], "firing");
+    EXPECT_EQ(app["alerts"], json({{"TraefikHighHttp4xxErrorRateBackend", {{"state", "firing"}, {"ratio", 0.125}}},
+                                   {"ServerErrors", {{"state", "pending"}, {"ratio", 0.5}}}}));
     EXPECT_EQ(app["listed"][0]["servers"], json({"10.0.0.1:80", "[fd00::1]:80"}));
     EXPECT_EQ(app["listed"][1]["up"], false);
     EXPECT_TRUE(out["backends"]["quiet@file"]["ratio"].is_null());
@@ -32,6 +33,25 @@ TEST(Views, BackendsHoldTheTrueCounts) {
     EXPECT_TRUE(out["servers"].contains("unmapped"));
 }
 
+TEST(Views, AServersWindowIsWhatItGaveSince) {
+    auto report = sample_report();
+    report.before_at = report.counts.at - std::chrono::minutes(4);
+    const judge::ResponsesByServer before{
+        {*poll::parse_server("10.0.0.1:80"), {{{200, poll::Method::get}, 80}, {{404, poll::Method::get}, 11}}}};
+    report.before = std::make_shared<const judge::ResponsesByServer>(before);
+    const auto servers = json::parse(backends_json(report))["servers"];
+    EXPECT_EQ(servers["10.0.0.1:80"]["window"], json({{"seconds", 240.0}, {"codes", {{"404", 4}}}}));
+    EXPECT_EQ(servers["unmapped"]["window"]["codes"], json::object());
+}
+
+TEST(Views, AnOutageIsSaidFirst) {
+    auto report = sample_report();
+    report.outages["quiet@file"] = "no responses for 38s, <b>";
+    EXPECT_EQ(json::parse(backends_json(report))["backends"]["quiet@file"]["outage"], "no responses for 38s, <b>");
+    EXPECT_TRUE(index_html(report).contains(
+        R"(<tr class="outage"><td>quiet@file</td><td>no responses for 38s, &lt;b&gt;</td>)"));
+}
+
 TEST(Views, AlertsHoldStatesAndTimes) {
     const auto out = json::parse(alerts_json(sample_report()));
     const auto& alert = out["alerts"][0];
@@ -39,6 +59,14 @@ TEST(Views, AlertsHoldStatesAndTimes) {
     EXPECT_EQ(alert["percent"], 12.5);
     EXPECT_EQ(alert["firing_since"], "2023-11-14T22:12:40.000Z");
     EXPECT_TRUE(alert["resolved_at"].is_null());
+    EXPECT_EQ(alert["ratio"], 0.125);
+    EXPECT_EQ(alert["rate"], 8);
+    EXPECT_EQ(alert["worst"], json({{"server", "10.0.0.1:80"}, {"code", 404}, {"count", 15}}));
+    EXPECT_TRUE(alert["sentence"].get<std::string>().contains(" is firing for backend app@file: 12.5 %"));
+    EXPECT_EQ(out["alerts"][1]["ratio"], 0.5) << "its own";
+    EXPECT_TRUE(out["alerts"][1]["sentence"].get<std::string>().contains("7 responses with 503"));
+    EXPECT_TRUE(out["alerts"][2]["ratio"].is_null());
+    EXPECT_EQ(out["alerts"][2]["sentence"], "");
     EXPECT_EQ(out["rules"][0]["threshold_percent"], 5);
     EXPECT_EQ(out["rules"][0]["window_seconds"], 180);
 }
@@ -47,8 +75,13 @@ TEST(Views, StatusTellsWhatIsWrong) {
     auto report = sample_report();
     report.push.count("");
     report.push.count("the Pushgateway answered with status 400");
+    report.alertmanagers["http://two:9093"].count("POST http://two:9093: connection refused");
     const auto out = json::parse(status_json(report));
     EXPECT_EQ(out["ready"], true);
+    EXPECT_EQ(out["alertmanagers"]["http://one:9093"]["last_error"], "");
+    EXPECT_EQ(out["alertmanagers"]["http://two:9093"]["last_error"], "POST http://two:9093: connection refused");
+    EXPECT_EQ(out["results"]["alertmanager"]["failure"], 1);
+    EXPECT_EQ(out["results"]["alertmanager"]["last_error"], "POST http://two:9093: connection refused");
     EXPECT_EQ(out["results"]["push"]["success"], 1);
     EXPECT_EQ(out["results"]["push"]["failure"], 1);
     EXPECT_EQ(out["results"]["push"]["last_error"], "the Pushgateway answered with status 400");
@@ -70,8 +103,12 @@ TEST(Views, TheIndexEscapesNames) {
     const auto page = index_html(report);
     EXPECT_TRUE(page.contains("&lt;script&gt;"));
     EXPECT_FALSE(page.contains("<script>"));
-    EXPECT_TRUE(page.contains(R"(<tr class="firing"><td>app@file</td><td>firing</td><td>12.50 %</td>)")) << page;
-    EXPECT_TRUE(page.contains("href=\"/metrics\""));
+    EXPECT_TRUE(page.contains(R"(<tr class="firing"><td>app@file</td><td>TraefikHighHttp4xxErrorRateBackend: firing, )"
+                              R"(12.50 %<br>ServerErrors: pending, 50.00 %</td><td>12.50 %</td>)"))
+        << page;
+    EXPECT_TRUE(page.contains(R"(<tr class="inactive"><td>quiet@file</td><td>inactive</td><td>&ndash;</td>)")) << page;
+    EXPECT_TRUE(page.contains("<p>ServerErrors is pending for backend app@file: 50 % of its responses")) << page;
+    EXPECT_TRUE(page.contains("href=\"metrics\"")) << "a proxy may serve it under a path";
 }
 
 }  // namespace

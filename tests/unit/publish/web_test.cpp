@@ -85,7 +85,7 @@ class WebTest : public testing::Test {
         client.start({.url = fmt::format("{}://127.0.0.1:{}{}", web_->has_tls() ? "https" : "http", port(), path),
                       .username = password.empty() ? "" : "alice",
                       .password = password,
-                      .ca_file = files_ ? files_->file("server.pem") : "",
+                      .files = {.ca_file = files_ ? files_->file("server.pem") : ""},
                       .timeout = 30s});
         std::vector<HttpDone> done;
         while (done.empty()) {
@@ -325,7 +325,7 @@ TEST_F(WebTest, ServesTheViews) {
     EXPECT_TRUE(get("/")->body.contains("<td>app@file</td>"));
     EXPECT_EQ(get("/")->get_header_value("Content-Type"), "text/html; charset=utf-8");
     EXPECT_EQ(nlohmann::json::parse(get("/api/v1/status")->body)["ready"], true);
-    EXPECT_EQ(nlohmann::json::parse(get("/api/v1/alerts")->body)["alerts"].size(), 1U);
+    EXPECT_EQ(nlohmann::json::parse(get("/api/v1/alerts")->body)["alerts"].size(), 3U);
     EXPECT_EQ(nlohmann::json::parse(get("/api/v1/backends")->body)["backends"].size(), 2U);
     EXPECT_EQ(get("/nowhere")->status, 404);
 }

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/servers.hpp"
+
+#include <algorithm>
+
+namespace upstat::cli {
+
+namespace {
+
+std::uint64_t errors_of(const nlohmann::json& server) {
+    std::uint64_t errors = 0;
+    for (const auto& [code, count] : server.at("window").at("codes").items()) {
+        errors += code >= "400" ? count.get<std::uint64_t>() : 0;
+    }
+    return errors;
+}
+
+}  // namespace
+
+std::vector<ListedServer> worst_first(const nlohmann::json& backend, const nlohmann::json& servers) {
+    std::vector<ListedServer> found;
+    for (const auto& listed : backend.at("listed")) {
+        for (const auto& label : listed.at("servers")) {
+            if (const auto server = servers.find(label.get<std::string>()); server != servers.end()) {
+                found.push_back({.label = label.get<std::string>(),
+                                 .counts = &*server,
+                                 .up = listed.at("up").get<bool>(),
+                                 .errors = errors_of(*server)});
+            }
+        }
+    }
+    std::ranges::stable_sort(found, std::ranges::greater(), &ListedServer::errors);
+    return found;
+}
+
+}  // namespace upstat::cli

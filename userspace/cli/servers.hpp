@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+namespace upstat::cli {
+
+/// A server of a backend, in what /api/v1/backends says.
+struct ListedServer {
+    std::string label;
+    const nlohmann::json* counts = nullptr;
+    bool up = true;
+    std::uint64_t errors = 0;  ///< 4xx and 5xx in the window
+};
+
+/// The servers of a backend that have counts, those with most errors in the window first.
+std::vector<ListedServer> worst_first(const nlohmann::json& backend, const nlohmann::json& servers);
+
+}  // namespace upstat::cli
