@@ -80,18 +80,18 @@ extern "C" __attribute__((noinline)) std::size_t one_poll(Rooms& rooms, poll::Sn
     const auto growth = rooms.ledger.growth(snapshot, *catalogue);
     const auto record = growth ? agent::to_members(*growth) : std::string();
     publish::Report report;
-    report.at = snapshot.at;
+    const Moment now{.at = snapshot.at, .wall = Wall(snapshot.at.time_since_epoch())};
+    report.at = now.wall;
     report.counts = rooms.ledger.absorb(snapshot, catalogue);
     report.catalogue = rooms.ledger.state().catalogue;
     rooms.window.add(report.counts);
     report.client_errors = measure::measure(rooms.window, snapshot.at, rooms.codes, rooms.rule.window);
-    report.alerts = rooms.judge.evaluate({{rooms.rule.name, report.client_errors}}, snapshot.at);
+    report.alerts = rooms.judge.evaluate({{rooms.rule.name, report.client_errors}}, now);
     report.rules = {rooms.rule};
     report.servers = rooms.ledger.view(std::move(snapshot));
-    const Moment now(snapshot.at.time_since_epoch());
     rooms.page.report = std::make_shared<const publish::Report>(std::move(report));
-    rooms.page.young = rooms.births.take(rooms.page.report, now, now - zero_for);
-    rooms.page.at = now;
+    rooms.page.young = rooms.births.take(rooms.page.report, now.at, now.at - zero_for);
+    rooms.page.at = now.at;
     return record.size();
 }
 

@@ -130,7 +130,7 @@ json run(const json& group, const judge::Rule& rule, measure::Dialect dialect) {
         const auto at = time_of(evaluation);
         const auto ratios = measure::measure(feeder.until(at), at, codes, rule.window, dialect);
         json backends = json::object();
-        for (const auto& alert : judge.evaluate({{rule.name, ratios}}, at).alerts) {
+        for (const auto& alert : judge.evaluate({{rule.name, ratios}}, {.at = at, .wall = {}}).alerts) {
             const auto ratio =
                 ratios.backends.contains(alert.backend) ? ratios.backends.at(alert.backend) : measure::Ratio{};
             const auto value = ratio.value();
@@ -139,7 +139,8 @@ json run(const json& group, const judge::Rule& rule, measure::Dialect dialect) {
                 {"all", number(ratio.all)},
                 {"percent", value && std::isnan(*value) ? number(value) : number(alert.percent)},
                 {"state", to_string(alert.state)},
-                {"active_since", alert.active_since ? json(alert.active_since->time_since_epoch().count()) : json()}};
+                {"active_since",
+                 alert.active_since ? json(alert.active_since->at.time_since_epoch().count()) : json()}};
         }
         result.push_back({{"at", evaluation}, {"backends", backends}});
     }

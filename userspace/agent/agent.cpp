@@ -8,8 +8,10 @@
 
 #include <algorithm>
 #include <csignal>
+#include <ranges>
 #include <utility>
 
+#include "base/file.hpp"
 #include "base/version.hpp"
 #include "publish/process.hpp"
 
@@ -23,6 +25,30 @@ using std::chrono::steady_clock;
 constexpr auto api_patience = std::chrono::seconds(1);
 /// How often new cgroups are looked into.
 constexpr auto candidates_interval = Millis(50);
+
+/// A name for the time from one boot of the host to the next; empty where it has none.
+std::string boot_id(const std::filesystem::path& root) {
+    const auto text = read_file(root / "proc/sys/kernel/random/boot_id").value_or("");
+    return text.substr(0, text.find('\n'));
+}
+
+/// What the file says that --web.config.file names. All its mistakes are said, and the first is the error.
+Result<publish::WebConfig> web_config(const std::string& file) {
+    auto read = publish::load_web_config(file);
+    if (read.mistakes.empty()) {
+        return std::move(read.config);
+    }
+    for (const auto& mistake : read.mistakes | std::views::drop(1)) {
+        spdlog::error("{}", mistake.text());
+    }
+    return std::unexpected(read.mistakes.front());
+}
+
+/// The moment by which a poll goes that begins now.
+Moment due(const std::optional<Moment>& last, Moment now, Millis interval) {
+    const auto at = aligned(last ? std::optional(last->at) : std::nullopt, now.at, interval);
+    return {.at = at, .wall = now.wall + (at - now.at)};
+}
 
 }  // namespace
 
@@ -64,14 +90,21 @@ Result<std::unique_ptr<Agent>> Agent::start(const config::Settings& settings, Pa
 
 Result<void> Agent::open_outside() {
     const auto bound = std::max<Millis>(std::chrono::seconds(30), settings_.poll_interval * 4);
-    auto web = publish::Web::start(
-        {.listen = settings_.web_listen_address, .now = parts_.clock.wall, .heartbeat_bound = bound});
+    auto config = web_config(settings_.web_config_file);
+    if (!config) {
+        return std::unexpected(config.error());
+    }
+    const std::string scheme = config->tls ? "https" : "http";
+    auto web = publish::Web::start({.listen = settings_.web_listen_address,
+                                    .now = parts_.clock.steady,
+                                    .heartbeat_bound = bound,
+                                    .config = *std::move(config)});
     if (!web) {
         return std::unexpected(web.error());
     }
     web_ = std::move(*web);
     for (const auto& address : web_->addresses()) {
-        spdlog::info("metrics at http://{}/metrics", address);
+        spdlog::info("metrics at {}://{}/metrics", scheme, address);
     }
     auto receivers = Receivers::make(settings_, web_->addresses().front(), parts_.kernel->epoch(), parts_.seed);
     if (!receivers) {
@@ -83,6 +116,7 @@ Result<void> Agent::open_outside() {
 
 void Agent::restore() {
     auto restored = restore_state(settings_.state_path, parts_.kernel->epoch());
+    timeline_.emplace(parts_.clock, boot_id(parts_.root), restored.saved.mark);
     ledger_ = std::move(restored.saved.ledger);
     catalogues_.remember(ledger_.state().catalogue);
     if (restored.saved.window) {
@@ -101,7 +135,8 @@ void Agent::poll() {
     const auto began = parts_.clock.steady();
     next_poll_ = std::max(next_poll_ + settings_.poll_interval, began);
     traefiks_->look();
-    auto snapshot = parts_.kernel->read(aligned(last_poll_, parts_.clock.wall(), settings_.poll_interval));
+    const auto now = due(last_poll_, timeline_->now(), settings_.poll_interval);
+    auto snapshot = parts_.kernel->read(now.at);
     poll_duration_ = std::chrono::duration_cast<std::chrono::microseconds>(parts_.clock.steady() - began);
     if (!snapshot) {
         spdlog::error("{}: nothing is judged until a poll succeeds", snapshot.error().text());
@@ -113,7 +148,7 @@ void Agent::poll() {
         spdlog::log(notice.error ? spdlog::level::err : spdlog::level::warn, "{}", notice.text);
     }
     polls_.count({});
-    last_poll_ = snapshot->at;
+    last_poll_ = now;
     // Asked after the maps were read: whatever was counted was sent to servers that Traefik knew by then.
     catalogues_.ask(*parts_.http, traefiks_->watched());
     waiting_ = std::move(*snapshot);
@@ -127,7 +162,7 @@ void Agent::absorb(poll::Snapshot snapshot) {
     if (std::exchange(lost_counters_, false)) {
         births_.restore(ledger_.state(), true);  // exported from 0, the whole total would look like one burst
     }
-    judgement_.evaluate(counts_, snapshot, *ledger_.state().catalogue);
+    judgement_.evaluate(counts_, snapshot, *ledger_.state().catalogue, *last_poll_);
     save(growth);
     publish(std::move(snapshot));
 }
@@ -135,9 +170,9 @@ void Agent::absorb(poll::Snapshot snapshot) {
 /// Before anything is published, so that no restart, not even after the power failed, shows less than was shown.
 void Agent::save(const std::optional<attribute::Growth>& growth) {
     const auto alerts = judgement_.ongoing_alerts();
-    auto saved = growth ? state_.append(*growth, alerts) : Result<bool>(false);
+    auto saved = growth ? state_.append(*growth, alerts, last_poll_->wall) : Result<bool>(false);
     if (saved && !*saved) {
-        const auto all = state_.save(ledger_.state(), judgement_.history(), alerts);
+        const auto all = state_.save(ledger_.state(), judgement_.history(), alerts, timeline_->mark(*last_poll_));
         saved = all ? Result<bool>(true) : std::unexpected(all.error());
         malloc_trim(0);  // the whole text is rarely made, and longer than all that a poll needs
     }
@@ -172,7 +207,7 @@ std::vector<publish::TraefikReport> Agent::traefik_reports() const {
 }
 
 publish::Report Agent::report(poll::Snapshot snapshot) const {
-    publish::Report report{.at = snapshot.at,
+    publish::Report report{.at = last_poll_->wall,
                            .not_ready = traefiks_->all_refused(),
                            .build = {{"version", std::string(version())}, {"revision", std::string(revision())}},
                            .traefik = settings_.push_instance,
@@ -190,7 +225,7 @@ publish::Report Agent::report(poll::Snapshot snapshot) const {
                            .kernel_errors = std::move(snapshot.kernel_errors),
                            .maps = std::move(snapshot.maps),
                            .programs = std::move(snapshot.programs),
-                           .last_poll = last_poll_,
+                           .last_poll = last_poll_->wall,
                            .poll_duration = poll_duration_,
                            .polls = polls_,
                            .push = receivers_->push_results(),
@@ -206,7 +241,7 @@ publish::Report Agent::report(poll::Snapshot snapshot) const {
 }
 
 void Agent::publish(poll::Snapshot snapshot) {
-    const auto now = parts_.clock.steady();
+    const auto now = timeline_->now().at;
     auto shown = std::make_shared<const publish::Report>(report(std::move(snapshot)));
     auto young = births_.take(shown, now, now - pushed_zero_for(settings_));
     page_ = std::make_shared<const publish::Page>(publish::Page{
@@ -216,7 +251,7 @@ void Agent::publish(poll::Snapshot snapshot) {
 }
 
 void Agent::send() {
-    receivers_->send(*parts_.http, judgement_.alerts(), page_, parts_.clock);
+    receivers_->send(*parts_.http, judgement_.alerts(), page_, timeline_->now());
 }
 
 /// Takes the signal that came; false when it ends the agent.
@@ -263,10 +298,18 @@ Result<void> Agent::adopt(const config::Settings& next) {
     if (!catalogues) {
         return std::unexpected(catalogues.error());
     }
+    auto web = web_config(next.web_config_file);
+    if (!web) {
+        return std::unexpected(web.error());
+    }
+    if ((web->tls != nullptr) != web_->has_tls()) {
+        return fail(Error::Kind::usage, "TLS of the web server cannot begin or end while upstat runs", "restart it");
+    }
     if (auto judged = judgement_.set_rules(next.all_rules()); !judged) {
         return judged;
     }
-    receivers->succeed(*receivers_, *parts_.http, parts_.clock);
+    web_->configure(*std::move(web));
+    receivers->succeed(*receivers_, *parts_.http, timeline_->now().at);
     receivers_ = *std::move(receivers);
     catalogues->remember(ledger_.state().catalogue);
     catalogues->succeed(std::move(catalogues_));
@@ -287,8 +330,8 @@ bool Agent::wait() {
     fds.push_back({.fd = parts_.signals.get(), .events = POLLIN, .revents = 0});
     const auto longest = std::chrono::ceil<Millis>(until - parts_.clock.steady());
     for (const auto& done : parts_.http->wait(fds, std::clamp(longest, Millis(0), Millis(60000)))) {
-        if (!catalogues_.take(done, parts_.clock.wall())) {
-            receivers_->take(done, parts_.clock);
+        if (const auto now = timeline_->now().at; !catalogues_.take(done, now)) {
+            receivers_->take(done, now);
         }
     }
     if (fds.back().revents != 0 && !heed_signal()) {
@@ -299,7 +342,7 @@ bool Agent::wait() {
 }
 
 bool Agent::turn() {
-    web_->heartbeat(parts_.clock.wall());
+    web_->heartbeat(parts_.clock.steady());
     if (parts_.clock.steady() >= next_poll_) {
         poll();
     }
@@ -313,7 +356,7 @@ void Agent::run() {
     while (turn()) {
     }
     spdlog::info("ending; the programs go on counting until `upstat detach`");
-    receivers_->say_goodbye(*parts_.http, parts_.clock);
+    receivers_->say_goodbye(*parts_.http, parts_.clock, timeline_->now().at);
 }
 
 }  // namespace upstat::agent

@@ -18,6 +18,7 @@
 #include "agent/kernel.hpp"
 #include "agent/receivers.hpp"
 #include "agent/state.hpp"
+#include "agent/timeline.hpp"
 #include "agent/traefiks.hpp"
 #include "attribute/ledger.hpp"
 #include "base/clock.hpp"
@@ -89,6 +90,7 @@ class Agent {
     config::Settings settings_;
     config::Settings started_with_;  ///< where what cannot change while it runs is still as it was
     Parts parts_;
+    std::optional<Timeline> timeline_;
     FillWatch fills_;
     std::optional<Traefiks> traefiks_;
     Catalogues catalogues_;
@@ -105,7 +107,7 @@ class Agent {
     attribute::Counts counts_;
     std::shared_ptr<const publish::Page> page_;
     Results polls_;
-    std::optional<Time> last_poll_;
+    std::optional<Moment> last_poll_;
     std::chrono::microseconds poll_duration_{};
     std::string state_error_;
     bool reloaded_ = true;        ///< the last reading of the settings went well

@@ -38,8 +38,13 @@ std::string Judgement::restore(measure::History history, const std::vector<attri
     if (!window) {
         return window.error().message + ": the window of the rates begins anew";
     }
+    for (const auto& counts : since) {
+        if (const auto& polls = window->history().polls; !polls.empty() && counts.at <= polls.back()) {
+            return "the times of the saved polls do not ascend: the window of the rates begins anew";
+        }
+        window->add(counts);
+    }
     window_ = std::move(*window);
-    std::ranges::for_each(since, [this](const attribute::Counts& counts) { window_.add(counts); });
     return {};
 }
 
@@ -57,7 +62,7 @@ Result<void> Judgement::set_rules(const std::vector<judge::Rule>& rules) {
 }
 
 void Judgement::evaluate(const attribute::Counts& counts, const poll::Snapshot& snapshot,
-                         const attribute::Catalogue& catalogue) {
+                         const attribute::Catalogue& catalogue, Moment now) {
     window_.add(counts);
     past_.add(snapshot);
     silences_.look(snapshot);
@@ -69,7 +74,7 @@ void Judgement::evaluate(const attribute::Counts& counts, const poll::Snapshot& 
     if (!judges_client_errors()) {
         client_errors_ = judge::evaluate(client_error_rule_, window_, snapshot.at);
     }
-    alerts_ = judge_.evaluate(ratios_, snapshot.at);
+    alerts_ = judge_.evaluate(ratios_, now);
     for (auto& alert : alerts_.alerts) {
         if (alert.state != judge::State::inactive || alert.resolved_at) {
             look_into(alert, snapshot, catalogue);

@@ -34,7 +34,7 @@ class Judgement {
 
     /// One evaluation of every rule. Each change of an alert's state is said in the log.
     void evaluate(const attribute::Counts& counts, const poll::Snapshot& snapshot,
-                  const attribute::Catalogue& catalogue);
+                  const attribute::Catalogue& catalogue, Moment now);
 
     /// Of 4xx, over the built-in rule's window, whatever codes that rule is about.
     [[nodiscard]] const measure::Ratios& client_errors() const;

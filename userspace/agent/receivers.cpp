@@ -97,42 +97,39 @@ Result<Receivers> Receivers::make(const config::Settings& settings, const std::s
                      *std::move(notifier), seed);
 }
 
-void Receivers::succeed(const Receivers& previous, Http& http, const Clock& clock) {
+void Receivers::succeed(const Receivers& previous, Http& http, Time now) {
     pusher_.succeed(previous.pusher_);
     notifier_.succeed(previous.notifier_);
     if (previous.gateway_.group == gateway_.group) {
         claim_.go_on_from(previous.claim_);
-    } else if (!previous.gateway_.group.empty() && previous.claim_.is_ours(clock.steady())) {
+    } else if (!previous.gateway_.group.empty() && previous.claim_.is_ours(now)) {
         http.start(publish::delete_request(previous.target_, previous.gateway_.group, exit_patience));
     }
 }
 
 void Receivers::send(Http& http, const judge::Alerts& alerts, const std::shared_ptr<const publish::Page>& page,
-                     const Clock& clock) {
-    const auto now = clock.wall();
+                     Moment now) {
     for (auto& notification : notifier_.due(alerts, now)) {
         notifier_.started(notification.receiver, http.start(notification.request));
     }
-    if (!gateway_.group.empty() && page && pusher_.due(now)) {
-        push(http, *page, clock);
+    if (!gateway_.group.empty() && page && pusher_.due(now.at)) {
+        push(http, *page, now.at);
     }
 }
 
 /// Pushes, or looks first whether another agent does.
-void Receivers::push(Http& http, const publish::Page& page, const Clock& clock) {
-    const auto now = clock.steady();
+void Receivers::push(Http& http, const publish::Page& page, Time now) {
     if (claim_.may_push(now)) {
         auto text = publish::pushed_text(page, {.zero_for = zero_for_, .owner = claim_.owner()});
-        pusher_.started(clock.wall(), http.start(publish::push_request(target_, gateway_.group, std::move(text))));
+        pusher_.started(now, http.start(publish::push_request(target_, gateway_.group, std::move(text))));
     } else if (claim_.look_due(now)) {
         claim_.looking(now, http.start(publish::look_request(target_, gateway_.metrics)));
     }
 }
 
-void Receivers::take(const HttpDone& done, const Clock& clock) {
-    const auto now = clock.wall();
+void Receivers::take(const HttpDone& done, Time now) {
     if (const auto pushed = pusher_.done(done, now)) {
-        claim_.pushed(clock.steady(), pushed->problem.empty());
+        claim_.pushed(now, pushed->problem.empty());
         log_line(pushed->line);
     } else if (claim_.done(done, target_)) {
         if (const auto& other = claim_.other(); !other.empty()) {
@@ -143,8 +140,8 @@ void Receivers::take(const HttpDone& done, const Clock& clock) {
     }
 }
 
-void Receivers::say_goodbye(Http& http, const Clock& clock) {
-    if (gateway_.group.empty() || !claim_.is_ours(clock.steady())) {
+void Receivers::say_goodbye(Http& http, const Clock& clock, Time now) {
+    if (gateway_.group.empty() || !claim_.is_ours(now)) {
         return;
     }
     const auto ticket = http.start(publish::delete_request(target_, gateway_.group, exit_patience));

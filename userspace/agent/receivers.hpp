@@ -35,17 +35,16 @@ class Receivers {
                                   const std::string& owner, std::uint64_t seed);
 
     /// Takes the place of `previous`: counts go on, and a group that is pushed to no more is deleted.
-    void succeed(const Receivers& previous, Http& http, const Clock& clock);
+    void succeed(const Receivers& previous, Http& http, Time now);
 
     /// Starts what is due. `page` may be none yet.
-    void send(Http& http, const judge::Alerts& alerts, const std::shared_ptr<const publish::Page>& page,
-              const Clock& clock);
+    void send(Http& http, const judge::Alerts& alerts, const std::shared_ptr<const publish::Page>& page, Moment now);
 
     /// Takes the end of an exchange, if it is one of these.
-    void take(const HttpDone& done, const Clock& clock);
+    void take(const HttpDone& done, Time now);
 
     /// Deletes what this agent pushed; waits for it, but not for long.
-    void say_goodbye(Http& http, const Clock& clock);
+    void say_goodbye(Http& http, const Clock& clock, Time now);
 
     [[nodiscard]] const Results& push_results() const { return pusher_.results(); }
     [[nodiscard]] std::map<std::string, Results> alertmanager_results() const { return notifier_.results(); }
@@ -60,7 +59,7 @@ class Receivers {
 
     Receivers(publish::PushTarget target, Gateway gateway, Millis zero_for, publish::PushClaim claim,
               publish::Notifier notifier, std::uint64_t seed);
-    void push(Http& http, const publish::Page& page, const Clock& clock);
+    void push(Http& http, const publish::Page& page, Time now);
 
     publish::PushTarget target_;
     Gateway gateway_;

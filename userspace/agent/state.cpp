@@ -63,8 +63,13 @@ std::string absorb_lines(Saved& saved, std::string_view lines) {
         lines.remove_prefix(line.size());
         try {
             const auto poll = parse_json(line);
-            saved.since.push_back(saved.ledger.absorb(growth_from(poll)));
-            saved.alerts = alerts_from(poll.at("alerts"));
+            const auto growth = growth_from(poll);
+            const Moment moment{.at = growth.at, .wall = wall_from(poll, growth.at)};
+            auto alerts = alerts_from(poll.at("alerts"));
+            saved.since.push_back(saved.ledger.absorb(growth));
+            saved.alerts = std::move(alerts);
+            saved.mark = saved.mark.value_or(Timeline::Mark());
+            saved.mark->last = moment;
         } catch (const std::exception& error) {
             return lines.empty() ? std::string()
                                  : fmt::format(
@@ -74,6 +79,15 @@ std::string absorb_lines(Saved& saved, std::string_view lines) {
         }
     }
     return {};
+}
+
+/// A file of before 0.3 has none: its times are the wall clock's.
+std::optional<Timeline::Mark> mark_of(const std::optional<measure::History>& window) {
+    if (!window || window->polls.empty()) {
+        return std::nullopt;
+    }
+    const auto last = window->polls.back();
+    return Timeline::Mark{.boot = {}, .ahead = {}, .last = {.at = last, .wall = Wall(last.time_since_epoch())}};
 }
 
 /// What `read` makes of a part of the state; nothing, and a note, where it is broken.
@@ -92,7 +106,7 @@ auto part_of(const json& document, const char* name, auto read, std::vector<std:
 }
 
 std::string document(const std::string& epoch, const attribute::LedgerState& ledger, const measure::History& window,
-                     const std::vector<judge::Alert>& alerts) {
+                     const std::vector<judge::Alert>& alerts, const Timeline::Mark& mark) {
     std::string text;
     {
         JsonObject object(text);
@@ -101,6 +115,7 @@ std::string document(const std::string& epoch, const attribute::LedgerState& led
         object.member("ledger") += to_text(ledger);
         object.member("window") += to_text(window);
         object.add("alerts", to_json(alerts));
+        object.add("clock", to_json(mark));
     }
     return text;
 }
@@ -134,6 +149,8 @@ Restored restore_state(const fs::path& directory, const std::string& epoch) {
     restored.saved.window = part_of(document, "window", history_from, restored.notes);
     restored.saved.alerts =
         part_of(document, "alerts", alerts_from, restored.notes).value_or(std::vector<judge::Alert>{});
+    restored.saved.mark = document.contains("clock") ? part_of(document, "clock", mark_from, restored.notes)
+                                                     : mark_of(restored.saved.window);
     if (auto broken = absorb_lines(restored.saved, std::string_view(*text).substr(end)); !broken.empty()) {
         restored.notes.push_back(std::move(broken));
     }
@@ -181,9 +198,9 @@ Result<void> StateFile::lock() {
 }
 
 Result<void> StateFile::save(const attribute::LedgerState& ledger, const measure::History& window,
-                             const std::vector<judge::Alert>& alerts) {
+                             const std::vector<judge::Alert>& alerts, const Timeline::Mark& mark) {
     inode_ = 0;
-    if (auto saved = replace_file(directory_, document(epoch_, ledger, window, alerts)); !saved) {
+    if (auto saved = replace_file(directory_, document(epoch_, ledger, window, alerts, mark)); !saved) {
         return saved;
     }
     struct stat info{};
@@ -194,7 +211,7 @@ Result<void> StateFile::save(const attribute::LedgerState& ledger, const measure
     return {};
 }
 
-Result<bool> StateFile::append(const attribute::Growth& growth, const std::vector<judge::Alert>& alerts) {
+Result<bool> StateFile::append(const attribute::Growth& growth, const std::vector<judge::Alert>& alerts, Wall wall) {
     if (inode_ == 0 || size_ > std::max(whole_ * most_lines_to_whole, least_lines)) {
         return false;
     }
@@ -206,7 +223,8 @@ Result<bool> StateFile::append(const attribute::Growth& growth, const std::vecto
     if (!ours) {
         return false;  // somebody took it away or wrote to it
     }
-    const auto line = "\n{" + to_members(growth) + R"(,"alerts":)" + json_text(to_json(alerts)) + "}";
+    const auto line = "\n{" + to_members(growth) + R"(,"wall":)" + std::to_string(wall.time_since_epoch().count()) +
+                      R"(,"alerts":)" + json_text(to_json(alerts)) + "}";
     if (!write_all(file.get(), line) || fdatasync(file.get()) != 0) {
         inode_ = 0;
         return failed("append to", path);

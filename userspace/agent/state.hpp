@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "agent/timeline.hpp"
 #include "attribute/ledger.hpp"
 #include "base/error.hpp"
 #include "base/fd.hpp"
@@ -22,6 +23,7 @@ struct Saved {
     std::optional<measure::History> window;  ///< none where the saved one is broken
     std::vector<attribute::Counts> since;    ///< what the polls gave that came after this window
     std::vector<judge::Alert> alerts;
+    std::optional<Timeline::Mark> mark;  ///< of the newest poll
 };
 
 struct Restored {
@@ -45,13 +47,14 @@ class StateFile {
     /// Keeps other agents from the directory. Where it cannot even be made, saving will say so.
     Result<void> lock();
 
-    /// Appends one poll. False: there is no whole state to append to, or the lines have outgrown it.
-    Result<bool> append(const attribute::Growth& growth, const std::vector<judge::Alert>& alerts);
+    /// Appends one poll, which was at `wall`. False: there is no whole state to append to, or the lines have outgrown
+    /// it.
+    Result<bool> append(const attribute::Growth& growth, const std::vector<judge::Alert>& alerts, Wall wall);
 
     /// Writes DIRECTORY/state.json anew: it is the old one or the new one whenever the power fails. Makes the
     /// directory.
     Result<void> save(const attribute::LedgerState& ledger, const measure::History& window,
-                      const std::vector<judge::Alert>& alerts);
+                      const std::vector<judge::Alert>& alerts, const Timeline::Mark& mark);
 
   private:
     std::filesystem::path directory_;

@@ -27,6 +27,16 @@ struct Wrong : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
+constexpr auto wall_suffix = "_wall";  ///< a moment's own time has the plain name
+
+/// Any that a clock can show: so none is out of reach of the arithmetic.
+template <typename T>
+T time_from(const json& value) {
+    constexpr std::int64_t latest = std::int64_t{1} << 53;
+    const auto time = value.is_number_integer() ? value.get<std::int64_t>() : -1;
+    return time >= 0 && time <= latest ? T(Millis(time)) : throw Wrong("a time is none");
+}
+
 std::uint64_t count_from(const json& value) {
     return value.is_number_unsigned() ? value.get<std::uint64_t>() : throw Wrong("a count is not a number");
 }
@@ -245,7 +255,7 @@ attribute::LedgerState ledger_from(const json& saved) {
     state.last = from_servers<decltype(state.last)>(saved.at("last"), last_from);
     state.unclaimed = from_servers<decltype(state.unclaimed)>(saved.at("unclaimed"), series_from);
     state.unknown_since = from_servers<decltype(state.unknown_since)>(
-        saved.at("unknown_since"), [](const json& at) { return Time(Millis(at.get<Millis::rep>())); });
+        saved.at("unknown_since"), [](const json& at) { return time_from<Time>(at); });
     state.folded = from_servers<decltype(state.folded)>(saved.at("folded"), totals_from);
     state.unmapped = totals_from(saved.at("unmapped"));
     return state;
@@ -271,7 +281,7 @@ std::string to_members(const attribute::Growth& growth) {
 }
 
 attribute::Growth growth_from(const json& saved) {
-    attribute::Growth growth{.at = Time(Millis(saved.at("at").get<Millis::rep>())),
+    attribute::Growth growth{.at = time_from<Time>(saved.at("at")),
                              .grown = {},
                              .unknown = from_servers<poll::Servers>(saved.at("strangers"), totals_from)};
     const auto& grown = saved.at("grown");
@@ -287,20 +297,24 @@ attribute::Growth growth_from(const json& saved) {
 
 namespace {
 
-json number(Time time) {
+json number(auto time) {
     return time.time_since_epoch().count();
 }
 
-json number(const std::optional<Time>& time) {
-    return time ? number(*time) : json(nullptr);
+void add(json& alert, const char* name, const std::optional<Moment>& moment) {
+    alert[name] = moment ? number(moment->at) : json(nullptr);
+    if (moment) {
+        alert[std::string(name) + wall_suffix] = number(moment->wall);
+    }
 }
 
-Time time_from(const json& saved) {
-    return Time(Millis(saved.get<std::int64_t>()));
-}
-
-std::optional<Time> optional_time_from(const json& saved) {
-    return saved.is_null() ? std::nullopt : std::optional(time_from(saved));
+std::optional<Moment> moment_from(const json& alert, const char* name) {
+    const auto& saved = alert.at(name);
+    if (saved.is_null()) {
+        return std::nullopt;
+    }
+    const auto wall = alert.find(std::string(name) + wall_suffix);
+    return Moment{.at = time_from<Time>(saved), .wall = time_from<Wall>(wall == alert.end() ? saved : *wall)};
 }
 
 /// JSON has no NaN, which stands for "no such series in that poll": null does.
@@ -342,7 +356,7 @@ std::string to_text(const measure::History& history) {
 measure::History history_from(const json& saved) {
     measure::History history;
     for (const auto& poll : saved.at("polls")) {
-        history.polls.push_back(time_from(poll));
+        history.polls.push_back(time_from<Time>(poll));
     }
     for (const auto& [name, backend] : saved.at("backends").items()) {
         auto& into = history.backends[name];
@@ -360,12 +374,11 @@ measure::History history_from(const json& saved) {
 json to_json(const std::vector<judge::Alert>& alerts) {
     json saved = json::array();
     for (const auto& alert : alerts) {
-        saved.push_back({{"rule", alert.rule},
-                         {"backend", alert.backend},
-                         {"state", static_cast<int>(alert.state)},
-                         {"active_since", number(alert.active_since)},
-                         {"firing_since", number(alert.firing_since)},
-                         {"resolved_at", number(alert.resolved_at)}});
+        json one = {{"rule", alert.rule}, {"backend", alert.backend}, {"state", static_cast<int>(alert.state)}};
+        add(one, "active_since", alert.active_since);
+        add(one, "firing_since", alert.firing_since);
+        add(one, "resolved_at", alert.resolved_at);
+        saved.push_back(std::move(one));
     }
     return saved;
 }
@@ -377,11 +390,32 @@ std::vector<judge::Alert> alerts_from(const json& saved) {
                           .backend = alert.at("backend").get<std::string>(),
                           .state = static_cast<judge::State>(alert.at("state").get<int>()),
                           .percent = std::nullopt,
-                          .active_since = optional_time_from(alert.at("active_since")),
-                          .firing_since = optional_time_from(alert.at("firing_since")),
-                          .resolved_at = optional_time_from(alert.at("resolved_at"))});
+                          .active_since = moment_from(alert, "active_since"),
+                          .firing_since = moment_from(alert, "firing_since"),
+                          .resolved_at = moment_from(alert, "resolved_at")});
     }
     return alerts;
+}
+
+// --- the agent's own time ---
+
+json to_json(const Timeline::Mark& mark) {
+    return {{"boot", mark.boot},
+            {"since_boot", number(mark.last.at - mark.ahead)},
+            {"at", number(mark.last.at)},
+            {"wall", number(mark.last.wall)}};
+}
+
+Timeline::Mark mark_from(const json& saved) {
+    const auto at = time_from<Time>(saved.at("at"));
+    return {.boot = saved.at("boot").get<std::string>(),
+            .ahead = at - time_from<Time>(saved.at("since_boot")),
+            .last = {.at = at, .wall = wall_from(saved, at)}};
+}
+
+Wall wall_from(const json& poll, Time at) {
+    const auto wall = poll.find("wall");
+    return wall == poll.end() ? Wall(at.time_since_epoch()) : time_from<Wall>(*wall);
 }
 
 }  // namespace upstat::agent

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/timeline.hpp"
 #include "attribute/ledger.hpp"
 #include "judge/alert.hpp"
 #include "measure/window.hpp"
@@ -26,5 +27,11 @@ measure::History history_from(const nlohmann::json& saved);
 
 nlohmann::json to_json(const std::vector<judge::Alert>& alerts);
 std::vector<judge::Alert> alerts_from(const nlohmann::json& saved);
+
+nlohmann::json to_json(const Timeline::Mark& mark);
+Timeline::Mark mark_from(const nlohmann::json& saved);
+
+/// The wall clock of a poll; before 0.3 that was the agent's own time too.
+Wall wall_from(const nlohmann::json& poll, Time at);
 
 }  // namespace upstat::agent

@@ -195,7 +195,7 @@ void Resolver::ask(const std::set<HostName>& names, Time now) {
         return;
     }
     auto task = names;
-    if (state.tried.empty() || now - state.round >= state.period || now < state.round) {
+    if (state.tried.empty() || now - state.round >= state.period) {
         state.round = now;
     } else {
         std::erase_if(task, [&](const HostName& name) { return state.tried.contains(name); });

@@ -5,7 +5,7 @@
 
 namespace upstat {
 
-std::string rfc3339(Time time) {
+std::string rfc3339(Wall time) {
     const auto day = std::chrono::floor<std::chrono::days>(time);
     const std::chrono::year_month_day date(day);
     const std::chrono::hh_mm_ss clock(time - day);

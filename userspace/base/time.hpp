@@ -10,11 +10,23 @@ namespace upstat {
 
 using Millis = std::chrono::milliseconds;
 
-/// A wall-clock moment with Prometheus's resolution. No room reads a clock: main's loop does, and hands it in.
-using Time = std::chrono::sys_time<Millis>;
+/// The wall clock, with Prometheus's resolution. It can be set, so only what others read is stamped by it.
+using Wall = std::chrono::sys_time<Millis>;
 
-/// A moment of the clock that nobody sets: for what lasts.
-using Moment = std::chrono::steady_clock::time_point;
+/// The agent's own time, which nobody sets: all that is spaced or waited for is measured by it. It began at the wall
+/// clock and then goes with the host's boot clock, suspends included, also over a restart of the agent.
+struct OwnTime {
+    using duration = Millis;
+};
+using Time = std::chrono::time_point<OwnTime, Millis>;
+
+/// One moment by both: to be measured from, and to be told.
+struct Moment {
+    Time at;
+    Wall wall;
+
+    bool operator==(const Moment&) const = default;
+};
 
 /// The moment by which a poll goes: when it was due, a number of intervals after the last one, if it began within a
 /// hundredth of an interval of that; else `now`. Without that, a rule's `for` of twelve intervals would be over at the
@@ -29,6 +41,6 @@ inline Time aligned(std::optional<Time> last, Time now, Millis interval) {
 }
 
 /// "2023-12-12T21:12:32.022Z".
-std::string rfc3339(Time time);
+std::string rfc3339(Wall time);
 
 }  // namespace upstat

@@ -7,6 +7,7 @@
 #include "base/http_client.hpp"
 #include "base/json_text.hpp"
 #include "base/printable.hpp"
+#include "publish/web_config.hpp"
 
 namespace upstat::cli {
 
@@ -31,6 +32,20 @@ Result<nlohmann::json> ask_agent(const config::Settings& settings, const std::st
         done = http.wait({}, std::chrono::seconds(5));
     }
     const auto& result = done.front().result;
+    if (result && result->status == 401) {
+        return fail(Error::Kind::runtime,
+                    fmt::format("the agent at {} wants a user and a password: its --web.config.file has "
+                                "basic_auth_users, and this command has none to say",
+                                pages_of(settings)),
+                    fmt::format("ask it by `curl -u USER {}`", url));
+    }
+    if (!result && publish::load_web_config(settings.web_config_file).config.tls) {
+        return fail(Error::Kind::runtime,
+                    fmt::format("the agent at {} speaks TLS, as {} says, and this command does not", pages_of(settings),
+                                settings.web_config_file),
+                    fmt::format("ask it by `curl https{}`, with --cacert or the name in its certificate",
+                                url.substr(url.find(':'))));
+    }
     if (!result || result->status != 200) {
         return fail(Error::Kind::runtime,
                     fmt::format("no agent answers: {}",

@@ -7,6 +7,7 @@
 #include "cli/commands.hpp"
 #include "config/settings_file.hpp"
 #include "programs/root.hpp"
+#include "publish/web_config.hpp"
 
 namespace upstat::cli {
 
@@ -20,6 +21,10 @@ Result<void> check_config(const std::string& path) {
     if (const auto given = file.given.find("backends.file"); given != file.given.end()) {
         const auto map = attribute::load_static_map(given->second.back());
         errors.insert(errors.end(), map.mistakes.begin(), map.mistakes.end());
+    }
+    if (const auto given = file.given.find("web.config.file"); given != file.given.end()) {
+        const auto web = publish::load_web_config(given->second.back());
+        errors.insert(errors.end(), web.mistakes.begin(), web.mistakes.end());
     }
     if (const auto given = file.given.find("bpf.pin-path"); given != file.given.end()) {
         if (const auto checked = programs::check_root(given->second.back()); !checked) {

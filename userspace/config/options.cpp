@@ -250,6 +250,8 @@ constexpr std::array all_options{
                                                         "an annotation of the built-in rule's alerts, likewise"),
     until_restart(option<parse_listen_address, &S::web_listen_address>(
         "web.listen-address", "HOST:PORT", "127.0.0.1:9479", "serve /metrics and the API there")),
+    option<parse_text, &S::web_config_file>("web.config.file", "FILE", "",
+                                            "TLS, passwords and headers of the web server, as exporters have them"),
     option<parse_duration, &S::metrics_zero_for>("metrics.zero-for", "DURATION", "75s",
                                                  "a new series is shown at 0 for so long: longer than any scrape "
                                                  "interval"),

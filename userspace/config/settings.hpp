@@ -28,6 +28,7 @@ struct Settings {
     judge::Rule rule;                ///< the built-in one
     std::vector<judge::Rule> rules;  ///< more, from the file's alert.rules
     std::vector<std::string> web_listen_address;
+    std::string web_config_file;
     Millis metrics_zero_for{};
     std::string web_external_url;
     std::string push_url;

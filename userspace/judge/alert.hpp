@@ -47,13 +47,13 @@ struct Alert {
     std::string rule;
     std::string backend;
     State state = State::inactive;
-    std::optional<double> percent{};     ///< at the last evaluation; absent when there was no sample or NaN
-    measure::Ratio ratio{};              ///< what that percentage is of
-    std::optional<Time> active_since{};  ///< first true evaluation, while pending or firing
-    std::optional<Time> firing_since{};  ///< while firing
-    std::optional<Time> resolved_at{};   ///< when a firing ended; kept until it fires again or 15 minutes have passed
-    std::optional<Worst> worst{};        ///< unless it has been quiet
-    std::string outage{};                ///< what outage.hpp says of the backend; empty when it gives responses
+    std::optional<double> percent{};       ///< at the last evaluation; absent when there was no sample or NaN
+    measure::Ratio ratio{};                ///< what that percentage is of
+    std::optional<Moment> active_since{};  ///< first true evaluation, while pending or firing
+    std::optional<Moment> firing_since{};  ///< while firing
+    std::optional<Moment> resolved_at{};   ///< when a firing ended; kept until it fires again or 15 minutes have passed
+    std::optional<Worst> worst{};          ///< unless it has been quiet
+    std::string outage{};                  ///< what outage.hpp says of the backend; empty when it gives responses
 
     bool operator==(const Alert&) const = default;
 };
@@ -66,7 +66,7 @@ struct Transition {
 
 /// What judge gives.
 struct Alerts {
-    Time at;
+    Moment at;
     std::vector<Alert> alerts;            ///< every backend under every rule, inactive ones too
     std::vector<Transition> transitions;  ///< of this evaluation
 };

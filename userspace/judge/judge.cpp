@@ -20,21 +20,21 @@ bool holds(const Alert& alert, const Rule& rule) {
     return alert.percent && *alert.percent > rule.threshold_percent && alert.ratio.all.value_or(0) > rule.min_rate;
 }
 
-void become_true(Alert& alert, const Rule& rule, Time at) {
+void become_true(Alert& alert, const Rule& rule, Moment now) {
     if (alert.state == State::inactive) {
         alert.state = State::pending;
-        alert.active_since = at;
+        alert.active_since = now;
     }
-    if (alert.state == State::pending && at - *alert.active_since >= rule.for_duration) {
+    if (alert.state == State::pending && now.at - alert.active_since->at >= rule.for_duration) {
         alert.state = State::firing;
-        alert.firing_since = at;
+        alert.firing_since = now;
         alert.resolved_at.reset();
     }
 }
 
-void become_false(Alert& alert, Time at) {
+void become_false(Alert& alert, Moment now) {
     if (alert.state == State::firing) {
-        alert.resolved_at = at;
+        alert.resolved_at = now;
     }
     alert.state = State::inactive;
     alert.active_since.reset();
@@ -42,13 +42,13 @@ void become_false(Alert& alert, Time at) {
 }
 
 /// One step of the machine.
-void step(Alert& alert, const Rule& rule, Time at) {
+void step(Alert& alert, const Rule& rule, Moment now) {
     if (holds(alert, rule)) {
-        become_true(alert, rule, at);
+        become_true(alert, rule, now);
     } else {
-        become_false(alert, at);
+        become_false(alert, now);
     }
-    if (alert.resolved_at && at - *alert.resolved_at > resolved_retention) {
+    if (alert.resolved_at && now.at - alert.resolved_at->at > resolved_retention) {
         alert.resolved_at.reset();
     }
 }
@@ -89,8 +89,8 @@ void Judge::restore(const std::vector<Alert>& alerts) {
     }
 }
 
-Alerts Judge::evaluate(const std::map<std::string, measure::Ratios>& by_rule, Time at) {
-    Alerts result{.at = at, .alerts = {}, .transitions = {}};
+Alerts Judge::evaluate(const std::map<std::string, measure::Ratios>& by_rule, Moment now) {
+    Alerts result{.at = now, .alerts = {}, .transitions = {}};
     for (const auto& rule : rules_) {
         if (const auto ratios = by_rule.find(rule.name); ratios != by_rule.end()) {
             evaluate_rule(rule, ratios->second, result);

@@ -25,10 +25,10 @@ class Judge {
     /// them.
     void restore(const std::vector<Alert>& alerts);
 
-    /// One evaluation at `at`; `by_rule` has the Ratios of each rule by its name. A backend that is not among them is a
+    /// One evaluation now; `by_rule` has the Ratios of each rule by its name. A backend that is not among them is a
     /// missing sample. A rule that is not among them was not evaluated: its alerts stay as they were. After a failed
     /// poll do not call this at all.
-    Alerts evaluate(const std::map<std::string, measure::Ratios>& by_rule, Time at);
+    Alerts evaluate(const std::map<std::string, measure::Ratios>& by_rule, Moment now);
 
     /// What another judge has to be told to go on from here, by restore(): all alerts but those that are as they begin.
     [[nodiscard]] std::vector<Alert> ongoing() const;

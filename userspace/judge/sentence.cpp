@@ -31,7 +31,7 @@ std::string value_text(const Alert& alert, const Rule& rule) {
 }
 
 std::string hold_text(const Alert& alert, const Rule& rule) {
-    const auto since = alert.active_since ? ", above it since " + rfc3339(*alert.active_since) : std::string();
+    const auto since = alert.active_since ? ", above it since " + rfc3339(alert.active_since->wall) : std::string();
     if (alert.state == State::firing) {
         return fmt::format(" for {} or longer{}", duration_text(rule.for_duration), since);
     }

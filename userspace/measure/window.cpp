@@ -52,17 +52,14 @@ void append(BackendHistory& backend, const attribute::SeriesCounts* counts) {
     }
 }
 
-/// Keeps [first, last) of every vector.
-void cut(History& history, std::size_t first, std::size_t last) {
-    const auto cut_one = [first, last](auto& values) {
-        values.erase(values.begin() + static_cast<std::ptrdiff_t>(last), values.end());
-        values.erase(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(first));
-    };
-    cut_one(history.polls);
+/// Of every vector.
+void forget_first(History& history, std::ptrdiff_t polls) {
+    const auto forget = [polls](auto& values) { values.erase(values.begin(), values.begin() + polls); };
+    forget(history.polls);
     for (auto& [name, backend] : history.backends) {
-        cut_one(backend.sampled);
+        forget(backend.sampled);
         for (auto& [series, values] : backend.series) {
-            cut_one(values);
+            forget(values);
         }
     }
 }
@@ -112,7 +109,6 @@ Result<Window> Window::restore(Millis keep, History history) {
 }
 
 void Window::add(const attribute::Counts& counts) {
-    forget_from(counts.at);
     const auto earlier = history_.polls.size();
     history_.polls.push_back(counts.at);
     for (const auto& name : counts.backends | std::views::keys) {
@@ -125,19 +121,11 @@ void Window::add(const attribute::Counts& counts) {
     forget_before(counts.at - keep_);
 }
 
-void Window::forget_from(Time at) {
-    const auto kept = std::ranges::lower_bound(history_.polls, at) - history_.polls.begin();
-    if (static_cast<std::size_t>(kept) < history_.polls.size()) {
-        cut(history_, 0, static_cast<std::size_t>(kept));
-        forget_empty();
-    }
-}
-
 /// The newest poll at or before `at` stays: before 3.0 a window includes its start, and a rule may be evaluated late.
 void Window::forget_before(Time at) {
     const auto inside = std::ranges::upper_bound(history_.polls, at) - history_.polls.begin();
     if (inside > 1) {
-        cut(history_, static_cast<std::size_t>(inside - 1), history_.polls.size());
+        forget_first(history_, inside - 1);
         forget_empty();
     }
 }

@@ -45,14 +45,13 @@ class Window {
     /// start. Without that the first responses of each new code would be lost to rate(). In a backend's first poll a
     /// series is taken as it comes.
     ///
-    /// Where the clock was set back, the polls that now lie in the future are forgotten.
+    /// Its time is after all that are in the window.
     void add(const attribute::Counts& counts);
 
     [[nodiscard]] const History& history() const { return history_; }
     [[nodiscard]] Millis keep() const { return keep_; }
 
   private:
-    void forget_from(Time at);
     void forget_before(Time at);
     void forget_empty();
 

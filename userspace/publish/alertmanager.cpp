@@ -79,6 +79,12 @@ json annotations(const judge::Rule& rule, const judge::Alert& alert, const std::
     return over(std::move(all), rule.annotations);
 }
 
+/// An Alertmanager refuses an alert that ends before it starts, which it does where the wall clock was set back since.
+/// One that fires keeps its start then, one that has ended its end.
+std::pair<Wall, Wall> span(Wall starts, Wall ends, bool firing) {
+    return firing ? std::pair(starts, std::max(starts, ends)) : std::pair(std::min(starts, ends), ends);
+}
+
 const judge::Rule& rule_of(const std::vector<judge::Rule>& rules, const std::string& name) {
     static const judge::Rule unknown{};
     const auto found = std::ranges::find(rules, name, &judge::Rule::name);
@@ -114,7 +120,7 @@ std::optional<Notifier::Told> Notifier::news(const judge::Alert& alert, Time now
         told.since = alert.firing_since;
         return told;
     }
-    if (alert.resolved_at && now - *alert.resolved_at < judge::resolved_retention) {
+    if (alert.resolved_at && now - alert.resolved_at->at < judge::resolved_retention) {
         told.since = alert.resolved_at;
         return told;
     }
@@ -135,27 +141,27 @@ bool Notifier::choose(Receiver& receiver, const judge::Alert& alert, Time now) c
         told = *wanted;
         return true;
     }
-    // A clock that was set back must not stop the messages.
-    const bool again = !told.delivered || now - told.attempted >= options_.resend || now < told.attempted;
+    const bool again = !told.delivered || now - told.attempted >= options_.resend;
     if (again) {
         told.attempted = now;
     }
     return again;
 }
 
-std::string Notifier::body(const std::vector<const judge::Alert*>& alerts, Time now) const {
+std::string Notifier::body(const std::vector<const judge::Alert*>& alerts, Wall now) const {
     auto out = json::array();
     for (const auto* alert : alerts) {
         const auto& rule = rule_of(options_.rules, alert->rule);
         const bool firing = alert->state == judge::State::firing;
-        const auto ends = firing ? now + 4 * std::max(options_.evaluation, options_.resend) : *alert->resolved_at;
         const auto fired = fired_.find({alert->rule, alert->backend});
+        const auto ends = firing ? now + 4 * std::max(options_.evaluation, options_.resend) : alert->resolved_at->wall;
+        const auto [from, until] = span(fired == fired_.end() ? ends : fired->second.wall, ends, firing);
         auto said = *alert;  // one that is pending anew is told as resolved until it fires
         said.state = firing ? judge::State::firing : judge::State::inactive;
         json one = {{"labels", labels(rule, *alert, options_.instance)},
                     {"annotations", annotations(rule, said, options_.instance)},
-                    {"startsAt", rfc3339(fired == fired_.end() ? ends : fired->second)},
-                    {"endsAt", rfc3339(ends)}};
+                    {"startsAt", rfc3339(from)},
+                    {"endsAt", rfc3339(until)}};
         if (!options_.generator_url.empty()) {
             one["generatorURL"] = options_.generator_url;
         }
@@ -183,18 +189,18 @@ void Notifier::remember(const judge::Alerts& alerts) {
     }
 }
 
-std::vector<Notification> Notifier::due(const judge::Alerts& alerts, Time now) {
+std::vector<Notification> Notifier::due(const judge::Alerts& alerts, Moment now) {
     remember(alerts);
     std::vector<Notification> out;
     for (std::size_t i = 0; i < receivers_.size(); ++i) {
         auto& receiver = receivers_[i];
-        if (receiver.busy || !receiver.tries.ready(now)) {
+        if (receiver.busy || !receiver.tries.ready(now.at)) {
             continue;
         }
         std::vector<const judge::Alert*> chosen;
         receiver.sent.clear();
         for (const auto& alert : alerts.alerts) {
-            if (choose(receiver, alert, now)) {
+            if (choose(receiver, alert, now.at)) {
                 chosen.push_back(&alert);
                 receiver.sent.emplace_back(alert.rule, alert.backend);
             }
@@ -208,7 +214,7 @@ std::vector<Notification> Notifier::due(const judge::Alerts& alerts, Time now) {
         notification.request.method = "POST";
         notification.request.url = receiver.url;
         notification.request.headers = {"Content-Type: application/json"};
-        notification.request.body = body(chosen, now);
+        notification.request.body = body(chosen, now.wall);
         notification.request.timeout = options_.timeout;
         notification.request.files = options_.files;
         notification.request.redirects = true;

@@ -44,7 +44,7 @@ class Notifier {
     static Result<Notifier> make(NotifierOptions options);
 
     /// What to start now; call it once after each evaluation, a failed one too (with the alerts as they stood).
-    std::vector<Notification> due(const judge::Alerts& alerts, Time now);
+    std::vector<Notification> due(const judge::Alerts& alerts, Moment now);
 
     /// The notification was started under this ticket of the HttpClient.
     void started(std::size_t receiver, std::uint64_t ticket);
@@ -65,7 +65,7 @@ class Notifier {
     /// What a receiver was told about one alert.
     struct Told {
         judge::State state = judge::State::inactive;
-        std::optional<Time> since;  ///< when it fired or resolved: which firing this is about
+        std::optional<Moment> since;  ///< when it fired or resolved: which firing this is about
         Time attempted;
         bool delivered = false;
     };
@@ -81,12 +81,12 @@ class Notifier {
     explicit Notifier(NotifierOptions options) : options_(std::move(options)) {}
     [[nodiscard]] std::optional<Told> news(const judge::Alert& alert, Time now) const;
     bool choose(Receiver& receiver, const judge::Alert& alert, Time now) const;
-    [[nodiscard]] std::string body(const std::vector<const judge::Alert*>& alerts, Time now) const;
+    [[nodiscard]] std::string body(const std::vector<const judge::Alert*>& alerts, Wall now) const;
     void remember(const judge::Alerts& alerts);
 
     NotifierOptions options_;
     std::vector<Receiver> receivers_;
-    std::map<Key, Time> fired_;  ///< when each alert fired, kept for its resolve
+    std::map<Key, Moment> fired_;  ///< when each alert fired, kept for its resolve
 };
 
 }  // namespace upstat::publish

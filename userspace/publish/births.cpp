@@ -25,7 +25,7 @@ void each_new(const auto& now, const auto& before, auto&& take) {
     }
 }
 
-void hide(auto& counts, const auto& births, Moment moment) {
+void hide(auto& counts, const auto& births, Time moment) {
     Ascending shown(counts);
     for (const auto& [key, born] : births) {
         if (auto* const count = born > moment ? shown.find(key) : nullptr) {
@@ -47,7 +47,7 @@ bool has_new(const poll::ServerTotals& now, const poll::ServerTotals& before) {
            });
 }
 
-void note_new(YoungServer& young, const poll::ServerTotals& now, const poll::ServerTotals& before, Moment moment) {
+void note_new(YoungServer& young, const poll::ServerTotals& now, const poll::ServerTotals& before, Time moment) {
     each_new(now.responses, before.responses, [&](const auto& key) { young.responses[key] = moment; });
     auto reasons = young.reasons.begin();
     for (const auto& count : poll::reason_counts) {
@@ -57,7 +57,7 @@ void note_new(YoungServer& young, const poll::ServerTotals& now, const poll::Ser
 }
 
 void note_new(std::map<std::string, YoungBackend>& young, const std::string& backend,
-              const attribute::SeriesCounts& now, const attribute::SeriesCounts& before, Moment moment) {
+              const attribute::SeriesCounts& now, const attribute::SeriesCounts& before, Time moment) {
     each_new(now, before, [&](const attribute::Series& series) {
         if (!is_there_from_the_start(series)) {
             young[backend].series[series] = moment;
@@ -65,18 +65,18 @@ void note_new(std::map<std::string, YoungBackend>& young, const std::string& bac
     });
 }
 
-void forget_births(Moment& itself, Moment born) {
-    itself = itself <= born ? Moment::min() : itself;
+void forget_births(Time& itself, Time born) {
+    itself = itself <= born ? Time::min() : itself;
 }
 
 template <typename Key>
-void forget_births(FlatMap<Key, Moment>& births, Moment born) {
+void forget_births(FlatMap<Key, Time>& births, Time born) {
     erase_if(births, [born](const auto& entry) { return entry.second <= born; });
 }
 
 }  // namespace
 
-attribute::SeriesCounts without_young(attribute::SeriesCounts counts, const YoungBackend& young, Moment moment) {
+attribute::SeriesCounts without_young(attribute::SeriesCounts counts, const YoungBackend& young, Time moment) {
     if (young.itself > moment) {
         hide_all(counts);
     }
@@ -84,7 +84,7 @@ attribute::SeriesCounts without_young(attribute::SeriesCounts counts, const Youn
     return counts;
 }
 
-poll::ServerTotals without_young(poll::ServerTotals totals, const YoungServer& young, Moment moment) {
+poll::ServerTotals without_young(poll::ServerTotals totals, const YoungServer& young, Time moment) {
     if (young.itself > moment) {
         for (const auto& count : poll::plain_counts) {
             totals.*count.member = 0;
@@ -111,7 +111,7 @@ void Births::restore(const attribute::LedgerState& shown, bool servers) {
     previous_ = std::make_shared<const Report>(std::move(before));
 }
 
-std::shared_ptr<const Young> Births::take(std::shared_ptr<const Report> report, Moment now, Moment forgotten) {
+std::shared_ptr<const Young> Births::take(std::shared_ptr<const Report> report, Time now, Time forgotten) {
     forget(forgotten);
     compare_backends(report->counts, now);
     if (!std::exchange(servers_shown_, false)) {
@@ -121,7 +121,7 @@ std::shared_ptr<const Young> Births::take(std::shared_ptr<const Report> report, 
     return std::make_shared<const Young>(young_);
 }
 
-void Births::compare_backends(const attribute::Counts& counts, Moment now) {
+void Births::compare_backends(const attribute::Counts& counts, Time now) {
     auto before = previous_->counts.backends.begin();
     const auto end = previous_->counts.backends.end();
     for (const auto& [name, series] : counts.backends) {
@@ -148,7 +148,7 @@ void Births::compare_backends(const attribute::Counts& counts, Moment now) {
 void Births::leave(const std::string& backend, attribute::SeriesCounts series) {
     const auto young = young_.backends.extract(backend);
     if (!young.empty()) {
-        if (young.mapped().itself != Moment::min()) {
+        if (young.mapped().itself != Time::min()) {
             return;
         }
         erase_if(series, [&young](const auto& entry) { return young.mapped().series.contains(entry.first); });
@@ -156,7 +156,7 @@ void Births::leave(const std::string& backend, attribute::SeriesCounts series) {
     away_.insert_or_assign(backend, std::move(series));
 }
 
-void Births::compare_servers(const Report& report, Moment now) {
+void Births::compare_servers(const Report& report, Time now) {
     const auto compare = [&](auto&& label, const poll::ServerTotals& totals, const poll::ServerTotals* before) {
         if (before == nullptr) {
             young_.servers[label()].itself = now;
@@ -179,7 +179,7 @@ void Births::compare_servers(const Report& report, Moment now) {
     compare_sum(overflow_label, report.overflow, previous_->overflow);
 }
 
-void Births::forget(Moment born) {
+void Births::forget(Time born) {
     for (auto& [backend, young] : young_.backends) {
         forget_births(young.itself, born);
         forget_births(young.series, born);

@@ -22,14 +22,14 @@ inline constexpr std::array<std::uint16_t, 5> usual_codes{200, 404, 500, 502, 50
 
 /// When the series of a backend or server were born. `itself` is of those that came with it.
 struct YoungBackend {
-    Moment itself = Moment::min();
-    FlatMap<attribute::Series, Moment> series;
+    Time itself = Time::min();
+    FlatMap<attribute::Series, Time> series;
     bool operator==(const YoungBackend&) const = default;
 };
 struct YoungServer {
-    Moment itself = Moment::min();
-    FlatMap<poll::ResponseKey, Moment> responses;
-    std::array<FlatMap<std::string, Moment>, poll::reason_counts.size()> reasons;
+    Time itself = Time::min();
+    FlatMap<poll::ResponseKey, Time> responses;
+    std::array<FlatMap<std::string, Time>, poll::reason_counts.size()> reasons;
     bool operator==(const YoungServer&) const = default;
 };
 
@@ -40,8 +40,8 @@ struct Young {
 };
 
 /// The counts as a page shows them: 0 for what was born after `moment`.
-attribute::SeriesCounts without_young(attribute::SeriesCounts counts, const YoungBackend& young, Moment moment);
-poll::ServerTotals without_young(poll::ServerTotals totals, const YoungServer& young, Moment moment);
+attribute::SeriesCounts without_young(attribute::SeriesCounts counts, const YoungBackend& young, Time moment);
+poll::ServerTotals without_young(poll::ServerTotals totals, const YoungServer& young, Time moment);
 
 /// Notices the series that a report shows and the one before it did not. rate() cannot see the increase of a series
 /// whose first sample is 5, so a young one is shown at 0 for some time.
@@ -52,13 +52,13 @@ class Births {
     void restore(const attribute::LedgerState& shown, bool servers);
 
     /// Takes the next report. What was born at `forgotten` or before is young no more.
-    std::shared_ptr<const Young> take(std::shared_ptr<const Report> report, Moment now, Moment forgotten);
+    std::shared_ptr<const Young> take(std::shared_ptr<const Report> report, Time now, Time forgotten);
 
   private:
-    void compare_backends(const attribute::Counts& counts, Moment now);
-    void compare_servers(const Report& report, Moment now);
+    void compare_backends(const attribute::Counts& counts, Time now);
+    void compare_servers(const Report& report, Time now);
     void leave(const std::string& backend, attribute::SeriesCounts series);
-    void forget(Moment born);
+    void forget(Time born);
 
     std::shared_ptr<const Report> previous_ = std::make_shared<const Report>();
     bool servers_shown_ = false;

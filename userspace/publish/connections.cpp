@@ -27,11 +27,13 @@ std::uint64_t acknowledged_bytes(int fd) {
 
 }  // namespace
 
-Connections::Connections(Fd epoll, Millis patience) : epoll_(std::move(epoll)), patience_(patience) {}
+Connections::Connections(Fd epoll, Millis patience, std::uint64_t newest)
+    : epoll_(std::move(epoll)), patience_(patience), newest_(newest) {}
 
 Connections::Connection& Connections::add(int fd) {
     auto& connection = open_.emplace_back();
     connection.fd = fd;
+    connection.number = ++count_;
     connection.deadline = Clock::now() + patience_;
     connection.by_age = std::prev(open_.end());
     connection.by_wait = waiting_.insert(waiting_.end(), &connection);
@@ -58,7 +60,8 @@ bool Connections::cut_longest_waiting() {
     for (auto looks = waiting_.size(); looks > 0; --looks) {
         auto& longest = *waiting_.front();
         const auto acknowledged = acknowledged_bytes(longest.fd);
-        if (acknowledged == longest.acknowledged) {
+        const bool is_new = longest.number + newest_ > count_;
+        if (acknowledged == longest.acknowledged && !is_new) {
             break;
         }
         longest.acknowledged = acknowledged;  // it has read since the last look
@@ -110,6 +113,9 @@ void Connections::see_off(Connection& connection) {
 }
 
 void Connections::forget(Connection& connection) {
+    if (connection.goodbye) {  // closing it is not enough while a child that is about to exec has a copy
+        epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, connection.fd, nullptr);
+    }
     waiting_.erase(connection.by_wait);
     open_.erase(connection.by_age);
 }

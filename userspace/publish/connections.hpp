@@ -4,10 +4,12 @@
 #include <chrono>
 #include <cstdint>
 #include <list>
+#include <memory>
 #include <optional>
 
 #include "base/fd.hpp"
 #include "base/time.hpp"
+#include "publish/tls.hpp"
 
 namespace upstat::publish {
 
@@ -19,8 +21,11 @@ class Connections {
 
     struct Connection {
         int fd = -1;
+        std::uint64_t number = 0;  ///< they are numbered as they come
         Clock::time_point deadline;
         bool cut = false;
+        std::optional<bool> allowed;     ///< by the password that it came with
+        std::shared_ptr<const Tls> tls;  ///< which its session was begun with
         Fd goodbye;                      ///< ours: the HTTP library is done, the client has not closed its side yet
         std::uint64_t acknowledged = 0;  ///< bytes that the client had taken when last looked at
         std::size_t discarded = 0;       ///< bytes that came behind the request
@@ -28,8 +33,9 @@ class Connections {
         std::list<Connection*>::iterator by_wait;
     };
 
-    /// As a whole a connection may take so long and no longer.
-    Connections(Fd epoll, Millis patience);
+    /// As a whole a connection may take so long and no longer. The `newest` ones are cut last: they had no time yet to
+    /// show that their clients do something.
+    Connections(Fd epoll, Millis patience, std::uint64_t newest);
 
     /// One is accepted; the HTTP library owns its descriptor.
     Connection& add(int fd);
@@ -58,6 +64,8 @@ class Connections {
 
     Fd epoll_;  ///< of the goodbyes
     Millis patience_;
+    std::uint64_t newest_;
+    std::uint64_t count_ = 0;
     std::list<Connection> open_;  ///< the oldest, whose deadline is the next, first
     std::list<Connection> cut_;
     std::list<Connection*> waiting_;  ///< the open ones, longest waiting first

@@ -171,7 +171,7 @@ class Endings {
 /// What a page shows, and since when a series must be there to be shown with its count.
 struct Shown {
     const Page* page;
-    Moment born;
+    Time born;
 };
 
 void backend_requests(Writer& out, const Shown& shown) {
@@ -316,7 +316,7 @@ void notifications(Writer& out, const std::map<std::string, Results>& alertmanag
     }
 }
 
-double seconds(Time time) {
+double seconds(Wall time) {
     return static_cast<double>(time.time_since_epoch().count()) / 1000;
 }
 

@@ -17,7 +17,7 @@ inline constexpr std::string_view exposition_content_type = "text/plain; version
 struct Page {
     std::shared_ptr<const Report> report = std::make_shared<const Report>();
     std::shared_ptr<const Young> young = std::make_shared<const Young>();
-    Moment at{};        ///< when the report was made
+    Time at{};          ///< when the report was made
     Millis zero_for{};  ///< how long a scrape is shown a young series at 0
 };
 

@@ -80,8 +80,7 @@ bool Pusher::due(Time now) const {
     if (ticket_) {
         return false;
     }
-    // A clock that was set back must not stop the pushes.
-    if (!last_start_ || now < *last_start_) {
+    if (!last_start_) {
         return true;
     }
     return tries_.failing() ? tries_.ready(now) : now - *last_start_ >= interval_;

@@ -47,19 +47,19 @@ GroupSeen find_group(std::string_view page, const PushTarget& target) {
             .push_time = std::string(found_between(page, "push_time_seconds" + group + "} ", '\n'))};
 }
 
-bool PushClaim::is_ours(Moment now) const {
+bool PushClaim::is_ours(Time now) const {
     return other_.owner.empty() && last_push_ && now - *last_push_ < patience_;
 }
 
-bool PushClaim::may_push(Moment now) const {
+bool PushClaim::may_push(Time now) const {
     return free_ || (settled_ && is_ours(now));
 }
 
-bool PushClaim::look_due(Moment now) const {
+bool PushClaim::look_due(Time now) const {
     return !ticket_ && (other_.owner.empty() || !last_look_ || now - *last_look_ >= patience_);
 }
 
-void PushClaim::looking(Moment now, std::uint64_t ticket) {
+void PushClaim::looking(Time now, std::uint64_t ticket) {
     ticket_ = ticket;
     last_look_ = now;
 }
@@ -89,7 +89,7 @@ void PushClaim::saw(const GroupSeen& seen) {
     settled_ = !foreign && (seen.owner == owner_ || last_push_);
 }
 
-void PushClaim::pushed(Moment now, bool taken) {
+void PushClaim::pushed(Time now, bool taken) {
     free_ = false;
     if (taken) {
         last_push_ = now;

@@ -34,22 +34,22 @@ class PushClaim {
     PushClaim(std::string owner, Millis patience) : owner_(std::move(owner)), patience_(patience) {}
 
     /// Whether the next push may be sent without a look: the group is known to be ours, or was free at the last look.
-    [[nodiscard]] bool may_push(Moment now) const;
-    [[nodiscard]] bool look_due(Moment now) const;
+    [[nodiscard]] bool may_push(Time now) const;
+    [[nodiscard]] bool look_due(Time now) const;
 
-    void looking(Moment now, std::uint64_t ticket);
+    void looking(Time now, std::uint64_t ticket);
 
     /// Takes the end of a look; false: it is none. A look that failed forbids nothing: the push will tell why.
     bool done(const HttpDone& done, const PushTarget& target);
 
     /// A push ended.
-    void pushed(Moment now, bool taken);
+    void pushed(Time now, bool taken);
 
     /// Who has the group instead; empty if nobody is known to.
     [[nodiscard]] const std::string& other() const { return other_.owner; }
 
     /// Whether what is there was pushed by this agent.
-    [[nodiscard]] bool is_ours(Moment now) const;
+    [[nodiscard]] bool is_ours(Time now) const;
 
     /// Goes on where `previous` was, which was about the same group.
     void go_on_from(const PushClaim& previous);
@@ -62,11 +62,11 @@ class PushClaim {
     std::string owner_;
     Millis patience_;
     std::optional<std::uint64_t> ticket_;  ///< of the look under way
-    std::optional<Moment> last_look_;
-    std::optional<Moment> last_push_;  ///< that the gateway took
-    bool free_ = false;                ///< the last look found nobody else, and nothing was pushed since
-    bool settled_ = false;             ///< a look after a push found nobody else
-    GroupSeen other_;                  ///< seen last
+    std::optional<Time> last_look_;
+    std::optional<Time> last_push_;  ///< that the gateway took
+    bool free_ = false;              ///< the last look found nobody else, and nothing was pushed since
+    bool settled_ = false;           ///< a look after a push found nobody else
+    GroupSeen other_;                ///< seen last
 };
 
 }  // namespace upstat::publish

@@ -35,7 +35,7 @@ struct TraefikReport {
 
 /// Everything that is published, as one value. The loop fills it after each poll and shares it, unchanged from then on.
 struct Report {
-    Time at{};
+    Wall at{};
     std::string not_ready = "no poll of the kernel's counters has succeeded yet";  ///< empty: ready
     std::map<std::string, std::string> build;  ///< the labels of upstat_build_info: version, revision, ...
     std::string traefik;                       ///< the `traefik` label: which Traefik the catalogue is from
@@ -56,7 +56,7 @@ struct Report {
     std::vector<poll::MapFill> maps;
     std::vector<poll::ProgramRuns> programs;
 
-    std::optional<Time> last_poll;  ///< when the last good one began
+    std::optional<Wall> last_poll;  ///< when the last good one began
     std::chrono::microseconds poll_duration{};
     Results polls;
     Results push;

@@ -33,18 +33,24 @@ constexpr std::array routes{
 };
 
 /// What every response says. One connection is for one request.
-void add_headers(MHD_Response* response, std::string_view type) {
-    constexpr std::array<std::pair<const char*, const char*>, 5> strict{{
+void add_headers(MHD_Response* response, std::string_view type, const Headers& headers) {
+    constexpr std::array<std::pair<const char*, const char*>, 6> strict{{
         {MHD_HTTP_HEADER_CONNECTION, "close"},
         {MHD_HTTP_HEADER_CACHE_CONTROL, "no-store"},
         {"X-Content-Type-Options", "nosniff"},
+        {"X-Frame-Options", "DENY"},
         {"Referrer-Policy", "no-referrer"},
         {"Content-Security-Policy",
          "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"},
     }};
     MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, std::string(type).c_str());
     for (const auto& [name, value] : strict) {
-        MHD_add_response_header(response, name, value);
+        if (!headers.contains(name)) {
+            MHD_add_response_header(response, name, value);
+        }
+    }
+    for (const auto& [name, value] : headers) {
+        MHD_add_response_header(response, name.c_str(), value.c_str());
     }
 }
 
@@ -61,9 +67,10 @@ void release(void* text) {
 }
 
 /// A response has one block of text in memory, which all connections share that it is sent on.
-Response page_response(const Text& text, std::uint64_t size, MHD_ContentReaderCallback read, std::string_view type) {
+Response page_response(const Text& text, std::uint64_t size, MHD_ContentReaderCallback read, std::string_view type,
+                       const Headers& headers) {
     Response response(MHD_create_response_from_callback(size, PackedText::block_bytes, read, new Text(text), release));
-    add_headers(response.get(), type);
+    add_headers(response.get(), type, headers);
     MHD_add_response_header(response.get(), MHD_HTTP_HEADER_VARY, MHD_HTTP_HEADER_ACCEPT_ENCODING);
     return response;
 }
@@ -79,10 +86,10 @@ Text write_packed(const Page& page, const Route& route) {
 
 }  // namespace
 
-Response text_response(std::string_view text) {
+Response text_response(std::string_view text, const Headers& headers) {
     Response response(
         MHD_create_response_from_buffer(text.size(), const_cast<char*>(text.data()), MHD_RESPMEM_MUST_COPY));
-    add_headers(response.get(), "text/plain; charset=utf-8");
+    add_headers(response.get(), "text/plain; charset=utf-8", headers);
     return response;
 }
 
@@ -90,8 +97,10 @@ bool Responses::has(std::string_view path) {
     return std::ranges::find(routes, path, &Route::path) != routes.end();
 }
 
-MHD_Response* Responses::get(const Page& page, std::uint64_t edition, std::string_view path, bool packed) {
-    if (std::exchange(edition_, edition) != edition) {
+MHD_Response* Responses::get(const Page& page, std::uint64_t edition, std::string_view path, bool packed,
+                             const Headers& headers) {
+    if (std::exchange(edition_, edition) != edition || headers_ != headers) {
+        headers_ = headers;
         made_.clear();
     }
     auto made = made_.find(path);
@@ -101,8 +110,9 @@ MHD_Response* Responses::get(const Page& page, std::uint64_t edition, std::strin
         if (text == nullptr) {
             return nullptr;
         }
-        Pair pair{.plain = page_response(text, text->size(), read_from<&PackedText::read>, route.type),
-                  .packed = page_response(text, text->packed_size(), read_from<&PackedText::read_packed>, route.type)};
+        Pair pair{.plain = page_response(text, text->size(), read_from<&PackedText::read>, route.type, headers),
+                  .packed = page_response(text, text->packed_size(), read_from<&PackedText::read_packed>, route.type,
+                                          headers)};
         MHD_add_response_header(pair.packed.get(), MHD_HTTP_HEADER_CONTENT_ENCODING, "gzip");
         made = made_.emplace(path, std::move(pair)).first;
     }

@@ -19,8 +19,11 @@ struct DestroyResponse {
 };
 using Response = std::unique_ptr<MHD_Response, DestroyResponse>;
 
+/// What every response says besides, in place of what it would say by itself.
+using Headers = std::map<std::string, std::string>;
+
 /// One that says a line of plain text.
-Response text_response(std::string_view text);
+Response text_response(std::string_view text, const Headers& headers);
 
 /// The responses that show a page. Each path's text is written once, when it is first asked for, and kept packed only:
 /// what a thousand clients ask for and do not read costs no more than what one asks for.
@@ -29,8 +32,10 @@ class Responses {
     /// Whether the path shows a page.
     [[nodiscard]] static bool has(std::string_view path);
 
-    /// The response for such a path; null where it could not be made. Another edition of the page makes all anew.
-    MHD_Response* get(const Page& page, std::uint64_t edition, std::string_view path, bool packed);
+    /// The response for such a path; null where it could not be made. Another edition of the page, or other headers,
+    /// make all anew.
+    MHD_Response* get(const Page& page, std::uint64_t edition, std::string_view path, bool packed,
+                      const Headers& headers);
 
   private:
     struct Pair {
@@ -38,6 +43,7 @@ class Responses {
         Response packed;
     };
     std::uint64_t edition_ = 0;
+    Headers headers_;
     std::map<std::string, Pair, std::less<>> made_;  ///< by path
 };
 

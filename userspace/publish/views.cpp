@@ -23,8 +23,12 @@ std::string dump(const json& value) {
     return json_text(value, 2) + "\n";
 }
 
-json when(const std::optional<Time>& time) {
+json when(const std::optional<Wall>& time) {
     return time ? json(rfc3339(*time)) : json();
+}
+
+json when(const std::optional<Moment>& moment) {
+    return moment ? json(rfc3339(moment->wall)) : json();
 }
 
 json number(const std::optional<double>& value) {
@@ -91,7 +95,7 @@ json window(const Report& report, const std::string& label, const poll::ServerTo
             counts[std::to_string(code)] = count;
         }
     }
-    return {{"seconds", seconds(report.at - report.before_at)}, {"codes", counts}};
+    return {{"seconds", seconds(report.counts.at - report.before_at)}, {"codes", counts}};
 }
 
 json server(const Report& report, const std::string& label, const poll::ServerTotals& totals) {
@@ -273,7 +277,7 @@ std::string status_json(const Report& report) {
 }
 
 std::string alerts_json(const Report& report) {
-    json out = {{"at", rfc3339(report.alerts.at)}, {"rules", json::array()}, {"alerts", json::array()}};
+    json out = {{"at", rfc3339(report.alerts.at.wall)}, {"rules", json::array()}, {"alerts", json::array()}};
     for (const auto& one : report.rules) {
         out["rules"].push_back(rule(one));
     }
@@ -284,7 +288,7 @@ std::string alerts_json(const Report& report) {
 }
 
 std::string backends_json(const Report& report) {
-    json out = {{"at", rfc3339(report.counts.at)}, {"backends", json::object()}, {"servers", json::object()}};
+    json out = {{"at", rfc3339(report.at)}, {"backends", json::object()}, {"servers", json::object()}};
     for (const auto& [name, counts] : report.counts.backends) {
         out["backends"][name] = backend(report, name, counts);
     }

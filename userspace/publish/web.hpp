@@ -11,20 +11,22 @@
 #include "base/time.hpp"
 #include "publish/exposition.hpp"
 #include "publish/report.hpp"
+#include "publish/web_config.hpp"
 
 namespace upstat::publish {
 
 struct WebOptions {
     std::vector<std::string> listen{"127.0.0.1:9479"};  ///< "host:port", "[v6]:port", ":port"; port 0: a free one
-    std::function<Time()> now;                          ///< the clock of /-/healthy; called from the web's thread
-    Millis heartbeat_bound = std::chrono::seconds(30);  ///< an older heartbeat is no life
-    Millis patience = std::chrono::seconds(10);         ///< the longest that one connection may take as a whole
-    std::size_t connections = 8192;                     ///< at most; then the one that has waited longest is cut
+    std::function<std::chrono::steady_clock::time_point()> now;  ///< of /-/healthy; called from the web's thread
+    Millis heartbeat_bound = std::chrono::seconds(30);           ///< an older heartbeat is no life
+    Millis patience = std::chrono::seconds(10);  ///< the longest that one connection may take as a whole
+    WebConfig config;                            ///< TLS, passwords, headers
+    std::size_t connections = 8192;              ///< at most; then the one that has waited longest is cut
 };
 
 /// Serves /, /metrics, /-/healthy, /-/ready and /api/v1/{status,alerts,backends} on a thread of its own. A client that
 /// is slow, silent or does not read holds one connection, for as long as its patience and no other client needs it: at
-/// most 18 KiB of this process, and 24 of the kernel's.
+/// most 18 KiB of this process (over TLS 45, and there are 2,048 at most), and 24 of the kernel's.
 class Web {
   public:
     /// Listens and begins to serve: "not ready" until the first publish.
@@ -40,8 +42,14 @@ class Web {
     /// From now on this and its report are served.
     void publish(std::shared_ptr<const Page> page);
 
+    /// Whether it serves TLS. That does not begin or end while it serves.
+    [[nodiscard]] bool has_tls() const;
+
+    /// New connections and requests go by this from now on. It has TLS where has_tls().
+    void configure(WebConfig config);
+
     /// The loop lives.
-    void heartbeat(Time now);
+    void heartbeat(std::chrono::steady_clock::time_point now);
 
   private:
     class Impl;

@@ -265,6 +265,8 @@ class Rawdata {
             case Place::server:
             case Place::stream_server:
                 return "a server of " + printable(name_);
+            case Place::address:
+                return "a server's address of " + printable(name_);
             default:
                 return "a server's url of " + printable(name_);
         }

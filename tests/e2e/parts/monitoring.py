@@ -42,17 +42,19 @@ class _Server(Part):
 
 class Prometheus(_Server):
     """targets: addresses to scrape, all as one job, or whole scrape configurations; rules: files; alertmanagers: addresses
-    to tell."""
+    to tell; scrape: more keys of the one job."""
 
-    def __init__(self, directory, targets, rules=(), interval="500ms", name="prometheus", alertmanagers=(), external_labels=None):
+    def __init__(self, directory, targets, rules=(), interval="500ms", name="prometheus", alertmanagers=(), external_labels=None,
+                 scrape=None):
         super().__init__(name, directory)
         # A Pushgateway's series keep the labels of their group, as its manual says.
-        job = {"job_name": "upstat", "honor_labels": True, "static_configs": [{"targets": targets}]}
+        job = {"job_name": "upstat", "honor_labels": True, "static_configs": [{"targets": targets}], **(scrape or {})}
         self.scrape_configs = targets if isinstance(targets[0], dict) else [job]
         self.alertmanagers = list(alertmanagers)
         self.external_labels = external_labels or {}
         self.rules = [str(rule) for rule in rules]
         self.interval = interval
+        self.scrape = scrape or {}
 
     def command(self):
         configuration = {
@@ -65,6 +67,10 @@ class Prometheus(_Server):
         (self.directory / "prometheus.yml").write_text(json.dumps(configuration, indent=1))
         return ["prometheus", f"--config.file={self.directory}/prometheus.yml", f"--storage.tsdb.path={self.directory}/data",
                 f"--web.listen-address={self.address}"]
+
+    def health(self):
+        """[(health, last error)] of the targets."""
+        return [(target["health"], target["lastError"]) for target in get_json(f"{self.url}/api/v1/targets")["data"]["activeTargets"]]
 
     def alerts(self):
         """[{labels, annotations, state, activeAt, value}] of the pending and firing ones."""

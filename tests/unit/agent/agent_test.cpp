@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 
 #include <csignal>
+#include <nlohmann/json.hpp>
 
 #include "agent/fake_parts.hpp"
 #include "base/temporary_directory.hpp"
@@ -301,6 +302,146 @@ TEST_F(Loop, AnyOtherSignalEndsIt) {
     start();
     signals_->send(SIGTERM);
     EXPECT_FALSE(agent_->turn());
+}
+
+// --- the wall clock ---
+
+/// By which it is set, in seconds.
+class Stepped : public Loop, public testing::WithParamInterface<int> {
+  protected:
+    Stepped() {
+        settings_.alertmanager_url = {"http://10.9.9.9:9093"};
+        network_.responses[":9093"] = HttpResponse{.status = 200, .body = {}};
+        host_.write("/proc/sys/kernel/random/boot_id", "boot-a\n");
+    }
+    void step() { clock_.step(std::chrono::seconds(GetParam())); }
+
+    [[nodiscard]] std::vector<nlohmann::json> sent() const {
+        std::vector<nlohmann::json> alerts;
+        for (const auto& request : network_.requests) {
+            if (request.url.contains(":9093")) {
+                alerts.push_back(nlohmann::json::parse(request.body).at(0));
+            }
+        }
+        return alerts;
+    }
+    [[nodiscard]] double percent() const { return agent_->shown()->alerts.alerts.at(0).percent.value_or(-1); }
+    [[nodiscard]] std::optional<Moment> firing_since() const {
+        return agent_->shown()->alerts.alerts.at(0).firing_since;
+    }
+    void expect_goes_on(const std::optional<Moment>& since) const {
+        EXPECT_EQ(state(), judge::State::firing);
+        EXPECT_EQ(firing_since(), since);
+        EXPECT_NEAR(percent(), 20, 1e-6);
+        EXPECT_EQ(log_.count(" is firing") + log_.count(" is resolved"), 1U) << log_.text();
+        for (const auto& alert : sent()) {
+            EXPECT_EQ(alert.at("startsAt"), sent().front().at("startsAt"));
+            EXPECT_GE(alert.at("endsAt").get<std::string>(), alert.at("startsAt").get<std::string>());
+        }
+    }
+};
+
+TEST_P(Stepped, AnAlertThatFiresGoesOn) {
+    start();
+    run(std::chrono::minutes(5), 8, 2);
+    ASSERT_EQ(state(), judge::State::firing);
+    const auto since = firing_since();
+    const auto messages = sent().size();
+    step();
+    run(std::chrono::seconds(6), 8, 2);
+    expect_goes_on(since);
+    run(std::chrono::minutes(6), 8, 2);
+    expect_goes_on(since);
+    EXPECT_GE(sent().size(), messages + 6) << "one a minute, as before";
+    EXPECT_LE(sent().size(), messages + 7);
+    EXPECT_EQ(agent_->shown()->at, *agent_->shown()->last_poll);
+    EXPECT_LE(std::chrono::abs(agent_->shown()->at - clock_.clock().wall()), std::chrono::seconds(6))
+        << "is the wall's";
+}
+
+TEST_P(Stepped, OneThatEndsIsToldSo) {
+    start();
+    run(std::chrono::minutes(5), 8, 2);
+    step();
+    run(std::chrono::minutes(4), 10, 0);
+    ASSERT_EQ(state(), judge::State::inactive);
+    const auto last = sent().back();
+    const auto now = rfc3339(clock_.clock().wall());
+    EXPECT_LE(last.at("endsAt").get<std::string>(), now) << "it has ended";
+    EXPECT_LE(last.at("startsAt").get<std::string>(), last.at("endsAt").get<std::string>());
+}
+
+TEST_P(Stepped, APendingOneFiresWhenItIsTime) {
+    start();
+    while (!agent_->shown() || state() != judge::State::pending) {
+        run(std::chrono::seconds(1), 8, 2);
+    }
+    const auto pending = clock_.gone();
+    run(std::chrono::seconds(20), 8, 2);
+    step();
+    while (state() == judge::State::pending) {
+        run(std::chrono::seconds(1), 8, 2);
+    }
+    EXPECT_EQ(state(), judge::State::firing);
+    EXPECT_NEAR(static_cast<double>((clock_.gone() - pending).count()), 60'000, 1'100);
+}
+
+TEST_P(Stepped, QuietStaysQuiet) {
+    start();
+    run(std::chrono::minutes(5), 97, 3);
+    step();
+    run(std::chrono::minutes(5), 97, 3);
+    EXPECT_EQ(state(), judge::State::inactive);
+    EXPECT_NEAR(percent(), 3, 1e-6);
+    EXPECT_EQ(log_.count("pending"), 0U);
+}
+
+TEST_P(Stepped, WhileTheAgentIsAwayItGoesOn) {
+    start();
+    run(std::chrono::minutes(5), 8, 2);
+    const auto since = firing_since();
+    agent_.reset();
+    answer(80, 20);
+    clock_.pass(std::chrono::seconds(10));
+    step();
+    start(true);
+    run(std::chrono::seconds(6), 8, 2);
+    expect_goes_on(since);
+    run(std::chrono::minutes(4), 8, 2);
+    expect_goes_on(since);
+}
+
+TEST_P(Stepped, BeforeAReboot) {
+    start();
+    run(std::chrono::minutes(5), 8, 2);
+    step();
+    run(std::chrono::minutes(5), 8, 2);
+    const auto since = firing_since();
+    agent_.reset();
+    clock_.pass(std::chrono::seconds(20));
+    clock_.reboot();
+    host_.write("/proc/sys/kernel/random/boot_id", "boot-b\n");
+    start();
+    run(std::chrono::seconds(6), 8, 2);
+    expect_goes_on(since);
+}
+
+INSTANTIATE_TEST_SUITE_P(Clock, Stepped, testing::Values(3600, -3600, 10, -10, 86400, -86400), [](const auto& step) {
+    return (step.param < 0 ? "back" : "forth") + std::to_string(std::abs(step.param));
+});
+
+/// A slow drift is no step either: nothing is spaced by it, and what leaves is by the wall clock of its moment.
+TEST_F(Loop, AWallClockThatIsSlewedForHoursMovesNothing) {
+    start();
+    run(std::chrono::minutes(5), 8, 2);
+    const auto since = agent_->shown()->alerts.alerts.at(0).firing_since;
+    for (int i = 0; i < 200; ++i) {
+        clock_.step(Millis(25));
+        run(std::chrono::seconds(50), 8, 2);
+    }
+    EXPECT_EQ(agent_->shown()->alerts.alerts.at(0).firing_since, since);
+    EXPECT_EQ(log_.count("is firing"), 1U);
+    EXPECT_LE(std::chrono::abs(agent_->shown()->at - clock_.clock().wall()), std::chrono::seconds(6));
 }
 
 TEST_F(Loop, TheRatioOf4xxIsOf4xxWhateverTheRuleIsAbout) {

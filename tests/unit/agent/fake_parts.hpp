@@ -31,17 +31,20 @@ namespace upstat::agent {
 class FakeClock {
   public:
     [[nodiscard]] Clock clock() {
-        return {.wall = [this] { return Time(std::chrono::seconds(1'700'000'000)) + gone_ + stepped_; },
-                .steady = [this] { return std::chrono::steady_clock::time_point(std::chrono::hours(1)) + gone_; }};
+        return {.wall = [this] { return Wall(std::chrono::seconds(1'700'000'000)) + gone_ + stepped_; },
+                .steady = [this] { return std::chrono::steady_clock::time_point(std::chrono::hours(1)) + gone_; },
+                .since_boot = [this] { return std::chrono::hours(2) + gone_ - booted_; }};
     }
     void pass(Millis time) { gone_ += time; }
     /// Somebody sets the wall clock.
     void step(Millis time) { stepped_ += time; }
+    void reboot() { booted_ = gone_ + std::chrono::hours(2); }
     [[nodiscard]] Millis gone() const { return gone_; }
 
   private:
     Millis gone_{};
     Millis stepped_{};
+    Millis booted_{};
 };
 
 /// Responses by what a URL contains; a request that none is for never ends.

@@ -18,6 +18,10 @@ Time at(int seconds) {
     return Time(std::chrono::seconds(seconds));
 }
 
+Moment moment(int seconds) {
+    return {.at = at(seconds), .wall = Wall(std::chrono::seconds(seconds + 3600))};
+}
+
 attribute::Growth growth_of_its_text(const attribute::Growth& growth) {
     return growth_from(json::parse("{" + to_members(growth) + "}"));
 }
@@ -111,15 +115,15 @@ TEST(Saved, AlertsComeBackFromTheirText) {
                                             .backend = "b",
                                             .state = judge::State::firing,
                                             .percent = std::nullopt,
-                                            .active_since = at(5),
-                                            .firing_since = at(65),
+                                            .active_since = moment(5),
+                                            .firing_since = moment(65),
                                             .resolved_at = std::nullopt}};
     EXPECT_EQ(alerts_from(json::parse(to_json(alerts).dump())), alerts);
 }
 
 TEST(Saved, AnythingElseThrowsWhatTheAgentCatches) {
     for (const auto* const text : {"{}", "[]", "5", R"({"polls": ["x"], "backends": {}})"}) {
-        EXPECT_THROW(history_from(json::parse(text)), json::exception) << text;
+        EXPECT_THROW(history_from(json::parse(text)), std::exception) << text;
     }
     EXPECT_THROW(alerts_from(json::parse(R"([{"rule": 5}])")), json::exception);
 }

@@ -12,6 +12,7 @@
 namespace upstat::agent {
 namespace {
 
+using namespace std::chrono_literals;
 using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
@@ -25,6 +26,14 @@ const std::vector<judge::Alert> pending{{.rule = "R", .backend = "b", .state = j
 Time at(std::int64_t seconds) {
     return Time(std::chrono::seconds(seconds));
 }
+
+/// The wall clock is an hour behind.
+Wall wall(Time at) {
+    return Wall(at.time_since_epoch() - std::chrono::hours(1));
+}
+
+const Timeline::Mark mark{
+    .boot = "abc", .ahead = std::chrono::seconds(-7), .last = {.at = at(5000), .wall = wall(at(5000))}};
 
 attribute::Catalogue catalogue() {
     attribute::Catalogue one;
@@ -66,7 +75,7 @@ class State : public testing::Test {
   protected:
     void save(const std::string& epoch = "boot-1") {
         StateFile file(directory_.path() / "state", epoch);
-        const auto saved = file.save(used().state(), window, firing);
+        const auto saved = file.save(used().state(), window, firing, mark);
         ASSERT_TRUE(saved) << saved.error().text();
     }
     [[nodiscard]] Restored restored(const std::string& epoch = "boot-1") const {
@@ -93,14 +102,53 @@ TEST_F(State, ComesBackAsItWas) {
     EXPECT_FALSE(std::filesystem::exists(directory_.path() / "state/state.json.new"));
 }
 
+void expect_equal(const std::optional<Timeline::Mark>& one, const Timeline::Mark& other) {
+    ASSERT_TRUE(one);
+    EXPECT_EQ(one->boot, other.boot);
+    EXPECT_EQ(one->ahead, other.ahead);
+    EXPECT_EQ(one->last, other.last);
+}
+
+TEST_F(State, KnowsWhereTheAgentsOwnTimeStood) {
+    save();
+    expect_equal(restored().saved.mark, mark);
+}
+
+TEST_F(State, OfBefore03HasTheTimesOfTheWallClock) {
+    save();
+    auto old = nlohmann::json::parse(text());
+    old.erase("clock");
+    old["alerts"] = {{{"rule", "R"},
+                      {"backend", "b"},
+                      {"state", 1},
+                      {"active_since", 94'000},
+                      {"firing_since", nullptr},
+                      {"resolved_at", nullptr}}};
+    write(old.dump());
+    const auto now = restored();
+    EXPECT_THAT(now.notes, IsEmpty());
+    expect_equal(now.saved.mark, {.boot = "", .ahead = {}, .last = {.at = at(95), .wall = Wall(95s)}});
+    EXPECT_EQ(now.saved.alerts.at(0).active_since, (Moment{.at = at(94), .wall = Wall(94s)}));
+}
+
+TEST_F(State, ATimeThatIsNoneIsNotCountedWith) {
+    save();
+    for (const auto& wrong : {nlohmann::json(-1), nlohmann::json(INT64_MAX), nlohmann::json(1e300)}) {
+        auto broken = nlohmann::json::parse(text());
+        broken["window"]["polls"][0] = wrong;
+        write(broken.dump());
+        EXPECT_THAT(restored().notes, Contains(HasSubstr("the saved window is damaged"))) << wrong;
+    }
+}
+
 // --- the lines of single polls ---
 
 class StateLines : public State {
   protected:
     StateLines() {
-        early_.at = at(300);
+        early_.at = at(5000);
         ledger_ = used();
-        EXPECT_TRUE(lines_.save(ledger_.state(), window, firing));
+        EXPECT_TRUE(lines_.save(ledger_.state(), window, firing, mark));
     }
     /// One more poll, in which the servers have `count` answers.
     Result<bool> poll(std::uint64_t count, const std::vector<judge::Alert>& alerts = pending) {
@@ -109,7 +157,7 @@ class StateLines : public State {
         const auto growth = ledger_.growth(now, *ledger_.state().catalogue);
         EXPECT_TRUE(growth);
         counts_.push_back(ledger_.absorb(now, ledger_.state().catalogue));
-        return lines_.append(*growth, alerts);
+        return lines_.append(*growth, alerts, wall(now.at));
     }
     void expect_all_back() const {
         const auto now = restored();
@@ -134,6 +182,9 @@ TEST_F(StateLines, ComeBack) {
     EXPECT_TRUE(poll(9, firing).value());
     expect_all_back();
     EXPECT_EQ(restored().saved.alerts, firing);
+    const auto last = counts_.back().at;
+    expect_equal(restored().saved.mark,
+                 {.boot = mark.boot, .ahead = mark.ahead, .last = {.at = last, .wall = wall(last)}});
 }
 
 TEST_F(StateLines, OneThatIsCutShortWasToldToNobody) {
@@ -178,11 +229,12 @@ TEST_F(StateLines, OfAnotherEpochCountToo) {
 }
 
 TEST_F(StateLines, AreOnlyAppendedToWhatIsThere) {
-    EXPECT_FALSE(StateFile(directory_.path() / "state", "boot-1").append({}, {}).value()) << "it has not saved all yet";
+    EXPECT_FALSE(StateFile(directory_.path() / "state", "boot-1").append({}, {}, {}).value())
+        << "it has not saved all yet";
     std::filesystem::remove(file());
     EXPECT_FALSE(poll(6).value());
     EXPECT_FALSE(std::filesystem::exists(file()));
-    EXPECT_TRUE(lines_.save(ledger_.state(), {}, {}));
+    EXPECT_TRUE(lines_.save(ledger_.state(), {}, {}, mark));
     std::ofstream(file(), std::ios::app) << "more";
     EXPECT_FALSE(poll(7).value());
 }
@@ -194,7 +246,7 @@ TEST_F(StateLines, OutgrowWhatTheyAreAppendedTo) {
         ASSERT_LT(++appended, 10);
     }
     EXPECT_GT(appended, 1);
-    EXPECT_TRUE(lines_.save(ledger_.state(), {}, {}));
+    EXPECT_TRUE(lines_.save(ledger_.state(), {}, {}, mark));
     EXPECT_TRUE(poll(100).value());
 }
 
@@ -269,14 +321,14 @@ TEST_F(State, WhatIsWrongInTheLedgerIsNamed) {
 TEST_F(State, ADirectoryInItsPlaceIsAReset) {
     std::filesystem::create_directories(file());
     EXPECT_THAT(restored().notes, Contains(HasSubstr("cannot be read")));
-    const auto saved = StateFile(directory_.path() / "state", "e").save(used().state(), window, {});
+    const auto saved = StateFile(directory_.path() / "state", "e").save(used().state(), window, {}, mark);
     ASSERT_FALSE(saved);
     EXPECT_THAT(saved.error().message, HasSubstr("cannot replace"));
 }
 
 TEST_F(State, APlaceThatCannotBeWrittenIsAnError) {
     std::ofstream(directory_.path() / "plain") << "x";
-    const auto saved = StateFile(directory_.path() / "plain/state", "e").save(used().state(), window, {});
+    const auto saved = StateFile(directory_.path() / "plain/state", "e").save(used().state(), window, {}, mark);
     ASSERT_FALSE(saved);
     EXPECT_THAT(saved.error().message, HasSubstr("the state is not saved"));
     EXPECT_THAT(saved.error().hint, HasSubstr("--state.path"));
@@ -295,7 +347,7 @@ TEST_F(State, ANameThatIsNoUtf8IsNoReasonToLoseTheOthers) {
     auto odd = catalogue();
     odd.backends["\xff"] = {};
     ledger.absorb(snapshot(3), shared(odd));
-    ASSERT_TRUE(StateFile(directory_.path() / "state", "e").save(ledger.state(), window, {}));
+    ASSERT_TRUE(StateFile(directory_.path() / "state", "e").save(ledger.state(), window, {}, mark));
     EXPECT_THAT(restored("e").notes, IsEmpty());
     EXPECT_TRUE(restored("e").saved.ledger.state().catalogue->backends.contains("shop@file"));
 }

@@ -48,7 +48,7 @@ TEST(Aligned, AnIntervalOfLessThanATenthOfASecondIsLeftAsItIs) {
 TEST(Rfc3339, HasMilliseconds) {
     using namespace std::chrono;
     EXPECT_EQ(rfc3339(sys_days(2023y / December / 12) + 21h + 12min + 32s + 22ms), "2023-12-12T21:12:32.022Z");
-    EXPECT_EQ(rfc3339(Time{}), "1970-01-01T00:00:00.000Z");
+    EXPECT_EQ(rfc3339(Wall{}), "1970-01-01T00:00:00.000Z");
 }
 
 }  // namespace

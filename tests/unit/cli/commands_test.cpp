@@ -173,6 +173,17 @@ TEST(Commands, SayWhereNobodyListens) {
     EXPECT_EQ(run({"status", "--web.listen-address=:1"}).error, ended.error) << "every address is asked by loopback";
 }
 
+TEST(Commands, SayWhenTheAgentWantsAPassword) {
+    Receiver locked;
+    locked.server.Get("/api/v1/.*",
+                      [](const httplib::Request&, httplib::Response& response) { response.status = 401; });
+    const auto address = locked.start().substr(7);
+    const auto ended = run({"status", "--web.listen-address=" + address});
+    EXPECT_EQ(ended.code, 1);
+    EXPECT_THAT(ended.error, HasSubstr("wants a user and a password"));
+    EXPECT_THAT(ended.error, HasSubstr("curl -u USER http://" + address + "/api/v1/status"));
+}
+
 TEST(Commands, AskNoProxyOfTheEnvironment) {
     const Proxied proxied;
     const Agent agent(status);

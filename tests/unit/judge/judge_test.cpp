@@ -12,14 +12,14 @@ namespace {
 using std::chrono::minutes;
 using std::chrono::seconds;
 
-Time at(int second) {
-    return Time(seconds(second));
+Moment at(int second) {
+    return {.at = Time(seconds(second)), .wall = Wall(std::chrono::hours(1) + seconds(second))};
 }
 
 /// Ratios whose `all` is 100, so that the matching rate reads as percent.
 std::map<std::string, measure::Ratios> percents(int second,
                                                 const std::map<std::string, std::optional<double>>& backends) {
-    measure::Ratios ratios{.at = at(second), .backends = {}};
+    measure::Ratios ratios{.at = at(second).at, .backends = {}};
     for (const auto& [backend, percent] : backends) {
         ratios.backends[backend] = {.matching = percent, .all = 100};
     }
@@ -67,7 +67,8 @@ TEST(Judge, GoesFromInactiveOverPendingToFiringAndBack) {
 TEST(Judge, FiresAtTheVeryEndOfHold) {
     Judge judge({Rule{}});
     evaluate(judge, 0, 6);
-    EXPECT_EQ(judge.evaluate(percents(60, {{"b", 6}}), at(60) - Millis(1)).alerts[0].state, State::pending);
+    EXPECT_EQ(judge.evaluate(percents(60, {{"b", 6}}), Moment{.at = at(60).at - Millis(1), .wall = {}}).alerts[0].state,
+              State::pending);
     EXPECT_EQ(state_after(judge, 60, 6), State::firing);
 }
 

@@ -21,7 +21,7 @@ const Worst bad{.server = "10.0.0.1:80", .code = 404, .count = 412};
 
 TEST(Sentence, TellsAFiringWhole) {
     auto firing = transition(State::pending, State::firing, 12.3456, bad);
-    firing.now.active_since = Time(std::chrono::seconds(1'700'000'000));
+    firing.now.active_since = Moment{.at = {}, .wall = Wall(std::chrono::seconds(1'700'000'000))};
     EXPECT_EQ(
         sentence(firing, Rule{}),
         "TraefikHighHttp4xxErrorRateBackend is firing for backend shop@file: 12.35 % of its responses in the last 3m "

@@ -210,23 +210,6 @@ TEST(Window, KeepsMeasuringAVanishedBackendWhileItsSamplesLast) {
     EXPECT_EQ(ratio_of(window, "b", 184).value(), std::nullopt);
 }
 
-TEST(Window, ForgetsPollsOfTheFutureWhenTheClockWasSetBack) {
-    Window window(keep);
-    window.add(counts(100, {{"b", {{ok, 10}}}}));
-    window.add(counts(105, {{"b", {{ok, 20}}}}));
-    window.add(counts(110, {{
-                                "b",
-                                {{ok, 30}},
-                            },
-                            {"late", {{ok, 1}}}}));
-    window.add(counts(104, {{"b", {{ok, 40}}}}));
-    EXPECT_EQ(window.history().polls, (std::vector{at(100), at(104)}));
-    EXPECT_EQ(window.history().backends.at("b").series.at(ok), (std::vector<double>{10, 40}));
-    EXPECT_FALSE(window.history().backends.contains("late"));
-    window.add(counts(104, {{"b", {{ok, 41}}}}));
-    EXPECT_EQ(window.history().backends.at("b").series.at(ok), (std::vector<double>{10, 41}));
-}
-
 TEST(Window, ComesBackAsItWasSaved) {
     Window window(keep);
     window.add(counts(0, {{"b", {{ok, 0}}}}));

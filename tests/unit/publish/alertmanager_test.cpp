@@ -26,20 +26,20 @@ Notifier notifier(std::vector<std::string> urls = {"http://one:9093"},
     return *Notifier::make(std::move(options));
 }
 
-judge::Alerts firing(Time since, double percent = 12.345) {
+judge::Alerts firing(Moment since, double percent = 12.345) {
     judge::Alert alert;
     alert.rule = rule_name;
     alert.backend = "app@file";
     alert.state = judge::State::firing;
     alert.percent = percent;
-    alert.active_since = since - 1min;
+    alert.active_since = Moment{.at = since.at - 1min, .wall = since.wall - 1min};
     alert.firing_since = since;
     judge::Alerts alerts;
     alerts.alerts = {alert};
     return alerts;
 }
 
-judge::Alerts resolved(Time when, judge::State state = judge::State::inactive) {
+judge::Alerts resolved(Moment when, judge::State state = judge::State::inactive) {
     judge::Alerts alerts = firing(when);
     auto& alert = alerts.alerts.front();
     alert.state = state;
@@ -55,12 +55,12 @@ HttpDone taken(std::uint64_t ticket) {
 }
 
 /// Asks at `now`, and lets what is due be taken; how many there were.
-std::size_t run(Notifier& notifier, const judge::Alerts& alerts, Time now, bool well = true) {
+std::size_t run(Notifier& notifier, const judge::Alerts& alerts, Moment now, bool well = true) {
     static std::uint64_t ticket = 0;
     const auto due = notifier.due(alerts, now);
     for (const auto& one : due) {
         notifier.started(one.receiver, ++ticket);
-        EXPECT_TRUE(notifier.done(well ? taken(ticket) : HttpDone{ticket, std::unexpected("refused")}, now));
+        EXPECT_TRUE(notifier.done(well ? taken(ticket) : HttpDone{ticket, std::unexpected("refused")}, now.at));
     }
     return due.size();
 }
@@ -180,8 +180,8 @@ TEST(Notifier, AResolveIsToldAtOnceAndForFifteenMinutes) {
     one.done(taken(1), at(110));
     EXPECT_EQ(run(one, resolved(at(110)), at(115)), 0U);
     EXPECT_EQ(run(one, resolved(at(110), judge::State::pending), at(170)), 1U);
-    EXPECT_EQ(run(one, resolved(at(110)), at(110) + 15min - 1s), 1U);
-    EXPECT_EQ(run(one, resolved(at(110)), at(110) + 15min), 0U);
+    EXPECT_EQ(run(one, resolved(at(110)), at(110 + 899)), 1U);
+    EXPECT_EQ(run(one, resolved(at(110)), at(110 + 900)), 0U);
     EXPECT_EQ(run(one, firing(at(2000)), at(2000)), 1U) << "a new firing";
 }
 
@@ -323,10 +323,24 @@ TEST(Notifier, AfterARestartAResolvedAlertHasAStart) {
     EXPECT_EQ(json::parse(due[0].request.body)[0]["startsAt"], rfc3339(at(110)));
 }
 
-TEST(Notifier, AClockSetBackDoesNotStopIt) {
+/// An Alertmanager refuses an alert that ends before it starts.
+TEST(Notifier, AWallClockSetBackMakesNoAlertEndBeforeItStarts) {
+    const auto since = Moment{.at = at(100), .wall = at(100'000)};
+    const auto later = Moment{.at = at(200), .wall = at(10)};
     auto one = notifier();
-    EXPECT_EQ(run(one, firing(at(100'000)), at(100'000)), 1U);
-    EXPECT_EQ(run(one, firing(at(100'000)), at(10)), 1U);
+    ASSERT_EQ(run(one, firing(since), since), 1U);
+    const auto again = one.due(firing(since), later);
+    ASSERT_EQ(again.size(), 1U);
+    const auto goes_on = nlohmann::json::parse(again[0].request.body).at(0);
+    EXPECT_EQ(goes_on["startsAt"], rfc3339(at(100'000)));
+    EXPECT_EQ(goes_on["endsAt"], rfc3339(at(100'000)));
+    one.started(again[0].receiver, 1'000'001);
+    one.done(taken(1'000'001), at(200));
+    const auto end = one.due(resolved(later), later);
+    ASSERT_EQ(end.size(), 1U);
+    const auto ended = nlohmann::json::parse(end[0].request.body).at(0);
+    EXPECT_EQ(ended["startsAt"], rfc3339(at(10)));
+    EXPECT_EQ(ended["endsAt"], rfc3339(at(10)));
 }
 
 TEST(Notifier, ABadUrlIsAUsageError) {

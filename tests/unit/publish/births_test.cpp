@@ -35,7 +35,7 @@ class BirthsTest : public testing::Test {
     /// Takes this report so long after the first.
     void take(const Report& report, Millis after) {
         report_ = std::make_shared<const Report>(report);
-        now_ = Moment(1h) + after;
+        now_ = Time(1h) + after;
         young_ = births_.take(report_, now_, now_ - held);
     }
     [[nodiscard]] std::uint64_t shown(std::uint16_t code) const {
@@ -56,7 +56,7 @@ class BirthsTest : public testing::Test {
     Births births_;
     std::shared_ptr<const Report> report_;
     std::shared_ptr<const Young> young_;
-    Moment now_;
+    Time now_;
 };
 
 TEST_F(BirthsTest, ASeriesIsZeroForItsTimeHoweverManyPagesThereAre) {

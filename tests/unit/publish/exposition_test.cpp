@@ -235,7 +235,7 @@ TEST(Exposition, PromtoolFindsNoFault) {
 TEST(Exposition, AYoungSeriesIsZeroWhileItIsYoung) {
     auto report = sample_report();
     Young young;
-    const Moment born{std::chrono::hours(1)};
+    const Time born{std::chrono::hours(1)};
     young.backends["app@file"].series = {{{404, poll::Method::get, attribute::Protocol::http}, born}};
     young.servers["10.0.0.1:80"].responses = {{{404, poll::Method::get}, born}};
     Page page = page_of(report);

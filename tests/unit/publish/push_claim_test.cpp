@@ -30,7 +30,7 @@ std::string page(const std::string& owner, const std::string& time) {
 
 class Claim : public testing::Test {
   protected:
-    static Moment at(std::chrono::seconds since) { return Moment(1h) + since; }
+    static Time at(std::chrono::seconds since) { return Time(1h) + since; }
 
     void look(std::chrono::seconds since, const std::string& body, long status = 200) {
         claim_.looking(at(since), ++ticket_);

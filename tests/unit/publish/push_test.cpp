@@ -171,12 +171,5 @@ TEST(Pusher, ASuccessorGoesOn) {
               "Pushgateway: http://another:9091 answered with status 500");
 }
 
-TEST(Pusher, AClockSetBackDoesNotStopIt) {
-    auto pusher = pusher_to("http://gateway:9091");
-    pusher.started(at(100'000), 1);
-    static_cast<void>(pusher.done(answer(1, 200), at(100)));
-    EXPECT_TRUE(pusher.due(at(10)));
-}
-
 }  // namespace
 }  // namespace upstat::publish

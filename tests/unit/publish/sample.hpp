@@ -7,14 +7,23 @@
 
 namespace upstat::publish {
 
-inline Time at(std::int64_t seconds) {
-    return Time(std::chrono::seconds(seconds));
+/// So many seconds after the beginning, by whatever clock is asked.
+struct At {
+    std::chrono::seconds after;
+
+    operator Time() const { return Time(after); }       // NOLINT(google-explicit-constructor)
+    operator Wall() const { return Wall(after); }       // NOLINT(google-explicit-constructor)
+    operator Moment() const { return {*this, *this}; }  // NOLINT(google-explicit-constructor)
+};
+
+inline At at(std::int64_t seconds) {
+    return {std::chrono::seconds(seconds)};
 }
 
 /// A report with something of everything.
 inline Report sample_report() {
     Report report;
-    report.at = at(1'700'000'000) + Millis(123);
+    report.at = Wall(at(1'700'000'000)) + Millis(123);
     report.not_ready.clear();
     report.build = {{"version", "0.1.0"}, {"revision", "abc"}};
     report.traefik = "http://127.0.0.1:8080";
@@ -25,7 +34,7 @@ inline Report sample_report() {
                                .attached = true,
                                .problem = ""});
     report.alertmanagers = {{"http://one:9093", {}}, {"http://two:9093", {}}};
-    report.counts.at = report.at;
+    report.counts.at = at(1'700'000'000);
     report.counts.backends["app@file"] = {
         {{404, poll::Method::get, attribute::Protocol::http}, 7},
         {{200, poll::Method::post, attribute::Protocol::http}, 90},
@@ -64,7 +73,7 @@ inline Report sample_report() {
     alert.worst = judge::Worst{.server = "10.0.0.1:80", .code = 404, .count = 15};
     alert.active_since = at(1'699'999'900);
     alert.firing_since = at(1'699'999'960);
-    report.alerts.at = report.at;
+    report.alerts.at = {.at = at(1'700'000'000), .wall = report.at};
     report.alerts.alerts = {alert};
     report.rules = {judge::Rule{}};
     judge::Rule server_errors;

@@ -35,7 +35,7 @@ TEST(Views, BackendsHoldTheTrueCounts) {
 
 TEST(Views, AServersWindowIsWhatItGaveSince) {
     auto report = sample_report();
-    report.before_at = report.at - std::chrono::minutes(4);
+    report.before_at = report.counts.at - std::chrono::minutes(4);
     const judge::ResponsesByServer before{
         {*poll::parse_server("10.0.0.1:80"), {{{200, poll::Method::get}, 80}, {{404, poll::Method::get}, 11}}}};
     report.before = std::make_shared<const judge::ResponsesByServer>(before);

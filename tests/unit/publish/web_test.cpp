@@ -10,12 +10,19 @@
 #include <sys/socket.h>
 
 #include <atomic>
+#include <cstdio>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <thread>
+#include <tuple>
 
 #include "base/fd.hpp"
+#include "base/file.hpp"
+#include "base/http_client.hpp"
+#include "publish/certificates.hpp"
 #include "publish/sample.hpp"
 
 namespace upstat::publish {
@@ -59,6 +66,48 @@ class WebTest : public testing::Test {
         httplib::Client client("127.0.0.1", port());
         client.set_read_timeout(20s);
         return client.Get(path, headers);
+    }
+
+    /// With a certificate for 127.0.0.1.
+    void serve_tls(const TlsOptions& more = {}) {
+        files_.emplace();
+        files_->make("server");
+        auto options = more;
+        options.certificate = *read_file(files_->file("server.pem"));
+        options.key = *read_file(files_->file("server.key"));
+        options_.config.tls = *Tls::make(options);
+    }
+
+    /// By plain HTTP or TLS, as it is served.
+    [[nodiscard]] std::expected<HttpResponse, std::string> fetch(const std::string& path,
+                                                                 const std::string& password = "") const {
+        HttpClient client;
+        client.start({.url = fmt::format("{}://127.0.0.1:{}{}", web_->has_tls() ? "https" : "http", port(), path),
+                      .username = password.empty() ? "" : "alice",
+                      .password = password,
+                      .files = {.ca_file = files_ ? files_->file("server.pem") : ""},
+                      .timeout = 30s});
+        std::vector<HttpDone> done;
+        while (done.empty()) {
+            done = client.wait({}, 30s);
+        }
+        return done.front().result;
+    }
+
+    /// A request with a wrong password, another one each.
+    static std::string attempt(const std::string& path, unsigned number) {
+        const auto said = httplib::make_basic_authentication_header("alice", fmt::format("wrong{}", number));
+        return fmt::format("GET {} HTTP/1.1\r\n{}: {}\r\n\r\n", path, said.first, said.second);
+    }
+
+    /// What curl prints, with these options; a good certificate is expected.
+    [[nodiscard]] std::string curl(const std::string& options, const std::string& path = "/-/healthy") const {
+        const auto command = fmt::format("curl -s --max-time 30 --cacert {} {} https://127.0.0.1:{}{} 2>&1",
+                                         files_->file("server.pem"), options, port(), path);
+        const std::unique_ptr<FILE, decltype(&pclose)> pipe(popen(command.c_str(), "r"), &pclose);
+        std::string said(65536, '\0');
+        said.resize(std::fread(said.data(), 1, said.size(), pipe.get()));
+        return said;
     }
 
     /// By one of 200 clients: 127.0.0.1 and so on.
@@ -116,12 +165,12 @@ class WebTest : public testing::Test {
     void expect_scrapes_and_probes(const std::function<void(int)>& meanwhile) const {
         for (int i = 0; i < 100; ++i) {
             meanwhile(i);
-            const auto scrape = get("/metrics", {{"Accept-Encoding", "gzip"}});
-            ASSERT_TRUE(scrape) << "scrape " << i << ": " << to_string(scrape.error());
+            const auto scrape = fetch("/metrics");
+            ASSERT_TRUE(scrape) << "scrape " << i << ": " << scrape.error();
             ASSERT_EQ(scrape->status, 200);
             ASSERT_TRUE(scrape->body.contains("\nupstat_build_info{"));
-            const auto probe = get("/-/healthy");
-            ASSERT_TRUE(probe) << "probe " << i << ": " << to_string(probe.error());
+            const auto probe = fetch("/-/healthy");
+            ASSERT_TRUE(probe) << "probe " << i << ": " << probe.error();
             ASSERT_EQ(probe->status, 200);
         }
     }
@@ -139,6 +188,23 @@ class WebTest : public testing::Test {
         return crowd;
     }
 
+    /// Begins TLS, says this and reads nothing.
+    static void shake_hands(const Fd& fd, std::string_view words) {
+        gnutls_session_t session = nullptr;
+        gnutls_certificate_credentials_t anybody = nullptr;
+        gnutls_certificate_allocate_credentials(&anybody);
+        gnutls_init(&session, GNUTLS_CLIENT | GNUTLS_NO_SIGNAL);
+        gnutls_set_default_priority(session);
+        gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, anybody);
+        gnutls_transport_set_int(session, fd.get());
+        gnutls_handshake_set_timeout(session, 20'000);
+        if (gnutls_handshake(session) == 0) {  // not with one that was cut for a newer one
+            gnutls_record_send(session, words.data(), words.size());
+        }
+        gnutls_deinit(session);
+        gnutls_certificate_free_credentials(anybody);
+    }
+
     static std::string read_all(const Fd& fd) {
         std::string out;
         std::array<char, 4096> some{};
@@ -150,8 +216,9 @@ class WebTest : public testing::Test {
         return out;
     }
 
-    std::atomic<Time> now_ = at(1000);
+    std::atomic<std::chrono::steady_clock::time_point> now_ = std::chrono::steady_clock::time_point(1000s);
     WebOptions options_;
+    std::optional<Certificates> files_;
     std::unique_ptr<Web> web_;
 };
 
@@ -188,11 +255,11 @@ TEST_F(WebTest, IsNotReadyUntilTheFirstPublish) {
 TEST_F(WebTest, IsHealthyWhileTheLoopLives) {
     start();
     EXPECT_EQ(get("/-/healthy")->status, 200);
-    now_ = at(1031);
+    now_ = now_.load() + 31s;
     const auto dead = get("/-/healthy");
     EXPECT_EQ(dead->status, 503);
     EXPECT_EQ(dead->body, "the agent's loop was last seen 31000 ms ago\n");
-    web_->heartbeat(at(1031));
+    web_->heartbeat(now_);
     EXPECT_EQ(get("/-/healthy")->status, 200);
 }
 
@@ -245,17 +312,30 @@ TEST_F(WebTest, AnAddressThatIsNoneIsSaid) {
     EXPECT_EQ(foreign.error().message, "cannot listen on 192.0.2.1:0: Cannot assign requested address");
 }
 
-TEST_F(WebTest, SilentClientsDoNotKeepOthersOut) {
+/// Over plain HTTP, and over TLS.
+class Crowded : public WebTest, public testing::WithParamInterface<bool> {
+  protected:
+    Crowded() {
+        if (GetParam()) {
+            serve_tls();
+        }
+    }
+};
+INSTANTIATE_TEST_SUITE_P(Web, Crowded, testing::Bool(),
+                         [](const auto& tls) { return std::string(tls.param ? "Tls" : "Plain"); });
+
+TEST_P(Crowded, SilentClientsDoNotKeepOthersOut) {
     start();
     publish(sample_report());
     const auto silent = crowd("");
     expect_scrapes_and_probes([](int) {});
 }
 
-TEST_F(WebTest, SlowClientsDoNotKeepOthersOut) {
+TEST_P(Crowded, SlowClientsDoNotKeepOthersOut) {
     start();
     publish(sample_report());
-    const auto slow = crowd("GET /metrics HTTP/1.1\r\nX: ");
+    constexpr std::string_view hello("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 11);  // begins a TLS handshake
+    const auto slow = crowd(GetParam() ? hello : "GET /metrics HTTP/1.1\r\nX: ");
     expect_scrapes_and_probes([&slow](int round) {
         for (auto i = static_cast<std::size_t>(round); i < slow.size(); i += 100) {
             tell(slow[i], "x");
@@ -263,10 +343,15 @@ TEST_F(WebTest, SlowClientsDoNotKeepOthersOut) {
     });
 }
 
-TEST_F(WebTest, ClientsThatReadNothingDoNotKeepOthersOut) {
+TEST_P(Crowded, ClientsThatReadNothingDoNotKeepOthersOut) {
     start();
     publish(big_report());
-    const auto deaf = crowd("GET /metrics HTTP/1.1\r\n\r\n");
+    const auto deaf = crowd(GetParam() ? "" : "GET /metrics HTTP/1.1\r\n\r\n");
+    for (const auto& client : deaf) {
+        if (GetParam()) {
+            shake_hands(client, "GET /metrics HTTP/1.1\r\n\r\n");
+        }
+    }
     expect_scrapes_and_probes([](int) {});
 }
 
@@ -356,17 +441,197 @@ TEST_F(WebTest, HeadIsGetWithoutABody) {
 TEST_F(WebTest, EveryPageIsStrict) {
     start();
     publish(sample_report());
-    now_ = at(2000);
+    now_ = now_.load() + 1000s;
     for (const std::string line : {"GET /", "GET /metrics", "GET /api/v1/status", "GET /-/healthy", "GET /-/ready",
                                    "GET /nowhere", "POST /", "HEAD /metrics"}) {
         const auto said = ask(line + " HTTP/1.1\r\n\r\n");
         for (const auto* const header :
-             {"X-Content-Type-Options: nosniff", "Referrer-Policy: no-referrer", "Cache-Control: no-store",
+             {"X-Content-Type-Options: nosniff", "X-Frame-Options: DENY", "Referrer-Policy: no-referrer",
+              "Cache-Control: no-store",
               "Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; "
               "form-action 'none'; frame-ancestors 'none'"}) {
             EXPECT_TRUE(said.contains(fmt::format("\r\n{}\r\n", header))) << line << ": " << said.substr(0, 600);
         }
     }
+}
+
+// --- TLS, passwords and headers ---
+
+TEST_F(WebTest, ServesTlsAndNothingElseThere) {
+    serve_tls();
+    start();
+    publish(sample_report());
+    EXPECT_TRUE(fetch("/metrics")->body.contains("\nupstat_build_info{"));
+    EXPECT_FALSE(get("/metrics")) << "plain HTTP";
+    EXPECT_EQ(curl("--tls-max 1.1 -o /dev/null -w %{http_code}"), "000");
+    EXPECT_EQ(curl("--tls-max 1.2 -o /dev/null -w %{http_code}"), "200");
+}
+
+/// libmicrohttpd would be run all the time.
+TEST_F(WebTest, AHalfHandshakeCostsNoProcessorTime) {
+    serve_tls();
+    start();
+    const auto half = connect();
+    tell(half, std::string_view("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 11));
+    EXPECT_EQ(fetch("/-/healthy")->status, 200);
+    const auto spent = [] {
+        rusage usage{};
+        getrusage(RUSAGE_SELF, &usage);
+        return usage.ru_utime.tv_sec * 1000 + usage.ru_utime.tv_usec / 1000 + usage.ru_stime.tv_sec * 1000 +
+               usage.ru_stime.tv_usec / 1000;
+    };
+    const auto before = spent();
+    std::this_thread::sleep_for(1s);  // the measure itself: a loop that spins takes what it gets of it
+    EXPECT_LT(spent() - before, 50);
+    EXPECT_EQ(fetch("/-/healthy")->status, 200);
+}
+
+TEST_F(WebTest, WantsAClientsCertificateWhereToldTo) {
+    Certificates clients;
+    clients.make("ca");
+    clients.make("client", "-addext extendedKeyUsage=clientAuth", "ca");
+    clients.make("server", "-addext extendedKeyUsage=serverAuth", "ca");
+    clients.make("stranger", "-addext extendedKeyUsage=clientAuth");
+    const auto code_of = [&](ClientAuth auth, const std::string& name) {
+        TlsOptions wanted;
+        wanted.client_ca = *read_file(clients.file("ca.pem"));
+        wanted.client_auth = auth;
+        serve_tls(wanted);
+        start();
+        return curl("-o /dev/null -w %{http_code}" +
+                    (name.empty() ? "" : fmt::format(" --cert {0}.pem --key {0}.key", clients.file(name))));
+    };
+    using enum ClientAuth;
+    for (const auto& [auth, nothing, client, server, stranger] :
+         {std::tuple(none, "200", "200", "200", "200"), std::tuple(request, "200", "200", "200", "200"),
+          std::tuple(require_any, "000", "200", "200", "200"), std::tuple(verify_if_given, "200", "200", "000", "000"),
+          std::tuple(require_and_verify, "000", "200", "000", "000")}) {
+        SCOPED_TRACE(static_cast<int>(auth));
+        EXPECT_EQ(code_of(auth, ""), nothing);
+        EXPECT_EQ(code_of(auth, "client"), client);
+        EXPECT_EQ(code_of(auth, "server"), server);
+        EXPECT_EQ(code_of(auth, "stranger"), stranger);
+    }
+}
+
+TEST_F(WebTest, ANewCertificateIsServedWithoutARestart) {
+    serve_tls();
+    start();
+    serve_tls();
+    EXPECT_FALSE(fetch("/-/healthy")) << "it has the old one, which the client no longer knows";
+    web_->configure(options_.config);
+    EXPECT_EQ(fetch("/-/healthy")->status, 200);
+}
+
+TEST_F(WebTest, EveryPageWantsAPasswordWhereThereAreUsers) {
+    options_.config.users["alice"] = hash_of("secret");
+    start();
+    publish(sample_report());
+    for (const std::string path : {"/", "/metrics", "/api/v1/status", "/-/healthy", "/-/ready", "/nowhere"}) {
+        EXPECT_TRUE(ask("GET " + path + " HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 401 ")) << path;
+        EXPECT_EQ(fetch(path, "wrong")->status, 401) << path;
+        EXPECT_EQ(fetch(path, "secret")->status, path == "/nowhere" ? 404 : 200) << path;
+    }
+    const auto said = ask("GET / HTTP/1.1\r\nAuthorization: Basic bm9ib2R5OnNlY3JldA==\r\n\r\n");  // nobody:secret
+    EXPECT_TRUE(said.starts_with("HTTP/1.1 401 "));
+    EXPECT_TRUE(said.contains("\r\nWWW-Authenticate: Basic\r\n"));
+    EXPECT_TRUE(said.contains("\r\nX-Content-Type-Options: nosniff\r\n"));
+}
+
+TEST_F(WebTest, OddCredentialsAreRefused) {
+    options_.config.users["alice"] = hash_of("secret");
+    start();
+    for (const std::string value :
+         {"", "Basic", "Basic ", "Basic !!!!", "Basic YWxpY2U=", "Basic Og==", "Bearer secret", "Basic YWxpY2U6AAAA"}) {
+        EXPECT_TRUE(ask("GET / HTTP/1.1\r\nAuthorization: " + value + "\r\n\r\n").starts_with("HTTP/1.1 401 "))
+            << value;
+    }
+}
+
+TEST_F(WebTest, ABodyThatComesWhileAPasswordIsCheckedIsThrownAway) {
+    options_.config.users["alice"] = hash_of("secret", 8);
+    start();
+    const auto said =
+        ask("GET /-/healthy HTTP/1.1\r\nAuthorization: Basic YWxpY2U6c2VjcmV0\r\nContent-Length: 5\r\n\r\nhello");
+    EXPECT_TRUE(said.starts_with("HTTP/1.1 200 ")) << said;
+}
+
+TEST_F(WebTest, AChangedPasswordIsWantedAtOnce) {
+    options_.config.users["alice"] = hash_of("secret");
+    start();
+    EXPECT_EQ(fetch("/-/healthy", "secret")->status, 200);
+    options_.config.users["alice"] = hash_of("other");
+    web_->configure(options_.config);
+    EXPECT_EQ(fetch("/-/healthy", "secret")->status, 401);
+    EXPECT_EQ(fetch("/-/healthy", "other")->status, 200);
+    web_->configure({});
+    EXPECT_EQ(fetch("/-/healthy")->status, 200);
+}
+
+TEST_F(WebTest, HeadersAreAsConfigured) {
+    start();
+    publish(sample_report());
+    EXPECT_EQ(get("/metrics")->get_header_value("X-Frame-Options"), "DENY");
+    web_->configure(
+        {.tls = {}, .headers = {{"X-Frame-Options", "sameorigin"}, {"X-XSS-Protection", "0"}}, .users = {}});
+    for (const auto* const path : {"/metrics", "/-/healthy", "/nowhere"}) {
+        const auto response = get(path);
+        EXPECT_EQ(response->get_header_value_count("X-Frame-Options"), 1U);
+        EXPECT_EQ(response->get_header_value("X-Frame-Options"), "sameorigin");
+        EXPECT_EQ(response->get_header_value("X-XSS-Protection"), "0");
+    }
+}
+
+TEST_P(Crowded, AThousandWrongPasswordsKeepNoGoodOneOut) {
+    options_.config.users["alice"] = hash_of("secret", 10);
+    start();
+    publish(sample_report());
+    EXPECT_EQ(fetch("/metrics", "secret")->status, 200);
+    std::vector<Fd> attackers;
+    for (unsigned i = 0; i < 1000; ++i) {
+        attackers.push_back(connect(i));
+        const auto words = attempt("/metrics", i);
+        if (GetParam()) {
+            shake_hands(attackers.back(), words);
+        } else {
+            tell(attackers.back(), words);
+        }
+        if (i % 10 == 0) {
+            const auto scrape = fetch("/metrics", "secret");
+            ASSERT_TRUE(scrape) << scrape.error();
+            ASSERT_EQ(scrape->status, 200);
+        }
+    }
+}
+
+TEST_F(WebTest, ANewScraperWaitsForNoAttacker) {
+    options_.config.users["alice"] = hash_of("secret", 10);
+    start();
+    std::vector<Fd> attackers;
+    for (unsigned i = 0; i < 500; ++i) {
+        attackers.push_back(connect(1));  // 127.0.0.2
+        tell(attackers.back(), attempt("/", i));
+    }
+    EXPECT_EQ(fetch("/-/healthy", "secret")->status, 200);
+    std::size_t refused = 0;
+    for (const auto& attacker : attackers) {
+        const auto said = read_all(attacker);
+        EXPECT_TRUE(said.starts_with("HTTP/1.1 401 ") || said.starts_with("HTTP/1.1 429 ")) << said;
+        refused += said.starts_with("HTTP/1.1 429 ") ? 1 : 0;
+    }
+    EXPECT_GT(refused, 0U) << "they did not all wait";
+}
+
+TEST_F(WebTest, StopsWhilePasswordsAreChecked) {
+    options_.config.users["alice"] = hash_of("secret", 10);
+    start();
+    std::vector<Fd> clients;
+    for (unsigned i = 0; i < 30; ++i) {
+        clients.push_back(connect(i));
+        tell(clients.back(), attempt("/", i));
+    }
+    EXPECT_TRUE(ask("GET / HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 401 "));
+    web_.reset();
 }
 
 TEST_F(WebTest, PacksOnlyForAClientThatTakesIt) {
