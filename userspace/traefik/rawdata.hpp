@@ -21,11 +21,10 @@ constexpr std::size_t max_catalogue_bytes = std::size_t{64} << 20;
 constexpr std::size_t max_version_bytes = std::size_t{64} << 10;
 
 /// The response of Traefik v2's and v3's /api/rawdata. Only services with a load balancer become backends, named as
-/// Traefik names them (`name@provider`), the servers of TCP and UDP services are its streams; a host name's addresses are
-/// still missing (resolve.hpp fills them in).
-/// `url` is what was asked, for the error sentence, in which no byte of the body stands but names that Traefik would
-/// have chosen, escaped and cut. Whatever the body is, a wrong one is an Error and never throws. At most 200,000
-/// backends and servers are listed.
+/// Traefik names them (`name@provider`), the servers of TCP and UDP services are its streams; a host name's addresses
+/// are still missing (resolve.hpp fills them in). `url` is what was asked, for the error sentence, in which no byte of
+/// the body stands but names that Traefik would have chosen, escaped and cut. Whatever the body is, a wrong one is an
+/// Error and never throws. At most 200,000 backends and servers are listed.
 Result<ReadCatalogue> parse_rawdata(std::string_view body, const std::string& url);
 
 /// The response of Traefik v1's /api/providers. Its metrics label a backend by its bare name, so that is the name here.
