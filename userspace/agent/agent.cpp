@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/agent.hpp"
 
+#include <fmt/format.h>
 #include <malloc.h>
 #include <spdlog/spdlog.h>
 #include <sys/signalfd.h>
@@ -23,6 +24,8 @@ using std::chrono::steady_clock;
 
 /// How long a poll waits for Traefik's API before it goes on with the catalogue at hand.
 constexpr auto api_patience = std::chrono::seconds(1);
+/// The longest wait, if nothing is due.
+constexpr Millis longest_wait = std::chrono::seconds(60);
 /// How often new cgroups are looked into.
 constexpr auto candidates_interval = Millis(50);
 
@@ -247,7 +250,22 @@ void Agent::publish(poll::Snapshot snapshot) {
     page_ = std::make_shared<const publish::Page>(publish::Page{
         .report = std::move(shown), .young = std::move(young), .at = now, .zero_for = settings_.metrics_zero_for});
     web_->publish(page_);
+    tell_status(*page_->report);
     send();
+}
+
+/// What `systemctl status` shows.
+void Agent::tell_status(const publish::Report& report) {
+    const auto firing = std::ranges::count(report.alerts.alerts, judge::State::firing, &judge::Alert::state);
+    auto status = report.not_ready.empty()
+                      ? fmt::format("Traefiks: {}, backends: {}, alerts that fire: {}", report.traefiks.size(),
+                                    report.catalogue->backends.size(), firing)
+                      : "not ready: " + report.not_ready;
+    std::ranges::replace(status, '\n', ' ');  // which would begin another word of sd_notify's
+    if (status != told_status_) {
+        parts_.supervisor.tell("STATUS=" + status);
+        told_status_ = std::move(status);
+    }
 }
 
 void Agent::send() {
@@ -261,7 +279,9 @@ bool Agent::heed_signal() {
         return true;  // it is gone again
     }
     if (signal.ssi_signo == SIGHUP) {
+        parts_.supervisor.tell("RELOADING=1");
         reload();
+        parts_.supervisor.tell("READY=1");
         return true;
     }
     return false;
@@ -328,8 +348,10 @@ bool Agent::wait() {
     }
     auto fds = traefiks_->fds();
     fds.push_back({.fd = parts_.signals.get(), .events = POLLIN, .revents = 0});
-    const auto longest = std::chrono::ceil<Millis>(until - parts_.clock.steady());
-    for (const auto& done : parts_.http->wait(fds, std::clamp(longest, Millis(0), Millis(60000)))) {
+    const auto patience = parts_.supervisor.patience;
+    const auto longest = patience == Millis(0) ? longest_wait : std::min(longest_wait, patience / 2);
+    const auto due = std::chrono::ceil<Millis>(until - parts_.clock.steady());
+    for (const auto& done : parts_.http->wait(fds, std::clamp(due, Millis(0), longest))) {
         if (const auto now = timeline_->now().at; !catalogues_.take(done, now)) {
             receivers_->take(done, now);
         }
@@ -343,6 +365,7 @@ bool Agent::wait() {
 
 bool Agent::turn() {
     web_->heartbeat(parts_.clock.steady());
+    parts_.supervisor.tell("WATCHDOG=1");
     if (parts_.clock.steady() >= next_poll_) {
         poll();
     }
@@ -353,8 +376,10 @@ bool Agent::turn() {
 }
 
 void Agent::run() {
+    parts_.supervisor.tell("READY=1");  // Traefik may start: its cgroup is watched, or the programs are in it
     while (turn()) {
     }
+    parts_.supervisor.tell("STOPPING=1");
     spdlog::info("ending; the programs go on counting until `upstat detach`");
     receivers_->say_goodbye(*parts_.http, parts_.clock, timeline_->now().at);
 }

@@ -18,6 +18,7 @@
 #include "agent/kernel.hpp"
 #include "agent/receivers.hpp"
 #include "agent/state.hpp"
+#include "agent/supervisor.hpp"
 #include "agent/timeline.hpp"
 #include "agent/traefiks.hpp"
 #include "attribute/ledger.hpp"
@@ -43,6 +44,7 @@ struct Parts {
     /// The settings as they are now, read again, or each mistake in them.
     std::function<std::expected<config::Settings, std::vector<Error>>()> load{};
     std::uint64_t seed = std::random_device()();  ///< of the random part of waits
+    Supervisor supervisor{};
 };
 
 /// The rooms, the values on their way from one to the next, and the one loop that moves them:
@@ -81,6 +83,7 @@ class Agent {
     [[nodiscard]] publish::Report report(poll::Snapshot snapshot) const;
     [[nodiscard]] std::vector<publish::TraefikReport> traefik_reports() const;
 
+    void tell_status(const publish::Report& report);
     void send();
     bool wait();
     bool heed_signal();
@@ -110,6 +113,7 @@ class Agent {
     std::optional<Moment> last_poll_;
     std::chrono::microseconds poll_duration_{};
     std::string state_error_;
+    std::string told_status_;     ///< by the supervisor
     bool reloaded_ = true;        ///< the last reading of the settings went well
     bool lost_counters_ = false;  ///< the maps are older than this process, but their exported counters were not saved
 };

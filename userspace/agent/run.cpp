@@ -51,7 +51,8 @@ Result<void> run(const config::Settings& settings,
                                   .kernel = nullptr,
                                   .signals = std::move(signals),
                                   .counted_before = pinned_before,
-                                  .load = std::move(load)});
+                                  .load = std::move(load),
+                                  .supervisor = systemd()});
     if (!agent) {
         if (!pinned_before) {  // a start that was refused leaves the host as it was
             if (auto detached = programs::Counter::detach(settings.bpf_pin_path); !detached) {

@@ -4,8 +4,12 @@
 #include <spdlog/fmt/fmt.h>
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/sinks/systemd_sink.h>
 #include <spdlog/spdlog.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include <cstdlib>
 #include <memory>
 
 #include "base/json_text.hpp"
@@ -45,9 +49,23 @@ class QuotedMessage : public spdlog::custom_flag_formatter {
     }
 };
 
+/// Whether stderr is a stream of systemd's journal (systemd.exec(5), JOURNAL_STREAM).
+bool stderr_is_the_journal() {
+    const char* const stream = std::getenv("JOURNAL_STREAM");
+    struct stat file{};
+    return stream != nullptr && fstat(STDERR_FILENO, &file) == 0 &&
+           fmt::format("{}:{}", file.st_dev, file.st_ino) == stream;
+}
+
 }  // namespace
 
 void set_up_log(const std::string& level, const std::string& format) {
+    if (format == "logfmt" && stderr_is_the_journal()) {  // which has the time and the level in fields of its own
+        auto journal = std::make_shared<spdlog::logger>("upstat", std::make_shared<spdlog::sinks::systemd_sink_mt>());
+        journal->set_level(spdlog::level::from_str(level));
+        spdlog::set_default_logger(std::move(journal));
+        return;
+    }
     auto formatter = std::make_unique<spdlog::pattern_formatter>(spdlog::pattern_time_type::utc);
     formatter->add_flag<QuotedMessage>('Q').set_pattern(
         format == "json" ? R"({"time":"%Y-%m-%dT%H:%M:%S.%eZ","level":"%l","msg":%Q})"

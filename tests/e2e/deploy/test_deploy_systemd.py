@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The unit of deploy/systemd on a Debian with systemd, beside a Traefik that is a unit too."""
 
+import json
 import re
 from pathlib import Path
 from shutil import which
@@ -22,6 +23,7 @@ UNIT = TOP / "deploy/systemd/upstat.service"
 EXAMPLE = TOP / "deploy/systemd/upstat.yml"
 PLAN = 2000
 BULK = 6000
+BOOTS = 20
 CAPABILITIES = {"cap_dac_read_search", "cap_net_admin", "cap_sys_admin", "cap_sys_ptrace", "cap_perfmon", "cap_bpf"}
 
 
@@ -103,12 +105,13 @@ def test_the_unit_and_the_example_are_sound(machine, tmp_path):
     machine.run("upstat", "check-config", "/etc/upstat/upstat.yml")
     # What the example shows commented out is valid too.
     shown = re.sub(r"(?m)^#((?:  +)?(?:- )?[a-z])", r"\1", EXAMPLE.read_text())
-    for file in ("backends.yml", "ca.pem", "token"):
+    for file in ("backends.yml", "ca.pem", "token", "web.yml"):
         shown = shown.replace(f"file: /etc/upstat/{file}", f"file: {tmp_path}/{file}")
-    assert "severity" not in shown and "alertmanager:\n  url" in shown and "\ntraefik:\n  api: " in shown
+    assert "alertmanager:\n  url" in shown and "\ntraefik:\n  api: " in shown
     (tmp_path / "shown.yml").write_text(shown)
     (tmp_path / "ca.pem").write_text("-----BEGIN CERTIFICATE-----\n")
     (tmp_path / "token").write_text("secret\n")
+    (tmp_path / "web.yml").write_text("basic_auth_users: {}\n")
     (tmp_path / "backends.yml").write_text("backends:\n  shop: [http://127.0.0.1:8000]\n")
     assert machine.run("upstat", "check-config", tmp_path / "shown.yml") == ""
 
@@ -154,6 +157,46 @@ def test_counts_over_restarts_of_traefik_and_of_the_agent(stack, machine, server
     assert 0 not in load.statuses()
     expect(sent + len(load.done))
     assert "adopted the programs" in agent.log
+
+
+def test_it_is_there_before_the_first_request(stack, machine, servers, traefik, tmp_path, upstat_binary):
+    """As at boot: both are started in one transaction, nothing is pinned, and clients are already asking."""
+    agent = stack.enter_context(Agent(machine, upstat_binary, tmp_path))
+    machine.write("/etc/systemd/system/boot.target", "[Unit]\nWants=traefik.service upstat.service\n")
+    machine.systemctl("daemon-reload")
+    for boot in range(BOOTS):
+        machine.systemctl("stop", "traefik", "upstat", "boot.target")
+        machine.run("upstat", "detach")
+        with Clients(traefik.url, mix(list(traefik.services), PLAN, seed=boot), clients=3, rate=300).start() as load:
+            machine.systemctl("start", "boot.target")
+            wait_for(lambda: load.statuses().count(200) > 30, 30, "responses of the new Traefik")
+            load.stop()
+        agent.wait_until_ready()
+        logged = counts.of_nginx(servers.wait_for_rows(len(servers.rows())))
+        agent.wait_for_counts(counts.by_service(logged, traefik.listed_services()), agent.backend_counts)
+
+
+def test_it_speaks_to_systemd(stack, machine, servers, traefik, tmp_path, upstat_binary):
+    agent = stack.enter_context(Agent(machine, upstat_binary, tmp_path))
+    shown = machine.systemctl("show", "--property=WatchdogUSec,StatusText", "upstat")
+    assert "WatchdogUSec=1min" in shown
+    wait_for(lambda: "StatusText=Traefiks: 1, backends: 2, alerts that fire: 0" in
+             machine.systemctl("show", "--property=StatusText", "upstat"), 20, "the status of a good poll")
+    # The journal has the level as its own field, and no second time and level in the message.
+    entries = [json.loads(line) for line in
+               machine.run("journalctl", "--output=json", "--unit=upstat", "SYSLOG_IDENTIFIER=upstat").splitlines()]
+    assert any(entry["MESSAGE"].startswith("metrics at http://") and entry["PRIORITY"] == "6" for entry in entries)
+    assert not any("level=" in entry["MESSAGE"] for entry in entries)
+    # A loop that stands is ended, and started again.
+    machine.systemctl("stop", "upstat")
+    machine.write("/etc/systemd/system/upstat.service.d/watchdog.conf", "[Service]\nWatchdogSec=2\n")
+    machine.systemctl("daemon-reload")
+    machine.systemctl("start", "upstat")
+    pid = machine.main_pid("upstat")
+    machine.systemctl("kill", "--signal=STOP", "upstat")
+    wait_for(lambda: machine.main_pid("upstat") not in (0, pid), 30, "a new agent")
+    agent.wait_until_ready()
+    assert "Watchdog timeout" in machine.run("journalctl", "--no-pager", "--output=cat", "--unit=upstat")
 
 
 def test_it_runs_with_no_more_than_its_capabilities(stack, machine, servers, traefik, tmp_path, upstat_binary):

@@ -47,14 +47,17 @@ class Loop : public testing::Test {
     void start(bool counted_before = false) {
         agent_.reset();
         signals_ = std::make_unique<FakeSignals>();
-        auto agent = Agent::start(settings_, {.root = host_.root(),
-                                              .clock = clock_.clock(),
-                                              .http = std::make_unique<FakeHttp>(network_, clock_),
-                                              .kernel = std::make_unique<FakeKernel>(counts_),
-                                              .signals = signals_->take(),
-                                              .counted_before = counted_before,
-                                              .load = [this] { return next_; },
-                                              .seed = 1});
+        auto agent = Agent::start(settings_,
+                                  {.root = host_.root(),
+                                   .clock = clock_.clock(),
+                                   .http = std::make_unique<FakeHttp>(network_, clock_),
+                                   .kernel = std::make_unique<FakeKernel>(counts_),
+                                   .signals = signals_->take(),
+                                   .counted_before = counted_before,
+                                   .load = [this] { return next_; },
+                                   .seed = 1,
+                                   .supervisor = {.tell = [this](const std::string& words) { said_.push_back(words); },
+                                                  .patience = patience_}});
         ASSERT_TRUE(agent) << agent.error().text();
         agent_ = std::move(*agent);
     }
@@ -120,6 +123,8 @@ class Loop : public testing::Test {
     config::Settings settings_;
     std::expected<config::Settings, std::vector<Error>> next_;
     std::unique_ptr<FakeSignals> signals_;
+    std::vector<std::string> said_;  ///< to the supervisor
+    Millis patience_{};              ///< of the supervisor
     std::unique_ptr<Agent> agent_;
 };
 
@@ -508,6 +513,38 @@ TEST_F(Loop, HangUpReadsTheSettingsAgain) {
     const auto polls = agent_->shown()->polls.success;
     run(std::chrono::seconds(10), 8, 2);
     EXPECT_GE(agent_->shown()->polls.success, polls + 9);
+}
+
+// --- what systemd is told ---
+
+TEST_F(Loop, TheSupervisorHearsThatItLives) {
+    settings_.poll_interval = std::chrono::minutes(5);
+    patience_ = std::chrono::seconds(40);
+    start();
+    run(std::chrono::minutes(10));
+    EXPECT_GE(std::ranges::count(said_, "WATCHDOG=1"), 30) << "twice in its patience at least";
+}
+
+TEST_F(Loop, TheSupervisorHearsOfStartReloadAndEnd) {
+    start();
+    next_ = settings_;
+    signals_->send(SIGHUP);
+    run(std::chrono::seconds(1));
+    EXPECT_THAT(said_, testing::IsSupersetOf({"RELOADING=1", "READY=1"}));
+    said_.clear();
+    signals_->send(SIGTERM);
+    agent_->run();
+    EXPECT_EQ(said_.front(), "READY=1");
+    EXPECT_EQ(said_.back(), "STOPPING=1");
+}
+
+TEST_F(Loop, TheStatusIsSaidOnceAChange) {
+    start();
+    run(std::chrono::minutes(5), 8, 2);
+    auto statuses = said_ | std::views::filter([](const auto& words) { return words.starts_with("STATUS="); });
+    EXPECT_THAT((std::vector<std::string>(statuses.begin(), statuses.end())),
+                testing::ElementsAre("STATUS=Traefiks: 1, backends: 1, alerts that fire: 0",
+                                     "STATUS=Traefiks: 1, backends: 1, alerts that fire: 1"));
 }
 
 TEST_F(Loop, AMistakeInThemLeavesAllAsItWas) {
