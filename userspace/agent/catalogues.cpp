@@ -69,11 +69,15 @@ void Catalogues::update_sources(const std::vector<Watched>& traefiks) {
         return source;
     };
     const auto point = [](Source& source, const traefik::ApiAddress& address, const std::string& network) {
-        if (source.url != address.url) {
+        if (address.url.empty() && source.problem != address.source) {
+            spdlog::warn("Traefik's API is not asked: {}", address.source);
+        } else if (!address.url.empty() && source.url != address.url) {
             spdlog::info("reading the backends from {} ({})", address.url, address.source);
             source.outage = Outage("Traefik's API", address.url);
+            source.problem.clear();
         }
         source.url = address.url;
+        source.problem = address.url.empty() ? address.source : source.problem;
         source.network_namespace = network;
     };
     for (int i = 0; const auto& url : settings_.traefik_api) {
@@ -105,6 +109,9 @@ HttpRequest Catalogues::request(const Source& source, const std::string& path, s
 void Catalogues::ask(Http& http, const std::vector<Watched>& traefiks) {
     update_sources(traefiks);
     for (auto& [key, source] : sources_) {
+        if (source.url.empty()) {
+            continue;
+        }
         if (!source.ticket) {
             source.ticket = http.start(
                 request(source, source.v1 ? "/api/providers" : "/api/rawdata", traefik::max_catalogue_bytes));

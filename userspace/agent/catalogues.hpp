@@ -49,7 +49,7 @@ class Catalogues {
 
     /// What is known of one Traefik's API: its URL and version, and what is wrong with it.
     struct Source {
-        std::string url;
+        std::string url;                           ///< empty: it is not asked, `problem` says why
         std::string network_namespace;             ///< empty: our own
         traefik::ConfigurationFile configuration;  ///< of the process that is asked
         bool v1 = false;                           ///< speaks /api/providers

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <map>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -36,6 +37,7 @@ using Settings = ConfigurationFile::Settings;
 
 using Path = std::span<const std::string_view>;
 constexpr std::array<std::string_view, 3> address_path{"entrypoints", "traefik", "address"};
+constexpr std::array<std::string_view, 1> entry_points_path{"entrypoints"};
 constexpr std::array<std::string_view, 2> base_path_path{"api", "basepath"};
 
 std::string lower(std::string_view text) {
@@ -68,6 +70,52 @@ std::optional<std::string> flag(const std::vector<std::string>& arguments, const
     return value;
 }
 
+/// Takes in an entry point's address whose setting is spelled PREFIX NAME SUFFIX, in any case.
+void add_entry_point(std::map<std::string, std::string>& entry_points, std::string_view spelled,
+                     std::string_view prefix, std::string_view suffix, std::string_view address) {
+    const auto name = lower(spelled);
+    if (name.size() > prefix.size() + suffix.size() && name.starts_with(prefix) && name.ends_with(suffix)) {
+        entry_points.emplace(name.substr(prefix.size(), name.size() - prefix.size() - suffix.size()), address);
+    }
+}
+
+/// --entryPoints.NAME.address=ADDRESS, and Traefik 1's --entryPoints="Name:NAME Address:ADDRESS".
+std::map<std::string, std::string> entry_points_of(const std::vector<std::string>& arguments) {
+    std::map<std::string, std::string> entry_points;
+    for (std::size_t at = 1; at < arguments.size(); ++at) {
+        std::string_view argument = arguments[at];
+        if (!argument.starts_with('-')) {
+            continue;
+        }
+        argument.remove_prefix(argument.starts_with("--") ? 2 : 1);
+        const auto equals = argument.find('=');
+        const auto value = equals != std::string_view::npos ? argument.substr(equals + 1)
+                           : at + 1 < arguments.size()      ? std::string_view(arguments[at + 1])
+                                                            : std::string_view();
+        const auto name = argument.substr(0, equals);
+        add_entry_point(entry_points, name, "entrypoints.", ".address", value);
+        if (lower(name) == "entrypoints") {
+            for (const auto& word : split(value, ' ')) {
+                if (lower(word).starts_with("address:")) {
+                    entry_points.emplace(value, word.substr(std::string_view("address:").size()));
+                }
+            }
+        }
+    }
+    return entry_points;
+}
+
+std::map<std::string, std::string> entry_points_in(const std::vector<std::string>& environment) {
+    std::map<std::string, std::string> entry_points;
+    for (const std::string_view one : environment) {
+        if (const auto equals = one.find('='); equals != std::string_view::npos) {
+            add_entry_point(entry_points, one.substr(0, equals), "traefik_entrypoints_", "_address",
+                            one.substr(equals + 1));
+        }
+    }
+    return entry_points;
+}
+
 std::optional<std::string> variable(const std::vector<std::string>& environment, std::string_view name) {
     for (const auto& one : environment) {
         if (one.size() > name.size() && one[name.size()] == '=' && lower(one.substr(0, name.size())) == lower(name)) {
@@ -79,10 +127,10 @@ std::optional<std::string> variable(const std::vector<std::string>& environment,
 
 // --- the configuration file; keys are in any case there too ---
 
-std::optional<std::string> in_yaml(YAML::Node node, Path path) {
+YAML::Node node_in(YAML::Node node, Path path) {
     for (const auto key : path) {
         if (!node.IsMap()) {
-            return std::nullopt;
+            return YAML::Node(YAML::NodeType::Undefined);
         }
         YAML::Node next(YAML::NodeType::Undefined);
         for (const auto& entry : node) {
@@ -91,20 +139,39 @@ std::optional<std::string> in_yaml(YAML::Node node, Path path) {
             }
         }
         if (!next.IsDefined()) {
-            return std::nullopt;
+            return next;
         }
         node.reset(next);
     }
-    return node.IsScalar() ? std::optional(node.Scalar()) : std::nullopt;
+    return node;
 }
 
-std::optional<std::string> in_toml(const toml::table& document, Path path) {
+std::optional<std::string> in_yaml(const YAML::Node& document, Path path) {
+    const auto node = node_in(document, path);
+    return node.IsDefined() && node.IsScalar() ? std::optional(node.Scalar()) : std::nullopt;
+}
+
+std::map<std::string, std::string> entry_points_in_yaml(const YAML::Node& document) {
+    std::map<std::string, std::string> entry_points;
+    const auto named = node_in(document, entry_points_path);
+    if (!named.IsDefined() || !named.IsMap()) {
+        return entry_points;
+    }
+    for (const auto& entry : named) {
+        if (const auto address = in_yaml(entry.second, Path(address_path).last(1)); address && entry.first.IsScalar()) {
+            entry_points.emplace(lower(entry.first.Scalar()), *address);
+        }
+    }
+    return entry_points;
+}
+
+const toml::node* node_in(const toml::table& document, Path path) {
     const toml::node* node = &document;
     for (const auto key : path) {
         const auto* const table = node->as_table();
         node = nullptr;
         if (table == nullptr) {
-            return std::nullopt;
+            return nullptr;
         }
         for (const auto& [name, value] : *table) {
             if (lower(name.str()) == key) {
@@ -112,20 +179,44 @@ std::optional<std::string> in_toml(const toml::table& document, Path path) {
             }
         }
         if (node == nullptr) {
-            return std::nullopt;
+            return nullptr;
         }
     }
-    return node->value<std::string>();
+    return node;
+}
+
+std::optional<std::string> in_toml(const toml::table& document, Path path) {
+    const auto* const node = node_in(document, path);
+    return node == nullptr ? std::nullopt : node->value<std::string>();
+}
+
+std::map<std::string, std::string> entry_points_in_toml(const toml::table& document) {
+    std::map<std::string, std::string> entry_points;
+    const auto* const named = node_in(document, entry_points_path);
+    if (named == nullptr || !named->is_table()) {
+        return entry_points;
+    }
+    for (const auto& [name, entry] : *named->as_table()) {
+        const auto* const table = entry.as_table();
+        if (const auto address = table == nullptr ? std::nullopt : in_toml(*table, Path(address_path).last(1))) {
+            entry_points.emplace(lower(name.str()), *address);
+        }
+    }
+    return entry_points;
 }
 
 /// Throws what the libraries throw on a broken file.
 Settings parsed(const std::string& text, bool toml) {
     if (toml) {
         const toml::table document = toml::parse(text);
-        return {.address = in_toml(document, address_path), .base_path = in_toml(document, base_path_path)};
+        return {.address = in_toml(document, address_path),
+                .base_path = in_toml(document, base_path_path),
+                .entry_points = entry_points_in_toml(document)};
     }
     const auto document = YAML::Load(text);
-    return {.address = in_yaml(document, address_path), .base_path = in_yaml(document, base_path_path)};
+    return {.address = in_yaml(document, address_path),
+            .base_path = in_yaml(document, base_path_path),
+            .entry_points = entry_points_in_yaml(document)};
 }
 
 ConfigurationFile read_configuration(const RegularFile& file, const std::string& path) {
@@ -256,14 +347,38 @@ std::expected<std::string, std::string> url_for(const fs::path& proc, const Sett
     return url + (base.empty() || base.starts_with('/') ? "" : "/") + base;
 }
 
+/// The entry point, other than Traefik's own, that listens on this port.
+std::optional<std::string> public_at(std::uint16_t port, const Settings& settings) {
+    for (const auto& [name, address] : settings.entry_points) {
+        const auto listener = parse_host_port(std::string_view(address).substr(0, address.find('/')));
+        if (name != "traefik" && listener && listener->port == port) {
+            return name;
+        }
+    }
+    return std::nullopt;
+}
+
+ApiAddress unless_public(ApiAddress address, const Settings& settings) {
+    const auto port = attribute::endpoint_of(address.url)->port;
+    if (const auto name = public_at(port, settings)) {
+        return {.url = {},
+                .source = fmt::format("Traefik's entry point '{}' is on port {}, where its API would be: --traefik.api "
+                                      "says where it is, or --backends.file which servers there are",
+                                      printable(*name, max_shown), port)};
+    }
+    return address;
+}
+
 ApiAddress named(const fs::path& proc, const Settings& settings, const std::string& source) {
     const auto url = url_for(proc, settings);
     if (!url) {
-        return {.url = *url_for(proc, {}),
-                .source = fmt::format("Traefik's default, because in {} {}; --traefik.api names another", source,
-                                      url.error())};
+        return unless_public({.url = *url_for(proc, {}),
+                              .source = fmt::format("Traefik's default, because in {} {}; --traefik.api names another",
+                                                    source, url.error())},
+                             settings);
     }
-    return {.url = *url, .source = settings.address || settings.base_path ? source : "Traefik's default"};
+    return unless_public({.url = *url, .source = settings.address || settings.base_path ? source : "Traefik's default"},
+                         settings);
 }
 
 }  // namespace
@@ -291,12 +406,14 @@ ApiAddress api_address(const fs::path& root, const Instance& traefik, Configurat
     if (process.arguments.size() > 1) {
         return named(proc,
                      {.address = flag(process.arguments, "entrypoints.traefik.address"),
-                      .base_path = flag(process.arguments, "api.basepath")},
+                      .base_path = flag(process.arguments, "api.basepath"),
+                      .entry_points = entry_points_of(process.arguments)},
                      fmt::format("the command line of process {}", traefik.pid));
     }
     return named(proc,
                  {.address = variable(process.environment, "TRAEFIK_ENTRYPOINTS_TRAEFIK_ADDRESS"),
-                  .base_path = variable(process.environment, "TRAEFIK_API_BASEPATH")},
+                  .base_path = variable(process.environment, "TRAEFIK_API_BASEPATH"),
+                  .entry_points = entry_points_in(process.environment)},
                  fmt::format("the environment of process {}", traefik.pid));
 }
 

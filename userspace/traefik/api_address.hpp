@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 
@@ -13,15 +14,17 @@ namespace upstat::traefik {
 
 /// Where a Traefik's API should be.
 struct ApiAddress {
-    std::string url;     ///< "http://127.0.0.1:8080" or with api.basePath behind it; "/api/rawdata" is to be appended
+    std::string url;     ///< "http://127.0.0.1:8080" or with api.basePath behind it; "/api/rawdata" is to be appended.
+                         ///< Empty: it is not to be asked, and `source` says why
     std::string source;  ///< where that was read, for the log: "/etc/traefik/traefik.yml", "Traefik's default"
 };
 
 /// A configuration file of a Traefik as it was read. It is parsed again only when it has changed.
 struct ConfigurationFile {
     struct Settings {
-        std::optional<std::string> address;    ///< entryPoints.traefik.address
-        std::optional<std::string> base_path;  ///< api.basePath
+        std::optional<std::string> address;                 ///< entryPoints.traefik.address
+        std::optional<std::string> base_path;               ///< api.basePath
+        std::map<std::string, std::string> entry_points{};  ///< the addresses of the others
     };
     std::string path;  ///< as the process sees it; empty: none was read
     struct stat status{};
@@ -31,7 +34,9 @@ struct ConfigurationFile {
 
 /// Read from how the process was started: its configuration file, else its command line, else its environment. Traefik
 /// takes the first of the three that there is and ignores the others, and so does this. The port is never probed: a
-/// probe could be proxied and counted. To be asked from the process's network namespace.
+/// probe could be proxied and counted. Neither is a port asked on which another entry point listens: to that one our
+/// requests would be a client's, and their 404s would raise the alert. To be asked from the process's network
+/// namespace.
 ///
 /// The process's owner chose all of this, so: a file is a regular one inside the process's root and of 64 KB at most,
 /// an address is the loopback or one of the process's network namespace, a path is plain. What is not is said in

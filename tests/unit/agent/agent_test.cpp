@@ -515,6 +515,19 @@ TEST_F(Loop, HangUpReadsTheSettingsAgain) {
     EXPECT_GE(agent_->shown()->polls.success, polls + 9);
 }
 
+TEST_F(Loop, AnEntryPointOfClientsIsNotAskedForTheApi) {
+    host_.write("/proc/42/root/etc/traefik/traefik.yml", "entryPoints: {web: {address: ':8080'}}\n");
+    start();
+    run(std::chrono::minutes(1), 10);
+    EXPECT_EQ(requests("GET"), 0);
+    EXPECT_EQ(log_.count("Traefik's API is not asked: Traefik's entry point 'web' is on port 8080"), 1U) << log_.text();
+    EXPECT_THAT(agent_->shown()->traefiks.at(0).problem, HasSubstr("--backends.file"));
+    host_.write("/proc/42/root/etc/traefik/traefik.yml", "entryPoints: {web: {address: ':8081'}}\n\n");
+    run(std::chrono::seconds(10), 10);
+    EXPECT_GT(counted(), 0U);
+    EXPECT_EQ(agent_->shown()->traefiks.at(0).problem, "");
+}
+
 // --- what systemd is told ---
 
 TEST_F(Loop, TheSupervisorHearsThatItLives) {

@@ -62,6 +62,29 @@ TEST(ApiAddress, ReadsFlagsInEverySpelling) {
     EXPECT_EQ(url({"traefik", "--entrypoints.web.address=:80"}), "http://127.0.0.1:8080");
 }
 
+/// To an entry point of clients our requests would be theirs: its 404s would raise the alert.
+TEST(ApiAddress, IsNeverAnotherEntryPoints) {
+    EXPECT_EQ(url({"traefik", "--entryPoints.Web.address=:8080"}), "");
+    EXPECT_EQ(url({"traefik", "--entrypoints.web.address", "0.0.0.0:8080/tcp"}), "");
+    EXPECT_EQ(url({"traefik", "--entryPoints=Name:http Address::8080"}), "") << "Traefik 1";
+    EXPECT_EQ(url({"traefik", "--entrypoints.web.address=:9000", "--entrypoints.traefik.address=:9000"}), "");
+    EXPECT_EQ(url({"traefik", "--entrypoints.web.address=:8080", "--entrypoints.traefik.address=:9000"}),
+              "http://127.0.0.1:9000");
+    EXPECT_EQ(url({"traefik", "--api"}, {"TRAEFIK_ENTRYPOINTS_WEB_ADDRESS=:8080"}), "http://127.0.0.1:8080")
+        << "which it does not read beside arguments";
+    EXPECT_EQ(url({}, {"TRAEFIK_ENTRYPOINTS_WEB_ADDRESS=:8080"}), "");
+    const FakeHost host;
+    host.process({.pid = 42});
+    host.write("/proc/42/root/etc/traefik/traefik.yml",
+               "entryPoints: {web: {address: ':8080'}, x: , y: {address: []}}\n");
+    EXPECT_EQ(address(host).url, "");
+    EXPECT_EQ(address(host).source,
+              "Traefik's entry point 'web' is on port 8080, where its API would be: --traefik.api says where it is, or "
+              "--backends.file which servers there are");
+    host.write("/proc/42/root/etc/traefik/traefik.toml", "[entryPoints]\n[entryPoints.http]\naddress = \":8080\"\n");
+    EXPECT_EQ(address(host).url, "");
+}
+
 /// Whoever starts a Traefik must not make us, who are root, ask others.
 TEST(ApiAddress, IsOfTheProcesssOwnHost) {
     EXPECT_EQ(url({"traefik", "--entrypoints.traefik.address=[fd00::1]:9000"}), "http://[fd00::1]:9000");
