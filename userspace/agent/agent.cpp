@@ -97,7 +97,6 @@ Result<void> Agent::open_outside() {
     if (!config) {
         return std::unexpected(config.error());
     }
-    const std::string scheme = config->tls ? "https" : "http";
     auto web = publish::Web::start({.listen = settings_.web_listen_address,
                                     .now = parts_.clock.steady,
                                     .heartbeat_bound = bound,
@@ -107,9 +106,10 @@ Result<void> Agent::open_outside() {
     }
     web_ = std::move(*web);
     for (const auto& address : web_->addresses()) {
-        spdlog::info("metrics at {}://{}/metrics", scheme, address);
+        spdlog::info("metrics at {}{}/metrics", web_->scheme(), address);
     }
-    auto receivers = Receivers::make(settings_, web_->addresses().front(), parts_.kernel->epoch(), parts_.seed);
+    auto receivers =
+        Receivers::make(settings_, web_->scheme() + web_->addresses().front(), parts_.kernel->epoch(), parts_.seed);
     if (!receivers) {
         return std::unexpected(receivers.error());
     }
@@ -310,7 +310,8 @@ void Agent::reload() {
 }
 
 Result<void> Agent::adopt(const config::Settings& next) {
-    auto receivers = Receivers::make(next, web_->addresses().front(), parts_.kernel->epoch(), parts_.seed);
+    auto receivers =
+        Receivers::make(next, web_->scheme() + web_->addresses().front(), parts_.kernel->epoch(), parts_.seed);
     if (!receivers) {
         return std::unexpected(receivers.error());
     }

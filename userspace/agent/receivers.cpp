@@ -29,13 +29,14 @@ std::string taken_by(const std::string& other, const publish::PushTarget& target
 
 }  // namespace
 
-std::string reached_from_outside(const std::string& address, const std::string& host) {
-    const auto listener = parse_host_port(address);
+std::string reached_from_outside(const std::string& web_url, const std::string& host) {
+    const auto scheme = web_url.substr(0, web_url.find("//") + 2);
+    const auto listener = parse_host_port(web_url.substr(scheme.size()));
     if (!listener || is_loopback(listener->host)) {
         return {};
     }
     const HostPort reached{.host = is_every_address(*listener) ? host : listener->host, .port = listener->port};
-    auto url = "http://" + to_string(reached);
+    auto url = scheme + to_string(reached);
     const auto parsed = parse_url(url);  // a host's name may hold what makes another URL of it
     return is_request_uri(url) && parsed && parsed->address == reached ? url : std::string();
 }
@@ -66,7 +67,7 @@ Receivers::Receivers(publish::PushTarget target, Gateway gateway, Millis zero_fo
       claim_(std::move(claim)),
       notifier_(std::move(notifier)) {}
 
-Result<Receivers> Receivers::make(const config::Settings& settings, const std::string& web_address,
+Result<Receivers> Receivers::make(const config::Settings& settings, const std::string& web_url,
                                   const std::string& owner, std::uint64_t seed) {
     if (const auto mistakes = config::file_mistakes(settings); !mistakes.empty()) {
         return std::unexpected(mistakes.front());
@@ -84,7 +85,7 @@ Result<Receivers> Receivers::make(const config::Settings& settings, const std::s
                                              .rules = settings.all_rules(),
                                              .instance = settings.push_instance,
                                              .generator_url = settings.web_external_url.empty()
-                                                                  ? reached_from_outside(web_address, host_name())
+                                                                  ? reached_from_outside(web_url, host_name())
                                                                   : settings.web_external_url,
                                              .evaluation = settings.poll_interval,
                                              .files = settings.alertmanager_files,

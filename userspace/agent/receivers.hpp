@@ -21,17 +21,17 @@ namespace upstat::agent {
 /// How long a young series is pushed at 0: what is pushed reaches its reader an interval and a poll later than what is
 /// scraped.
 Millis pushed_zero_for(const config::Settings& settings);
-/// The URL of a listener as other hosts reach it: one on every address is named by `host`. Empty where they do not
-/// reach it, or where this is no URL.
-std::string reached_from_outside(const std::string& address, const std::string& host);
+/// The URL of a listener ("http://0.0.0.0:9479") as other hosts reach it: one on every address is named by `host`.
+/// Empty where they do not reach it, or where this is no URL.
+std::string reached_from_outside(const std::string& web_url, const std::string& host);
 
 /// Those that the agent sends to by itself: the Pushgateway and the Alertmanagers.
 class Receivers {
   public:
-    /// `web_address` is where the agent's pages are, `owner` tells this agent from every other one; `seed` is of the
+    /// `web_url` is where the agent's pages are, `owner` tells this agent from every other one; `seed` is of the
     /// random part of the waits after a failure. An error of kind usage for an URL that is none, and for a file that
     /// cannot be used.
-    static Result<Receivers> make(const config::Settings& settings, const std::string& web_address,
+    static Result<Receivers> make(const config::Settings& settings, const std::string& web_url,
                                   const std::string& owner, std::uint64_t seed);
 
     /// Takes the place of `previous`: counts go on, and a group that is pushed to no more is deleted.

@@ -44,6 +44,8 @@ class Web {
 
     /// Whether it serves TLS. That does not begin or end while it serves.
     [[nodiscard]] bool has_tls() const;
+    /// "https://", or without TLS "http://".
+    [[nodiscard]] std::string scheme() const { return has_tls() ? "https://" : "http://"; }
 
     /// New connections and requests go by this from now on. It has TLS where has_tls().
     void configure(WebConfig config);
