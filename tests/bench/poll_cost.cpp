@@ -90,8 +90,9 @@ extern "C" __attribute__((noinline)) std::size_t one_poll(Rooms& rooms, poll::Sn
     report.rules = {rooms.rule};
     report.servers = rooms.ledger.view(std::move(snapshot));
     rooms.page.report = std::make_shared<const publish::Report>(std::move(report));
-    rooms.page.young = rooms.births.take(rooms.page.report, now.at, now.at - zero_for);
-    rooms.page.at = now.at;
+    rooms.page.scraped_since = rooms.page.pushed_since = now.at - zero_for;
+    rooms.page.young =
+        rooms.births.take(rooms.page.report, now.at, {.scraped = now.at - zero_for, .pushed = now.at - zero_for});
     return record.size();
 }
 

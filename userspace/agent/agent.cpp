@@ -24,8 +24,16 @@ using std::chrono::steady_clock;
 
 /// How long a poll waits for Traefik's API before it goes on with the catalogue at hand.
 constexpr auto api_patience = std::chrono::seconds(1);
-/// The longest wait, if nothing is due.
-constexpr Millis longest_wait = std::chrono::seconds(60);
+/// How long a young series is pushed at 0: what is pushed reaches its reader an interval and a poll later than what is
+/// scraped.
+Millis pushed_zero_for(const config::Settings& settings) {
+    return settings.metrics_zero_for == Millis(0)
+               ? Millis(0)
+               : settings.metrics_zero_for + settings.push_interval + settings.poll_interval;
+}
+
+/// The longest wait, if nothing is due: /-/healthy takes a loop that is silent for 30 s for dead.
+constexpr Millis longest_wait = std::chrono::seconds(10);
 /// How often new cgroups are looked into.
 constexpr auto candidates_interval = Millis(50);
 
@@ -162,7 +170,8 @@ void Agent::absorb(poll::Snapshot snapshot) {
     auto catalogue = catalogues_.catalogue(snapshot.at);
     const auto growth = ledger_.growth(snapshot, *catalogue);
     counts_ = ledger_.absorb(snapshot, std::move(catalogue));
-    if (std::exchange(lost_counters_, false)) {
+    if (lost_counters_ && !counts_.backends.empty()) {
+        lost_counters_ = false;
         births_.restore(ledger_.state(), true);  // exported from 0, the whole total would look like one burst
     }
     judgement_.evaluate(counts_, snapshot, *ledger_.state().catalogue, *last_poll_);
@@ -240,15 +249,25 @@ publish::Report Agent::report(poll::Snapshot snapshot) const {
                            .config_reloaded = reloaded_,
                            .process = publish::read_process(parts_.root)};
     report.servers = ledger_.view(std::move(snapshot));
+    for (const auto& [server, part] : ledger_.state().folded) {
+        if (report.servers.servers.contains(server)) {
+            report.folded.emplace(server, part.responses);
+        }
+    }
     return report;
 }
 
 void Agent::publish(poll::Snapshot snapshot) {
     const auto now = timeline_->now().at;
     auto shown = std::make_shared<const publish::Report>(report(std::move(snapshot)));
-    auto young = births_.take(shown, now, now - pushed_zero_for(settings_));
-    page_ = std::make_shared<const publish::Page>(publish::Page{
-        .report = std::move(shown), .young = std::move(young), .at = now, .zero_for = settings_.metrics_zero_for});
+    // Neither goes back, whatever a reload says: who has seen a count must not see its 0 again.
+    scraped_since_ = std::max(scraped_since_, now - settings_.metrics_zero_for);
+    pushed_since_ = std::max(pushed_since_, now - pushed_zero_for(settings_));
+    auto young = births_.take(shown, now, {.scraped = scraped_since_, .pushed = pushed_since_});
+    page_ = std::make_shared<const publish::Page>(publish::Page{.report = std::move(shown),
+                                                                .young = std::move(young),
+                                                                .scraped_since = scraped_since_,
+                                                                .pushed_since = pushed_since_});
     web_->publish(page_);
     tell_status(*page_->report);
     send();
@@ -295,7 +314,7 @@ void Agent::reload() {
         for (const auto& mistake : next.error()) {
             spdlog::error("{}", mistake.text());
         }
-    } else if (auto adopted = adopt(*next); !adopted) {
+    } else if (auto adopted = adopt(config::with_unreloadable(*next, started_with_)); !adopted) {
         spdlog::error("{}", adopted.error().text());
         reloaded_ = false;
     }
@@ -366,7 +385,11 @@ bool Agent::wait() {
 
 bool Agent::turn() {
     web_->heartbeat(parts_.clock.steady());
-    parts_.supervisor.tell("WATCHDOG=1");
+    const auto now = parts_.clock.steady();
+    if (now >= next_sign_) {
+        parts_.supervisor.tell("WATCHDOG=1");
+        next_sign_ = now + parts_.supervisor.patience / 4;
+    }
     if (parts_.clock.steady() >= next_poll_) {
         poll();
     }

@@ -62,6 +62,7 @@ class Agent {
 
     /// What was published last; nothing before the first good poll.
     [[nodiscard]] std::shared_ptr<const publish::Report> shown() const { return page_ ? page_->report : nullptr; }
+    [[nodiscard]] const std::shared_ptr<const publish::Page>& page() const { return page_; }
 
   private:
     Agent(const config::Settings& settings, Parts parts, Catalogues catalogues, Judgement judgement)
@@ -101,6 +102,8 @@ class Agent {
     Judgement judgement_;
     StateFile state_;
     publish::Births births_;
+    Time scraped_since_ = Time::min();  ///< what was born later is shown at 0
+    Time pushed_since_ = Time::min();
     std::optional<Receivers> receivers_;
     std::unique_ptr<publish::Web> web_;
 
@@ -113,8 +116,9 @@ class Agent {
     std::optional<Moment> last_poll_;
     std::chrono::microseconds poll_duration_{};
     std::string state_error_;
-    std::string told_status_;     ///< by the supervisor
-    bool reloaded_ = true;        ///< the last reading of the settings went well
+    std::chrono::steady_clock::time_point next_sign_{};  ///< of life, to the supervisor
+    std::string told_status_;                            ///< to the supervisor
+    bool reloaded_ = true;                               ///< the last reading of the settings went well
     bool lost_counters_ = false;  ///< the maps are older than this process, but their exported counters were not saved
 };
 

@@ -56,6 +56,7 @@ Result<void> Judgement::set_rules(const std::vector<judge::Rule>& rules) {
     next->restore(window_.history(), {});  // our own history is sound
     next->restore(ongoing_alerts());
     next->alerts_ = std::move(alerts_);  // what is sent until the next poll
+    next->past_.continue_from(std::move(past_));
     next->silences_.continue_from(std::move(silences_));
     *this = *std::move(next);
     return {};

@@ -22,7 +22,8 @@ constexpr int intervals_of_silence = 3;
 
 std::string taken_by(const std::string& other, const publish::PushTarget& target) {
     return fmt::format(
-        "another upstat ({}) pushes the group job=\"{}\", instance=\"{}\": give each agent a push.instance of its own; "
+        "another upstat ({}) pushes the group job=\"{}\", instance=\"{}\": give "
+        "each agent a push.instance of its own; "
         "nothing is pushed until that one is silent",
         other, target.job, target.instance);
 }
@@ -41,12 +42,6 @@ std::string reached_from_outside(const std::string& web_url, const std::string& 
     return is_request_uri(url) && parsed && parsed->address == reached ? url : std::string();
 }
 
-Millis pushed_zero_for(const config::Settings& settings) {
-    return settings.metrics_zero_for == Millis(0)
-               ? Millis(0)
-               : settings.metrics_zero_for + settings.push_interval + settings.poll_interval;
-}
-
 Result<Receivers::Gateway> Receivers::gateway_of(const publish::PushTarget& target) {
     if (target.url.empty()) {
         return Gateway();
@@ -58,11 +53,10 @@ Result<Receivers::Gateway> Receivers::gateway_of(const publish::PushTarget& targ
     return Gateway{.metrics = *publish::receiver_url(target.url, "/metrics"), .group = *group};
 }
 
-Receivers::Receivers(publish::PushTarget target, Gateway gateway, Millis zero_for, publish::PushClaim claim,
-                     publish::Notifier notifier, std::uint64_t seed)
+Receivers::Receivers(publish::PushTarget target, Gateway gateway, publish::PushClaim claim, publish::Notifier notifier,
+                     std::uint64_t seed)
     : target_(std::move(target)),
       gateway_(std::move(gateway)),
-      zero_for_(zero_for),
       pusher_(target_, seed),
       claim_(std::move(claim)),
       notifier_(std::move(notifier)) {}
@@ -94,8 +88,7 @@ Result<Receivers> Receivers::make(const config::Settings& settings, const std::s
         return std::unexpected(notifier.error());
     }
     publish::PushClaim claim(owner, intervals_of_silence * target.interval);
-    return Receivers(std::move(target), *std::move(gateway), pushed_zero_for(settings), std::move(claim),
-                     *std::move(notifier), seed);
+    return Receivers(std::move(target), *std::move(gateway), std::move(claim), *std::move(notifier), seed);
 }
 
 void Receivers::succeed(const Receivers& previous, Http& http, Time now) {
@@ -121,7 +114,7 @@ void Receivers::send(Http& http, const judge::Alerts& alerts, const std::shared_
 /// Pushes, or looks first whether another agent does.
 void Receivers::push(Http& http, const publish::Page& page, Time now) {
     if (claim_.may_push(now)) {
-        auto text = publish::pushed_text(page, {.zero_for = zero_for_, .owner = claim_.owner()});
+        auto text = publish::pushed_text(page, claim_.owner());
         pusher_.started(now, http.start(publish::push_request(target_, gateway_.group, std::move(text))));
     } else if (claim_.look_due(now)) {
         claim_.looking(now, http.start(publish::look_request(target_, gateway_.metrics)));

@@ -18,9 +18,6 @@
 
 namespace upstat::agent {
 
-/// How long a young series is pushed at 0: what is pushed reaches its reader an interval and a poll later than what is
-/// scraped.
-Millis pushed_zero_for(const config::Settings& settings);
 /// The URL of a listener ("http://0.0.0.0:9479") as other hosts reach it: one on every address is named by `host`.
 /// Empty where they do not reach it, or where this is no URL.
 std::string reached_from_outside(const std::string& web_url, const std::string& host);
@@ -57,13 +54,12 @@ class Receivers {
     };
     static Result<Gateway> gateway_of(const publish::PushTarget& target);
 
-    Receivers(publish::PushTarget target, Gateway gateway, Millis zero_for, publish::PushClaim claim,
-              publish::Notifier notifier, std::uint64_t seed);
+    Receivers(publish::PushTarget target, Gateway gateway, publish::PushClaim claim, publish::Notifier notifier,
+              std::uint64_t seed);
     void push(Http& http, const publish::Page& page, Time now);
 
     publish::PushTarget target_;
     Gateway gateway_;
-    Millis zero_for_;  ///< of what is pushed
     publish::Pusher pusher_;
     publish::PushClaim claim_;
     publish::Notifier notifier_;

@@ -203,7 +203,8 @@ constexpr Option option(std::string_view name, std::string_view value, std::stri
             .set = [](Settings& settings,
                       const Texts& texts) { return read_into(member_of<path...>(settings), parse, texts); },
             .same = [](const Settings& one,
-                       const Settings& two) { return member_of<path...>(one) == member_of<path...>(two); }};
+                       const Settings& two) { return member_of<path...>(one) == member_of<path...>(two); },
+            .copy = [](Settings& to, const Settings& from) { member_of<path...>(to) = member_of<path...>(from); }};
 }
 
 /// An option that a running agent cannot change: what is pinned, opened or named by it stays for its life.

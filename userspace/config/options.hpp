@@ -26,6 +26,7 @@ struct Option {
     bool reloadable = true;  ///< a running agent takes a new value
     Result<void> (*set)(Settings&, const Texts&) = nullptr;
     bool (*same)(const Settings&, const Settings&) = nullptr;
+    void (*copy)(Settings& to, const Settings& from) = nullptr;
 };
 
 std::span<const Option> options();

@@ -166,4 +166,13 @@ std::vector<std::string> unreloadable_changes(const Settings& now, const Setting
     return names;
 }
 
+Settings with_unreloadable(Settings next, const Settings& now) {
+    for (const auto& option : options()) {
+        if (!option.reloadable) {
+            option.copy(next, now);
+        }
+    }
+    return next;
+}
+
 }  // namespace upstat::config

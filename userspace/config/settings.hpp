@@ -68,6 +68,9 @@ std::vector<Error> file_mistakes(const Settings& settings);
 /// The options that differ and that a running agent cannot change: they wait for its restart.
 std::vector<std::string> unreloadable_changes(const Settings& now, const Settings& next);
 
+/// `next`, but for what a running agent cannot change: that is as in `now`.
+Settings with_unreloadable(Settings next, const Settings& now);
+
 /// The variables of the environment that name an option. Values of repeatable ones are separated by commas.
 Given read_environment();
 

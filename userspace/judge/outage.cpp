@@ -14,8 +14,14 @@ namespace {
 
 /// Whether a reason tells of the server: these tell of what upstat could not read.
 bool tells_of_server(const std::string& reason) {
-    static const std::set<std::string> others{"missed", "unparsed", poll::upgraded_reason, poll::unknown_reason};
+    static const std::set<std::string> others{"missed", "unparsed", "aborted", poll::upgraded_reason,
+                                              poll::unknown_reason};
     return !others.contains(reason);
+}
+
+/// "1 request", "2 requests".
+std::string counted(std::int64_t count, std::string_view what) {
+    return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s");
 }
 
 poll::Reasons failures_since(const poll::Reasons& before, const poll::Reasons& after) {
@@ -47,8 +53,8 @@ struct Failures {
         std::string text;
         for (const auto& [reason, count] : counts) {
             const auto rate = per_second.at(reason);
-            text += rate < 1 ? fmt::format(", {} {}{}{}", count, what, link, reason)
-                             : fmt::format(", {:.0f} {} a second{}{}", rate, what, link, reason);
+            text += rate < 1 ? fmt::format(", {}{}{}", counted(static_cast<std::int64_t>(count), what), link, reason)
+                             : fmt::format(", {:.0f} {}s a second{}{}", rate, what, link, reason);
         }
         return text;
     }
@@ -86,10 +92,17 @@ void Silences::look(Silence& silence, const poll::ServerTotals& totals) {
         silence.requests_failed = std::move(requests);
     }
     silence.outstanding = totals.outstanding();
+    silence.unreadable = responses == 0 && !totals.unread.empty();
+}
+
+/// A failure of long ago is none while nobody asks, and where responses cannot be read their absence tells nothing.
+bool Silences::fails_since(const Silence& silence, Time since) const {
+    const bool lately = silence.failed > since && at_ - silence.failed < patience_;
+    return !silence.unreadable && (lately || (silence.outstanding > 0 && at_ - since >= patience_));
 }
 
 bool Silences::is_failing(const Silence& silence) const {
-    return silence.failed > silence.since || (silence.outstanding > 0 && at_ - silence.since >= patience_);
+    return fails_since(silence, silence.since);
 }
 
 Outages Silences::outages(const attribute::Catalogue& catalogue) const {
@@ -125,9 +138,8 @@ std::string Silences::of(const attribute::Backend& backend) const {
     const auto since =
         silences.empty() ? at_
                          : (*std::ranges::max_element(silences, {}, [](const auto* one) { return one->since; }))->since;
-    const bool out = std::ranges::any_of(silences, [&](const Silence* silence) {
-        return silence->failed > since || (silence->outstanding > 0 && at_ - since >= patience_);
-    });
+    const bool out =
+        std::ranges::any_of(silences, [&](const Silence* silence) { return fails_since(*silence, since); });
     if (!out) {
         return {};
     }
@@ -141,8 +153,8 @@ std::string Silences::of(const attribute::Backend& backend) const {
         outstanding += silence->outstanding;
     }
     return "no responses for " + duration_text(std::chrono::floor<std::chrono::seconds>(at_ - since)) +
-           connects.text("connects", " ") + requests.text("requests", " unanswered: ") +
-           (outstanding > 0 ? fmt::format(", {} requests wait for one", outstanding) : "");
+           connects.text("connect", " ") + requests.text("request", " unanswered: ") +
+           (outstanding > 0 ? fmt::format(", {} wait for one", counted(outstanding, "request")) : "");
 }
 
 }  // namespace upstat::judge

@@ -21,7 +21,7 @@ using Outages = std::map<std::string, std::string>;
 /// response has no ratio, so that an alert resolves when all is down.
 class Silences {
   public:
-    /// Requests that wait for their response make an outage only after `patience`.
+    /// Requests that wait for their response make an outage only after `patience`, and failures only for so long.
     explicit Silences(Millis patience) : patience_(patience) {}
 
     /// Takes the place of `previous`, with a patience of its own.
@@ -42,10 +42,12 @@ class Silences {
         poll::Reasons connects_failed{};  ///< since then
         poll::Reasons requests_failed{};  ///< since then
         std::int64_t outstanding = 0;
-        Time failed;  ///< the last poll that saw more of them
+        bool unreadable = false;  ///< it has connections whose responses cannot be read, and no response
+        Time failed;              ///< the last poll that saw more of them
     };
 
     void look(Silence& silence, const poll::ServerTotals& totals);
+    [[nodiscard]] bool fails_since(const Silence& silence, Time since) const;
     [[nodiscard]] bool is_failing(const Silence& silence) const;
     [[nodiscard]] std::vector<const Silence*> servers_of(const attribute::Backend& backend) const;
     [[nodiscard]] std::string of(const attribute::Backend& backend) const;

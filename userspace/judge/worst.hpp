@@ -37,6 +37,12 @@ class Past {
   public:
     explicit Past(Millis window) : window_(window) {}
 
+    /// Takes the place of `previous`, with a window of its own.
+    void continue_from(Past previous) {
+        std::swap(previous.window_, window_);
+        std::swap(*this, previous);
+    }
+
     void add(const poll::Snapshot& snapshot);
     [[nodiscard]] const ResponsesByServer& begin() const { return *older_; }
     [[nodiscard]] std::shared_ptr<const ResponsesByServer> shared() const { return older_; }

@@ -111,9 +111,9 @@ void Births::restore(const attribute::LedgerState& shown, bool servers) {
     previous_ = std::make_shared<const Report>(std::move(before));
 }
 
-std::shared_ptr<const Young> Births::take(std::shared_ptr<const Report> report, Time now, Time forgotten) {
-    forget(forgotten);
-    compare_backends(report->counts, now);
+std::shared_ptr<const Young> Births::take(std::shared_ptr<const Report> report, Time now, Moments hidden) {
+    forget(hidden.pushed);
+    compare_backends(report->counts, now, hidden.scraped);
     if (!std::exchange(servers_shown_, false)) {
         compare_servers(*report, now);
     }
@@ -121,12 +121,12 @@ std::shared_ptr<const Young> Births::take(std::shared_ptr<const Report> report, 
     return std::make_shared<const Young>(young_);
 }
 
-void Births::compare_backends(const attribute::Counts& counts, Time now) {
+void Births::compare_backends(const attribute::Counts& counts, Time now, Time hidden) {
     auto before = previous_->counts.backends.begin();
     const auto end = previous_->counts.backends.end();
     for (const auto& [name, series] : counts.backends) {
         for (; before != end && before->first < name; ++before) {
-            leave(before->first, before->second);
+            leave(before->first, before->second, hidden);
         }
         const auto returned = away_.extract(name);
         const bool stayed = before != end && before->first == name;
@@ -140,18 +140,22 @@ void Births::compare_backends(const attribute::Counts& counts, Time now) {
         }
     }
     for (; before != end; ++before) {
-        leave(before->first, before->second);
+        leave(before->first, before->second, hidden);
     }
 }
 
-/// What was young when its backend left begins again: who reads may have missed its 0.
-void Births::leave(const std::string& backend, attribute::SeriesCounts series) {
+/// What was at 0 when its backend left begins again: who reads may have missed it. What has shown its count does not:
+/// who has seen that would count it twice.
+void Births::leave(const std::string& backend, attribute::SeriesCounts series, Time hidden) {
     const auto young = young_.backends.extract(backend);
     if (!young.empty()) {
-        if (young.mapped().itself != Time::min()) {
+        if (young.mapped().itself > hidden) {
             return;
         }
-        erase_if(series, [&young](const auto& entry) { return young.mapped().series.contains(entry.first); });
+        erase_if(series, [&](const auto& entry) {
+            const auto born = young.mapped().series.find(entry.first);
+            return born != young.mapped().series.end() && born->second > hidden;
+        });
     }
     away_.insert_or_assign(backend, std::move(series));
 }

@@ -51,13 +51,19 @@ class Births {
     /// next report has of servers.
     void restore(const attribute::LedgerState& shown, bool servers);
 
-    /// Takes the next report. What was born at `forgotten` or before is young no more.
-    std::shared_ptr<const Young> take(std::shared_ptr<const Report> report, Time now, Time forgotten);
+    /// What was born later is shown at 0: to who scrapes, and in what is pushed, which is the earlier moment.
+    struct Moments {
+        Time scraped;
+        Time pushed;
+    };
+
+    /// Takes the next report.
+    std::shared_ptr<const Young> take(std::shared_ptr<const Report> report, Time now, Moments hidden);
 
   private:
-    void compare_backends(const attribute::Counts& counts, Time now);
+    void compare_backends(const attribute::Counts& counts, Time now, Time hidden);
     void compare_servers(const Report& report, Time now);
-    void leave(const std::string& backend, attribute::SeriesCounts series);
+    void leave(const std::string& backend, attribute::SeriesCounts series, Time hidden);
     void forget(Time born);
 
     std::shared_ptr<const Report> previous_ = std::make_shared<const Report>();

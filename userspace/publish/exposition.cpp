@@ -403,9 +403,9 @@ void process(Writer& out, const ProcessStats& stats) {
 
 namespace {
 
-void write_lasting(Writer& out, const Page& page, Millis zero_for) {
+void write_lasting(Writer& out, const Page& page, Time born) {
     const auto& report = *page.report;
-    const Shown shown{.page = &page, .born = page.at - zero_for};
+    const Shown shown{.page = &page, .born = born};
     backend_requests(out, shown);
     backend_ups(out, *report.catalogue);
     servers(out, shown);
@@ -427,7 +427,7 @@ Sink append_to(std::string& text) {
 
 bool write_page(const Page& page, const Sink& sink) {
     Writer out(sink);
-    write_lasting(out, page, page.zero_for);
+    write_lasting(out, page, page.scraped_since);
     process(out, page.report->process);
     return out.finish();
 }
@@ -438,13 +438,13 @@ std::string page_text(const Page& page) {
     return text;
 }
 
-std::string pushed_text(const Page& page, const PushedAs& as) {
+std::string pushed_text(const Page& page, std::string_view owner) {
     std::string text;
     const auto sink = append_to(text);
     Writer out(sink);
-    write_lasting(out, page, as.zero_for);
+    write_lasting(out, page, page.pushed_since);
     out.metric(owner_metric, "gauge", "1, with the upstat agent that pushes this group.");
-    out.sample({{"owner", as.owner}}, 1);
+    out.sample({{"owner", owner}}, 1);
     out.finish();
     return text;
 }

@@ -17,8 +17,8 @@ inline constexpr std::string_view exposition_content_type = "text/plain; version
 struct Page {
     std::shared_ptr<const Report> report = std::make_shared<const Report>();
     std::shared_ptr<const Young> young = std::make_shared<const Young>();
-    Time at{};          ///< when the report was made
-    Millis zero_for{};  ///< how long a scrape is shown a young series at 0
+    Time scraped_since{};  ///< what was born later is shown at 0 to who scrapes
+    Time pushed_since{};   ///< and in what is pushed: who reads the gateway is one step further away
 };
 
 /// Takes a page's text piece by piece; false when it wants no more.
@@ -31,13 +31,8 @@ std::string page_text(const Page& page);
 /// Says whose a pushed group is. At a gateway it stands near push_time_seconds, before the many series of the groups.
 inline constexpr std::string_view owner_metric = "push_owner_info";
 
-/// How a page is pushed.
-struct PushedAs {
-    Millis zero_for{};    ///< longer than a scrape's: who reads the gateway is one step further away
-    std::string owner{};  ///< which agent this is, for others that would push the same group
-};
-
-/// What a Pushgateway gets: the page without the process_* of this process, which the gateway has of its own.
-std::string pushed_text(const Page& page, const PushedAs& as);
+/// What a Pushgateway gets: the page without the process_* of this process, which the gateway has of its own. `owner`
+/// says which agent this is, for others that would push the same group.
+std::string pushed_text(const Page& page, std::string_view owner);
 
 }  // namespace upstat::publish

@@ -30,7 +30,7 @@ Passwords::Passwords() : wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
 Passwords::~Passwords() = default;
 
 Passwords::Digest Passwords::digest_of(const Claim& claim) {
-    std::string text;
+    std::string text = claim.user_known ? "known " : "unknown ";
     for (const auto& part : {claim.user, claim.hash, claim.password}) {
         text += std::to_string(part.size()) + ":" + part;
     }

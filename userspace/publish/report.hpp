@@ -49,6 +49,8 @@ struct Report {
     judge::Outages outages;
     std::shared_ptr<const judge::ResponsesByServer> before = std::make_shared<const judge::ResponsesByServer>();
     Time before_at{};  ///< about a window ago
+    std::map<poll::Server, poll::ResponseCounts>
+        folded{};  ///< what `before` has and `servers` has not: it is in `unmapped`
     judge::Alerts alerts;
     std::vector<judge::Rule> rules;
 

@@ -84,12 +84,23 @@ json listed(const attribute::Listed& entry) {
     return {{"url", entry.url}, {"up", entry.up}, {"servers", texts(entry.servers)}};
 }
 
+/// All that the kernel has of a server, as `before` has it.
+poll::ResponseCounts with_folded(const Report& report, const std::optional<poll::Server>& server,
+                                 poll::ResponseCounts responses) {
+    if (const auto folded = server ? report.folded.find(*server) : report.folded.end(); folded != report.folded.end()) {
+        for (const auto& [response, count] : folded->second) {
+            responses[response] += count;
+        }
+    }
+    return responses;
+}
+
 json window(const Report& report, const std::string& label, const poll::ServerTotals& totals) {
     json counts = json::object();
     const auto server = poll::parse_server(label);
     const auto before = server ? report.before->find(*server) : report.before->end();
-    const auto grown =
-        judge::growth(before == report.before->end() ? poll::ResponseCounts() : before->second, totals.responses);
+    const auto grown = judge::growth(before == report.before->end() ? poll::ResponseCounts() : before->second,
+                                     with_folded(report, server, totals.responses));
     for (const auto& [code, count] : grown) {
         if (server && count != 0) {
             counts[std::to_string(code)] = count;

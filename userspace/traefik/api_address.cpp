@@ -79,6 +79,16 @@ void add_entry_point(std::map<std::string, std::string>& entry_points, std::stri
     }
 }
 
+/// What follows a key among words, which may hold passwords too: "Name:http Address::80 Auth.Basic.Users:...".
+std::string word_of(std::string_view words, std::string_view key) {
+    for (const auto& word : split(words, ' ')) {
+        if (lower(word).starts_with(key)) {
+            return lower(word.substr(key.size()));
+        }
+    }
+    return {};
+}
+
 /// --entryPoints.NAME.address=ADDRESS, and Traefik 1's --entryPoints="Name:NAME Address:ADDRESS".
 std::map<std::string, std::string> entry_points_of(const std::vector<std::string>& arguments) {
     std::map<std::string, std::string> entry_points;
@@ -95,11 +105,7 @@ std::map<std::string, std::string> entry_points_of(const std::vector<std::string
         const auto name = argument.substr(0, equals);
         add_entry_point(entry_points, name, "entrypoints.", ".address", value);
         if (lower(name) == "entrypoints") {
-            for (const auto& word : split(value, ' ')) {
-                if (lower(word).starts_with("address:")) {
-                    entry_points.emplace(value, word.substr(std::string_view("address:").size()));
-                }
-            }
+            entry_points.emplace(word_of(value, "name:"), word_of(value, "address:"));
         }
     }
     return entry_points;

@@ -335,13 +335,15 @@ Result<std::vector<Instance>> Finder::find() {
     return found;
 }
 
-Result<std::vector<Instance>> Finder::find_process(pid_t pid) const {
+/// A number that was given to another process since is not the one that was named.
+Result<std::vector<Instance>> Finder::find_process(pid_t pid) {
     Cgroups cgroups(root_);
     auto traefik = instance(pid, cgroups);
-    if (!traefik) {
+    if (!traefik || named_start_.value_or(traefik->start_time) != traefik->start_time) {
         return fail(Error::Kind::runtime, fmt::format("there is no process {} (--traefik.pid)", pid),
                     "leave --traefik.pid out and every Traefik is found");
     }
+    named_start_ = traefik->start_time;
     if (options_.cgroup.empty()) {
         traefik->refused = refusal(root_, *traefik, cgroups);
         return std::vector{*std::move(traefik)};

@@ -69,13 +69,14 @@ class Finder {
     [[nodiscard]] Content content_of(pid_t pid);
     [[nodiscard]] bool is_allowed(pid_t pid, Cgroups& cgroups) const;
     [[nodiscard]] std::optional<Instance> instance(pid_t pid, Cgroups& cgroups) const;
-    [[nodiscard]] Result<std::vector<Instance>> find_process(pid_t pid) const;
+    [[nodiscard]] Result<std::vector<Instance>> find_process(pid_t pid);
     [[nodiscard]] Result<std::vector<Instance>> find_in_cgroup();
     [[nodiscard]] std::vector<Instance> in_directories(const std::set<std::string>& directories);
     [[nodiscard]] std::vector<Instance> find_all();
 
     std::filesystem::path root_;
     FindOptions options_;
+    std::optional<decltype(Instance::start_time)> named_start_;  ///< of the process that --traefik.pid names
     std::uint64_t look_ = 0;
     std::map<Key, Seen> executables_;
 };

@@ -101,6 +101,7 @@ class Loop : public testing::Test {
             std::ranges::find(network_.requests.rbegin(), network_.requests.rend(), "PUT", &HttpRequest::method);
         return std::stoull(last->body.substr(last->body.find(series) + series.size()));
     }
+    [[nodiscard]] std::string page() const { return publish::page_text(*agent_->page()); }
     /// The last message to an Alertmanager.
     [[nodiscard]] std::string told() const {
         const auto found = std::ranges::find_if(network_.requests | std::views::reverse, [](const HttpRequest& one) {
@@ -558,6 +559,34 @@ TEST_F(Loop, TheStatusIsSaidOnceAChange) {
     EXPECT_THAT((std::vector<std::string>(statuses.begin(), statuses.end())),
                 testing::ElementsAre("STATUS=Traefiks: 1, backends: 1, alerts that fire: 0",
                                      "STATUS=Traefiks: 1, backends: 1, alerts that fire: 1"));
+}
+
+TEST_F(Loop, AReloadShowsNoCountAsZeroAgain) {
+    settings_.metrics_zero_for = std::chrono::seconds(75);
+    start();
+    run(std::chrono::seconds(90), 8, 2);
+    const std::string born =
+        R"(traefik_backend_requests_total{backend="shop@file",code="404",method="GET",protocol="http"} 0)";
+    ASSERT_THAT(page(), Not(HasSubstr(born + "\n")));
+    next_ = settings_;
+    next_->metrics_zero_for = std::chrono::minutes(10);
+    signals_->send(SIGHUP);
+    run(std::chrono::seconds(10), 8, 2);
+    EXPECT_THAT(page(), Not(HasSubstr(born + "\n"))) << "who has seen the count would count it twice";
+}
+
+TEST_F(Loop, WhatCannotChangeStaysWhateverIsReloaded) {
+    settings_.push_url = "http://10.9.9.9:9091";
+    network_.responses[":9091"] = HttpResponse{.status = 200, .body = {}};
+    start();
+    run(std::chrono::seconds(30), 8);
+    next_ = settings_;
+    next_->push_instance = "renamed";
+    signals_->send(SIGHUP);
+    run(std::chrono::minutes(1), 8);
+    EXPECT_EQ(requests("DELETE"), 0);
+    EXPECT_EQ(agent_->shown()->traefik, "edge");
+    EXPECT_THAT(log_.text(), HasSubstr("push.instance cannot change while upstat runs"));
 }
 
 TEST_F(Loop, AMistakeInThemLeavesAllAsItWas) {

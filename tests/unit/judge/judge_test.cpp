@@ -274,7 +274,7 @@ TEST(Judge, HoldsOnlyAboveTheRulesMinimumOfTraffic) {
 
 TEST(Judge, TellsTheRatioThatItJudged) {
     Judge judge({Rule{}});
-    const auto& alert = evaluate(judge, 0, 7).alerts.at(0);
+    const auto alert = evaluate(judge, 0, 7).alerts.at(0);
     EXPECT_EQ(alert.ratio, (measure::Ratio{.matching = 7, .all = 100}));
     const auto gone = evaluate(judge, 10, std::nullopt);
     EXPECT_EQ(gone.alerts.at(0).ratio.value(), std::nullopt);

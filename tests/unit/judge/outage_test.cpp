@@ -74,6 +74,26 @@ TEST_F(SilencesTest, ABackendThatNobodyAsksIsNone) {
     EXPECT_EQ(outages(), Outages{});
 }
 
+TEST_F(SilencesTest, AFailureOfLongAgoIsNone) {
+    refuse(two, 1);
+    poll();
+    EXPECT_EQ(outages().at("blog@file"), "no responses for 5s, 1 connect refused");
+    for (int i = 0; i < 12; ++i) {
+        poll();
+    }
+    EXPECT_EQ(outages(), Outages{}) << "nobody asks any more";
+}
+
+TEST_F(SilencesTest, WhereResponsesCannotBeReadTheirAbsenceTellsNothing) {
+    const auto tls = *poll::parse_server("10.0.0.9:443");
+    catalogue_.backends["tls@file"].listed = {{.url = "https://tls", .up = true, .servers = {tls}}};
+    snapshot_.servers[tls].unread["tls"] = 1;
+    poll();
+    refuse(tls, 1);
+    poll();
+    EXPECT_EQ(outages(), Outages{});
+}
+
 TEST_F(SilencesTest, RequestsThatEndWithoutAResponseAreToldByTheirReason) {
     auto& totals = snapshot_.servers[two];
     totals.requests += 62;
@@ -94,8 +114,8 @@ TEST_F(SilencesTest, RequestsThatWaitAreAnOutageAfterAWhile) {
 }
 
 TEST_F(SilencesTest, WhatUpstatCouldNotReadTellsNothing) {
-    snapshot_.servers[two].requests += 5;
-    snapshot_.servers[two].unanswered = {{"missed", 2}, {"unparsed", 2}, {"upgraded", 1}};
+    snapshot_.servers[two].requests += 8;
+    snapshot_.servers[two].unanswered = {{"missed", 2}, {"unparsed", 2}, {"upgraded", 1}, {"aborted", 3}};
     poll();
     EXPECT_EQ(outages(), Outages{});
 }

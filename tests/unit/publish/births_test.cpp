@@ -36,7 +36,7 @@ class BirthsTest : public testing::Test {
     void take(const Report& report, Millis after) {
         report_ = std::make_shared<const Report>(report);
         now_ = Time(1h) + after;
-        young_ = births_.take(report_, now_, now_ - held);
+        young_ = births_.take(report_, now_, {.scraped = now_ - held, .pushed = now_ - held - pushed_longer_});
     }
     [[nodiscard]] std::uint64_t shown(std::uint16_t code) const {
         const auto& counts = report_->counts.backends.at("app");
@@ -53,6 +53,7 @@ class BirthsTest : public testing::Test {
     }
     [[nodiscard]] bool nothing_is_young() const { return young_->backends.empty() && young_->servers.empty(); }
 
+    Millis pushed_longer_{};
     Births births_;
     std::shared_ptr<const Report> report_;
     std::shared_ptr<const Young> young_;
@@ -111,6 +112,21 @@ TEST_F(BirthsTest, WhatWasYoungWhenItsBackendLeftBeginsAgain) {
     take(report, 240s);
     EXPECT_EQ(shown(418), 6U);
     EXPECT_EQ(shown(421), 0U) << "the series was young";
+}
+
+TEST_F(BirthsTest, WhatScrapesHaveSeenDoesNotBeginAgainBecauseAPushHidesIt) {
+    pushed_longer_ = 20s;
+    take(with(418, 5), 0s);
+    Report report = with(418, 5);
+    report.counts.backends["app"][get(421)] = 9;
+    take(report, 2s);
+    take(report, 80s);
+    EXPECT_EQ(shown(418), 5U);
+    EXPECT_EQ(shown(421), 9U);
+    take(Report(), 82s);
+    take(report, 87s);
+    EXPECT_EQ(shown(418), 5U) << "of the backend's own age";
+    EXPECT_EQ(shown(421), 9U) << "of a series' own age";
 }
 
 TEST_F(BirthsTest, WhatWasSavedIsOld) {

@@ -182,9 +182,9 @@ TEST(Exposition, EscapesLabelValues) {
 TEST(Exposition, APushedPageLeavesTheProcessOut) {
     const auto page = page_of(sample_report());
     EXPECT_TRUE(page_text(page).contains("process_open_fds"));
-    EXPECT_FALSE(pushed_text(page, {}).contains("process_"));
-    EXPECT_TRUE(pushed_text(page, {}).contains("upstat_build_info"));
-    EXPECT_TRUE(pushed_text(page, {}).ends_with("\n"));
+    EXPECT_FALSE(pushed_text(page, "").contains("process_"));
+    EXPECT_TRUE(pushed_text(page, "").contains("upstat_build_info"));
+    EXPECT_TRUE(pushed_text(page, "").ends_with("\n"));
 }
 
 TEST(Exposition, ComesInPiecesUntilNoMoreAreWanted) {
@@ -240,9 +240,9 @@ TEST(Exposition, AYoungSeriesIsZeroWhileItIsYoung) {
     young.servers["10.0.0.1:80"].responses = {{{404, poll::Method::get}, born}};
     Page page = page_of(report);
     page.young = std::make_shared<const Young>(young);
-    page.zero_for = std::chrono::seconds(75);
     const auto text_after = [&](Millis age) {
-        page.at = born + age;
+        page.scraped_since = born + age - std::chrono::seconds(75);
+        page.pushed_since = page.scraped_since - Millis(1);
         return page_text(page);
     };
     const auto* const series =
@@ -258,12 +258,11 @@ TEST(Exposition, AYoungSeriesIsZeroWhileItIsYoung) {
     const auto text = text_after(Millis(75'000));
     EXPECT_TRUE(has_line(text, std::string(series) + "7"));
     EXPECT_TRUE(has_line(text, std::string(server) + "15"));
-    EXPECT_TRUE(has_line(pushed_text(page, {.zero_for = Millis(75'001)}), std::string(series) + "0"));
+    EXPECT_TRUE(has_line(pushed_text(page, ""), std::string(series) + "0"));
 }
 
 TEST(Exposition, APushSaysWhoseItIs) {
-    EXPECT_TRUE(
-        has_line(pushed_text(page_of(sample_report()), {.owner = "boot/7"}), R"(push_owner_info{owner="boot/7"} 1)"));
+    EXPECT_TRUE(has_line(pushed_text(page_of(sample_report()), "boot/7"), R"(push_owner_info{owner="boot/7"} 1)"));
     EXPECT_FALSE(text_of(sample_report()).contains("push_owner_info"));
 }
 

@@ -67,6 +67,7 @@ TEST(ApiAddress, IsNeverAnotherEntryPoints) {
     EXPECT_EQ(url({"traefik", "--entryPoints.Web.address=:8080"}), "");
     EXPECT_EQ(url({"traefik", "--entrypoints.web.address", "0.0.0.0:8080/tcp"}), "");
     EXPECT_EQ(url({"traefik", "--entryPoints=Name:http Address::8080"}), "") << "Traefik 1";
+    EXPECT_EQ(url({"traefik", "--entryPoints=Name:Traefik Address::8080"}), "http://127.0.0.1:8080") << "its own";
     EXPECT_EQ(url({"traefik", "--entrypoints.web.address=:9000", "--entrypoints.traefik.address=:9000"}), "");
     EXPECT_EQ(url({"traefik", "--entrypoints.web.address=:8080", "--entrypoints.traefik.address=:9000"}),
               "http://127.0.0.1:9000");

@@ -200,6 +200,16 @@ TEST(Find, ThePidOptionTakesAnyProcess) {
     EXPECT_THAT(missing.error().message, HasSubstr("no process 77"));
 }
 
+TEST(Find, ANamedPidThatIsAnothersNowIsNotBelieved) {
+    const FakeHost host;
+    host.process({.pid = 42, .cgroup = "/traefik"});
+    host.cgroup("/traefik", {42});
+    Finder finder(host.root(), {.pid = 42});
+    ASSERT_TRUE(finder.find());
+    host.write("/proc/42/stat", "42 (perl) S 1 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 9999 0 0\n");
+    EXPECT_FALSE(finder.find());
+}
+
 TEST(Find, AHybridHostHasItsTreeElsewhere) {
     const FakeHost host("/sys/fs/cgroup/unified");
     host.process({.pid = 42, .cgroup = "/traefik"});
