@@ -68,9 +68,10 @@ void Catalogues::update_sources(const std::vector<Watched>& traefiks) {
         }
         return source;
     };
-    const auto point = [](Source& source, const traefik::ApiAddress& address, const std::string& network) {
+    const auto point = [this](Source& source, const traefik::ApiAddress& address, const std::string& network) {
         if (address.url.empty() && source.problem != address.source) {
-            spdlog::warn("Traefik's API is not asked: {}", address.source);
+            spdlog::log(settings_.backends_file.empty() ? spdlog::level::warn : spdlog::level::info,
+                        "Traefik's API is not asked: {}", address.source);
         } else if (!address.url.empty() && source.url != address.url) {
             spdlog::info("reading the backends from {} ({})", address.url, address.source);
             source.outage = Outage("Traefik's API", address.url);
@@ -86,7 +87,11 @@ void Catalogues::update_sources(const std::vector<Watched>& traefiks) {
     for (const auto& [traefik, problem] : traefiks) {
         if (settings_.traefik_api.empty() && problem.empty()) {
             auto& source = kept(traefik.pid);
-            point(source, traefik::api_address(root_, traefik, source.configuration),
+            // Who lists the servers by hand may have no API: whoever listens there instead would be believed.
+            point(source,
+                  settings_.backends_file.empty()
+                      ? traefik::api_address(root_, traefik, source.configuration)
+                      : traefik::ApiAddress{.url = {}, .source = "--backends.file lists the servers"},
                   foreign_network(root_, traefik.network_namespace));
         }
     }

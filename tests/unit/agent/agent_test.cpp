@@ -529,6 +529,21 @@ TEST_F(Loop, AnEntryPointOfClientsIsNotAskedForTheApi) {
     EXPECT_EQ(agent_->shown()->traefiks.at(0).problem, "");
 }
 
+TEST_F(Loop, BesideAStaticMapOnlyANamedApiIsAsked) {
+    const auto file = directory_.path() / "backends.yml";
+    std::ofstream(file) << "backends: {shop@static: ['10.0.0.1:80']}\n";
+    settings_.backends_file = file.string();
+    start();
+    run(std::chrono::minutes(1), 10);
+    EXPECT_EQ(requests("GET"), 0);
+    EXPECT_GT(counted("shop@static"), 0U);
+    settings_.traefik_api = {"http://127.0.0.1:8080"};
+    start(true);
+    run(std::chrono::minutes(1), 10);
+    EXPECT_GT(requests("GET"), 0);
+    EXPECT_GT(counted("shop@file"), 0U);
+}
+
 // --- what systemd is told ---
 
 TEST_F(Loop, TheSupervisorHearsThatItLives) {
