@@ -17,6 +17,8 @@ using std::chrono::steady_clock;
 
 namespace {
 
+/// New cgroups that are looked into.
+constexpr std::size_t most_candidates = 1000;
 /// A container's cgroup is made well before its process becomes Traefik: as long as that may take.
 constexpr auto candidacy = std::chrono::seconds(10);
 
@@ -222,7 +224,10 @@ void Traefiks::on_cgroup_created(const std::string& cgroup, steady_clock::time_p
             spdlog::error("{}", attached.error().text());
         }
     }
-    candidates_[cgroup] = now + candidacy;
+    if (candidates_.size() <
+        most_candidates) {  // whoever makes cgroups decides how many: the next poll finds the others
+        candidates_[cgroup] = now + candidacy;
+    }
 }
 
 bool Traefiks::holds_traefik(const std::string& cgroup) {

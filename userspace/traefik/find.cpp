@@ -279,6 +279,12 @@ Finder::Content Finder::content_of(pid_t pid) {
     return seen.content;
 }
 
+/// Its owner need not be asked again yet: it may be another process by now, or in another cgroup.
+bool Finder::is_lately(const std::map<pid_t, std::uint64_t>& strangers, pid_t pid) const {
+    const auto found = strangers.find(pid);
+    return found != strangers.end() && look_ < found->second + looks_apart;
+}
+
 /// Nearly all processes are others, which one look at their file tells.
 Finder::Kind Finder::kind_of(pid_t pid, Cgroups& cgroups) {
     const bool is_called_so = program_of(root_, pid) == "traefik";
@@ -289,11 +295,11 @@ Finder::Kind Finder::kind_of(pid_t pid, Cgroups& cgroups) {
     auto& seen = executables_[key.value_or(Key{})];
     seen.look = look_;
     const bool is_candidate = is_called_so || seen.content == Content::traefik;
-    if (!is_candidate && (seen.content == Content::other || seen.strangers.contains(pid))) {
+    if (!is_candidate && (seen.content == Content::other || is_lately(seen.strangers, pid))) {
         return Kind::other;
     }
     if (!is_allowed(pid, cgroups)) {
-        seen.strangers.insert(pid);
+        seen.strangers.insert_or_assign(pid, look_);
         return is_candidate ? Kind::stranger : Kind::other;
     }
     switch (content_of(pid)) {
@@ -332,6 +338,9 @@ Result<std::vector<Instance>> Finder::find() {
                  : options_.cgroup.empty() ? Result<std::vector<Instance>>(find_all())
                                            : find_in_cgroup();
     std::erase_if(executables_, [this](const auto& entry) { return entry.second.look != look_; });
+    for (auto& [key, seen] : executables_) {
+        std::erase_if(seen.strangers, [this](const auto& entry) { return entry.second + looks_apart <= look_; });
+    }
     return found;
 }
 

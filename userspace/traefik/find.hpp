@@ -60,10 +60,13 @@ class Finder {
     using Key = std::array<std::uint64_t, 6>;  ///< a file as it is at one time
     struct Seen {
         Content content = Content::unread;
-        std::set<pid_t> strangers;  ///< run it, and are not allowed
-        std::uint64_t look = 0;     ///< at which it was run for the last time
+        std::map<pid_t, std::uint64_t> strangers;  ///< run it, and were not allowed at this look
+        std::uint64_t look = 0;                    ///< at which it was run for the last time
     };
 
+    static constexpr std::uint64_t looks_apart = 12;
+
+    [[nodiscard]] bool is_lately(const std::map<pid_t, std::uint64_t>& strangers, pid_t pid) const;
     [[nodiscard]] bool is_named() const { return options_.pid || !options_.cgroup.empty(); }
     [[nodiscard]] Kind kind_of(pid_t pid, Cgroups& cgroups);
     [[nodiscard]] Content content_of(pid_t pid);

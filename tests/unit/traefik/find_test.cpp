@@ -118,6 +118,26 @@ TEST(Find, SystemUsersAndContainersAreBelieved) {
     EXPECT_FALSE(parse_allow({"nobody-of-this-name"}, host.root()));
 }
 
+TEST(Find, AStrangerThatMovesToWhereItIsAllowedIsFound) {
+    const FakeHost host;
+    host.process({.pid = 6,
+                  .exe = "/home/u/edge",
+                  .comm = "edge",
+                  .cgroup = "/user.slice/a",
+                  .user = 1000,
+                  .package = "github.com/traefik/traefik/v3/cmd/traefik"});
+    Finder finder(host.root(), usual());
+    EXPECT_THAT(finder.find().value(), IsEmpty());
+    host.write("/proc/6/cgroup", "0::/docker/abc\n");
+    host.cgroup("/docker/abc", {6});
+    auto moved = finder.find().value();
+    for (int look = 0; look < 12 && moved.empty(); ++look) {
+        moved = finder.find().value();
+    }
+    ASSERT_THAT(pids(moved), ElementsAre(6));
+    EXPECT_TRUE(moved[0].believed);
+}
+
 TEST(Find, TellsOfAFewStrangersOnly) {
     const FakeHost host;
     for (pid_t pid = 100; pid < 120; ++pid) {
