@@ -57,6 +57,8 @@ def test_every_reader_sees_every_first_burst(stack, tmp_path, upstat_binary, tra
     upstat = agent(Flags(flags))
     readers = {name: stack.enter_context(Prometheus(tmp_path, [target], interval=interval, name=name)) for name, target, interval in (
         ("fast", upstat.address, FAST), ("slow", upstat.address, SLOW), ("pushed", gateway.address, SLOW))}
+    for name, reader in readers.items():  # a Prometheus scrapes for the first time some 5 s and an interval after its start
+        wait_for(lambda reader=reader: reader.query("up == 1"), 60, f"{name}'s first scrape")
     wanted = {}
     for service, code, method in bursts():
         send(traefik, service, code, method)
