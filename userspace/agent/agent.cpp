@@ -24,6 +24,7 @@ using std::chrono::steady_clock;
 
 /// How long a poll waits for Traefik's API before it goes on with the catalogue at hand.
 constexpr auto api_patience = std::chrono::seconds(1);
+
 /// How long a young series is pushed at 0: what is pushed reaches its reader an interval and a poll later than what is
 /// scraped.
 Millis pushed_zero_for(const config::Settings& settings) {
@@ -386,7 +387,7 @@ bool Agent::wait() {
 bool Agent::turn() {
     web_->heartbeat(parts_.clock.steady());
     const auto now = parts_.clock.steady();
-    if (now >= next_sign_) {
+    if (parts_.supervisor.patience > Millis(0) && now >= next_sign_) {
         parts_.supervisor.tell("WATCHDOG=1");
         next_sign_ = now + parts_.supervisor.patience / 4;
     }

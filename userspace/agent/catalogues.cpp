@@ -89,9 +89,8 @@ void Catalogues::update_sources(const std::vector<Watched>& traefiks) {
             auto& source = kept(traefik.pid);
             // Who lists the servers by hand may have no API: whoever listens there instead would be believed.
             point(source,
-                  settings_.backends_file.empty()
-                      ? traefik::api_address(root_, traefik, source.configuration)
-                      : traefik::ApiAddress{.url = {}, .source = "--backends.file lists the servers"},
+                  finds_apis() ? traefik::api_address(root_, traefik, source.configuration)
+                               : traefik::ApiAddress{.url = {}, .source = "--backends.file lists the servers"},
                   foreign_network(root_, traefik.network_namespace));
         }
     }
@@ -186,6 +185,10 @@ bool Catalogues::awaited() const {
         sources_, [](const auto& entry) { return entry.second.ticket.has_value() && entry.second.problem.empty(); });
 }
 
+bool Catalogues::finds_apis() const {
+    return settings_.traefik_api.empty() && settings_.backends_file.empty();
+}
+
 bool Catalogues::all_known() const {
     return !sources_.empty() && std::ranges::all_of(sources_, [](const auto& entry) { return entry.second.known; });
 }
@@ -268,7 +271,7 @@ void Catalogues::succeed(Catalogues previous) {
     lookups_ = std::move(previous.lookups_);
     for (auto& [key, source] : previous.sources_) {
         const bool is_found = key >= 0;  // those of --traefik.api may be others now
-        if (is_found && settings_.traefik_api.empty() && previous.settings_.traefik_api.empty()) {
+        if (is_found && finds_apis() && previous.finds_apis()) {
             sources_.emplace(key, std::move(source));
         }
     }

@@ -78,6 +78,8 @@ class Catalogues {
     [[nodiscard]] HttpRequest request(const Source& source, const std::string& path, std::size_t longest) const;
     void take_catalogue(Source& source, const HttpDone& done, Time now);
 
+    /// Whether the APIs that Traefiks' configurations tell of are asked.
+    [[nodiscard]] bool finds_apis() const;
     [[nodiscard]] bool all_known() const;
     [[nodiscard]] std::string first_network() const;
     [[nodiscard]] std::set<attribute::HostName> all_names() const;

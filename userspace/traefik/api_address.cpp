@@ -14,6 +14,7 @@
 #include <span>
 #include <string_view>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "attribute/catalogue.hpp"
@@ -48,9 +49,9 @@ std::string lower(std::string_view text) {
 
 // --- the process's strings ---
 
-/// The last value of a flag: "-name=value", "--name value", in any case.
-std::optional<std::string> flag(const std::vector<std::string>& arguments, const std::string& name) {
-    std::optional<std::string> value;
+/// The flags and their values: "-name=value", "--name value"; names in lower case.
+std::vector<std::pair<std::string, std::string>> flags_of(const std::vector<std::string>& arguments) {
+    std::vector<std::pair<std::string, std::string>> flags;
     for (std::size_t at = 1; at < arguments.size(); ++at) {
         std::string_view argument = arguments[at];
         if (!argument.starts_with('-')) {
@@ -58,14 +59,20 @@ std::optional<std::string> flag(const std::vector<std::string>& arguments, const
         }
         argument.remove_prefix(argument.starts_with("--") ? 2 : 1);
         const auto equals = argument.find('=');
-        if (lower(argument.substr(0, equals)) != name) {
-            continue;
-        }
         if (equals != std::string_view::npos) {
-            value = argument.substr(equals + 1);
+            flags.emplace_back(lower(argument.substr(0, equals)), argument.substr(equals + 1));
         } else if (at + 1 < arguments.size()) {
-            value = arguments[at + 1];
+            flags.emplace_back(lower(argument), arguments[at + 1]);
         }
+    }
+    return flags;
+}
+
+/// The last value of a flag.
+std::optional<std::string> flag(const std::vector<std::string>& arguments, std::string_view name) {
+    std::optional<std::string> value;
+    for (const auto& [spelled, given] : flags_of(arguments)) {
+        value = spelled == name ? std::optional(given) : value;
     }
     return value;
 }
@@ -92,19 +99,9 @@ std::string word_of(std::string_view words, std::string_view key) {
 /// --entryPoints.NAME.address=ADDRESS, and Traefik 1's --entryPoints="Name:NAME Address:ADDRESS".
 std::map<std::string, std::string> entry_points_of(const std::vector<std::string>& arguments) {
     std::map<std::string, std::string> entry_points;
-    for (std::size_t at = 1; at < arguments.size(); ++at) {
-        std::string_view argument = arguments[at];
-        if (!argument.starts_with('-')) {
-            continue;
-        }
-        argument.remove_prefix(argument.starts_with("--") ? 2 : 1);
-        const auto equals = argument.find('=');
-        const auto value = equals != std::string_view::npos ? argument.substr(equals + 1)
-                           : at + 1 < arguments.size()      ? std::string_view(arguments[at + 1])
-                                                            : std::string_view();
-        const auto name = argument.substr(0, equals);
+    for (const auto& [name, value] : flags_of(arguments)) {
         add_entry_point(entry_points, name, "entrypoints.", ".address", value);
-        if (lower(name) == "entrypoints") {
+        if (name == "entrypoints") {
             entry_points.emplace(word_of(value, "name:"), word_of(value, "address:"));
         }
     }

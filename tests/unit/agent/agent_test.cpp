@@ -529,6 +529,20 @@ TEST_F(Loop, AnEntryPointOfClientsIsNotAskedForTheApi) {
     EXPECT_EQ(agent_->shown()->traefiks.at(0).problem, "");
 }
 
+TEST_F(Loop, AReloadWithAStaticMapForgetsTheApisBackends) {
+    start();
+    run(std::chrono::seconds(21), 10);
+    ASSERT_GT(counted("shop@file"), 0U);
+    const auto file = directory_.path() / "backends.yml";
+    std::ofstream(file) << "backends: {shop@static: ['10.0.0.1:80']}\n";
+    next_ = settings_;
+    next_->backends_file = file.string();
+    signals_->send(SIGHUP);
+    run(std::chrono::seconds(21), 10);
+    EXPECT_GT(counted("shop@static"), 0U);
+    EXPECT_EQ(counted("shop@file"), 0U) << "it is listed no more";
+}
+
 TEST_F(Loop, BesideAStaticMapOnlyANamedApiIsAsked) {
     const auto file = directory_.path() / "backends.yml";
     std::ofstream(file) << "backends: {shop@static: ['10.0.0.1:80']}\n";
