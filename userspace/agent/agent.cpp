@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "base/file.hpp"
+#include "base/url.hpp"
 #include "base/version.hpp"
 #include "publish/process.hpp"
 
@@ -117,8 +118,7 @@ Result<void> Agent::open_outside() {
     for (const auto& address : web_->addresses()) {
         spdlog::info("metrics at {}{}/metrics", web_->scheme(), address);
     }
-    auto receivers =
-        Receivers::make(settings_, web_->scheme() + web_->addresses().front(), parts_.kernel->epoch(), parts_.seed);
+    auto receivers = Receivers::make(settings_, web_->scheme() + web_->addresses().front(), identity_, parts_.seed);
     if (!receivers) {
         return std::unexpected(receivers.error());
     }
@@ -129,6 +129,9 @@ Result<void> Agent::open_outside() {
 void Agent::restore() {
     auto restored = restore_state(settings_.state_path, parts_.kernel->epoch());
     timeline_.emplace(parts_.clock, boot_id(parts_.root), restored.saved.mark);
+    identity_ = {.owner = parts_.kernel->epoch(),
+                 .earlier = restored.saved.epoch,
+                 .until = restored.saved.mark.value_or(Timeline::Mark()).last.wall};
     ledger_ = std::move(restored.saved.ledger);
     catalogues_.remember(ledger_.state().catalogue);
     if (restored.saved.window) {
@@ -153,7 +156,7 @@ void Agent::poll() {
     if (!snapshot) {
         spdlog::error("{}: nothing is judged until a poll succeeds", snapshot.error().text());
         polls_.count(snapshot.error().message);
-        send();  // alerts stay as they were, and receivers are to know that
+        send(now);  // alerts stay as they were, and receivers are to know that
         return;
     }
     for (const auto& notice : fills_.look(*snapshot)) {
@@ -210,7 +213,7 @@ std::vector<publish::TraefikReport> Agent::traefik_reports() const {
         auto source = sources.find(traefik.pid);
         source = source == sources.end() ? sources.find(-1) : source;
         if (source != sources.end()) {
-            report.api = source->second.url;
+            report.api = without_password(source->second.url);
             report.version = source->second.version;
             report.problem = report.problem.empty() ? source->second.problem : report.problem;
         }
@@ -271,7 +274,7 @@ void Agent::publish(poll::Snapshot snapshot) {
                                                                 .pushed_since = pushed_since_});
     web_->publish(page_);
     tell_status(*page_->report);
-    send();
+    send(*last_poll_);
 }
 
 /// What `systemctl status` shows.
@@ -288,8 +291,9 @@ void Agent::tell_status(const publish::Report& report) {
     }
 }
 
-void Agent::send() {
-    receivers_->send(*parts_.http, judgement_.alerts(), page_, timeline_->now());
+/// By the moment of the poll: those are evenly spaced, so three polls of 5 s are a push interval of 15 s each time.
+void Agent::send(Moment poll) {
+    receivers_->send(*parts_.http, judgement_.alerts(), page_, poll);
 }
 
 /// Takes the signal that came; false when it ends the agent.
@@ -330,8 +334,7 @@ void Agent::reload() {
 }
 
 Result<void> Agent::adopt(const config::Settings& next) {
-    auto receivers =
-        Receivers::make(next, web_->scheme() + web_->addresses().front(), parts_.kernel->epoch(), parts_.seed);
+    auto receivers = Receivers::make(next, web_->scheme() + web_->addresses().front(), identity_, parts_.seed);
     if (!receivers) {
         return std::unexpected(receivers.error());
     }

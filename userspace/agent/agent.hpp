@@ -85,7 +85,7 @@ class Agent {
     [[nodiscard]] std::vector<publish::TraefikReport> traefik_reports() const;
 
     void tell_status(const publish::Report& report);
-    void send();
+    void send(Moment poll);
     bool wait();
     bool heed_signal();
     void reload();
@@ -101,6 +101,7 @@ class Agent {
     attribute::Ledger ledger_;
     Judgement judgement_;
     StateFile state_;
+    publish::PushIdentity identity_;  ///< at a Pushgateway
     publish::Births births_;
     Time scraped_since_ = Time::min();  ///< what was born later is shown at 0
     Time pushed_since_ = Time::min();

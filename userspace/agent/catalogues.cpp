@@ -5,11 +5,12 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 #include <utility>
 
 #include "agent/log_line.hpp"
 #include "attribute/static_map.hpp"
+#include "base/http_files.hpp"
+#include "base/url.hpp"
 #include "traefik/api_address.hpp"
 #include "traefik/rawdata.hpp"
 
@@ -37,11 +38,12 @@ std::pair<std::size_t, std::size_t> summary_of(const std::string& body) {
 Result<Catalogues> Catalogues::open(const config::Settings& settings, std::filesystem::path root) {
     Catalogues catalogues(settings, std::move(root));
     if (const auto& file = settings.traefik_api_password_file; !file.empty()) {
-        std::ifstream stream(file);
-        if (!std::getline(stream, catalogues.password_)) {
-            return fail(Error::Kind::usage,
-                        fmt::format("--traefik.api.password-file {} cannot be read or is empty", file));
+        auto password = read_password(file);
+        if (!password) {
+            return fail(Error::Kind::usage, "traefik.api.password-file: " + password.error().message,
+                        password.error().hint);
         }
+        catalogues.password_ = *std::move(password);
     }
     if (!settings.backends_file.empty()) {
         auto map = attribute::load_static_map(settings.backends_file);
@@ -73,8 +75,9 @@ void Catalogues::update_sources(const std::vector<Watched>& traefiks) {
             spdlog::log(settings_.backends_file.empty() ? spdlog::level::warn : spdlog::level::info,
                         "Traefik's API is not asked: {}", address.source);
         } else if (!address.url.empty() && source.url != address.url) {
-            spdlog::info("reading the backends from {} ({})", address.url, address.source);
-            source.outage = Outage("Traefik's API", address.url);
+            const auto shown = without_password(address.url);
+            spdlog::info("reading the backends from {} ({})", shown, address.source);
+            source.outage = Outage("Traefik's API", shown);
             source.problem.clear();
         }
         source.url = address.url;
@@ -82,7 +85,7 @@ void Catalogues::update_sources(const std::vector<Watched>& traefiks) {
         source.network_namespace = network;
     };
     for (int i = 0; const auto& url : settings_.traefik_api) {
-        point(kept(--i), {.url = url, .source = "--traefik.api"}, {});
+        point(kept(--i), {.url = url.text, .source = "--traefik.api"}, {});
     }
     for (const auto& [traefik, problem] : traefiks) {
         if (settings_.traefik_api.empty() && problem.empty()) {
@@ -128,25 +131,25 @@ void Catalogues::ask(Http& http, const std::vector<Watched>& traefiks) {
 
 void Catalogues::take_catalogue(Source& source, const HttpDone& done, Time now) {
     std::string problem;
+    const auto shown = without_password(source.url);
     const auto body = done.result ? summary_of(done.result->body) : source.body;
     if (!done.result) {
         problem = done.result.error();
     } else if (done.result->status == 404) {
         source.v1 = !source.v1;  // the next request asks in the other version's way
-        problem = fmt::format("{} has neither /api/rawdata nor, as Traefik v1 does, /api/providers: is the API on?",
-                              source.url);
+        problem =
+            fmt::format("{} has neither /api/rawdata nor, as Traefik v1 does, /api/providers: is the API on?", shown);
     } else if (done.result->status != 200) {
-        problem = fmt::format("{} answers {}", source.url, done.result->status);
+        problem = fmt::format("{} answers {}", shown, done.result->status);
     } else if (source.known && body == source.body) {
         // Nothing new: most responses are that.
-    } else if (auto catalogue = source.v1 ? traefik::parse_providers(done.result->body, source.url)
-                                          : traefik::parse_rawdata(done.result->body, source.url);
+    } else if (auto catalogue = source.v1 ? traefik::parse_providers(done.result->body, shown)
+                                          : traefik::parse_rawdata(done.result->body, shown);
                !catalogue) {
         problem = catalogue.error().message;
     } else {
         if (catalogue->left_out != 0) {
-            spdlog::warn("{} lists {} names of more than 512 bytes: they are left out", source.url,
-                         catalogue->left_out);
+            spdlog::warn("{} lists {} names of more than 512 bytes: they are left out", shown, catalogue->left_out);
         }
         source.catalogue = std::move(catalogue->catalogue);
         source.body = body;

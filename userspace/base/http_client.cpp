@@ -166,15 +166,25 @@ void set_redirects(Exchange& exchange) {
     set(exchange, CURLOPT_POSTREDIR, static_cast<long>(CURL_REDIR_POST_ALL));
 }
 
+/// Read here and not by libcurl, which would wait for a FIFO and read a file without end.
+void set_pem(Exchange& exchange, CURLoption option, const std::string& file) {
+    if (file.empty()) {
+        return;
+    }
+    auto pem = read_pem(file);
+    if (!pem) {
+        exchange.problem = pem.error().message;
+        return;
+    }
+    curl_blob blob{.data = pem->data(), .len = pem->size(), .flags = CURL_BLOB_COPY};
+    set(exchange, option, &blob);
+}
+
 void set_files(Exchange& exchange) {
     const auto& files = exchange.request.files;
-    if (!files.ca_file.empty()) {
-        set(exchange, CURLOPT_CAINFO, files.ca_file.c_str());
-    }
-    if (!files.cert_file.empty()) {
-        set(exchange, CURLOPT_SSLCERT, files.cert_file.c_str());
-        set(exchange, CURLOPT_SSLKEY, files.key_file.c_str());
-    }
+    set_pem(exchange, CURLOPT_CAINFO_BLOB, files.ca_file);
+    set_pem(exchange, CURLOPT_SSLCERT_BLOB, files.cert_file);
+    set_pem(exchange, CURLOPT_SSLKEY_BLOB, files.key_file);
     if (files.bearer_token_file.empty()) {
         return;
     }

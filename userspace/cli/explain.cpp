@@ -16,20 +16,12 @@ namespace {
 
 using nlohmann::json;
 
-std::uint64_t sum(const json& counts) {
-    std::uint64_t total = 0;
-    for (const auto& [name, count] : counts.items()) {
-        total += count.get<std::uint64_t>();
-    }
-    return total;
-}
-
 /// One server of the backend: what it answered, and what it did not.
 std::string server_text(const std::string& label, const json& server, bool up) {
     const auto& window = server.at("window");
     auto text = fmt::format("  {}{}: {} requests, {} unanswered, {} outstanding; responses in the last {:.0f} s:\n",
                             printable(label), up ? "" : " (DOWN says Traefik)",
-                            server.at("requests").get<std::uint64_t>(), sum(server.at("unanswered")),
+                            server.at("requests").get<std::uint64_t>(), total_of(server.at("unanswered")),
                             server.at("outstanding").get<std::int64_t>(), window.at("seconds").get<double>());
     for (const auto& [code, count] : window.at("codes").items()) {
         if (count != 0) {

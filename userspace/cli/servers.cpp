@@ -36,4 +36,12 @@ std::vector<ListedServer> worst_first(const nlohmann::json& backend, const nlohm
     return found;
 }
 
+std::uint64_t total_of(const nlohmann::json& counts) {
+    std::uint64_t total = 0;
+    for (const auto& [name, count] : counts.items()) {
+        total += count.get<std::uint64_t>();
+    }
+    return total;
+}
+
 }  // namespace upstat::cli

@@ -19,4 +19,7 @@ struct ListedServer {
 /// The servers of a backend that have counts, those with most errors in the window first.
 std::vector<ListedServer> worst_first(const nlohmann::json& backend, const nlohmann::json& servers);
 
+/// Of counts by code or reason.
+std::uint64_t total_of(const nlohmann::json& counts);
+
 }  // namespace upstat::cli

@@ -91,19 +91,15 @@ Result<std::string> parse_codes(std::string_view text) {
     return std::string(text);
 }
 
-Result<std::string> parse_base_url(std::string_view text) {
-    const auto url = parse_http_url(std::string(text));
-    if (!url) {
-        return std::unexpected(url.error());
-    }
-    return std::string(text.ends_with('/') ? text.substr(0, text.size() - 1) : text);
+Result<Url> parse_base_url(std::string_view text) {
+    return parse_http_url(std::string(text.substr(0, text.size() - (text.ends_with('/') ? 1 : 0))));
 }
 
 /// A URL that others are given as it is.
-Result<std::string> parse_external_url(std::string_view text) {
-    const auto url = parse_base_url(text);
+Result<Url> parse_external_url(std::string_view text) {
+    auto url = parse_base_url(text);
     if (url && (!is_request_uri(text) || text.find_first_of("?#") != std::string_view::npos)) {
-        return fail(Error::Kind::usage, fmt::format("\"{}\" is not a URL to build on", without_password(*url)),
+        return fail(Error::Kind::usage, fmt::format("\"{}\" is not a URL to build on", url->shown),
                     "percent-encode its path, and leave out what is behind ? and #");
     }
     return url;

@@ -10,7 +10,6 @@
 #include <ranges>
 
 #include "base/host_port.hpp"
-#include "base/url.hpp"
 #include "config/options.hpp"
 #include "config/settings_file.hpp"
 
@@ -60,7 +59,7 @@ void check_window(const judge::Rule& rule, Millis poll_interval, std::vector<Err
 }
 
 /// `option` is push or alertmanager, `urls` are its receivers.
-void check_identity(const HttpFiles& files, std::string_view option, const std::vector<std::string>& urls,
+void check_identity(const HttpFiles& files, std::string_view option, const std::vector<Url>& urls,
                     std::vector<Error>& errors) {
     if (files.cert_file.empty() != files.key_file.empty()) {
         const bool no_key = files.key_file.empty();
@@ -70,10 +69,10 @@ void check_identity(const HttpFiles& files, std::string_view option, const std::
                           .hint = "give both; one PEM file that holds certificate and key can be named twice"});
     }
     for (const auto& url : urls) {
-        if (!files.bearer_token_file.empty() && without_password(url) != url) {
+        if (!files.bearer_token_file.empty() && url.shown != url.text) {
             errors.push_back({.kind = Error::Kind::usage,
                               .message = fmt::format("{}.bearer-token-file beside the name and password in {}.url {}",
-                                                     option, option, without_password(url)),
+                                                     option, option, url.shown),
                               .hint = "a request carries one of both: take the token or the URL's name and password "
                                       "away"});
         }
@@ -88,7 +87,7 @@ void check(const Settings& settings, std::vector<Error>& errors) {
                                      "whatever process is called traefik, and would be told the password",
                           .hint = "name the API, such as --traefik.api=http://127.0.0.1:8080"});
     }
-    check_identity(settings.push_files, "push", {settings.push_url}, errors);
+    check_identity(settings.push_files, "push", {settings.push_url.value_or(Url())}, errors);
     check_identity(settings.alertmanager_files, "alertmanager", settings.alertmanager_url, errors);
     for (const auto& rule : settings.all_rules()) {
         check_window(rule, settings.poll_interval, errors);
@@ -152,6 +151,13 @@ std::vector<Error> file_mistakes(const Settings& settings) {
          {std::pair(HttpFiles{.ca_file = settings.traefik_api_ca_file}, "traefik.api"),
           std::pair(settings.push_files, "push"), std::pair(settings.alertmanager_files, "alertmanager")}) {
         std::ranges::copy(mistakes_in(files, option), std::back_inserter(mistakes));
+    }
+    if (const auto& file = settings.traefik_api_password_file; !file.empty()) {
+        if (const auto password = read_password(file); !password) {
+            mistakes.push_back({.kind = Error::Kind::usage,
+                                .message = "traefik.api.password-file: " + password.error().message,
+                                .hint = password.error().hint});
+        }
     }
     return mistakes;
 }

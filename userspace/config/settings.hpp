@@ -4,19 +4,21 @@
 #include <cstdint>
 #include <expected>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/error.hpp"
 #include "base/http_files.hpp"
 #include "base/time.hpp"
+#include "base/url.hpp"
 #include "judge/alert.hpp"
 
 namespace upstat::config {
 
 /// Everything that a user can set; the names, defaults and meanings are those of `options()`.
 struct Settings {
-    std::vector<std::string> traefik_api;
+    std::vector<Url> traefik_api;
     std::string traefik_api_username;
     std::string traefik_api_password_file;
     std::string traefik_api_ca_file;
@@ -30,13 +32,13 @@ struct Settings {
     std::vector<std::string> web_listen_address;
     std::string web_config_file;
     Millis metrics_zero_for{};
-    std::string web_external_url;
-    std::string push_url;
+    std::optional<Url> web_external_url;
+    std::optional<Url> push_url;  ///< none: nothing is pushed
     std::string push_job;
     std::string push_instance;
     Millis push_interval{};
     HttpFiles push_files;
-    std::vector<std::string> alertmanager_url;
+    std::vector<Url> alertmanager_url;
     HttpFiles alertmanager_files;
     std::string state_path;
     std::string bpf_pin_path;

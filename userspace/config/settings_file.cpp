@@ -2,14 +2,12 @@
 #include "config/settings_file.hpp"
 
 #include <spdlog/fmt/fmt.h>
-#include <unistd.h>
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <system_error>
 
 #include "base/nearest.hpp"
+#include "base/regular_file.hpp"
 #include "config/options.hpp"
 
 namespace upstat::config {
@@ -169,18 +167,19 @@ class FileReader {
 
 FileSettings read_settings_file(const std::string& path) {
     FileSettings file;
+    const auto text = read_named_file(path);
+    if (!text) {
+        file.errors.push_back(text.error());
+        file.errors.back().hint = "name another --config.file, or none: everything has a default";
+        return file;
+    }
     try {
-        const auto root = YAML::LoadFile(path);
+        const auto root = YAML::Load(*text);
         if (root.IsMap()) {
             FileReader(path, file).read_map(root, "");
         } else if (!root.IsNull()) {
             file.errors.push_back(file_error(path, root.Mark(), "a settings file is a map of keys to values"));
         }
-    } catch (const YAML::BadFile&) {
-        const auto reason = std::generic_category().message(access(path.c_str(), R_OK) == 0 ? EIO : errno);
-        file.errors.push_back({.kind = Error::Kind::usage,
-                               .message = fmt::format("cannot read {}: {}", path, reason),
-                               .hint = "name another --config.file, or none: everything has a default"});
     } catch (const YAML::Exception& error) {
         file.errors.push_back(file_error(path, error.mark, error.msg));
     }

@@ -33,6 +33,7 @@
 #include "publish/gzip.hpp"
 #include "publish/listen.hpp"
 #include "publish/passwords.hpp"
+#include "publish/refusals.hpp"
 #include "publish/responses.hpp"
 
 namespace upstat::publish {
@@ -382,9 +383,15 @@ class Web::Impl {
             connections_.see_off();
             connections_.cut_overdue();
             const auto moved = Tls::moved();
-            MHD_run(daemon_.get());
+            run();
             idle_runs_ = Tls::moved() == moved ? std::min(idle_runs_ + 1, enough_idle) : 0;
         }
+    }
+
+    void run() {
+        const auto config = shelf.config();
+        const StrictRefusals strict(config->headers);
+        MHD_run(daemon_.get());
     }
 
     /// Those that are too many are cut, in favour of the new ones.

@@ -10,6 +10,7 @@
 
 #include "agent/fake_parts.hpp"
 #include "base/temporary_directory.hpp"
+#include "publish/views.hpp"
 
 namespace upstat::agent {
 namespace {
@@ -21,6 +22,10 @@ constexpr poll::ResponseKey ok{.code = 200, .method = poll::Method::get};
 constexpr poll::ResponseKey missing{.code = 404, .method = poll::Method::get};
 const std::string api = "127.0.0.1:8080/api/rawdata";
 const std::string rule = judge::Rule{}.name;
+
+Url url(const std::string& text) {
+    return parse_url(text).value();
+}
 
 HttpResponse rawdata(const std::string& url) {
     return {.status = 200,
@@ -101,6 +106,17 @@ class Loop : public testing::Test {
             std::ranges::find(network_.requests.rbegin(), network_.requests.rend(), "PUT", &HttpRequest::method);
         return std::stoull(last->body.substr(last->body.find(series) + series.size()));
     }
+    /// What the gateway says of our group.
+    void group(const std::string& owner, std::int64_t time) {
+        const std::string labels = R"(instance="edge",job="upstat")";
+        network_.responses[":9091/metrics"] =
+            HttpResponse{.status = 200,
+                         .body = "\npush_owner_info{" + labels + ",owner=\"" + owner + "\"} 1\npush_time_seconds{" +
+                                 labels + "} " + std::to_string(time) + "\n"};
+    }
+    [[nodiscard]] std::int64_t wall_seconds() {
+        return std::chrono::floor<std::chrono::seconds>(clock_.clock().wall().time_since_epoch()).count();
+    }
     [[nodiscard]] std::string page() const { return publish::page_text(*agent_->page()); }
     /// The last message to an Alertmanager.
     [[nodiscard]] std::string told() const {
@@ -140,8 +156,8 @@ TEST_F(Loop, CountsForTheBackendThatTheApiNames) {
 }
 
 TEST_F(Loop, AnApiElsewhereIsAskedByNoProxyAndReceiversMayBe) {
-    settings_.traefik_api = {"http://traefik.test:8080"};
-    settings_.push_url = "http://gateway.test:9091";
+    settings_.traefik_api = {url("http://traefik.test:8080")};
+    settings_.push_url = url("http://gateway.test:9091");
     start();
     run(std::chrono::seconds(6));
     ASSERT_GT(network_.asked("traefik.test"), 0U);
@@ -220,8 +236,8 @@ TEST_F(Loop, AFullDiskIsSaidOnceAndEndsNothing) {
 }
 
 TEST_F(Loop, AReceiverThatNeverAnswersHoldsNothingUp) {
-    settings_.push_url = "http://10.9.9.9:9091";
-    settings_.alertmanager_url = {"http://10.9.9.9:9093"};
+    settings_.push_url = url("http://10.9.9.9:9091");
+    settings_.alertmanager_url = {url("http://10.9.9.9:9093")};
     start();
     run(std::chrono::minutes(6), 8, 2);
     EXPECT_EQ(state(), judge::State::firing);
@@ -243,8 +259,8 @@ std::vector<std::string> lines_with(const CapturedLog& log, const std::string& p
 }
 
 TEST_F(Loop, TenMinutesWithoutReceiversAndApiAreTwoLinesEach) {
-    settings_.push_url = "http://10.9.9.9:9091";
-    settings_.alertmanager_url = {"http://10.9.9.8:9093", "http://10.9.9.9:9093"};
+    settings_.push_url = url("http://10.9.9.9:9091");
+    settings_.alertmanager_url = {url("http://10.9.9.8:9093"), url("http://10.9.9.9:9093")};
     const HttpResponse well{.status = 200};
     network_.responses[":9091"] = well;
     network_.responses[":9093"] = well;
@@ -278,7 +294,7 @@ TEST_F(Loop, AFileThatIsNotThereIsAMistakeOfTheStartAndOfAReload) {
     start();
     run(std::chrono::seconds(6));
     next_ = settings_;
-    next_->alertmanager_url = {"https://10.9.9.9:9093"};
+    next_->alertmanager_url = {url("https://10.9.9.9:9093")};
     next_->alertmanager_files.ca_file = "/nowhere/ca.pem";
     signals_->send(SIGHUP);
     run(std::chrono::seconds(6));
@@ -316,7 +332,7 @@ TEST_F(Loop, AnyOtherSignalEndsIt) {
 class Stepped : public Loop, public testing::WithParamInterface<int> {
   protected:
     Stepped() {
-        settings_.alertmanager_url = {"http://10.9.9.9:9093"};
+        settings_.alertmanager_url = {url("http://10.9.9.9:9093")};
         network_.responses[":9093"] = HttpResponse{.status = 200, .body = {}};
         host_.write("/proc/sys/kernel/random/boot_id", "boot-a\n");
     }
@@ -459,7 +475,7 @@ TEST_F(Loop, TheRatioOf4xxIsOf4xxWhateverTheRuleIsAbout) {
 }
 
 TEST_F(Loop, AlertmanagerIsToldTheServerAndNoDeadLink) {
-    settings_.alertmanager_url = {"http://10.9.9.9:9093"};
+    settings_.alertmanager_url = {url("http://10.9.9.9:9093")};
     network_.responses[":9093"] = HttpResponse{.status = 200, .body = {}};
     start();
     run(std::chrono::minutes(5), 8, 2);
@@ -468,14 +484,14 @@ TEST_F(Loop, AlertmanagerIsToldTheServerAndNoDeadLink) {
     EXPECT_THAT(body, HasSubstr("most come from server 10.0.0.1:80: "));
     EXPECT_THAT(body, Not(HasSubstr("generatorURL"))) << "it listens on loopback";
     next_ = settings_;
-    next_->web_external_url = "https://edge.test/upstat";
+    next_->web_external_url = url("https://edge.test/upstat");
     signals_->send(SIGHUP);
     run(std::chrono::minutes(2), 8, 2);
     EXPECT_THAT(told(), HasSubstr(R"("generatorURL":"https://edge.test/upstat")"));
 }
 
 TEST_F(Loop, AnOutageDoesNotReadAsHealth) {
-    settings_.alertmanager_url = {"http://10.9.9.9:9093"};
+    settings_.alertmanager_url = {url("http://10.9.9.9:9093")};
     network_.responses[":9093"] = HttpResponse{.status = 200, .body = {}};
     start();
     run(std::chrono::minutes(5), 8, 2);
@@ -551,7 +567,7 @@ TEST_F(Loop, BesideAStaticMapOnlyANamedApiIsAsked) {
     run(std::chrono::minutes(1), 10);
     EXPECT_EQ(requests("GET"), 0);
     EXPECT_GT(counted("shop@static"), 0U);
-    settings_.traefik_api = {"http://127.0.0.1:8080"};
+    settings_.traefik_api = {url("http://127.0.0.1:8080")};
     start(true);
     run(std::chrono::minutes(1), 10);
     EXPECT_GT(requests("GET"), 0);
@@ -605,7 +621,7 @@ TEST_F(Loop, AReloadShowsNoCountAsZeroAgain) {
 }
 
 TEST_F(Loop, WhatCannotChangeStaysWhateverIsReloaded) {
-    settings_.push_url = "http://10.9.9.9:9091";
+    settings_.push_url = url("http://10.9.9.9:9091");
     network_.responses[":9091"] = HttpResponse{.status = 200, .body = {}};
     start();
     run(std::chrono::seconds(30), 8);
@@ -691,12 +707,12 @@ TEST_F(Loop, WhatCannotChangeWhileItRunsIsSaid) {
 }
 
 TEST_F(Loop, AGroupThatIsPushedToNoMoreIsDeleted) {
-    settings_.push_url = "http://10.9.9.9:9091";
+    settings_.push_url = url("http://10.9.9.9:9091");
     network_.responses[":9091"] = HttpResponse{.status = 200, .body = {}};
     start();
     run(std::chrono::seconds(11), 8, 2);
     next_ = settings_;
-    next_->push_url = "";
+    next_->push_url.reset();
     signals_->send(SIGHUP);
     run(std::chrono::seconds(6), 8, 2);
     EXPECT_EQ(network_.requests.back().method == "DELETE"
@@ -708,7 +724,7 @@ TEST_F(Loop, AGroupThatIsPushedToNoMoreIsDeleted) {
 
 TEST_F(Loop, AYoungSeriesIsPushedAtZeroForLongerThanItIsScraped) {
     settings_.metrics_zero_for = std::chrono::seconds(75);
-    settings_.push_url = "http://10.9.9.9:9091";
+    settings_.push_url = url("http://10.9.9.9:9091");
     network_.responses[":9091"] = HttpResponse{.status = 200, .body = {}};
     start();
     run(std::chrono::seconds(120), 8, 2);
@@ -722,17 +738,10 @@ TEST_F(Loop, AYoungSeriesIsPushedAtZeroForLongerThanItIsScraped) {
 }
 
 TEST_F(Loop, ASecondAgentOfOneNameLeavesTheGroupToTheFirst) {
-    settings_.push_url = "http://10.9.9.9:9091";
+    settings_.push_url = url("http://10.9.9.9:9091");
     network_.responses["/metrics/job/"] = HttpResponse{.status = 200, .body = {}};
-    const auto group = [this](const std::string& owner, int time) {
-        const std::string labels = R"(instance="edge",job="upstat")";
-        network_.responses[":9091/metrics"] =
-            HttpResponse{.status = 200,
-                         .body = "\npush_owner_info{" + labels + ",owner=\"" + owner + "\"} 1\npush_time_seconds{" +
-                                 labels + "} " + std::to_string(time) + "\n"};
-    };
     start();
-    for (int time = 0; time < 30; ++time) {
+    for (std::int64_t time = 0; time < 30; ++time) {
         group("boot-2", time);
         run(std::chrono::seconds(10), 8, 2);
     }
@@ -754,6 +763,90 @@ TEST_F(Loop, ASecondAgentOfOneNameLeavesTheGroupToTheFirst) {
     signals_->send(SIGTERM);
     agent_->run();
     EXPECT_EQ(requests("DELETE"), 1);
+}
+
+TEST_F(Loop, AfterARebootItsGroupIsPushedOnAtOnce) {
+    settings_.push_url = url("http://10.9.9.9:9091");
+    network_.responses["/metrics/job/"] = HttpResponse{.status = 200, .body = {}};
+    start();
+    run(std::chrono::seconds(30), 8);
+    group("boot-1", wall_seconds());
+    agent_.reset();
+    const auto before = requests("PUT");
+    ASSERT_GE(before, 1);
+    clock_.pass(std::chrono::minutes(2));
+    clock_.reboot();
+    counts_.epoch = "boot-2";
+    start();
+    run(std::chrono::seconds(6), 8);
+    EXPECT_EQ(requests("PUT"), before + 1);
+    EXPECT_EQ(log_.count("another upstat"), 0U) << log_.text();
+}
+
+TEST_F(Loop, ACloneOfAHostThatPushesOnDoesNot) {
+    settings_.push_url = url("http://10.9.9.9:9091");
+    network_.responses["/metrics/job/"] = HttpResponse{.status = 200, .body = {}};
+    start();
+    run(std::chrono::seconds(30), 8);
+    agent_.reset();
+    const auto before = requests("PUT");
+    clock_.pass(std::chrono::minutes(2));
+    clock_.reboot();
+    group("boot-1", wall_seconds());
+    counts_.epoch = "boot-2";
+    start();
+    run(std::chrono::seconds(6), 8);
+    EXPECT_EQ(requests("PUT"), before);
+    EXPECT_EQ(log_.count("another upstat (boot-1) pushes the group"), 1U) << log_.text();
+}
+
+TEST_F(Loop, AnExitAfterALongOutageDeletesItsGroupAndNoOther) {
+    settings_.push_url = url("http://10.9.9.9:9091");
+    for (const std::string owner : {"boot-1", "boot-9"}) {
+        network_.requests.clear();
+        network_.responses["/metrics/job/"] = HttpResponse{.status = 200, .body = {}};
+        group("boot-1", 1);
+        start();
+        run(std::chrono::seconds(60), 8);
+        ASSERT_GE(requests("PUT"), 2);
+        network_.responses["/metrics/job/"] = std::unexpected(std::string("refused"));
+        network_.responses[":9091/metrics"] = std::unexpected(std::string("refused"));
+        run(std::chrono::minutes(5), 8);
+        network_.responses["/metrics/job/"] = HttpResponse{.status = 200, .body = {}};
+        group(owner, 2);
+        signals_->send(SIGTERM);
+        agent_->run();
+        EXPECT_EQ(requests("DELETE"), owner == "boot-1" ? 1 : 0) << owner;
+    }
+}
+
+TEST_F(Loop, APollThatIsAFewMillisecondsLateHoldsNoPushUp) {
+    settings_.push_url = url("http://10.9.9.9:9091");
+    network_.responses["/metrics/job/"] = HttpResponse{.status = 200, .body = {}};
+    group("boot-1", 1);
+    start();
+    for (int poll = 0; poll < 60; ++poll) {
+        run(std::chrono::seconds(5), 8);
+        clock_.pass(Millis(poll % 2 == 0 ? 30 : 0));
+    }
+    EXPECT_GE(requests("PUT"), 18) << "each 15 s, and not each 20";
+}
+
+TEST_F(Loop, NoPasswordOfAUrlIsSaid) {
+    settings_.traefik_api = {url("http://me:secret@127.0.0.1:8080")};
+    settings_.push_url = url("http://me:secret@10.9.9.9:9091");
+    settings_.alertmanager_url = {url("http://me:secret@10.9.9.9:9093")};
+    network_.responses["8080/api/rawdata"] = rawdata("http://10.0.0.1:80");
+    network_.responses["10.9.9.9:"] = HttpResponse{.status = 500, .body = {}};
+    start();
+    run(std::chrono::minutes(5), 8, 2);
+    network_.responses["8080/api/rawdata"] = HttpResponse{.status = 500, .body = {}};
+    run(std::chrono::seconds(20), 8, 2);
+    EXPECT_THAT(log_.text(), HasSubstr("http://127.0.0.1:8080"));
+    ASSERT_GT(network_.asked("me:secret@10.9.9.9:9093"), 0U);
+    for (const auto& text : {log_.text(), page(), publish::status_json(*agent_->shown())}) {
+        EXPECT_THAT(text, Not(HasSubstr("secret")));
+    }
 }
 
 // --- host names ---

@@ -107,7 +107,7 @@ TEST(Top, IsPrintedWithoutAnotherOnesControls) {
         "BACKEND / SERVER                 RESPONSES   PER SEC       4XX  ALERTS / CODES IN THE WINDOW\n"
         "sh\\x1b[2Jop                              9       4.0    25.0 %  no\\x1b responses, firing 50.0 % A\\x1b\n"
         "  10.0.0.2:80                            7                      200:1 503:4\n"
-        "  10.0.0.1:80\\x1b                        9                      404:3 DOWN\n"
+        "  10.0.0.1:80\\x1b                        8                      404:3 DOWN\n"
         "a                                        1       1.0    90.0 %  inactive\n");
 }
 

@@ -88,7 +88,8 @@ TEST(Settings, ReadsVariables) {
     setenv("UPSTAT_TRAEFIK_API", "http://a:1,http://b:2/", 1);
     const auto given = read_environment();
     unsetenv("UPSTAT_TRAEFIK_API");
-    EXPECT_EQ(merged({}, given).traefik_api, (std::vector<std::string>{"http://a:1", "http://b:2"}));
+    EXPECT_EQ(merged({}, given).traefik_api,
+              (std::vector{parse_url("http://a:1").value(), parse_url("http://b:2").value()}));
     EXPECT_EQ(variable_of("alert.threshold-percent"), "UPSTAT_ALERT_THRESHOLD_PERCENT");
 }
 
@@ -124,7 +125,8 @@ TEST(Settings, ARuleHasLabelsAndAnnotationsOfItsOwn) {
 }
 
 TEST(Settings, TheExternalUrlIsOneThatOthersTake) {
-    EXPECT_EQ(merged({}, {}, {{"web.external-url", {"https://h/a%20b/"}}}).web_external_url, "https://h/a%20b");
+    EXPECT_EQ(merged({}, {}, {{"web.external-url", {"https://h/a%20b/"}}}).web_external_url,
+              parse_url("https://h/a%20b"));
     for (const auto* const url :
          {"h", "ftp://h", "http://h/a b", "http://h/%zz", "http://h/\xc3\xbc", "http://h/?a", "http://h/#a"}) {
         EXPECT_FALSE(merge({}, "", {}, {{"web.external-url", {url}}})) << url;
