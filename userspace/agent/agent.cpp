@@ -227,6 +227,7 @@ publish::Report Agent::report(poll::Snapshot snapshot) const {
                            .not_ready = traefiks_->all_refused(),
                            .build = {{"version", std::string(version())}, {"revision", std::string(revision())}},
                            .traefik = settings_.push_instance,
+                           .names = settings_.metrics_names,
                            .traefiks = traefik_reports(),
                            .counts = counts_,
                            .servers = {},

@@ -64,7 +64,7 @@ std::string traffic_text(const json& rate) {
     return rate.is_null() ? "no traffic in the window" : fmt::format("{:.1f} responses a second", rate.get<double>());
 }
 
-std::string explanation(const std::string& name, const json& backend, const json& servers, const json& alerts) {
+std::string explanation(const std::string& name, const json& backend, const json& reply, const json& alerts) {
     auto text = shown(backend.at("outage"));
     text += text.empty() ? "" : "\n";
     for (const auto& alert : alerts.at("alerts")) {
@@ -72,22 +72,23 @@ std::string explanation(const std::string& name, const json& backend, const json
             text += alert_text(alert, alerts.at("rules"));
         }
     }
-    text += fmt::format("backend {} ({}): {}\n", printable(name), shown(backend.at("provider")),
+    text += fmt::format("{} {} ({}): {}\n", noun_of(reply), printable(name), shown(backend.at("provider")),
                         traffic_text(backend.at("rate")));
     text += "These responses came from the servers; what Traefik answers by itself is not among them.\n";
-    for (const auto& server : worst_first(backend, servers)) {
+    for (const auto& server : worst_first(backend, reply.at("servers"))) {
         text += server_text(server.label, *server.counts, server.up);
     }
     return text;
 }
 
-std::unexpected<Error> unknown_backend(const std::string& backend, const json& backends) {
+std::unexpected<Error> unknown_backend(const std::string& backend, const json& reply) {
     std::string known;
-    for (const auto& [name, value] : backends.items()) {
+    for (const auto& [name, value] : reply.at("backends").items()) {
         known += (known.empty() ? "" : ", ") + printable(name);
     }
-    return fail(Error::Kind::usage, fmt::format("there is no backend {}", printable(backend)),
-                known.empty() ? "no backend is known yet: see `upstat status`" : "known are " + known);
+    return fail(
+        Error::Kind::usage, fmt::format("there is no {} {}", noun_of(reply), printable(backend)),
+        known.empty() ? fmt::format("no {} is known yet: see `upstat status`", noun_of(reply)) : "known are " + known);
 }
 
 }  // namespace
@@ -100,13 +101,13 @@ Result<void> explain(const config::Settings& settings, const std::string& backen
     const auto& backends = reply->at("backends");
     const auto found = backends.find(backend);
     if (found == backends.end()) {
-        return unknown_backend(backend, backends);
+        return unknown_backend(backend, *reply);
     }
     const auto alerts = ask_agent(settings, "/api/v1/alerts");
     if (!alerts) {
         return std::unexpected(alerts.error());
     }
-    const auto text = explanation(backend, *found, reply->at("servers"), *alerts);
+    const auto text = explanation(backend, *found, *reply, *alerts);
     const json all{
         {"backend", backend}, {"at", reply->at("at")}, {"detail", *found}, {"servers", reply->at("servers")}};
     std::cout << (output == Output::json ? json_text(all, 2) + "\n" : text);

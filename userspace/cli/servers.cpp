@@ -36,6 +36,10 @@ std::vector<ListedServer> worst_first(const nlohmann::json& backend, const nlohm
     return found;
 }
 
+std::string noun_of(const nlohmann::json& reply) {
+    return reply.value("names", "backend") == "service" ? "service" : "backend";
+}
+
 std::uint64_t total_of(const nlohmann::json& counts) {
     std::uint64_t total = 0;
     for (const auto& [name, count] : counts.items()) {

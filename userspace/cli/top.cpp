@@ -77,8 +77,9 @@ std::multimap<std::pair<int, double>, std::string, std::greater<>> by_badness(co
 }
 
 std::string table(const json& reply) {
-    auto text = fmt::format("{:<32} {:>9} {:>9} {:>9}  {}\n", "BACKEND / SERVER", "RESPONSES", "PER SEC", "4XX",
-                            "ALERTS / CODES IN THE WINDOW");
+    auto text = fmt::format("{:<32} {:>9} {:>9} {:>9}  {}\n",
+                            noun_of(reply) == "service" ? "SERVICE / SERVER" : "BACKEND / SERVER", "RESPONSES",
+                            "PER SEC", "4XX", "ALERTS / CODES IN THE WINDOW");
     const auto& servers = reply.at("servers");
     for (const auto& name : by_badness(reply.at("backends")) | std::views::values) {
         const auto& backend = reply.at("backends").at(name);

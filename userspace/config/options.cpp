@@ -131,6 +131,15 @@ Result<std::string> one_of(std::initializer_list<std::string_view> words, std::s
     return fail(Error::Kind::usage, fmt::format("\"{}\" is not one of {}", text, fmt::join(words, ", ")));
 }
 
+Result<Names> parse_names(std::string_view text) {
+    for (const auto names : {Names::backend, Names::service, Names::both}) {
+        if (text == to_string(names)) {
+            return names;
+        }
+    }
+    return fail(Error::Kind::usage, fmt::format("\"{}\" is not one of backend, service, both", text));
+}
+
 Result<std::string> parse_log_level(std::string_view text) {
     return one_of({"trace", "debug", "info", "warning", "error"}, text);
 }
@@ -252,6 +261,9 @@ constexpr std::array all_options{
     option<parse_duration, &S::metrics_zero_for>("metrics.zero-for", "DURATION", "75s",
                                                  "a new series is shown at 0 for so long: longer than any scrape "
                                                  "interval"),
+    until_restart(option<parse_names, &S::metrics_names>("metrics.names", "WORD", "backend",
+                                                         "what Traefik's services are called: backend (as Traefik 1 "
+                                                         "did), service, or both")),
     option<parse_external_url, &S::web_external_url>("web.external-url", "URL", "",
                                                      "where others reach this agent's pages: alerts link there"),
     option<parse_base_url, &S::push_url>("push.url", "URL", "", "push to this Pushgateway"),

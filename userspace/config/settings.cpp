@@ -79,6 +79,15 @@ void check_identity(const HttpFiles& files, std::string_view option, const std::
     }
 }
 
+/// Where alerts have the label `service`, it is what they are about, as `backend` is always.
+void check_labels(const judge::Rule& rule, std::vector<Error>& errors) {
+    if (say_service(rule.names) && rule.labels.contains("service")) {
+        errors.push_back({.kind = Error::Kind::usage,
+                          .message = fmt::format("the label service of the rule {} cannot be set", rule.name),
+                          .hint = "with this metrics.names it is what the alert is about"});
+    }
+}
+
 /// What is wrong with settings that are right one by one.
 void check(const Settings& settings, std::vector<Error>& errors) {
     if (!settings.traefik_api_username.empty() && settings.traefik_api.empty()) {
@@ -90,6 +99,7 @@ void check(const Settings& settings, std::vector<Error>& errors) {
     check_identity(settings.push_files, "push", {settings.push_url.value_or(Url())}, errors);
     check_identity(settings.alertmanager_files, "alertmanager", settings.alertmanager_url, errors);
     for (const auto& rule : settings.all_rules()) {
+        check_labels(rule, errors);
         check_window(rule, settings.poll_interval, errors);
     }
 }
@@ -99,6 +109,9 @@ void check(const Settings& settings, std::vector<Error>& errors) {
 std::vector<judge::Rule> Settings::all_rules() const {
     std::vector<judge::Rule> all{rule};
     all.insert(all.end(), rules.begin(), rules.end());
+    for (auto& one : all) {
+        one.names = metrics_names;
+    }
     return all;
 }
 

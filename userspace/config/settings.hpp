@@ -10,6 +10,7 @@
 
 #include "base/error.hpp"
 #include "base/http_files.hpp"
+#include "base/names.hpp"
 #include "base/time.hpp"
 #include "base/url.hpp"
 #include "judge/alert.hpp"
@@ -32,6 +33,7 @@ struct Settings {
     std::vector<std::string> web_listen_address;
     std::string web_config_file;
     Millis metrics_zero_for{};
+    Names metrics_names = Names::backend;
     std::optional<Url> web_external_url;
     std::optional<Url> push_url;  ///< none: nothing is pushed
     std::string push_job;

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/names.hpp"
 #include "base/time.hpp"
 #include "measure/ratio.hpp"
 
@@ -24,8 +25,9 @@ struct Rule {
     double threshold_percent = 5;
     double min_rate = 0;  ///< it holds only above so many responses a second, matching or not
     std::string severity = "critical";
-    Labels labels{};       ///< over those that each alert has; an empty value takes one away
-    Labels annotations{};  ///< likewise
+    Labels labels{};               ///< over those that each alert has; an empty value takes one away
+    Labels annotations{};          ///< likewise
+    Names names = Names::backend;  ///< in its sentences and labels
 
     bool operator==(const Rule&) const = default;
 };

@@ -174,12 +174,30 @@ struct Shown {
     Time born;
 };
 
-void backend_requests(Writer& out, const Shown& shown) {
-    out.metric("traefik_backend_requests_total", "counter",
-               "Responses of the servers of a Traefik backend, as the kernel saw them.");
+/// The series that Traefik has too, by the names of one of its versions.
+struct Family {
+    std::string_view label;
+    std::string_view requests;
+    std::string_view requests_help;
+    std::string_view ups;
+    std::string_view ups_help;
+};
+constexpr Family of_backends{.label = "backend",
+                             .requests = "traefik_backend_requests_total",
+                             .requests_help = "Responses of the servers of a Traefik backend, as the kernel saw them.",
+                             .ups = "traefik_backend_server_up",
+                             .ups_help = "1 if Traefik takes this server of a backend for healthy, 0 if not."};
+constexpr Family of_services{.label = "service",
+                             .requests = "traefik_service_requests_total",
+                             .requests_help = "Responses of the servers of a Traefik service, as the kernel saw them.",
+                             .ups = "traefik_service_server_up",
+                             .ups_help = "1 if Traefik takes this server of a service for healthy, 0 if not."};
+
+void backend_requests(Writer& out, const Shown& shown, const Family& family) {
+    out.metric(family.requests, "counter", family.requests_help);
     Endings<attribute::Series> endings;
     for (const auto& [backend, counts] : shown.page->report->counts.backends) {
-        const auto beginning = "traefik_backend_requests_total{" + label("backend", backend) + ",code=\"";
+        const auto beginning = std::string(family.requests) + "{" + label(family.label, backend) + ",code=\"";
         const auto write = [&](const attribute::Series& series, std::uint64_t value) {
             out.line(beginning, endings.of(series), value);
         };
@@ -192,19 +210,23 @@ void backend_requests(Writer& out, const Shown& shown) {
     }
 }
 
-void backend_ups(Writer& out, const attribute::Catalogue& catalogue) {
-    out.metric("traefik_backend_server_up", "gauge",
-               "1 if Traefik takes this server of a backend for healthy, 0 if not.");
+void backend_ups(Writer& out, const attribute::Catalogue& catalogue, const Family& family) {
+    out.metric(family.ups, "gauge", family.ups_help);
     for (const auto& [name, backend] : catalogue.backends) {
         std::map<std::string_view, bool> ups;  // a url that is listed twice is one series
         for (const auto& listed : backend.listed) {
             ups.emplace(listed.url, listed.up);
         }
-        const auto ready = label("backend", name);
+        const auto ready = label(family.label, name);
         for (const auto& [url, up] : ups) {
             out.sample(ready, {{"url", url}}, up ? 1 : 0);
         }
     }
+}
+
+void backends(Writer& out, const Shown& shown, const Family& family) {
+    backend_requests(out, shown, family);
+    backend_ups(out, *shown.page->report->catalogue, family);
 }
 
 /// A server with its label ready to print.
@@ -406,8 +428,12 @@ namespace {
 void write_lasting(Writer& out, const Page& page, Time born) {
     const auto& report = *page.report;
     const Shown shown{.page = &page, .born = born};
-    backend_requests(out, shown);
-    backend_ups(out, *report.catalogue);
+    if (say_backend(report.names)) {
+        backends(out, shown, of_backends);
+    }
+    if (say_service(report.names)) {
+        backends(out, shown, of_services);
+    }
     servers(out, shown);
     backend_servers(out, report);
     judgement(out, report);

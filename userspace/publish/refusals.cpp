@@ -29,8 +29,7 @@ StrictRefusals::~StrictRefusals() {
 /// which the dynamic linker looks for here first. Where a build of the library does not ask the linker, its pages are
 /// as it makes them, and a unit test fails.
 extern "C" MHD_Result MHD_queue_response(MHD_Connection* connection, unsigned int status, MHD_Response* response) {
-    static const auto queue =
-        reinterpret_cast<decltype(&MHD_queue_response)>(dlsym(RTLD_NEXT, "MHD_queue_response"));
+    static const auto queue = reinterpret_cast<decltype(&MHD_queue_response)>(dlsym(RTLD_NEXT, "MHD_queue_response"));
     using namespace upstat::publish;
     if (headers_of_refusals != nullptr && response != nullptr && !is_strict(response)) {
         add_headers(response, "text/html; charset=utf-8", *headers_of_refusals);

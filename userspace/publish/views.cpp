@@ -299,7 +299,10 @@ std::string alerts_json(const Report& report) {
 }
 
 std::string backends_json(const Report& report) {
-    json out = {{"at", rfc3339(report.at)}, {"backends", json::object()}, {"servers", json::object()}};
+    json out = {{"at", rfc3339(report.at)},
+                {"names", to_string(report.names)},
+                {"backends", json::object()},
+                {"servers", json::object()}};
     for (const auto& [name, counts] : report.counts.backends) {
         out["backends"][name] = backend(report, name, counts);
     }
@@ -319,9 +322,10 @@ std::string index_html(const Report& report) {
     if (!report.not_ready.empty()) {
         out += "<p><strong>Not ready: " + html(report.not_ready) + ".</strong></p>\n";
     }
-    out +=
-        "<table><tr><th>backend</th><th>alerts</th><th>4xx</th><th>responses</th><th>2xx</th><th>3xx</th>"
-        "<th>4xx</th><th>5xx</th></tr>\n";
+    out += fmt::format(
+        "<table><tr><th>{}</th><th>alerts</th><th>4xx</th><th>responses</th><th>2xx</th><th>3xx</th>"
+        "<th>4xx</th><th>5xx</th></tr>\n",
+        noun(report.names));
     auto alerts = loud_alerts(report);
     for (const auto& [name, counts] : report.counts.backends) {
         out += row(name, counts, client_errors_of(report, name), outage_of(report, name), alerts[name]);

@@ -111,6 +111,17 @@ TEST(Top, IsPrintedWithoutAnotherOnesControls) {
         "a                                        1       1.0    90.0 %  inactive\n");
 }
 
+TEST(Commands, CallServicesWhatTheAgentCallsThem) {
+    std::string services(backends);
+    services.insert(1, R"("names": "service", )");
+    EXPECT_THAT(Agent(services).asked({"top"}).out, testing::StartsWith("SERVICE / SERVER  "));
+    EXPECT_THAT(Agent(services).asked({"explain", "a"}).out, HasSubstr("service a (file): 1.0 responses a second\n"));
+    EXPECT_THAT(Agent(services).asked({"explain", "x"}).error, HasSubstr("there is no service x\n"));
+    services = std::string(backends);
+    services.insert(1, R"("names": 5, )");
+    EXPECT_EQ(Agent(services).asked({"top"}).code, 1);
+}
+
 TEST(Explain, IsPrintedWithoutAnotherOnesControls) {
     const auto ended = Agent(backends).asked({"explain", "sh\x1b[2Jop"});
     EXPECT_EQ(ended.code, 0) << ended.error;

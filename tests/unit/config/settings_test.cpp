@@ -133,6 +133,21 @@ TEST(Settings, TheExternalUrlIsOneThatOthersTake) {
     }
 }
 
+TEST(Settings, EveryRuleSaysWhatServicesAreCalled) {
+    const SettingsFile file("metrics.names: both\nalert.rules:\n  - name: Errors\n");
+    const auto settings = merged(read_settings_file(file.path()));
+    EXPECT_EQ(settings.metrics_names, Names::both);
+    for (const auto& rule : settings.all_rules()) {
+        EXPECT_EQ(rule.names, Names::both) << rule.name;
+    }
+    EXPECT_EQ(merged({}).metrics_names, Names::backend);
+    EXPECT_TRUE(merge({}, "", {}, {{"alert.labels", {"service=shop"}}}));
+    const auto taken = merge({}, "", {}, {{"alert.labels", {"service=shop"}}, {"metrics.names", {"service"}}});
+    ASSERT_FALSE(taken);
+    EXPECT_EQ(taken.error().at(0).message,
+              "the label service of the rule TraefikHighHttp4xxErrorRateBackend cannot be set");
+}
+
 struct Mistake {
     std::string text;
     std::string said;
@@ -158,6 +173,7 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{"poll.interval: 0s\n", ":1: poll.interval: \"0s\" is too short"},
         Mistake{"poll.interval: [1s]\n", ":1: poll.interval needs a value"},
         Mistake{"poll: {interval: 1s}\npoll.interval: 2s\n", ":2: poll.interval is given twice"},
+        Mistake{"metrics.names: v2\n", ":1: metrics.names: \"v2\" is not one of backend, service, both"},
         Mistake{"alert.codes: '4(('\n", ":1: alert.codes:"},
         Mistake{"alert.threshold-percent: 101\n", ":1: alert.threshold-percent: \"101\" is not a percentage"},
         Mistake{"push.url: pushgateway:9091\n", ":1: push.url: \"pushgateway:9091\" is not an http or https URL"},

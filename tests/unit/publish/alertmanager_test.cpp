@@ -133,6 +133,21 @@ TEST(Notifier, ARuleHasNoRunbookOfAnothers) {
     EXPECT_FALSE(annotations.contains("summary"));
 }
 
+TEST(Notifier, AnAlertIsAboutABackendAServiceOrBoth) {
+    judge::Rule rule;
+    rule.names = Names::both;
+    const auto both = told(rule, firing(at(100)));
+    EXPECT_EQ(both["labels"]["backend"], "app@file");
+    EXPECT_EQ(both["labels"]["service"], "app@file");
+    rule.names = Names::service;
+    const auto service = told(rule, firing(at(100)));
+    EXPECT_FALSE(service["labels"].contains("backend"));
+    EXPECT_EQ(service["labels"]["service"], "app@file");
+    EXPECT_EQ(service["annotations"]["summary"], "Traefik high HTTP 4xx error rate service app@file (instance host)");
+    EXPECT_TRUE(service["annotations"]["description"].get<std::string>().contains("\n  SERVICE = app@file\n"));
+    EXPECT_TRUE(service["annotations"]["sentence"].get<std::string>().contains(" is firing for service app@file: "));
+}
+
 TEST(Notifier, ARuleDecidesItsLabels) {
     judge::Rule rule;
     rule.labels = {{"instance", ""}, {"severity", "warning"}, {"team", "shop"}};
