@@ -155,7 +155,9 @@ Restored restore_state(const fs::path& directory, const std::string& epoch) {
         restored.notes.push_back(std::move(broken));
     }
     const auto saved_epoch = document.find("epoch");
-    restored.saved.epoch = saved_epoch != document.end() && saved_epoch->is_string() ? *saved_epoch : std::string();
+    if (saved_epoch != document.end() && saved_epoch->is_string()) {
+        restored.saved.epoch = saved_epoch->get<std::string>();
+    }
     if (restored.saved.epoch != epoch) {
         restored.saved.ledger.maps_made_anew();
         restored.notes.emplace_back(

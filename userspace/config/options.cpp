@@ -203,7 +203,8 @@ constexpr Option option(std::string_view name, std::string_view value, std::stri
             .value = value,
             .initial = initial,
             .help = help,
-            .repeatable = std::same_as<Member, Texts> || std::same_as<Member, judge::Labels>,
+            .repeatable = std::same_as<Member, Texts> || std::same_as<Member, std::vector<Url>> ||
+                          std::same_as<Member, judge::Labels>,
             .map = std::same_as<Member, judge::Labels>,
             .set = [](Settings& settings,
                       const Texts& texts) { return read_into(member_of<path...>(settings), parse, texts); },

@@ -9,8 +9,11 @@ namespace {
 
 thread_local const Headers* headers_of_refusals = nullptr;
 
-bool is_strict(MHD_Response* response) {
-    return MHD_get_response_header(response, "X-Content-Type-Options") != nullptr;
+void make_strict(MHD_Response* response) {
+    if (headers_of_refusals != nullptr && response != nullptr &&
+        MHD_get_response_header(response, "X-Content-Type-Options") == nullptr) {
+        add_headers(response, "text/html; charset=utf-8", *headers_of_refusals);
+    }
 }
 
 }  // namespace
@@ -30,9 +33,6 @@ StrictRefusals::~StrictRefusals() {
 /// as it makes them, and a unit test fails.
 extern "C" MHD_Result MHD_queue_response(MHD_Connection* connection, unsigned int status, MHD_Response* response) {
     static const auto queue = reinterpret_cast<decltype(&MHD_queue_response)>(dlsym(RTLD_NEXT, "MHD_queue_response"));
-    using namespace upstat::publish;
-    if (headers_of_refusals != nullptr && response != nullptr && !is_strict(response)) {
-        add_headers(response, "text/html; charset=utf-8", *headers_of_refusals);
-    }
+    upstat::publish::make_strict(response);
     return queue(connection, status, response);
 }

@@ -310,20 +310,21 @@ TEST(Settings, AreLoadedFromEverySource) {
 }
 
 TEST(Settings, SomeChangesWaitForARestart) {
-    const std::vector<std::string> waiting{"traefik.pid",       "traefik.cgroup", "traefik.allow", "web.listen-address",
-                                           "push.instance",     "state.path",     "bpf.pin-path",  "bpf.totals-size",
-                                           "bpf.requests-size", "log.format"};
+    const std::vector<std::string> waiting{
+        "traefik.pid", "traefik.cgroup", "traefik.allow",   "web.listen-address", "metrics.names", "push.instance",
+        "state.path",  "bpf.pin-path",   "bpf.totals-size", "bpf.requests-size",  "log.format"};
     const auto now = merged({});
     for (const auto& option : options()) {
         auto next = now;
-        const std::string value = option.value == "URL"          ? "http://other"
-                                  : option.value == "DURATION"   ? "77s"
-                                  : option.value == "HOST:PORT"  ? ":1"
-                                  : option.value == "NAME=VALUE" ? "a=b"
-                                  : option.name == "log.level"   ? "trace"
-                                  : option.name == "log.format"  ? "json"
-                                  : option.name == "alert.codes" ? "5.."
-                                                                 : "77";
+        const std::string value = option.value == "URL"            ? "http://other"
+                                  : option.value == "DURATION"     ? "77s"
+                                  : option.value == "HOST:PORT"    ? ":1"
+                                  : option.value == "NAME=VALUE"   ? "a=b"
+                                  : option.name == "log.level"     ? "trace"
+                                  : option.name == "log.format"    ? "json"
+                                  : option.name == "metrics.names" ? "both"
+                                  : option.name == "alert.codes"   ? "5.."
+                                                                   : "77";
         ASSERT_TRUE(option.set(next, {value})) << option.name;
         EXPECT_FALSE(option.same(now, next)) << option.name;
         const auto name = std::string(option.name);
