@@ -2,8 +2,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <spdlog/spdlog.h>
+#include <sys/stat.h>
+
+#include <fstream>
 
 #include "base/receiver.hpp"
+#include "base/temporary_directory.hpp"
 #include "base/version.hpp"
 #include "cli/command_line.hpp"
 #include "cli/log.hpp"
@@ -203,6 +207,39 @@ TEST(Commands, AskNoProxyOfTheEnvironment) {
     const auto port = agent.address().substr(agent.address().rfind(':'));
     run({"status", "--web.listen-address=[::ffff:0.0.0.0]" + port});
     EXPECT_EQ(proxied.asked(), 0);
+}
+
+TEST(CheckConfig, WaitsForNoPipe) {
+    const TemporaryDirectory directory;
+    const auto pipe = (directory.path() / "pipe").string();
+    ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+    const auto refused = ": cannot read " + pipe + ": it is no regular file";
+    std::vector<std::string> settings{"backends.file", "web.config.file", "traefik.api.password-file",
+                                      "traefik.api.ca-file"};
+    for (const std::string receiver : {"push", "alertmanager"}) {
+        for (const std::string file : {".ca-file", ".bearer-token-file", ".cert-file", ".key-file"}) {
+            settings.push_back(receiver + file);
+        }
+    }
+    const auto file = (directory.path() / "upstat.yml").string();
+    {
+        std::ofstream text(file);
+        for (const auto& setting : settings) {
+            text << setting << ": " << pipe << '\n';
+        }
+    }
+    const auto ended = run({"check-config", file});
+    EXPECT_EQ(ended.code, 2);
+    for (const auto& setting : settings) {
+        EXPECT_THAT(ended.out, HasSubstr(setting + refused));
+    }
+    const auto web = (directory.path() / "web.yml").string();
+    std::ofstream(web) << "tls_server_config:\n  cert_file: pipe\n  key_file: pipe\n";
+    std::ofstream(file) << "web.config.file: " << web << '\n';
+    const auto tls = run({"check-config", file});
+    EXPECT_THAT(tls.out, HasSubstr(web + ":2: cert_file" + refused));
+    EXPECT_THAT(tls.out, HasSubstr(web + ":3: key_file" + refused));
+    EXPECT_THAT(run({"check-config", pipe}).out, HasSubstr(refused.substr(2)));
 }
 
 TEST(CommandLine, SaysItsVersion) {
