@@ -168,7 +168,7 @@ void set_redirects(Exchange& exchange) {
 
 /// Read here and not by libcurl, which would wait for a FIFO and read a file without end.
 void set_pem(Exchange& exchange, CURLoption option, const std::string& file) {
-    if (file.empty()) {
+    if (file.empty() || !exchange.problem.empty()) {
         return;
     }
     auto pem = read_pem(file);

@@ -768,6 +768,7 @@ TEST_F(Loop, ASecondAgentOfOneNameLeavesTheGroupToTheFirst) {
 TEST_F(Loop, AfterARebootItsGroupIsPushedOnAtOnce) {
     settings_.push_url = url("http://10.9.9.9:9091");
     network_.responses["/metrics/job/"] = HttpResponse{.status = 200, .body = {}};
+    group("", 0);
     start();
     run(std::chrono::seconds(30), 8);
     group("boot-1", wall_seconds());
@@ -786,10 +787,12 @@ TEST_F(Loop, AfterARebootItsGroupIsPushedOnAtOnce) {
 TEST_F(Loop, ACloneOfAHostThatPushesOnDoesNot) {
     settings_.push_url = url("http://10.9.9.9:9091");
     network_.responses["/metrics/job/"] = HttpResponse{.status = 200, .body = {}};
+    group("", 0);
     start();
     run(std::chrono::seconds(30), 8);
     agent_.reset();
     const auto before = requests("PUT");
+    ASSERT_GE(before, 1);
     clock_.pass(std::chrono::minutes(2));
     clock_.reboot();
     group("boot-1", wall_seconds());
