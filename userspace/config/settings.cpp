@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <iterator>
 #include <ranges>
+#include <tuple>
 
 #include "base/host_port.hpp"
 #include "base/url.hpp"
@@ -90,7 +91,8 @@ void check(const Settings& settings, std::vector<Error>& errors) {
     }
     check_identity(settings.push_files, "push", {settings.push_url}, errors);
     check_identity(settings.alertmanager_files, "alertmanager", settings.alertmanager_url, errors);
-    for (const auto& rule : settings.all_rules()) {
+    check_window(settings.rule, settings.poll_interval, errors);
+    for (const auto& rule : settings.rules) {
         check_window(rule, settings.poll_interval, errors);
     }
 }
@@ -99,6 +101,17 @@ void check(const Settings& settings, std::vector<Error>& errors) {
 
 std::vector<judge::Rule> Settings::all_rules() const {
     std::vector<judge::Rule> all{rule};
+    for (const auto& [name, share, percent] :
+         {std::tuple(connect_failures_rule, judge::Share::connect_failures, connect_failures_percent),
+          std::tuple(unanswered_rule, judge::Share::unanswered, unanswered_percent)}) {
+        if (percent < 100) {
+            auto& one = all.emplace_back(rule);
+            one.name = name;
+            one.share = share;
+            one.threshold_percent = percent;
+            one.annotations.clear();
+        }
+    }
     all.insert(all.end(), rules.begin(), rules.end());
     return all;
 }

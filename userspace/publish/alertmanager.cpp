@@ -64,13 +64,26 @@ json labels(const judge::Rule& rule, const judge::Alert& alert, const std::strin
         rule.labels);
 }
 
+/// What is high, in the words of the stock rule.
+std::string rate_text(const judge::Rule& rule) {
+    switch (rule.share) {
+        case judge::Share::codes:
+            return "HTTP " + class_of(rule.codes) + " error rate";
+        case judge::Share::connect_failures:
+            return "connect failure rate";
+        case judge::Share::unanswered:
+            return "rate of requests without a response";
+    }
+    return {};
+}
+
 json annotations(const judge::Rule& rule, const judge::Alert& alert, const std::string& instance) {
-    const auto codes = class_of(rule.codes);
+    const auto what = rule.share == judge::Share::codes ? class_of(rule.codes) + " error rate" : rate_text(rule);
     json all = {
-        {"summary", fmt::format("Traefik high HTTP {} error rate backend {} (instance {}){}{}", codes, alert.backend,
+        {"summary", fmt::format("Traefik high {} backend {} (instance {}){}{}", rate_text(rule), alert.backend,
                                 instance, alert.outage.empty() ? "" : ": ", alert.outage)},
         {"description",
-         fmt::format("Traefik backend {} error rate is above {}%\n  VALUE = {}\n  BACKEND = {}\n  WINDOW = {}", codes,
+         fmt::format("Traefik backend {} is above {}%\n  VALUE = {}\n  BACKEND = {}\n  WINDOW = {}", what,
                      rule.threshold_percent, value_of(alert), alert.backend, judge::duration_text(rule.window))},
         {"sentence", judge::sentence(alert, rule)}};
     if (alert.rule == judge::Rule{}.name) {
