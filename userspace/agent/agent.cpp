@@ -46,7 +46,7 @@ std::string boot_id(const std::filesystem::path& root) {
 }
 
 /// Of the kernel, without its newline; empty where it cannot be read.
-std::string host_name(const std::filesystem::path& root) {
+std::string name_of_host(const std::filesystem::path& root) {
     const auto text = read_file(root / "proc/sys/kernel/hostname").value_or("");
     return text.substr(0, text.find('\n'));
 }
@@ -177,7 +177,7 @@ void Agent::poll() {
 
 /// A group of the Pushgateway and alerts under a new name would be others than those that stand there already.
 void Agent::heed_host_name() {
-    auto name = host_name(parts_.root);
+    auto name = name_of_host(parts_.root);
     if (name.empty() || name == host_name_) {
         return;
     }

@@ -44,7 +44,10 @@ class Pod(Upstat):
         self._own = own
 
     def pid(self):
-        return int(self.home.store.run("inspect", "--format={{.State.Pid}}", self.home.name))
+        pid = self.home.store.run("inspect", "--format={{.State.Pid}}", self.home.name, check=False).strip()
+        if not pid.isdigit() or pid == "0":
+            raise OSError(f"the container does not run yet: {pid}")
+        return int(pid)
 
     def network(self):
         return InNetwork(self.pid()) if self._own else contextlib.nullcontext()

@@ -14,7 +14,9 @@ _SERVER = r"""
 use strict;
 use warnings;
 use IO::Socket::INET;
-my ($port, $deed, $body) = @ARGV;
+my ($port, $deed, $home) = @ARGV;
+open my $api, "<", "$home/api.json" or die $!;
+my $body = do { local $/; <$api> };
 my $listener = IO::Socket::INET->new(LocalAddr => "0.0.0.0:$port", Listen => 200, ReuseAddr => 1) or die $!;
 
 sub serve {  # her API, and her servers: /CODE is responded to with that code
@@ -72,8 +74,8 @@ class Stranger(Part):
         self.cgroup = Cgroup()
         self._directory = directory
         self._space = space
-        self._words = [self.port, deed, body, *arguments]
-        self._files = files or {}
+        self._words = [self.port, deed, "@HOME@", *arguments]
+        self._files = {"server.pl": _SERVER, "api.json": body, **(files or {})}
         self._home = None
         self.process = None
 
@@ -81,7 +83,7 @@ class Stranger(Part):
         self._home = Path(tempfile.mkdtemp(prefix="upstat-test-"))  # pytest's directories are root's alone
         self._home.chmod(0o755)
         shutil.copy("/usr/bin/perl", self._home / "traefik")
-        for name, text in {"server.pl": _SERVER, **self._files}.items():
+        for name, text in self._files.items():
             (self._home / name).write_text(text)
         self.cgroup.start()
         words = [str(word).replace("@HOME@", str(self._home)).replace("@PORT@", str(self.port)) for word in self._words]
