@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "base/file.hpp"
+#include "base/printable.hpp"
 #include "base/url.hpp"
 #include "base/version.hpp"
 #include "publish/process.hpp"
@@ -42,6 +43,12 @@ constexpr auto candidates_interval = Millis(50);
 /// A name for the time from one boot of the host to the next; empty where it has none.
 std::string boot_id(const std::filesystem::path& root) {
     const auto text = read_file(root / "proc/sys/kernel/random/boot_id").value_or("");
+    return text.substr(0, text.find('\n'));
+}
+
+/// Of the kernel, without its newline; empty where it cannot be read.
+std::string name_of_host(const std::filesystem::path& root) {
+    const auto text = read_file(root / "proc/sys/kernel/hostname").value_or("");
     return text.substr(0, text.find('\n'));
 }
 
@@ -150,11 +157,12 @@ void Agent::poll() {
     const auto began = parts_.clock.steady();
     next_poll_ = std::max(next_poll_ + settings_.poll_interval, began);
     traefiks_->look();
+    heed_host_name();
     const auto now = due(last_poll_, timeline_->now(), settings_.poll_interval);
     auto snapshot = parts_.kernel->read(now.at);
     poll_duration_ = std::chrono::duration_cast<std::chrono::microseconds>(parts_.clock.steady() - began);
     if (!snapshot) {
-        spdlog::error("{}: nothing is judged until a poll succeeds", snapshot.error().text());
+        spdlog::error("{}", snapshot.error().text("nothing is judged until a poll succeeds"));
         polls_.count(snapshot.error().message);
         send(now);  // alerts stay as they were, and receivers are to know that
         return;
@@ -168,6 +176,21 @@ void Agent::poll() {
     catalogues_.ask(*parts_.http, traefiks_->watched());
     waiting_ = std::move(*snapshot);
     patience_ = began + std::min<steady_clock::duration>(api_patience, settings_.poll_interval);
+}
+
+/// A group of the Pushgateway and alerts under a new name would be others than those that stand there already.
+void Agent::heed_host_name() {
+    auto name = name_of_host(parts_.root);
+    if (name.empty() || name == host_name_) {
+        return;
+    }
+    if (settings_.push_instance == host_name_) {
+        spdlog::warn(
+            "this host is called {} now: what is pushed and sent goes on under the name {}, push.instance, until "
+            "upstat is restarted",
+            printable(name), printable(host_name_));
+    }
+    host_name_ = std::move(name);
 }
 
 void Agent::absorb(poll::Snapshot snapshot) {
@@ -192,10 +215,12 @@ void Agent::save(const std::optional<attribute::Growth>& growth) {
         saved = all ? Result<bool>(true) : std::unexpected(all.error());
         malloc_trim(0);  // the whole text is rarely made, and longer than all that a poll needs
     }
-    const auto error = saved ? std::string() : saved.error().text();
+    const auto error = saved ? std::string()
+                             : saved.error().text(
+                                   "a restart would go on from what was saved last, or begin the "
+                                   "backends' counters anew");
     if (error != state_error_ && !error.empty()) {
-        spdlog::error("{}: a restart would go on from what was saved last, or begin the backends' counters anew",
-                      error);
+        spdlog::error("{}", error);
     }
     state_error_ = error;
 }

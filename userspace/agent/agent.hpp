@@ -78,6 +78,7 @@ class Agent {
     void restore();
 
     void poll();
+    void heed_host_name();
     void absorb(poll::Snapshot snapshot);
     void save(const std::optional<attribute::Growth>& growth);
     void publish(poll::Snapshot snapshot);
@@ -94,6 +95,7 @@ class Agent {
     config::Settings settings_;
     config::Settings started_with_;  ///< where what cannot change while it runs is still as it was
     Parts parts_;
+    std::string host_name_;
     std::optional<Timeline> timeline_;
     FillWatch fills_;
     std::optional<Traefiks> traefiks_;

@@ -38,15 +38,24 @@ std::string server_text(const std::string& label, const json& server, bool up) {
     return text;
 }
 
+/// What is bad to a rule, and of what.
+std::string bad_text(const json& rule) {
+    const auto share = rule.value("share", "codes");  // an agent of 0.2.0 knows codes only
+    if (share == "connect_failures") {
+        return "requests a second find no server: the connect fails";
+    }
+    return share == "unanswered" ? "requests a second are left without a response"
+                                 : "responses a second are " + shown(rule.at("codes"));
+}
+
 /// "no traffic", or the alert's own share of what is bad to it.
 std::string share_sentence(const json& alert, const json& rules) {
     const auto rule = std::ranges::find_if(rules, [&](const json& one) { return one.at("name") == alert.at("alert"); });
     if (alert.at("ratio").is_null() || rule == rules.end()) {
         return "no traffic in the window";
     }
-    return fmt::format("{:.2f} % of {:.1f} responses a second are {}, the threshold is {:g} %",
-                       alert.at("ratio").get<double>() * 100, alert.at("rate").get<double>(), shown(rule->at("codes")),
-                       rule->at("threshold_percent").get<double>());
+    return fmt::format("{:.2f} % of {:.1f} {}, the threshold is {:g} %", alert.at("ratio").get<double>() * 100,
+                       alert.at("rate").get<double>(), bad_text(*rule), rule->at("threshold_percent").get<double>());
 }
 
 std::string alert_text(const json& alert, const json& rules) {
@@ -54,8 +63,9 @@ std::string alert_text(const json& alert, const json& rules) {
     auto text = fmt::format("{}: {}{}: {}\n", shown(alert.at("alert")), shown(alert.at("state")),
                             since.is_null() ? "" : " since " + shown(since), share_sentence(alert, rules));
     if (const auto& worst = alert.at("worst"); !worst.is_null() && !since.is_null()) {
-        text += fmt::format("  most come from server {}: {} responses with {}\n", shown(worst.at("server")),
-                            shown(worst.at("count")), shown(worst.at("code")));
+        const auto& code = worst.at("code");
+        text += fmt::format("  most come from server {}: {} {}\n", shown(worst.at("server")), shown(worst.at("count")),
+                            code.is_null() ? "of them" : "responses with " + shown(code));
     }
     return text;
 }

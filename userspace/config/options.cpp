@@ -206,6 +206,7 @@ constexpr Option option(std::string_view name, std::string_view value, std::stri
             .repeatable = std::same_as<Member, Texts> || std::same_as<Member, std::vector<Url>> ||
                           std::same_as<Member, judge::Labels>,
             .map = std::same_as<Member, judge::Labels>,
+            .of_rule = (std::same_as<decltype(path), judge::Rule Settings::*> || ...),
             .set = [](Settings& settings,
                       const Texts& texts) { return read_into(member_of<path...>(settings), parse, texts); },
             .same = [](const Settings& one,
@@ -255,6 +256,11 @@ constexpr std::array all_options{
         "alert.labels", "NAME=VALUE", "", "a label of the built-in rule's alerts; without a value: none of that name"),
     option<parse_annotation, &S::rule, &R::annotations>("alert.annotations", "NAME=VALUE", "",
                                                         "an annotation of the built-in rule's alerts, likewise"),
+    option<parse_percent, &S::connect_failures_percent>(
+        "alert.connect-failures-percent", "PERCENT", "5",
+        "UpstatBackendConnectFailures holds above this share of a backend's requests; 100: off"),
+    option<parse_percent, &S::unanswered_percent>("alert.unanswered-percent", "PERCENT", "5",
+                                                  "UpstatBackendUnanswered, likewise; 100: off"),
     until_restart(option<parse_listen_address, &S::web_listen_address>(
         "web.listen-address", "HOST:PORT", "127.0.0.1:9479", "serve /metrics and the API there")),
     option<parse_text, &S::web_config_file>("web.config.file", "FILE", "",

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <iterator>
 #include <ranges>
+#include <tuple>
 
 #include "base/host_port.hpp"
 #include "config/options.hpp"
@@ -100,6 +101,9 @@ void check(const Settings& settings, std::vector<Error>& errors) {
     check_identity(settings.alertmanager_files, "alertmanager", settings.alertmanager_url, errors);
     for (const auto& rule : settings.all_rules()) {
         check_labels(rule, errors);
+    }
+    check_window(settings.rule, settings.poll_interval, errors);
+    for (const auto& rule : settings.rules) {
         check_window(rule, settings.poll_interval, errors);
     }
 }
@@ -108,6 +112,17 @@ void check(const Settings& settings, std::vector<Error>& errors) {
 
 std::vector<judge::Rule> Settings::all_rules() const {
     std::vector<judge::Rule> all{rule};
+    for (const auto& [name, share, percent] :
+         {std::tuple(connect_failures_rule, judge::Share::connect_failures, connect_failures_percent),
+          std::tuple(unanswered_rule, judge::Share::unanswered, unanswered_percent)}) {
+        if (percent < 100) {
+            auto& one = all.emplace_back(rule);
+            one.name = name;
+            one.share = share;
+            one.threshold_percent = percent;
+            one.annotations.clear();
+        }
+    }
     all.insert(all.end(), rules.begin(), rules.end());
     for (auto& one : all) {
         one.names = metrics_names;

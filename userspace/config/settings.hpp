@@ -17,6 +17,10 @@
 
 namespace upstat::config {
 
+/// The rules beside the built-in one about codes. They have its window, `for`, min-rate and labels.
+inline constexpr std::string_view connect_failures_rule = "UpstatBackendConnectFailures";
+inline constexpr std::string_view unanswered_rule = "UpstatBackendUnanswered";
+
 /// Everything that a user can set; the names, defaults and meanings are those of `options()`.
 struct Settings {
     std::vector<Url> traefik_api;
@@ -28,7 +32,9 @@ struct Settings {
     std::vector<std::string> traefik_allow;
     std::string backends_file;
     Millis poll_interval{};
-    judge::Rule rule;                ///< the built-in one
+    judge::Rule rule;  ///< the built-in one
+    double connect_failures_percent = 0;
+    double unanswered_percent = 0;
     std::vector<judge::Rule> rules;  ///< more, from the file's alert.rules
     std::vector<std::string> web_listen_address;
     std::string web_config_file;
@@ -49,7 +55,7 @@ struct Settings {
     std::string log_level;
     std::string log_format;
 
-    /// The built-in rule and those of the file.
+    /// The built-in rule, those about requests without a response that are not off, and those of the file.
     [[nodiscard]] std::vector<judge::Rule> all_rules() const;
 };
 

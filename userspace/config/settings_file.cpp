@@ -26,6 +26,11 @@ std::string hint_for(std::string_view unknown) {
     return meant.empty() ? "" : fmt::format("did you mean {}?", meant);
 }
 
+/// The name of a rule that is always there.
+bool is_built_in(const std::string& rule) {
+    return rule == judge::Rule{}.name || rule == connect_failures_rule || rule == unanswered_rule;
+}
+
 bool takes_map(const std::string& name) {
     const auto* const option = find_option(name);
     return option != nullptr && option->map;
@@ -137,7 +142,7 @@ class FileReader {
             read_rule_key(scratch, entry.first, entry.second);
         }
         const auto known = [&](const judge::Rule& rule) { return rule.name == scratch.rule.name; };
-        if (scratch.rule.name == judge::Rule{}.name || std::ranges::any_of(into_.rules, known)) {
+        if (is_built_in(scratch.rule.name) || std::ranges::any_of(into_.rules, known)) {
             mistake(node.Mark(), fmt::format("there is a rule {} already", scratch.rule.name));
             return;
         }
@@ -150,7 +155,7 @@ class FileReader {
             scratch.rule.name = text_of(value);
         } else if (name == "severity") {
             scratch.rule.severity = text_of(value);
-        } else if (const auto* const option = find_option("alert." + name); option != nullptr) {
+        } else if (const auto* const option = find_option("alert." + name); option != nullptr && option->of_rule) {
             set_option(scratch, *option, name, value);
         } else {
             mistake(

@@ -69,14 +69,30 @@ json labels(const judge::Rule& rule, const judge::Alert& alert, const std::strin
     return over(std::move(all), rule.labels);
 }
 
+/// What is high, in the words of the stock rule.
+std::string rate_text(const judge::Rule& rule) {
+    switch (rule.share) {
+        case judge::Share::codes:
+            return "HTTP " + class_of(rule.codes) + " error rate";
+        case judge::Share::connect_failures:
+            return "connect failure rate";
+        case judge::Share::unanswered:
+            return "rate of requests without a response";
+    }
+    return {};
+}
+
 json annotations(const judge::Rule& rule, const judge::Alert& alert, const std::string& instance) {
-    const auto codes = class_of(rule.codes);
-    const auto what = noun(rule.names);
+    const auto what = rule.share == judge::Share::codes ? class_of(rule.codes) + " error rate" : rate_text(rule);
+    const auto whose = noun(rule.names);
     json all = {
-        {"summary", fmt::format("Traefik high HTTP {} error rate {} {} (instance {}){}{}", codes, what, alert.backend,
-                                instance, alert.outage.empty() ? "" : ": ", alert.outage)},
+        {"summary", fmt::format("Traefik high {} {} {} (instance {}){}{}", rate_text(rule), whose, alert.backend, instance,
+                                alert.outage.empty() ? "" : ": ", alert.outage)},
         {"description",
-         fmt::format("Traefik {} {} error rate is above {}%\n  VALUE = {}\n  {} = {}\n  WINDOW = {}", what, codes,
+         fmt::format("Traefik {} {} is above {}%
+  VALUE = {}
+  {} = {}
+  WINDOW = {}", whose, what,
                      rule.threshold_percent, value_of(alert), say_backend(rule.names) ? "BACKEND" : "SERVICE",
                      alert.backend, judge::duration_text(rule.window))},
         {"sentence", judge::sentence(alert, rule)}};

@@ -302,6 +302,16 @@ void backend_servers(Writer& out, const Report& report) {
     }
 }
 
+/// A Traefik that is counted while no backend is known leaves every alert of a backend silent.
+void known(Writer& out, const Report& report) {
+    const auto counted = std::ranges::count_if(report.traefiks, &TraefikReport::attached);
+    out.metric("upstat_traefiks", "gauge", "Traefiks of this host, by whether their traffic is counted.");
+    out.sample({{"state", "counted"}}, static_cast<std::uint64_t>(counted));
+    out.sample({{"state", "not_counted"}}, report.traefiks.size() - static_cast<std::uint64_t>(counted));
+    out.metric("upstat_backends", "gauge", "Backends that Traefik's API or backends.file lists.");
+    out.sample(report.catalogue->backends.size());
+}
+
 void judgement(Writer& out, const Report& report) {
     out.metric(
         "upstat_backend_4xx_ratio", "gauge",
@@ -436,6 +446,7 @@ void write_lasting(Writer& out, const Page& page, Time born) {
     }
     servers(out, shown);
     backend_servers(out, report);
+    known(out, report);
     judgement(out, report);
     work(out, report);
     kernel(out, report);

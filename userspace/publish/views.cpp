@@ -151,7 +151,8 @@ json backend(const Report& report, const std::string& name, const attribute::Ser
 
 json rule(const judge::Rule& rule) {
     return {{"name", rule.name},
-            {"codes", rule.codes},
+            {"share", to_string(rule.share)},
+            {"codes", rule.share == judge::Share::codes ? rule.codes : ""},
             {"window_seconds", seconds(rule.window)},
             {"for_seconds", seconds(rule.for_duration)},
             {"threshold_percent", rule.threshold_percent},
@@ -162,7 +163,10 @@ json rule(const judge::Rule& rule) {
 }
 
 json worst(const std::optional<judge::Worst>& worst) {
-    return worst ? json{{"server", worst->server}, {"code", worst->code}, {"count", worst->count}} : json();
+    return worst ? json{{"server", worst->server},
+                        {"code", worst->code == 0 ? json() : json(worst->code)},
+                        {"count", worst->count}}
+                 : json();
 }
 
 bool quiet(const judge::Alert& alert) {

@@ -51,10 +51,13 @@ class Traefik(Part):
         self._process.command = space.inside(self.cgroup.inside(self._process.command))
         self._process.cgroup = None
 
+    def write_static(self):
+        """What Traefik reads when it starts. JSON is YAML, and the standard library writes it."""
+        (self.directory / "traefik.yml").write_text(json.dumps(self._static(), indent=1))
+
     def start(self):
         self.directory.mkdir(parents=True, exist_ok=True)
-        # JSON is YAML, and the standard library writes it.
-        (self.directory / "traefik.yml").write_text(json.dumps(self._static(), indent=1))
+        self.write_static()
         self.write_services(self.services)
         self._process.start()
         self._process.ready_when(lambda: status_of(f"{self.url}/-/loaded") == 200, 30, "Traefik serves")

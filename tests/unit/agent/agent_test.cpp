@@ -40,6 +40,8 @@ class Loop : public testing::Test {
         network_.responses[api] = rawdata("http://10.0.0.1:80");
         network_.responses["/api/version"] = HttpResponse{.status = 200, .body = R"({"Version":"3.7.15"})"};
         settings_.poll_interval = std::chrono::seconds(5);
+        settings_.connect_failures_percent = 5;
+        settings_.unanswered_percent = 5;
         settings_.push_interval = std::chrono::seconds(15);
         settings_.web_listen_address = {"127.0.0.1:0"};
         settings_.traefik_allow = {"system"};
@@ -508,6 +510,79 @@ TEST_F(Loop, AnOutageDoesNotReadAsHealth) {
     EXPECT_THAT(told(), HasSubstr("connects a second refused"));
     run(std::chrono::seconds(10), 8);
     EXPECT_TRUE(agent_->shown()->outages.empty());
+}
+
+/// Whether each alert that is not inactive is of that rule.
+const judge::Alert* alert_of(const publish::Report& report, std::string_view rule) {
+    const auto found = std::ranges::find(report.alerts.alerts, rule, &judge::Alert::rule);
+    return found == report.alerts.alerts.end() ? nullptr : &*found;
+}
+
+TEST_F(Loop, AnOutageIsAnAlertOfItsOwn) {
+    settings_.alertmanager_url = {"http://10.9.9.9:9093"};
+    network_.responses[":9093"] = HttpResponse{.status = 200, .body = {}};
+    start();
+    run(std::chrono::minutes(5), 8);
+    EXPECT_EQ(alert_of(*agent_->shown(), config::connect_failures_rule), nullptr) << "nothing ever failed";
+    const auto outage = [&](int polls) {
+        for (; polls > 0; --polls) {
+            counts_.servers[*poll::parse_server("10.0.0.1:80")].connect_failures["refused"] += 180;
+            run(std::chrono::seconds(5));
+        }
+    };
+    outage(48);
+    const auto* alert = alert_of(*agent_->shown(), config::connect_failures_rule);
+    ASSERT_EQ(alert->state, judge::State::firing);
+    EXPECT_DOUBLE_EQ(*alert->percent, 100);
+    EXPECT_EQ(alert->worst->server, "10.0.0.1:80");
+    EXPECT_THAT(told(), HasSubstr("Traefik high connect failure rate backend shop@file"));
+    EXPECT_THAT(log_.text(), HasSubstr("UpstatBackendConnectFailures is firing for backend shop@file: no responses"));
+
+    start(true);
+    run(std::chrono::seconds(1));
+    ASSERT_EQ(alert_of(*agent_->shown(), config::connect_failures_rule)->state, judge::State::firing)
+        << "the restart knows no failure yet, and that is no end";
+    outage(2);
+    EXPECT_EQ(alert_of(*agent_->shown(), config::connect_failures_rule)->state, judge::State::firing);
+    run(std::chrono::minutes(4), 8);
+    EXPECT_EQ(alert_of(*agent_->shown(), config::connect_failures_rule)->state, judge::State::inactive);
+    EXPECT_THAT(log_.text(), HasSubstr("UpstatBackendConnectFailures is resolved for backend shop@file: 0 % of"));
+}
+
+TEST_F(Loop, RequestsLeftWithoutAResponseAreAnAlert) {
+    settings_.connect_failures_percent = 100;
+    start();
+    for (int poll = 0; poll < 48; ++poll) {
+        auto& server = counts_.servers[*poll::parse_server("10.0.0.1:80")];
+        server.requests += 2;
+        server.unanswered["closed"] += 2;
+        server.connect_failures["refused"] += 100;
+        run(std::chrono::seconds(5), 8);
+    }
+    EXPECT_EQ(alert_of(*agent_->shown(), config::connect_failures_rule), nullptr) << "it is off";
+    EXPECT_EQ(alert_of(*agent_->shown(), config::unanswered_rule)->state, judge::State::inactive) << "2 of 110";
+    settings_.unanswered_percent = 1;
+    next_ = settings_;
+    signals_->send(SIGHUP);
+    for (int poll = 0; poll < 24; ++poll) {
+        counts_.servers[*poll::parse_server("10.0.0.1:80")].unanswered["closed"] += 2;
+        run(std::chrono::seconds(5), 8);
+    }
+    EXPECT_EQ(alert_of(*agent_->shown(), config::unanswered_rule)->state, judge::State::firing);
+}
+
+TEST_F(Loop, SaysOnceThatTheHostHasAnotherName) {
+    host_.write("/proc/sys/kernel/hostname", "edge\n");
+    start();
+    run(std::chrono::seconds(10));
+    EXPECT_THAT(log_.text(), Not(HasSubstr("this host is called")));
+    host_.write("/proc/sys/kernel/hostname", "edge-2\n");
+    run(std::chrono::seconds(20));
+    const auto said = log_.text();
+    const std::string sentence = "this host is called edge-2 now";
+    EXPECT_THAT(said, HasSubstr(sentence));
+    EXPECT_EQ(said.find(sentence), said.rfind(sentence)) << "once";
+    EXPECT_EQ(agent_->shown()->traefik, "edge");
 }
 
 // --- reload ---

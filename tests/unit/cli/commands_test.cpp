@@ -295,5 +295,20 @@ TEST(Log, HasNoControlsInIt) {
     EXPECT_THAT(line, HasSubstr("\"msg\":\"a\\u001b[2J\\u009b2J\\u007f\\nb\u00e9\\\"\"}"));
 }
 
+TEST(Log, HasAHintAsAFieldOfItsOwn) {
+    const Error error{.kind = Error::Kind::runtime, .message = "it \"broke\"", .hint = "mend\nit"};
+    testing::internal::CaptureStderr();
+    set_up_log("info", "json");
+    spdlog::info("{}", error.text("nothing works"));
+    set_up_log("info", "logfmt");
+    spdlog::info("{}", error.text());
+    spdlog::info("all is well");
+    const auto lines = testing::internal::GetCapturedStderr();
+    EXPECT_THAT(lines, HasSubstr(R"("msg":"it \"broke\": nothing works","hint":"mend\nit"})"));
+    EXPECT_THAT(lines, HasSubstr(R"(msg="it \"broke\"" hint="mend\nit")"
+                                 "\n"));
+    EXPECT_THAT(lines, HasSubstr("msg=\"all is well\"\n"));
+}
+
 }  // namespace
 }  // namespace upstat::cli

@@ -67,6 +67,38 @@ TEST(Settings, DefaultsAreThoseOfTheInterface) {
     EXPECT_EQ(settings.bpf_pin_path, "/sys/fs/bpf/upstat");
 }
 
+TEST(Settings, RequestsWithoutAResponseHaveRulesThatCanBeTurnedOff) {
+    const auto names = [](const Settings& settings) {
+        std::vector<std::string> names;
+        for (const auto& rule : settings.all_rules()) {
+            names.push_back(rule.name);
+        }
+        return names;
+    };
+    const std::string stock = judge::Rule{}.name;
+    EXPECT_EQ(names(merged({})),
+              (std::vector<std::string>{stock, "UpstatBackendConnectFailures", "UpstatBackendUnanswered"}));
+    const auto changed = merged({}, {},
+                                {{"alert.connect-failures-percent", {"100"}},
+                                 {"alert.unanswered-percent", {"0.5"}},
+                                 {"alert.window", {"1m"}},
+                                 {"alert.labels", {"team=edge"}},
+                                 {"alert.annotations", {"runbook=of 4xx"}}});
+    ASSERT_EQ(names(changed), (std::vector<std::string>{stock, "UpstatBackendUnanswered"}));
+    const auto rule = changed.all_rules().back();
+    EXPECT_EQ(rule.threshold_percent, 0.5);
+    EXPECT_EQ(rule.window, 1min);
+    EXPECT_EQ(rule.labels, (judge::Labels{{"team", "edge"}}));
+    EXPECT_TRUE(rule.annotations.empty());
+}
+
+TEST(Settings, TheirNamesAndThresholdsAreOfNoRuleOfTheFile) {
+    for (const auto* const rule : {"{name: UpstatBackendUnanswered}", "{name: mine, unanswered-percent: 3}"}) {
+        const SettingsFile file("alert: {rules: [" + std::string(rule) + "]}\n");
+        EXPECT_EQ(read_settings_file(file.path()).errors.size(), 1) << rule;
+    }
+}
+
 TEST(Settings, FlagBeatsVariableBeatsFileBeatsDefault) {
     const SettingsFile file("poll: {interval: 2s}\npush.job: file\nlog:\n  level: debug\n");
     const auto from_file = read_settings_file(file.path());
@@ -97,7 +129,7 @@ TEST(Settings, ReadsMoreRules) {
     const SettingsFile file(
         "alert:\n  threshold-percent: 7\n  rules:\n    - {name: Errors, codes: 5.., for: 30s, severity: warning}\n");
     const auto settings = merged(read_settings_file(file.path()));
-    ASSERT_EQ(settings.all_rules().size(), 2U);
+    ASSERT_EQ(settings.all_rules().size(), 4U) << "the built-in ones too";
     EXPECT_EQ(settings.rule.threshold_percent, 7);
     EXPECT_EQ(settings.rules[0].name, "Errors");
     EXPECT_EQ(settings.rules[0].codes, "5..");
