@@ -85,17 +85,13 @@ std::string rate_text(const judge::Rule& rule) {
 json annotations(const judge::Rule& rule, const judge::Alert& alert, const std::string& instance) {
     const auto what = rule.share == judge::Share::codes ? class_of(rule.codes) + " error rate" : rate_text(rule);
     const auto whose = noun(rule.names);
-    json all = {
-        {"summary", fmt::format("Traefik high {} {} {} (instance {}){}{}", rate_text(rule), whose, alert.backend, instance,
-                                alert.outage.empty() ? "" : ": ", alert.outage)},
-        {"description",
-         fmt::format("Traefik {} {} is above {}%
-  VALUE = {}
-  {} = {}
-  WINDOW = {}", whose, what,
-                     rule.threshold_percent, value_of(alert), say_backend(rule.names) ? "BACKEND" : "SERVICE",
-                     alert.backend, judge::duration_text(rule.window))},
-        {"sentence", judge::sentence(alert, rule)}};
+    json all = {{"summary", fmt::format("Traefik high {} {} {} (instance {}){}{}", rate_text(rule), whose,
+                                        alert.backend, instance, alert.outage.empty() ? "" : ": ", alert.outage)},
+                {"description",
+                 fmt::format("Traefik {} {} is above {}%\n  VALUE = {}\n  {} = {}\n  WINDOW = {}", whose, what,
+                             rule.threshold_percent, value_of(alert), say_backend(rule.names) ? "BACKEND" : "SERVICE",
+                             alert.backend, judge::duration_text(rule.window))},
+                {"sentence", judge::sentence(alert, rule)}};
     if (alert.rule == judge::Rule{}.name) {
         all["runbook"] = runbook;
     }
