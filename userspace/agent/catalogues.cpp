@@ -211,7 +211,7 @@ void Catalogues::take_catalogue(int key, Source& source, const HttpDone& done, T
         source.v1 = !source.v1;  // the next request asks in the other version's way
         note(source,
              fmt::format("{} has neither /api/rawdata nor, as Traefik v1 does, /api/providers: is the API on?",
-                         source.url),
+                         without_password(source.url)),
              now, source.v1);
     } else if (done.result->status != 200) {
         note(source, fmt::format("{} answers {}", without_password(source.url), done.result->status), now);
@@ -246,7 +246,7 @@ bool Catalogues::take(const HttpDone& done, Time now) {
         if (source.version_ticket == done.ticket) {
             source.version_ticket.reset();
             if (done.result && done.result->status == 200) {
-                source.version = traefik::parse_version(done.result->body, source.url).value_or("");
+                source.version = traefik::parse_version(done.result->body, without_password(source.url)).value_or("");
             }
             return true;
         }
