@@ -523,7 +523,7 @@ const judge::Alert* alert_of(const publish::Report& report, std::string_view rul
 }
 
 TEST_F(Loop, AnOutageIsAnAlertOfItsOwn) {
-    settings_.alertmanager_url = {"http://10.9.9.9:9093"};
+    settings_.alertmanager_url = {url("http://10.9.9.9:9093")};
     network_.responses[":9093"] = HttpResponse{.status = 200, .body = {}};
     start();
     run(std::chrono::minutes(5), 8);
