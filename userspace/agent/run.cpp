@@ -12,7 +12,7 @@
 
 #include "agent/agent.hpp"
 #include "base/fd.hpp"
-#include "base/http_client.hpp"
+#include "base/http_thread.hpp"
 #include "programs/counter.hpp"
 
 namespace upstat::agent {
@@ -47,7 +47,7 @@ Result<void> run(const config::Settings& settings,
     mallopt(M_ARENA_MAX, 1);         // a heap for each thread would only hold what it once freed
     std::signal(SIGPIPE, SIG_IGN);   // a peer that is gone is an error of its write
     auto signals = watch_signals();  // before any thread is there that could take them
-    auto agent = start(settings, {.http = std::make_unique<HttpClient>(),
+    auto agent = start(settings, {.http = std::make_unique<HttpThread>(),
                                   .kernel = nullptr,
                                   .signals = std::move(signals),
                                   .counted_before = pinned_before,
