@@ -248,6 +248,7 @@ publish::Report Agent::report(poll::Snapshot snapshot) const {
                            .unresolved = catalogues_.unresolved(),
                            .unwatched_cgroups = traefiks_->unwatched(),
                            .config_reloaded = reloaded_,
+                           .reading_threads = parts_.reading_threads,
                            .process = publish::read_process(parts_.root)};
     report.servers = ledger_.view(std::move(snapshot));
     for (const auto& [server, part] : ledger_.state().folded) {

@@ -45,6 +45,7 @@ struct Parts {
     std::function<std::expected<config::Settings, std::vector<Error>>()> load{};
     std::uint64_t seed = std::random_device()();  ///< of the random part of waits
     Supervisor supervisor{};
+    std::string reading_threads{};  ///< what the threads that read foreign bytes may do, for the status
 };
 
 /// The rooms, the values on their way from one to the next, and the one loop that moves them:

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/http_thread.hpp"
 
+#include <pthread.h>
 #include <sys/eventfd.h>
 
 #include <algorithm>
@@ -65,6 +66,7 @@ class HttpThread::Impl {
 
   private:
     void work(const std::stop_token& stop) {
+        pthread_setname_np(pthread_self(), "http");
         drop_privilege();
         HttpClient client;
         std::map<std::uint64_t, std::uint64_t> tickets;  // the client's: ours

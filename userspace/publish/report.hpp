@@ -68,6 +68,7 @@ struct Report {
     std::map<std::string, std::string> unresolved;  ///< host names whose last look-up failed, and why
     std::uint64_t unwatched_cgroups = 0;            ///< in which a new Traefik is found at the next poll only
     bool config_reloaded = true;                    ///< the last reading of the configuration went well
+    std::string reading_threads{};                  ///< what the threads that read foreign bytes may do
     ProcessStats process;
 };
 

@@ -262,6 +262,7 @@ std::string status_json(const Report& report) {
                 {"left_out_servers", texts(report.servers.streams)},
                 {"unresolved_names", report.unresolved},
                 {"unwatched_cgroups", report.unwatched_cgroups},
+                {"reading_threads", report.reading_threads},
                 {"alertmanagers", json::object()},
                 {"maps", json::array()},
                 {"programs", json::array()}};
