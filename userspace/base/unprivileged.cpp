@@ -5,6 +5,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <pwd.h>
@@ -20,13 +22,18 @@
 
 #include <array>
 #include <cerrno>
+#include <cstdint>
 #include <cstdio>
+#include <cstring>
 #include <memory>
 #include <string_view>
 #include <system_error>
 #include <thread>
 #include <type_traits>
 #include <vector>
+
+#include "base/fd.hpp"
+#include "base/regular_file.hpp"
 
 namespace upstat {
 
@@ -229,9 +236,10 @@ class Filter {
     /// What is not allowed fails like what root alone may do: bad input ends no agent.
     Filter() : context_(seccomp_init(SCMP_ACT_ERRNO(EPERM))) {}
 
-    [[nodiscard]] bool load() {
+    /// As the kernel takes it; empty where it cannot be made.
+    [[nodiscard]] std::vector<sock_filter> program() {
         if (context_ == nullptr) {
-            return false;
+            return {};
         }
         // A tree instead of a list: a call costs the same wherever it stands.
         seccomp_attr_set(context_.get(), SCMP_FLTATR_CTL_OPTIMIZE, 2);
@@ -242,13 +250,25 @@ class Filter {
         allow_threads();
         allow_memory();
         allow_sockets();
-        return is_good_ && seccomp_load(context_.get()) == 0;
+        return is_good_ ? exported() : std::vector<sock_filter>();
     }
 
   private:
     struct Release {
         void operator()(void* context) const { seccomp_release(context); }
     };
+
+    /// libseccomp writes it to a file only.
+    [[nodiscard]] std::vector<sock_filter> exported() const {
+        const Fd file(memfd_create("upstat", MFD_CLOEXEC));
+        if (!file || seccomp_export_bpf(context_.get(), file.get()) != 0) {
+            return {};
+        }
+        const auto text = read_at(file, 0, BPF_MAXINSNS * sizeof(sock_filter));
+        std::vector<sock_filter> program(text.size() / sizeof(sock_filter));
+        std::memcpy(program.data(), text.data(), program.size() * sizeof(sock_filter));
+        return program;
+    }
 
     template <typename... Conditions>
     void rule(unsigned action, int call, Conditions... conditions) {
@@ -301,14 +321,21 @@ class Filter {
     bool is_good_ = true;
 };
 
+/// For this thread. The program is made once: threads come and go.
+bool load_filter() {
+    static std::vector<sock_filter> program = Filter().program();
+    const sock_fprog all{.len = static_cast<unsigned short>(program.size()), .filter = program.data()};
+    return !program.empty() && syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &all) == 0;
+}
+
 }  // namespace
 
 std::string drop_privilege() {
     std::vector<std::string> kept;
     change_user(kept);
     drop_capabilities(kept);
-    if (!Filter().load()) {
-        kept.emplace_back("system calls (seccomp)");
+    if (!load_filter()) {
+        kept.push_back(failed("system calls"));
     }
     return fmt::format("{}", fmt::join(kept, ", "));
 }
