@@ -369,14 +369,18 @@ bool Agent::wait() {
         until = std::min(until, parts_.clock.steady() + candidates_interval);
     }
     auto fds = traefiks_->fds();
+    fds.push_back({.fd = parts_.catalogue_reader->fd(), .events = POLLIN, .revents = 0});
     fds.push_back({.fd = parts_.signals.get(), .events = POLLIN, .revents = 0});
     const auto patience = parts_.supervisor.patience;
     const auto longest = patience == Millis(0) ? longest_wait : std::min(longest_wait, patience / 2);
     const auto due = std::chrono::ceil<Millis>(until - parts_.clock.steady());
-    for (const auto& done : parts_.http->wait(fds, std::clamp(due, Millis(0), longest))) {
-        if (const auto now = timeline_->now().at; !catalogues_.take(done, now)) {
+    for (auto& done : parts_.http->wait(fds, std::clamp(due, Millis(0), longest))) {
+        if (const auto now = timeline_->now().at; !catalogues_.take(done, *parts_.catalogue_reader, now)) {
             receivers_->take(done, now);
         }
+    }
+    for (auto& read : parts_.catalogue_reader->take()) {
+        catalogues_.take(std::move(read), timeline_->now().at);
     }
     if (fds.back().revents != 0 && !heed_signal()) {
         return false;

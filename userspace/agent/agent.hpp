@@ -38,6 +38,7 @@ struct Parts {
     std::filesystem::path root = "/";  ///< of the host's file system
     Clock clock = system_clock();
     std::unique_ptr<Http> http;
+    std::unique_ptr<traefik::CatalogueReader> catalogue_reader;
     std::unique_ptr<Kernel> kernel;
     Fd signals;                   ///< a signalfd: SIGHUP reloads, any other signal ends the agent
     bool counted_before = false;  ///< the kernel's maps were not made by this process

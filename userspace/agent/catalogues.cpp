@@ -27,11 +27,6 @@ std::string foreign_network(const std::filesystem::path& root, const std::string
     return error || theirs == ours ? std::string() : path;
 }
 
-/// Enough to tell whether a response is the same again, without keeping it.
-std::pair<std::size_t, std::size_t> summary_of(const std::string& body) {
-    return {body.size(), std::hash<std::string>{}(body)};
-}
-
 }  // namespace
 
 Result<Catalogues> Catalogues::open(const config::Settings& settings, std::filesystem::path root) {
@@ -126,33 +121,47 @@ void Catalogues::ask(Http& http, const std::vector<Watched>& traefiks) {
     }
 }
 
-void Catalogues::take_catalogue(Source& source, const HttpDone& done, Time now) {
-    std::string problem;
-    const auto body = done.result ? summary_of(done.result->body) : source.body;
+/// Has a response read. Else says why there is nothing to read.
+std::string Catalogues::read(Source& source, HttpDone& done, traefik::CatalogueReader& reader) {
     if (!done.result) {
-        problem = done.result.error();
-    } else if (done.result->status == 404) {
+        return done.result.error();
+    }
+    if (done.result->status == 404) {
         source.v1 = !source.v1;  // the next request asks in the other version's way
-        problem = fmt::format("{} has neither /api/rawdata nor, as Traefik v1 does, /api/providers: is the API on?",
-                              source.url);
-    } else if (done.result->status != 200) {
-        problem = fmt::format("{} answers {}", source.url, done.result->status);
-    } else if (source.known && body == source.body) {
-        // Nothing new: most responses are that.
-    } else if (auto catalogue = source.v1 ? traefik::parse_providers(done.result->body, source.url)
-                                          : traefik::parse_rawdata(done.result->body, source.url);
-               !catalogue) {
-        problem = catalogue.error().message;
-    } else {
-        if (catalogue->left_out != 0) {
-            spdlog::warn("{} lists {} names of more than 512 bytes: they are left out", source.url,
-                         catalogue->left_out);
+        return fmt::format("{} has neither /api/rawdata nor, as Traefik v1 does, /api/providers: is the API on?",
+                           source.url);
+    }
+    if (done.result->status != 200) {
+        return fmt::format("{} answers {}", source.url, done.result->status);
+    }
+    const bool started =
+        reader.start({.ticket = done.ticket,
+                      .kind = source.v1 ? traefik::Unread::Kind::providers : traefik::Unread::Kind::rawdata,
+                      .url = source.url,
+                      .body = std::move(done.result->body),
+                      .known = source.body});
+    return started ? "" : fmt::format("the response of {} has to wait: there is too much to read", source.url);
+}
+
+void Catalogues::take_catalogue(Source& source, traefik::Read read, Time now) {
+    if (read.catalogue && !*read.catalogue) {
+        return end(source, read.catalogue->error().message, now);
+    }
+    if (read.catalogue) {  // else it is the same as before: most responses are that
+        auto& said = **read.catalogue;
+        if (said.left_out != 0) {
+            spdlog::warn("{} lists {} names of more than 512 bytes: they are left out", source.url, said.left_out);
         }
-        source.catalogue = std::move(catalogue->catalogue);
-        source.body = body;
-        source.known = true;
+        source.catalogue = std::move(said.catalogue);
+        source.body = read.mark;
         changed_ = true;
     }
+    end(source, "", now);
+}
+
+/// A request has come to its end: empty, or what is wrong.
+void Catalogues::end(Source& source, const std::string& problem, Time now) {
+    source.ticket.reset();
     auto line = source.outage.note(problem, now);
     if (line && line->failing) {
         line->text += fmt::format("; {} backends stay as they were", source.catalogue.backends.size());
@@ -162,22 +171,39 @@ void Catalogues::take_catalogue(Source& source, const HttpDone& done, Time now) 
     results_.count(problem);
 }
 
-bool Catalogues::take(const HttpDone& done, Time now) {
+bool Catalogues::take(HttpDone& done, traefik::CatalogueReader& reader, Time now) {
     for (auto& [key, source] : sources_) {
         if (source.ticket == done.ticket) {
-            source.ticket.reset();
-            take_catalogue(source, done, now);
+            if (const auto problem = read(source, done, reader); !problem.empty()) {
+                end(source, problem, now);
+            }
             return true;
         }
         if (source.version_ticket == done.ticket) {
-            source.version_ticket.reset();
-            if (done.result && done.result->status == 200) {
-                source.version = traefik::parse_version(done.result->body, source.url).value_or("");
-            }
+            const bool good = done.result && done.result->status == 200 &&
+                              reader.start({.ticket = done.ticket,
+                                            .kind = traefik::Unread::Kind::version,
+                                            .url = source.url,
+                                            .body = std::move(done.result->body),
+                                            .known = {}});
+            source.version_ticket = good ? source.version_ticket : std::nullopt;
             return true;
         }
     }
     return false;
+}
+
+void Catalogues::take(traefik::Read read, Time now) {
+    for (auto& [key, source] : sources_) {
+        if (source.ticket == read.ticket) {
+            return take_catalogue(source, std::move(read), now);
+        }
+        if (source.version_ticket == read.ticket) {
+            source.version_ticket.reset();
+            source.version = std::move(read.version);
+            return;
+        }
+    }
 }
 
 bool Catalogues::awaited() const {
@@ -190,7 +216,8 @@ bool Catalogues::finds_apis() const {
 }
 
 bool Catalogues::all_known() const {
-    return !sources_.empty() && std::ranges::all_of(sources_, [](const auto& entry) { return entry.second.known; });
+    return !sources_.empty() &&
+           std::ranges::all_of(sources_, [](const auto& entry) { return entry.second.body.has_value(); });
 }
 
 /// Where names of the static map are looked up: where the Traefik runs that it is about.

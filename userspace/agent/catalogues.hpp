@@ -18,6 +18,7 @@
 #include "base/results.hpp"
 #include "config/settings.hpp"
 #include "traefik/api_address.hpp"
+#include "traefik/catalogue_reader.hpp"
 
 namespace upstat::agent {
 
@@ -38,8 +39,11 @@ class Catalogues {
     /// Asks every API again that has no response under way.
     void ask(Http& http, const std::vector<Watched>& traefiks);
 
-    /// Takes the end of an exchange; false when it is not one of these.
-    bool take(const HttpDone& done, Time now);
+    /// Takes the end of an exchange and has its response read; false when it is not one of these.
+    bool take(HttpDone& done, traefik::CatalogueReader& reader, Time now);
+
+    /// Takes a response that was read.
+    void take(traefik::Read read, Time now);
 
     /// Whether a response is awaited that will likely come: of an API that answered the last time or was never asked.
     [[nodiscard]] bool awaited() const;
@@ -53,13 +57,12 @@ class Catalogues {
         std::string network_namespace;             ///< empty: our own
         traefik::ConfigurationFile configuration;  ///< of the process that is asked
         bool v1 = false;                           ///< speaks /api/providers
-        std::optional<std::uint64_t> ticket;
+        std::optional<std::uint64_t> ticket;       ///< until the response is there and was read
         std::optional<std::uint64_t> version_ticket;
         std::string version;
-        std::string problem;                       ///< of the last response; empty when it was good
-        Outage outage{"Traefik's API", {}};        ///< what the log says of that
-        bool known = false;                        ///< it has given a catalogue
-        std::pair<std::size_t, std::size_t> body;  ///< size and hash of what it was read from
+        std::string problem;                    ///< of the last response; empty when it was good
+        Outage outage{"Traefik's API", {}};     ///< what the log says of that
+        std::optional<traefik::BodyMark> body;  ///< of what its catalogue was read from; nothing: it gave none yet
         attribute::Catalogue catalogue;
     };
     [[nodiscard]] const std::map<int, Source>& sources() const { return sources_; }
@@ -76,7 +79,9 @@ class Catalogues {
 
     void update_sources(const std::vector<Watched>& traefiks);
     [[nodiscard]] HttpRequest request(const Source& source, const std::string& path, std::size_t longest) const;
-    void take_catalogue(Source& source, const HttpDone& done, Time now);
+    std::string read(Source& source, HttpDone& done, traefik::CatalogueReader& reader);
+    void take_catalogue(Source& source, traefik::Read read, Time now);
+    void end(Source& source, const std::string& problem, Time now);
 
     /// Whether the APIs that Traefiks' configurations tell of are asked.
     [[nodiscard]] bool finds_apis() const;

@@ -51,6 +51,7 @@ Result<void> run(const config::Settings& settings,
     auto words = unprivileged_words();
     spdlog::info("threads that read foreign bytes: {}", words);
     auto agent = start(settings, {.http = std::make_unique<HttpThread>(),
+                                  .catalogue_reader = std::make_unique<traefik::CatalogueThread>(),
                                   .kernel = nullptr,
                                   .signals = std::move(signals),
                                   .counted_before = pinned_before,
