@@ -79,7 +79,7 @@ Result<std::unique_ptr<Agent>> Agent::start(const config::Settings& settings, Pa
         return std::unexpected(allowed.error());
     }
     auto traefiks =
-        Traefiks::open(*agent->parts_.kernel, agent->parts_.root,
+        Traefiks::open(*agent->parts_.kernel, *agent->parts_.executables, agent->parts_.root,
                        {.pid = settings.traefik_pid == 0 ? std::nullopt : std::optional(settings.traefik_pid),
                         .cgroup = settings.traefik_cgroup,
                         .allowed = *std::move(allowed),

@@ -52,6 +52,7 @@ Result<void> run(const config::Settings& settings,
     spdlog::info("threads that read foreign bytes: {}", words);
     auto agent = start(settings, {.http = std::make_unique<HttpThread>(),
                                   .catalogue_reader = std::make_unique<traefik::CatalogueThread>(),
+                                  .executables = std::make_unique<traefik::ExecutableThreads>(),
                                   .kernel = nullptr,
                                   .signals = std::move(signals),
                                   .counted_before = pinned_before,

@@ -56,6 +56,7 @@ class Loop : public testing::Test {
                                    .clock = clock_.clock(),
                                    .http = std::make_unique<FakeHttp>(network_, clock_),
                                    .catalogue_reader = std::make_unique<FakeReader>(desk_),
+                                   .executables = std::make_unique<traefik::ExecutablesHere>(),
                                    .kernel = std::make_unique<FakeKernel>(counts_),
                                    .signals = signals_->take(),
                                    .counted_before = counted_before,

@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "agent/agent.hpp"
+#include "traefik/executables_here.hpp"
 #include "traefik/fake_host.hpp"
 
 namespace upstat::agent {
