@@ -231,13 +231,19 @@ constexpr unsigned long set_vma = 0x53564d41;  // PR_SET_VMA, which names memory
 constexpr unsigned long namespaces =
     CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET;
 
+/// A filter as the kernel takes it; empty where it could not be made. Threads may load it until the process is gone, so
+/// nothing destroys it.
+struct Program {
+    std::array<sock_filter, BPF_MAXINSNS> steps{};
+    unsigned short size = 0;
+};
+
 class Filter {
   public:
     /// What is not allowed fails like what root alone may do: bad input ends no agent.
     Filter() : context_(seccomp_init(SCMP_ACT_ERRNO(EPERM))) {}
 
-    /// As the kernel takes it; empty where it cannot be made.
-    [[nodiscard]] std::vector<sock_filter> program() {
+    [[nodiscard]] Program program() {
         if (context_ == nullptr) {
             return {};
         }
@@ -250,7 +256,7 @@ class Filter {
         allow_threads();
         allow_memory();
         allow_sockets();
-        return is_good_ ? exported() : std::vector<sock_filter>();
+        return is_good_ ? exported() : Program();
     }
 
   private:
@@ -259,14 +265,14 @@ class Filter {
     };
 
     /// libseccomp writes it to a file only.
-    [[nodiscard]] std::vector<sock_filter> exported() const {
+    [[nodiscard]] Program exported() const {
+        Program program;
         const Fd file(memfd_create("upstat", MFD_CLOEXEC));
-        if (!file || seccomp_export_bpf(context_.get(), file.get()) != 0) {
-            return {};
+        if (file && seccomp_export_bpf(context_.get(), file.get()) == 0) {
+            const auto text = read_at(file, 0, sizeof program.steps);
+            program.size = static_cast<unsigned short>(text.size() / sizeof program.steps.front());
+            std::memcpy(program.steps.data(), text.data(), text.size());
         }
-        const auto text = read_at(file, 0, BPF_MAXINSNS * sizeof(sock_filter));
-        std::vector<sock_filter> program(text.size() / sizeof(sock_filter));
-        std::memcpy(program.data(), text.data(), program.size() * sizeof(sock_filter));
         return program;
     }
 
@@ -323,9 +329,9 @@ class Filter {
 
 /// For this thread. The program is made once: threads come and go.
 bool load_filter() {
-    static std::vector<sock_filter> program = Filter().program();
-    const sock_fprog all{.len = static_cast<unsigned short>(program.size()), .filter = program.data()};
-    return !program.empty() && syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &all) == 0;
+    static Program program = Filter().program();
+    const sock_fprog all{.len = program.size, .filter = program.steps.data()};
+    return program.size != 0 && syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &all) == 0;
 }
 
 }  // namespace

@@ -25,7 +25,7 @@ constexpr std::size_t most_waiting_bytes = 2 * max_catalogue_bytes;
 
 }  // namespace
 
-Read read(const Unread& response) {
+Read read_response(const Unread& response) {
     Read read{.ticket = response.ticket, .mark = {response.body.size(), std::hash<std::string>{}(response.body)}};
     if (response.kind == Unread::Kind::version) {
         read.version = parse_version(response.body, response.url).value_or("");
@@ -72,7 +72,7 @@ class CatalogueThread::Impl {
             auto response = std::move(waiting_.front());
             waiting_.pop_front();
             lock.unlock();
-            auto result = read(response);
+            auto result = read_response(response);
             const auto size = response.body.size();
             response = {};
             lock.lock();

@@ -36,7 +36,7 @@ struct Read {
     std::string version{};                             ///< of Kind::version; empty where it tells none
 };
 
-Read read(const Unread& response);
+Read read_response(const Unread& response);
 
 /// Reads responses, one after another, while its owner does other things.
 class CatalogueReader {

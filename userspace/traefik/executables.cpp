@@ -48,7 +48,7 @@ std::vector<OpenedExecutable> open_executables(const std::vector<AskedExecutable
     return opened;
 }
 
-ReadExecutable read(const OpenedExecutable& opened) {
+ReadExecutable read_executable(const OpenedExecutable& opened) {
     const auto mark = opened.fd ? mark_of(opened.fd.get(), "", AT_EMPTY_PATH) : std::nullopt;
     return {.asked = opened.asked, .read = mark, .is_traefik = mark && is_traefik_executable(opened.fd)};
 }
@@ -65,7 +65,7 @@ struct ExecutableThreads::Shared {
         drop_privilege();
         setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), 10);  // of this thread: counting goes first
         for (auto& opened : all) {
-            auto result = read(opened);
+            auto result = read_executable(opened);
             opened.fd = Fd();
             const std::lock_guard lock(mutex);
             done.push_back(std::move(result));

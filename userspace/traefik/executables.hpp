@@ -48,7 +48,7 @@ struct OpenedExecutable {
 
 /// Both may wait for a file system from which nothing comes.
 std::vector<OpenedExecutable> open_executables(const std::vector<AskedExecutable>& asked);
-ReadExecutable read(const OpenedExecutable& opened);
+ReadExecutable read_executable(const OpenedExecutable& opened);
 
 /// Reads executables while its owner does other things: they may lie where no response comes from.
 class Executables {

@@ -262,17 +262,19 @@ void Finder::want(Seen& seen, const FileMark& mark, pid_t pid) {
 
 /// Those that are asked for the first time share a thread.
 void Finder::ask() {
-    std::vector<AskedExecutable> among_others;
+    std::vector<std::vector<AskedExecutable>> threads(1);
     for (auto& one : std::exchange(wanted_, {})) {
         if (files_[one.file].asked == Asked::among_others) {
-            among_others.push_back(std::move(one));
+            threads.front().push_back(std::move(one));
         } else {
-            executables_->start({std::move(one)});
+            threads.push_back({std::move(one)});
         }
     }
-    if (!among_others.empty() && !executables_->start(among_others)) {
-        for (const auto& one : among_others) {
-            files_[one.file].asked = Asked::no;
+    for (const auto& asked : threads) {
+        if (!asked.empty() && !executables_->start(asked)) {
+            for (const auto& one : asked) {
+                files_[one.file].asked = Asked::no;  // at a later look
+            }
         }
     }
 }

@@ -106,7 +106,7 @@ class FakeReader : public traefik::CatalogueReader {
     bool start(traefik::Unread response) override {
         desk_->read += desk_->full ? 0 : 1;
         if (!desk_->full) {
-            desk_->done.push_back(read(response));
+            desk_->done.push_back(traefik::read_response(response));
         }
         return !desk_->full;
     }

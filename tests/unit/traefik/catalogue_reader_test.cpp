@@ -29,18 +29,18 @@ std::vector<Read> all_of(CatalogueReader& reader, std::size_t count) {
 }
 
 TEST(CatalogueReader, TheSameBytesAreReadOnce) {
-    const auto first = read({.ticket = 1, .body = rawdata});
+    const auto first = read_response({.ticket = 1, .body = rawdata});
     ASSERT_TRUE(first.catalogue && *first.catalogue);
     EXPECT_TRUE((*first.catalogue)->catalogue.backends.contains("shop@file"));
-    EXPECT_FALSE(read({.ticket = 2, .body = rawdata, .known = first.mark}).catalogue);
-    EXPECT_TRUE(read({.ticket = 3, .body = rawdata + " ", .known = first.mark}).catalogue);
+    EXPECT_FALSE(read_response({.ticket = 2, .body = rawdata, .known = first.mark}).catalogue);
+    EXPECT_TRUE(read_response({.ticket = 3, .body = rawdata + " ", .known = first.mark}).catalogue);
 }
 
 TEST(CatalogueReader, EachKindIsReadInItsWay) {
-    EXPECT_EQ(read({.kind = Kind::version, .body = R"({"Version":"3.7.15"})"}).version, "3.7.15");
-    EXPECT_EQ(read({.kind = Kind::version, .body = "nonsense"}).version, "");
+    EXPECT_EQ(read_response({.kind = Kind::version, .body = R"({"Version":"3.7.15"})"}).version, "3.7.15");
+    EXPECT_EQ(read_response({.kind = Kind::version, .body = "nonsense"}).version, "");
     const std::string providers = R"({"docker":{"backends":{"old":{"servers":{"a":{"url":"http://10.0.0.1:80"}}}}}})";
-    const auto old = read({.kind = Kind::providers, .body = providers});
+    const auto old = read_response({.kind = Kind::providers, .body = providers});
     ASSERT_TRUE(old.catalogue && *old.catalogue);
     EXPECT_TRUE((*old.catalogue)->catalogue.backends.contains("old"));
 }

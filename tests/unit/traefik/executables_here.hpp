@@ -21,7 +21,7 @@ class ExecutablesHere : public Executables {
     bool start(std::vector<AskedExecutable> some) override {
         asked.push_back(some);
         for (const auto& opened : open_executables(some)) {
-            done_.push_back(read(opened));
+            done_.push_back(read_executable(opened));
         }
         return true;
     }
