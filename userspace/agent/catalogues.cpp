@@ -280,7 +280,7 @@ void Catalogues::take_response(int key, Source& source, HttpDone& done, traefik:
         source.v1 = !source.v1;  // the next request asks in the other version's way
         end(source,
             fmt::format("{} has neither /api/rawdata nor, as Traefik v1 does, /api/providers: is the API on?",
-                        source.url),
+                        without_password(source.url)),
             now, source.v1);
     } else if (done.result->status != 200) {
         end(source, fmt::format("{} answers {}", without_password(source.url), done.result->status), now);
