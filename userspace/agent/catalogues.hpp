@@ -47,6 +47,9 @@ class Catalogues {
     /// Everything that is known now, with the addresses of host names filled in.
     attribute::SharedCatalogue catalogue(Time now);
 
+    /// Whether each API that is asked has given its catalogue: none of what is known is from before a restart.
+    [[nodiscard]] bool all_known() const;
+
     /// What is known of one Traefik's API: its URL and version, and what is wrong with it.
     struct Source {
         std::string url;                           ///< empty: it is not asked, `problem` says why
@@ -80,7 +83,6 @@ class Catalogues {
 
     /// Whether the APIs that Traefiks' configurations tell of are asked.
     [[nodiscard]] bool finds_apis() const;
-    [[nodiscard]] bool all_known() const;
     [[nodiscard]] std::string first_network() const;
     [[nodiscard]] std::set<attribute::HostName> all_names() const;
     [[nodiscard]] attribute::Catalogue merge_all(const attribute::Addresses& addresses) const;

@@ -3,10 +3,12 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
 
+#include "attribute/catalogue.hpp"
 #include "base/error.hpp"
 #include "config/settings.hpp"
 #include "poll/snapshot.hpp"
@@ -23,6 +25,10 @@ class Kernel {
 
     /// Puts the programs on a cgroup v2 directory; `listening` are the local ports whose connections are clients'.
     virtual Result<void> attach(const std::filesystem::path& cgroup, const std::set<std::uint16_t>& listening) = 0;
+
+    /// Tells the programs to which servers Traefik sends requests of its own; what they were told before stays beside
+    /// it where these are not `complete`. Errors: not all find room.
+    virtual Result<void> set_looks(const std::map<poll::Server, attribute::Look>& looks, bool complete) = 0;
 
     /// Forgets cgroups that are gone.
     virtual void drop_dead() = 0;

@@ -82,7 +82,9 @@ std::set<HostName> names_of(const Catalogue& catalogue, const std::string& netwo
     for (const auto& [name, backend] : catalogue.backends) {
         add(backend.listed);
     }
-    add(catalogue.streams);
+    for (const auto* const all : {&catalogue.streams, &catalogue.auths, &catalogue.asked}) {
+        add(*all);
+    }
     return names;
 }
 
@@ -112,6 +114,8 @@ void fill(Catalogue& catalogue, const std::string& network_namespace, const Addr
         fill_all(backend.listed);
     }
     fill_all(catalogue.streams);
+    fill_all(catalogue.auths);
+    fill_all(catalogue.asked);
 }
 
 /// Owned by the Resolver and by its worker, so that the worker may outlive the Resolver inside a look-up.

@@ -96,6 +96,8 @@ struct FakeCounts {
     std::optional<Error> failure;  ///< of each reading
     std::string epoch = "boot-1";
     std::set<std::string> cgroups;
+    std::map<poll::Server, attribute::Look> looks{};  ///< as the agent told them last
+    bool looks_complete = false;
 };
 
 class FakeKernel : public Kernel {
@@ -104,6 +106,11 @@ class FakeKernel : public Kernel {
 
     Result<void> attach(const std::filesystem::path& cgroup, const std::set<std::uint16_t>& /*listening*/) override {
         counts_->cgroups.insert(cgroup.string());
+        return {};
+    }
+    Result<void> set_looks(const std::map<poll::Server, attribute::Look>& looks, bool complete) override {
+        counts_->looks = looks;
+        counts_->looks_complete = complete;
         return {};
     }
     void drop_dead() override {
