@@ -128,11 +128,11 @@ struct upstat_slots {
     __u32 given;
 };
 
-/* A server. IPv4 stands as an IPv4-mapped IPv6 address, so each server has one key. */
+/* A server as one Traefik speaks to it. IPv4 stands as an IPv4-mapped IPv6 address, so each server has one key. */
 struct upstat_server_key {
     __u8 address[16] __attribute__((aligned(4))); /* network order */
     __u16 port;                                   /* host order */
-    __u16 unused;                                 /* zero */
+    __u16 zone;                                   /* the number of that Traefik: see maps.h */
 };
 
 /* The key of the totals map. */

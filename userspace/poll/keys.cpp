@@ -49,11 +49,6 @@ class Finder {
     Field number(std::initializer_list<std::string_view> path) {
         return check(path, [](std::uint32_t size) { return size == 1 || size == 2 || size == 4 || size == 8; });
     }
-    /// Of size 0 where there is none.
-    [[nodiscard]] Field number_if_any(std::initializer_list<std::string_view> path) const {
-        const auto field = find(types_, key_, Path(path.begin(), path.size()), 0);
-        return field && field->size <= sizeof(std::uint64_t) ? *field : Field{};
-    }
     [[nodiscard]] bool has(std::string_view member) const {
         const int id = btf__resolve_type(types_, key_);
         const auto* const type = id > 0 ? btf__type_by_id(types_, static_cast<std::uint32_t>(id)) : nullptr;
@@ -66,6 +61,10 @@ class Finder {
     }
     Field address(std::initializer_list<std::string_view> path) {
         return check(path, [](std::uint32_t size) { return size == sizeof(Server::address); });
+    }
+    /// Layouts of before there was such a member have none.
+    Field optional_number(std::initializer_list<std::string_view> path) {
+        return find(types_, key_, Path(path.begin(), path.size()), 0) ? number(path) : Field{};
     }
     [[nodiscard]] std::expected<KeyFields, std::string> result(const KeyFields& fields) const {
         return missing_.empty() ? std::expected<KeyFields, std::string>(fields) : std::unexpected(missing_);
@@ -120,6 +119,7 @@ KeyFields own_total_fields() {
     using ServerKey = upstat_server_key;
     return {.address = {server_at + offsetof(ServerKey, address), sizeof(ServerKey::address)},
             .port = {server_at + offsetof(ServerKey, port), sizeof(ServerKey::port)},
+            .zone = {server_at + offsetof(ServerKey, zone), sizeof(ServerKey::zone)},
             .detail = {offsetof(Key, detail), sizeof(Key::detail)},
             .event = {offsetof(Key, event), sizeof(Key::event)},
             .method = {offsetof(Key, method), sizeof(Key::method)},
@@ -132,6 +132,7 @@ KeyFields own_request_fields() {
     constexpr std::uint32_t at = offsetof(Key, server);
     return {.address = {at + offsetof(ServerKey, address), sizeof(ServerKey::address)},
             .port = {at + offsetof(ServerKey, port), sizeof(ServerKey::port)},
+            .zone = {at + offsetof(ServerKey, zone), sizeof(ServerKey::zone)},
             .whose = {offsetof(Key, whose), sizeof(Key::whose)}};
 }
 
@@ -139,21 +140,26 @@ std::expected<KeyFields, std::string> total_fields(const btf* types, std::uint32
     Finder finder(types, key);
     const KeyFields fields{.address = finder.address({"server", "address"}),
                            .port = finder.number({"server", "port"}),
+                           .zone = finder.optional_number({"server", "zone"}),
                            .detail = finder.number({"detail"}),
                            .event = finder.number({"event"}),
                            .method = finder.number({"method"}),
-                           .whose = finder.number_if_any({"whose"})};
+                           .whose = finder.optional_number({"whose"})};
     return finder.result(fields);
 }
 
 std::expected<KeyFields, std::string> request_fields(const btf* types, std::uint32_t key) {
     Finder finder(types, key);
     if (!finder.has("server")) {  // before layout 3 the key was a server
-        return finder.result({.address = finder.address({"address"}), .port = finder.number({"port"})});
+        const KeyFields fields{.address = finder.address({"address"}),
+                               .port = finder.number({"port"}),
+                               .zone = finder.optional_number({"zone"})};
+        return finder.result(fields);
     }
     const KeyFields fields{.address = finder.address({"server", "address"}),
                            .port = finder.number({"server", "port"}),
-                           .whose = finder.number_if_any({"whose"})};
+                           .zone = finder.optional_number({"server", "zone"}),
+                           .whose = finder.optional_number({"whose"})};
     return finder.result(fields);
 }
 
@@ -164,7 +170,9 @@ std::optional<Field> given_field(const btf* types, std::uint32_t value) {
 }
 
 Total to_total(std::span<const std::byte> key, const KeyFields& fields, std::uint64_t count) {
-    Total total{.server = {.address = {}, .port = static_cast<std::uint16_t>(number_at(key, fields.port))},
+    Total total{.server = {.address = {},
+                           .port = static_cast<std::uint16_t>(number_at(key, fields.port)),
+                           .zone = static_cast<std::uint16_t>(number_at(key, fields.zone))},
                 .event = fields.event.size == 0 ? std::uint64_t{UPSTAT_REQUEST} : number_at(key, fields.event),
                 .detail = number_at(key, fields.detail),
                 .method = number_at(key, fields.method),

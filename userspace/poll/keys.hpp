@@ -37,6 +37,7 @@ struct Field {
 struct KeyFields {
     Field address;
     Field port;
+    Field zone{};
     Field detail{};
     Field event{};
     Field method{};

@@ -36,6 +36,7 @@ RecordsByKey by_key(const std::vector<Record>& records) {
         upstat_server_key key{};
         std::memcpy(key.address, record.address.data(), record.address.size());
         key.port = record.port;
+        key.zone = record.zone;
         const auto look =
             UPSTAT_LOOK_WHOSE | (record.checked ? UPSTAT_LOOK_CHECK : 0) | (record.auth ? UPSTAT_LOOK_AUTH : 0);
         all[bytes_of<RecordKey>(key)] = bytes_of<RecordValue>(

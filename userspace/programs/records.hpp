@@ -13,6 +13,7 @@ namespace upstat::programs {
 struct Record {
     std::array<std::uint8_t, 16> address{};  ///< network order, IPv4 as an IPv4-mapped IPv6 address
     std::uint16_t port = 0;                  ///< host order
+    std::uint16_t zone = 0;                  ///< of which Traefik
     bool checked = false;                    ///< has a health check, with this method (enum upstat_method)
     std::uint8_t check_method = 0;
     bool auth = false;  ///< a forwardAuth middleware asks there

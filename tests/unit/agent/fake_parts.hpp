@@ -98,14 +98,18 @@ struct FakeCounts {
     std::set<std::string> cgroups;
     std::map<poll::Server, attribute::Look> looks{};  ///< as the agent told them last
     bool looks_complete = false;
+    std::map<std::string, std::uint16_t> zone_of_cgroup;
+    programs::ZoneNames zones;
 };
 
 class FakeKernel : public Kernel {
   public:
     explicit FakeKernel(FakeCounts& counts) : counts_(&counts) {}
 
-    Result<void> attach(const std::filesystem::path& cgroup, const std::set<std::uint16_t>& /*listening*/) override {
+    Result<void> attach(const std::filesystem::path& cgroup, const std::set<std::uint16_t>& /*listening*/,
+                        std::uint16_t zone) override {
         counts_->cgroups.insert(cgroup.string());
+        counts_->zone_of_cgroup[cgroup.string()] = zone;
         return {};
     }
     Result<void> set_looks(const std::map<poll::Server, attribute::Look>& looks, bool complete) override {
@@ -113,6 +117,12 @@ class FakeKernel : public Kernel {
         counts_->looks_complete = complete;
         return {};
     }
+    Result<std::uint16_t> zone_of(const std::string& name) override {
+        auto& zones = counts_->zones;
+        const auto known = std::ranges::find(zones, name, &programs::ZoneNames::value_type::second);
+        return known == zones.end() ? zones.emplace(zones.size(), name).first->first : known->first;
+    }
+    [[nodiscard]] const programs::ZoneNames& zones() const override { return counts_->zones; }
     void drop_dead() override {
         std::erase_if(counts_->cgroups, [](const std::string& cgroup) { return !std::filesystem::exists(cgroup); });
     }
