@@ -49,7 +49,7 @@ static __always_inline __u8 whose_is(const struct socket_state *state, int metho
     if (state->marks & HTTP_MARK_PROXIED)
         return UPSTAT_USERS;
     return state->look & UPSTAT_LOOK_CHECK && state->look >> LOOK_BITS == method ? UPSTAT_PROBE_HEALTH_CHECK
-                                                                                : UPSTAT_PROBE_OTHER;
+                                                                                 : UPSTAT_PROBE_OTHER;
 }
 
 /* The marks of the lines that begin in a word, at `at` in the buffer, behind another one. A function of its own, which

@@ -44,10 +44,10 @@ upstat_whose whose_is(std::string_view head, const std::string& method) {
     static const std::regex by("\nx-forwarded-method:", std::regex::icase);
     static const std::regex of("\nx-forwarded-uri:", std::regex::icase);
     const auto has = [head](const std::regex& what) { return std::regex_search(head.begin(), head.end(), what); };
-    return has(by) && has(of)    ? UPSTAT_PROBE_FORWARD_AUTH
-           : has(proxied)        ? UPSTAT_USERS
-           : method == "GET"     ? UPSTAT_PROBE_HEALTH_CHECK
-                                 : UPSTAT_PROBE_OTHER;
+    return has(by) && has(of) ? UPSTAT_PROBE_FORWARD_AUTH
+           : has(proxied)     ? UPSTAT_USERS
+           : method == "GET"  ? UPSTAT_PROBE_HEALTH_CHECK
+                              : UPSTAT_PROBE_OTHER;
 }
 
 /// Sends a stream of requests, and answers each with a code of its own.
@@ -82,8 +82,9 @@ struct Early {
 /// Sends one request, and in front of it what was not `sent` of the last one, cut where the pieces begin; behind each
 /// cut, what the piece holds of what was sent before comes again. Answers it, but no server answers a method's first
 /// letters. Returns where the bytes begin that are not sent yet, and where they began when it was answered.
-std::pair<std::size_t, std::size_t> exchange_one(Exchange& exchange, const ReferenceRequest& request, std::span<const Piece> pieces,
-                         Early early, std::size_t sent, int code) {
+std::pair<std::size_t, std::size_t> exchange_one(Exchange& exchange, const ReferenceRequest& request,
+                                                 std::span<const Piece> pieces, Early early, std::size_t sent,
+                                                 int code) {
     unsigned segments = 0;
     bool answered = false;
     std::size_t answered_at = request.end;

@@ -51,9 +51,9 @@ struct Backend {
 /// Which backend lists which server, by Traefik's service name (`name@provider`).
 struct Catalogue {
     std::map<std::string, Backend> backends;
-    std::vector<Listed> streams;   ///< the servers of TCP and UDP services
-    std::vector<Listed> auths{};   ///< where forwardAuth middlewares ask
-    std::vector<Listed> asked{};   ///< what else Traefik asks by itself: providers, receivers of traces and metrics
+    std::vector<Listed> streams;  ///< the servers of TCP and UDP services
+    std::vector<Listed> auths{};  ///< where forwardAuth middlewares ask
+    std::vector<Listed> asked{};  ///< what else Traefik asks by itself: providers, receivers of traces and metrics
 
     bool operator==(const Catalogue&) const = default;
 };

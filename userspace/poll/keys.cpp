@@ -52,12 +52,10 @@ class Finder {
     [[nodiscard]] bool has(std::string_view member) const {
         const int id = btf__resolve_type(types_, key_);
         const auto* const type = id > 0 ? btf__type_by_id(types_, static_cast<std::uint32_t>(id)) : nullptr;
-        const auto members = type != nullptr && btf_is_struct(type)
-                                 ? std::span(btf_members(type), btf_vlen(type))
-                                 : std::span<btf_member>();
-        return std::ranges::any_of(members, [&](const btf_member& one) {
-            return btf__name_by_offset(types_, one.name_off) == member;
-        });
+        const auto members = type != nullptr && btf_is_struct(type) ? std::span(btf_members(type), btf_vlen(type))
+                                                                    : std::span<btf_member>();
+        return std::ranges::any_of(
+            members, [&](const btf_member& one) { return btf__name_by_offset(types_, one.name_off) == member; });
     }
     Field address(std::initializer_list<std::string_view> path) {
         return check(path, [](std::uint32_t size) { return size == sizeof(Server::address); });

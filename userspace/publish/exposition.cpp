@@ -269,7 +269,8 @@ void servers(Writer& out, const Shown& shown) {
 void each_probe(const Report& report, auto&& take) {
     for (const auto& [kind, servers] : report.probes) {
         for (const auto& [server, totals] : servers) {
-            take(label("server", server == poll::Server{} ? std::string(overflow_label) : to_string(server)), kind, totals);
+            take(label("server", server == poll::Server{} ? std::string(overflow_label) : to_string(server)), kind,
+                 totals);
         }
     }
 }

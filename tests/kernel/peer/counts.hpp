@@ -18,7 +18,7 @@ namespace upstat::peer {
 struct Counted {
     poll::ServerTotals server;
     std::map<std::string, poll::ServerTotals> probes;  ///< by kind
-    std::map<std::string, std::uint64_t> places;  ///< those that counted anything
+    std::map<std::string, std::uint64_t> places;       ///< those that counted anything
 };
 
 /// What is made on this host, and must not stay: pins and a cgroup, named after this process.

@@ -18,8 +18,9 @@ poll::Server server(const std::string& text) {
 Catalogue catalogue() {
     Catalogue all;
     all.backends["plain@f"] = {.provider = "f", .listed = {listed_at("http://10.0.0.1:80")}};
-    all.backends["checked@f"] = {
-        .provider = "f", .listed = {listed_at("http://10.0.0.2:80")}, .check = HealthCheck{.method = poll::Method::head}};
+    all.backends["checked@f"] = {.provider = "f",
+                                 .listed = {listed_at("http://10.0.0.2:80")},
+                                 .check = HealthCheck{.method = poll::Method::head}};
     all.backends["elsewhere@f"] = {
         .provider = "f", .listed = {listed_at("http://10.0.0.3:80")}, .check = HealthCheck{.port = 81}};
     return all;
