@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "agent/log_line.hpp"
+#include "attribute/shared.hpp"
 #include "attribute/static_map.hpp"
 #include "base/printable.hpp"
 #include "traefik/api_address.hpp"
@@ -85,7 +86,7 @@ Result<Catalogues> Catalogues::open(const config::Settings& settings, std::files
 
 void Catalogues::remember(attribute::SharedCatalogue saved) {
     if (settings_.backends_file.empty()) {
-        last_ = std::move(saved);
+        last_ = std::make_shared<const attribute::Catalogue>(attribute::without_shared(*saved));
     }
 }
 
@@ -113,6 +114,10 @@ void Catalogues::update_sources(const std::vector<Watched>& traefiks) {
         source.problem = address.url.empty() ? address.source : source.problem;
         source.network_namespace = network;
         source.processes = whose;
+        if (auto asked = attribute::listed_at_all(address.asked); asked != source.catalogue.asked) {
+            source.catalogue.asked = std::move(asked);
+            changed_ = true;
+        }
     };
     for (int i = 0; const auto& url : settings_.traefik_api) {
         point(kept(--i), {.url = url, .source = "--traefik.api"}, {}, processes);
@@ -190,7 +195,9 @@ std::string Catalogues::read_catalogue(Source& source, const HttpResponse& respo
     if (read->left_out != 0) {
         spdlog::warn("{} lists {} names of more than 512 bytes: they are left out", source.url, read->left_out);
     }
+    auto asked = std::move(source.catalogue.asked);
     source.catalogue = std::move(read->catalogue);
+    source.catalogue.asked = std::move(asked);
     source.body = body;
     source.known = true;
     changed_ = true;
@@ -327,10 +334,11 @@ attribute::SharedCatalogue Catalogues::catalogue(Time now) {
     note_lookups(known, now);
     if (changed || changes != looked_up_) {
         current_ = std::make_shared<const attribute::Catalogue>(merge_all(known));
+        shown_ = std::make_shared<const attribute::Catalogue>(attribute::with_shared(*current_));
         looked_up_ = changes;
         last_ = all_known() ? current_ : last_;
     }
-    return current_;
+    return shown_;
 }
 
 std::map<std::string, std::string> Catalogues::unresolved() const {

@@ -107,6 +107,7 @@ class Catalogues {
     std::map<int, Source> sources_;                      ///< by Traefik's pid; of --traefik.api: by -1, -2, ...
     std::set<std::string> processes_;                    ///< of all Traefiks that are counted
     bool changed_ = true;                                ///< a catalogue, since they were merged
+    attribute::SharedCatalogue shown_;  ///< current_, with a backend of its own for servers that several list
     attribute::SharedCatalogue current_ = std::make_shared<const attribute::Catalogue>();
     std::set<attribute::HostName> names_;  ///< the host names in it
     std::uint64_t looked_up_ = 0;          ///< the resolver's changes that are in it

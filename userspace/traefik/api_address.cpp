@@ -42,6 +42,11 @@ constexpr std::array<std::string_view, 1> entry_points_path{"entrypoints"};
 constexpr std::array<std::string_view, 1> api_path{"api"};
 constexpr std::array<std::string_view, 1> v1_api_path{"web"};
 constexpr std::array<std::string_view, 2> base_path_path{"api", "basepath"};
+/// Settings that say where Traefik sends requests of its own.
+constexpr std::array<std::string_view, 6> asked_names{"providers.http.endpoint",      "metrics.otlp.http.endpoint",
+                                                      "metrics.influxdb2.address",    "log.otlp.http.endpoint",
+                                                      "accesslog.otlp.http.endpoint", "tracing.otlp.http.endpoint"};
+constexpr std::size_t max_asked = 512;
 constexpr auto ways_out = "--traefik.api says where it is, or --backends.file which servers there are";
 
 std::string lower(std::string_view text) {
@@ -256,6 +261,35 @@ bool has_api(const toml::table& document) {
     return has(api_path) || has(v1_api_path);
 }
 
+/// `value_of` says what a setting is by its name.
+std::vector<std::string> asked_by(auto&& value_of) {
+    std::vector<std::string> asked;
+    for (const auto name : asked_names) {
+        if (auto value = value_of(name); value && value->size() <= max_asked && attribute::endpoint_of(*value)) {
+            asked.push_back(*std::move(value));
+        }
+    }
+    return asked;
+}
+
+/// A setting's name as a path in a file.
+std::vector<std::string_view> path_to(std::string_view name) {
+    std::vector<std::string_view> path;
+    for (auto dot = name.find('.'); dot != std::string_view::npos; dot = name.find('.')) {
+        path.push_back(name.substr(0, dot));
+        name.remove_prefix(dot + 1);
+    }
+    path.push_back(name);
+    return path;
+}
+
+/// And as a variable's name.
+std::string variable_for(std::string_view name) {
+    std::string text = fmt::format("traefik_{}", name);
+    std::ranges::replace(text, '.', '_');
+    return text;
+}
+
 /// Throws what the libraries throw on a broken file.
 Settings parsed(const std::string& text, bool toml) {
     if (toml) {
@@ -263,13 +297,15 @@ Settings parsed(const std::string& text, bool toml) {
         return {.address = in_toml(document, address_path),
                 .base_path = in_toml(document, base_path_path),
                 .api = has_api(document),
-                .entry_points = entry_points_in_toml(document)};
+                .entry_points = entry_points_in_toml(document),
+                .asked = asked_by([&](std::string_view name) { return in_toml(document, path_to(name)); })};
     }
     const auto document = YAML::Load(text);
     return {.address = in_yaml(document, address_path),
             .base_path = in_yaml(document, base_path_path),
             .api = has_api(document),
-            .entry_points = entry_points_in_yaml(document)};
+            .entry_points = entry_points_in_yaml(document),
+            .asked = asked_by([&](std::string_view name) { return in_yaml(document, path_to(name)); })};
 }
 
 ConfigurationFile read_configuration(const RegularFile& file, const std::string& path) {
@@ -430,7 +466,9 @@ ApiAddress named(const fs::path& proc, const Settings& settings, const std::stri
         return not_asked(fmt::format("Traefik's entry point '{}' is on port {}, where its API would be: {}",
                                      printable(*name, max_shown), port, ways_out));
     }
-    return {.url = *url, .source = settings.address || settings.base_path ? source : "Traefik's default"};
+    return {.url = *url,
+            .source = settings.address || settings.base_path ? source : "Traefik's default",
+            .asked = settings.asked};
 }
 
 }  // namespace
@@ -459,15 +497,18 @@ ApiAddress api_address(const fs::path& root, const Instance& traefik, Configurat
                      {.address = flag(process.arguments, "entrypoints.traefik.address"),
                       .base_path = flag(process.arguments, "api.basepath"),
                       .api = has_api_flag(process.arguments),
-                      .entry_points = entry_points_of(process.arguments)},
+                      .entry_points = entry_points_of(process.arguments),
+                      .asked = asked_by([&](std::string_view name) { return flag(process.arguments, name); })},
                      fmt::format("the command line of process {}", traefik.pid));
     }
-    return named(proc,
-                 {.address = variable(process.environment, "TRAEFIK_ENTRYPOINTS_TRAEFIK_ADDRESS"),
-                  .base_path = variable(process.environment, "TRAEFIK_API_BASEPATH"),
-                  .api = has_api_variable(process.environment),
-                  .entry_points = entry_points_in(process.environment)},
-                 fmt::format("the environment of process {}", traefik.pid));
+    return named(
+        proc,
+        {.address = variable(process.environment, "TRAEFIK_ENTRYPOINTS_TRAEFIK_ADDRESS"),
+         .base_path = variable(process.environment, "TRAEFIK_API_BASEPATH"),
+         .api = has_api_variable(process.environment),
+         .entry_points = entry_points_in(process.environment),
+         .asked = asked_by([&](std::string_view name) { return variable(process.environment, variable_for(name)); })},
+        fmt::format("the environment of process {}", traefik.pid));
 }
 
 }  // namespace upstat::traefik

@@ -7,6 +7,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "traefik/find.hpp"
 
@@ -17,6 +18,7 @@ struct ApiAddress {
     std::string url;     ///< "http://127.0.0.1:8080" or with api.basePath behind it; "/api/rawdata" is to be appended.
                          ///< Empty: it is not to be asked, and `source` says why
     std::string source;  ///< where that was read, for the log: "/etc/traefik/traefik.yml", "Traefik's default"
+    std::vector<std::string> asked{};  ///< where the process sends requests of its own: providers, receivers of traces
 };
 
 /// A configuration file of a Traefik as it was read. It is parsed again only when it has changed.
@@ -26,6 +28,7 @@ struct ConfigurationFile {
         std::optional<std::string> base_path;               ///< api.basePath
         bool api = false;                                   ///< there is an `api`, whatever it says
         std::map<std::string, std::string> entry_points{};  ///< the addresses of the others
+        std::vector<std::string> asked{};                   ///< as in ApiAddress
     };
     std::string path;  ///< as the process sees it; empty: none was read
     struct stat status{};
