@@ -38,14 +38,6 @@ Listed listed_at(std::string url, bool up) {
     return listed;
 }
 
-std::vector<Listed> listed_at_all(const std::vector<std::string>& urls) {
-    std::vector<Listed> all;
-    for (const auto& url : urls) {
-        all.push_back(listed_at(url));
-    }
-    return all;
-}
-
 std::map<poll::Server, std::set<std::string>> owners_in(const Catalogue& catalogue) {
     std::map<poll::Server, std::set<std::string>> owners;
     for (const auto& [name, backend] : catalogue.backends) {

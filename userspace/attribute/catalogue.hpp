@@ -32,8 +32,6 @@ std::optional<HostPort> any_endpoint_of(const std::string& url);
 /// A listed server whose address is known when its url is numeric; names wait for resolve.hpp.
 Listed listed_at(std::string url, bool up = true);
 
-std::vector<Listed> listed_at_all(const std::vector<std::string>& urls);
-
 /// The health check that Traefik makes at each server of a backend.
 struct HealthCheck {
     poll::Method method = poll::Method::get;

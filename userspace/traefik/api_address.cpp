@@ -47,6 +47,8 @@ constexpr std::array<std::string_view, 6> asked_names{"providers.http.endpoint",
                                                       "metrics.influxdb2.address",    "log.otlp.http.endpoint",
                                                       "accesslog.otlp.http.endpoint", "tracing.otlp.http.endpoint"};
 constexpr std::size_t max_asked = 512;
+constexpr std::array<std::string_view, 3> file_path{"providers", "file", "filename"};
+constexpr std::array<std::string_view, 3> directory_path{"providers", "file", "directory"};
 constexpr auto ways_out = "--traefik.api says where it is, or --backends.file which servers there are";
 
 std::string lower(std::string_view text) {
@@ -165,6 +167,44 @@ std::optional<std::string> variable(const std::vector<std::string>& environment,
     return std::nullopt;
 }
 
+/// `value_of` says what a setting is by its name.
+std::vector<std::string> asked_by(auto&& value_of) {
+    std::vector<std::string> asked;
+    for (const auto name : asked_names) {
+        if (auto value = value_of(name); value && value->size() <= max_asked && attribute::endpoint_of(*value)) {
+            asked.push_back(*std::move(value));
+        }
+    }
+    return asked;
+}
+
+/// A setting's name as a variable's.
+std::string variable_for(std::string_view name) {
+    std::string text = fmt::format("traefik_{}", name);
+    std::ranges::replace(text, '.', '_');
+    return text;
+}
+
+Settings settings_of(const std::vector<std::string>& arguments) {
+    return {.address = flag(arguments, "entrypoints.traefik.address"),
+            .base_path = flag(arguments, "api.basepath"),
+            .api = has_api_flag(arguments),
+            .entry_points = entry_points_of(arguments),
+            .file = flag(arguments, "providers.file.filename"),
+            .directory = flag(arguments, "providers.file.directory"),
+            .asked = asked_by([&](std::string_view name) { return flag(arguments, name); })};
+}
+
+Settings settings_in(const std::vector<std::string>& environment) {
+    return {.address = variable(environment, "TRAEFIK_ENTRYPOINTS_TRAEFIK_ADDRESS"),
+            .base_path = variable(environment, "TRAEFIK_API_BASEPATH"),
+            .api = has_api_variable(environment),
+            .entry_points = entry_points_in(environment),
+            .file = variable(environment, "TRAEFIK_PROVIDERS_FILE_FILENAME"),
+            .directory = variable(environment, "TRAEFIK_PROVIDERS_FILE_DIRECTORY"),
+            .asked = asked_by([&](std::string_view name) { return variable(environment, variable_for(name)); })};
+}
+
 // --- the configuration file; keys are in any case there too ---
 
 YAML::Node node_in(YAML::Node node, Path path) {
@@ -261,17 +301,6 @@ bool has_api(const toml::table& document) {
     return has(api_path) || has(v1_api_path);
 }
 
-/// `value_of` says what a setting is by its name.
-std::vector<std::string> asked_by(auto&& value_of) {
-    std::vector<std::string> asked;
-    for (const auto name : asked_names) {
-        if (auto value = value_of(name); value && value->size() <= max_asked && attribute::endpoint_of(*value)) {
-            asked.push_back(*std::move(value));
-        }
-    }
-    return asked;
-}
-
 /// A setting's name as a path in a file.
 std::vector<std::string_view> path_to(std::string_view name) {
     std::vector<std::string_view> path;
@@ -283,13 +312,6 @@ std::vector<std::string_view> path_to(std::string_view name) {
     return path;
 }
 
-/// And as a variable's name.
-std::string variable_for(std::string_view name) {
-    std::string text = fmt::format("traefik_{}", name);
-    std::ranges::replace(text, '.', '_');
-    return text;
-}
-
 /// Throws what the libraries throw on a broken file.
 Settings parsed(const std::string& text, bool toml) {
     if (toml) {
@@ -298,6 +320,8 @@ Settings parsed(const std::string& text, bool toml) {
                 .base_path = in_toml(document, base_path_path),
                 .api = has_api(document),
                 .entry_points = entry_points_in_toml(document),
+                .file = in_toml(document, file_path),
+                .directory = in_toml(document, directory_path),
                 .asked = asked_by([&](std::string_view name) { return in_toml(document, path_to(name)); })};
     }
     const auto document = YAML::Load(text);
@@ -305,6 +329,8 @@ Settings parsed(const std::string& text, bool toml) {
             .base_path = in_yaml(document, base_path_path),
             .api = has_api(document),
             .entry_points = entry_points_in_yaml(document),
+            .file = in_yaml(document, file_path),
+            .directory = in_yaml(document, directory_path),
             .asked = asked_by([&](std::string_view name) { return in_yaml(document, path_to(name)); })};
 }
 
@@ -369,6 +395,15 @@ std::string absolute(const Process& process, const std::string& path) {
         directory.erase(0, top.size());  // a chroot: the link tells the path as we see it
     }
     return (fs::path(directory.empty() ? "/" : directory) / path).string();
+}
+
+/// As Traefik does: of a file its directory is watched.
+std::string watched_directory(const Process& process, const Settings& settings) {
+    if (settings.directory && !settings.directory->empty()) {
+        return absolute(process, *settings.directory);
+    }
+    return settings.file && !settings.file->empty() ? fs::path(absolute(process, *settings.file)).parent_path().string()
+                                                    : "";
 }
 
 std::vector<std::string> candidates(const Process& process) {
@@ -451,6 +486,12 @@ ApiAddress not_asked(std::string why) {
     return {.url = {}, .source = std::move(why)};
 }
 
+ApiAddress with_others(ApiAddress address, const Process& process, const Settings& settings) {
+    address.files = watched_directory(process, settings);
+    address.asked = settings.asked;
+    return address;
+}
+
 ApiAddress named(const fs::path& proc, const Settings& settings, const std::string& source) {
     const bool has_entry_point = settings.address || settings.entry_points.contains("traefik");
     if (!settings.api && !has_entry_point) {
@@ -466,9 +507,7 @@ ApiAddress named(const fs::path& proc, const Settings& settings, const std::stri
         return not_asked(fmt::format("Traefik's entry point '{}' is on port {}, where its API would be: {}",
                                      printable(*name, max_shown), port, ways_out));
     }
-    return {.url = *url,
-            .source = settings.address || settings.base_path ? source : "Traefik's default",
-            .asked = settings.asked};
+    return {.url = *url, .source = settings.address || settings.base_path ? source : "Traefik's default"};
 }
 
 }  // namespace
@@ -490,25 +529,12 @@ ApiAddress api_address(const fs::path& root, const Instance& traefik, Configurat
         if (!known.problem.empty()) {  // it has changed since Traefik read it
             return not_asked(fmt::format("{} {}: {}", shown, known.problem, ways_out));
         }
-        return named(proc, known.settings, shown);
+        return with_others(named(proc, known.settings, shown), process, known.settings);
     }
-    if (process.arguments.size() > 1) {
-        return named(proc,
-                     {.address = flag(process.arguments, "entrypoints.traefik.address"),
-                      .base_path = flag(process.arguments, "api.basepath"),
-                      .api = has_api_flag(process.arguments),
-                      .entry_points = entry_points_of(process.arguments),
-                      .asked = asked_by([&](std::string_view name) { return flag(process.arguments, name); })},
-                     fmt::format("the command line of process {}", traefik.pid));
-    }
-    return named(
-        proc,
-        {.address = variable(process.environment, "TRAEFIK_ENTRYPOINTS_TRAEFIK_ADDRESS"),
-         .base_path = variable(process.environment, "TRAEFIK_API_BASEPATH"),
-         .api = has_api_variable(process.environment),
-         .entry_points = entry_points_in(process.environment),
-         .asked = asked_by([&](std::string_view name) { return variable(process.environment, variable_for(name)); })},
-        fmt::format("the environment of process {}", traefik.pid));
+    const bool has_flags = process.arguments.size() > 1;
+    const auto settings = has_flags ? settings_of(process.arguments) : settings_in(process.environment);
+    const auto source = fmt::format("the {} of process {}", has_flags ? "command line" : "environment", traefik.pid);
+    return with_others(named(proc, settings, source), process, settings);
 }
 
 }  // namespace upstat::traefik
