@@ -145,7 +145,8 @@ void Catalogues::update_sources(const std::vector<Watched>& traefiks) {
     auto processes = processes_of(root_, traefiks);
     std::map<int, Source> now;
     for (int i = 0; const auto& url : settings_.traefik_api) {
-        auto& source = now[--i] = std::move(sources_[i]);
+        --i;  // not below: what stands on the right of an assignment comes first
+        auto& source = now[i] = std::move(sources_[i]);
         point(source, {.url = url, .source = "--traefik.api"});
         source.processes = processes;
     }
