@@ -1,154 +1,109 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Traefik's names of today: what is written for Traefik 2 and 3 runs on them, in a real Prometheus.
+"""Servers by host name, in a container: they are what its own /etc/hosts and its own name server say."""
 
-The rules are those of awesome-prometheus-alerts, the queries those of the dashboards 17346 and 17347 (Traefik's own), 4475
-and 10906 on grafana.com, as their authors wrote them but for line breaks.
-"""
+import pytest
 
-import re
-import subprocess
-
+from parts import counts
 from parts.base import get_json, wait_for
-from parts.exposition import select
-from parts.load import Clients, Request
-from parts.monitoring import Alertmanager, Prometheus, Pushgateway
+from parts.cgroup import Cgroup
+from parts.container import ContainedNginx, ContainedTraefik, Container
+from parts.exposition import select, total
+from parts.upstat import Upstat
 
-SERVICE = "both@file"
-# 20 % are 404, 10 % are 500.
-TURN = [Request("/both/bytes/100")] * 7 + [Request("/both/status/404")] * 2 + [Request("/both/status/500")]
-RULES = """
-groups:
-  - name: EmbeddedExporterV2
-    rules:
-      - alert: TraefikHighHttp4xxErrorRateService
-        expr: sum(rate(traefik_service_requests_total{code=~"4.*"}[3m])) by (service) / sum(rate(traefik_service_requests_total[3m])) by (service) * 100 > 5
-        for: 1m
-      - alert: TraefikHighHttp5xxErrorRateService
-        expr: sum(rate(traefik_service_requests_total{code=~"5.*"}[3m])) by (service) / sum(rate(traefik_service_requests_total[3m])) by (service) * 100 > 5
-        for: 1m
-"""
+APP, CMS, HOST = "127.0.1.1", "127.0.1.2", "127.0.1.3"
 
 
-def most(by, more, label, name, window):
-    """How the official dashboards list services."""
-    return (f'topk(15, label_replace(sum by ({by}) (rate(traefik_service_requests_total{{{label}=~"${label}.*",{more}protocol="http"}}'
-            f'[{window}])) > 0, "{label}", "$1", "{label}", "{name}"))')
+class Site:
+    """services: name -> host name. All of nginx's servers listen on one port."""
+
+    def __init__(self, stack, directory, traefik_binary, container, services):
+        self.container = stack.enter_context(container)
+        self.nginx = ContainedNginx(container, directory, (APP, CMS, HOST))
+        port = self.nginx.servers[0].rpartition(":")[2]
+        self.nginx.servers = [f"{address}:{port}" for address in (APP, CMS, HOST)]
+        stack.enter_context(self.nginx)
+        self.cgroup = stack.enter_context(Cgroup())
+        self.traefik = stack.enter_context(ContainedTraefik(
+            container, traefik_binary, directory, self.cgroup,
+            {name: [f"http://{host}:{port}"] for name, host in services.items()}))
+        self.port = port
+
+    def of_nginx(self, count):
+        return counts.of_nginx(self.nginx.wait_for_rows(count))
+
+    def by_backend(self, count, services):
+        """services: name -> the address that it has."""
+        return counts.by_service(self.of_nginx(count), {f"{name}@file": {f"{at}:{self.port}"} for name, at in services.items()})
 
 
-def official(label, name, window):
-    """The request panels of 17346 and 17347: panel -> (query, labels that its rows have)."""
-    codes = {"method", "code", label}
-    return {
-        "Http Code": (f'sum(rate(traefik_service_requests_total{{{label}=~"${label}.*",protocol="http"}}[{window}])) by (method, code)',
-                      {"method", "code"}),
-        "Most requested services": (most(f"{label},code", "", label, name, window), {"code", label}),
-        "2xx over 5 min": (most(f"{label},method,code", 'code=~"2..",', label, name, window), codes),
-        "5xx over 5 min": (most(f"{label},method,code", 'code=~"5..",', label, name, window), codes),
-        "Other codes over 5 min": (most(f"{label},method,code", 'code!~"2..|5..",', label, name, window), codes),
-    }
+@pytest.fixture
+def site(stack, tmp_path, traefik_binary):
+    container = Container(tmp_path, hosts={"app": APP, "host.docker.internal": HOST}, names={"cms": CMS, "App": HOST})
+    return Site(stack, tmp_path, traefik_binary, container, {"shop": "app", "blog": "CMS", "host": "host.docker.internal"})
 
 
-PANELS = {
-    "17346": official("service", "([^-]+-[^-]+).*", "5m"),
-    "17347": official("exported_service", "([^@]+)@.*", "$interval"),
-    "4475": {
-        "$service return code": ('traefik_service_requests_total{service="$service"}', {"service", "code", "method", "protocol"}),
-        "Total requests over 5min $service": ('sum(rate(traefik_service_requests_total{service="$service"}[5m]))', set()),
-        "Requests by service": ("sum(rate(traefik_service_requests_total[5m])) by (service) ", {"service"}),
-    },
-    "10906": {
-        "Uptime": ('time() - process_start_time_seconds{job="$job"}', {"job"}),
-        "404 Error Count last $interval": (
-            'sum(increase(traefik_service_requests_total{code="404",method="GET",protocol=~"$protocol"}[$interval]))', set()),
-        "$protocol return code": ('traefik_service_requests_total{protocol=~"$protocol"}', {"service", "code", "method", "protocol"}),
-        "Bad Status Code Count $interval": (
-            'sum(increase(traefik_service_requests_total{code="404",method="GET",protocol=~"$protocol"}[$interval])) by (service)',
-            {"service"}),
-        "Total requests over $interval": ("sum(rate(traefik_service_requests_total[$interval]))", set()),
-        "Used sockets": ('process_open_fds{job=~"$job"}', {"job"}),
-        "Access to backends": ('sum(rate(traefik_service_requests_total{protocol=~"http|https",code="200"}[$interval])) by (service)',
-                               {"service"}),
-        "Status Code Count per $interval": ('sum(increase(traefik_service_requests_total{protocol=~"$protocol"}[$interval])) by (code)',
-                                            {"code"}),
-    },
-}
-VARIABLES = {"$service": SERVICE, "$exported_service": "both", "$interval": "5m", "$protocol": ".*", "$job": "upstat"}
+@pytest.fixture
+def agent(stack, tmp_path, upstat_binary, site):
+    """Told nothing but which Traefik: its API is in the container too."""
+    def start(flags=None):
+        return stack.enter_context(Upstat(upstat_binary, tmp_path, {"--traefik.pid": site.traefik.pid, **(flags or {})}))
+    return start
 
 
-def filled_in(query):
-    return re.sub(r"\$(service|exported_service|interval|protocol|job)\b", lambda match: VARIABLES[match[0]], query)
+def listed(upstat):
+    return {sample.labels["backend"]: sample.labels["server"].rpartition(":")[0]
+            for sample in select(upstat.samples(), "upstat_backend_server_info")}
 
 
-def rows(prometheus, query):
-    """[labels] of those that do not show 0."""
-    return [row["metric"] for row in prometheus.query(filled_in(query)) if float(row["value"][1]) > 0]
+NAMED = {"shop@file": APP, "blog@file": CMS, "host@file": HOST}
 
 
-def empty(prometheus, dashboard):
-    """Titles of its panels that show nothing, or not by the labels that their legends name."""
-    panels = PANELS[dashboard].items()
-    return [title for title, (query, labels) in panels
-            if not (found := rows(prometheus, query)) or any(not labels <= row.keys() for row in found)]
+def test_are_the_containers_own(agent, site):
+    upstat = agent()
+    wait_for(lambda: listed(upstat) == NAMED, 20, lambda: upstat.log)
+    for service, count in (("shop", 20), ("blog", 7), ("host", 11)):
+        site.traefik.ask(service, "/status/404", count)
+    upstat.wait_for_counts(site.by_backend(38, {"shop": APP, "blog": CMS, "host": HOST}), upstat.backend_counts)
+    assert total(upstat.samples(), "upstat_unresolved_names") == 0
 
 
-def test_what_is_written_for_traefik_2_and_3_runs(rig, agent, stack, tmp_path):
-    stack.enter_context(Clients(rig.traefik.url, TURN * 10_000, clients=2, rate=100)).start()
-    upstat = agent(rig, {"--metrics.names": "service"})
-    rules = tmp_path / "rules.yml"
-    rules.write_text(RULES.replace("for: 1m", "for: 0s"))
-    prometheus = stack.enter_context(Prometheus(tmp_path, [upstat.address], [rules]))
-
-    def firing():
-        return {(alert["labels"]["alertname"], alert["labels"]["service"]): float(alert["value"]) for alert in prometheus.alerts()}
-
-    wanted = {("TraefikHighHttp4xxErrorRateService", SERVICE): 20, ("TraefikHighHttp5xxErrorRateService", SERVICE): 10}
-    wait_for(lambda: (now := firing()).keys() == wanted.keys() and all(abs(now[key] - wanted[key]) < 3 for key in wanted), 30, firing)
-    for dashboard in ("17346", "4475", "10906"):
-        wait_for(lambda dashboard=dashboard: not empty(prometheus, dashboard), 20, lambda dashboard=dashboard: empty(prometheus, dashboard))
-    assert {row["code"] for row in rows(prometheus, PANELS["17346"]["Http Code"][0])} == {"200", "404", "500"}
-    up = prometheus.query("count(traefik_service_server_up) by (service)")
-    assert {row["metric"]["service"]: row["value"][1] for row in up} == {"four@file": "1", "six@file": "1", SERVICE: "2"}
-    assert not prometheus.query('{__name__=~"traefik_backend_.*"}')
-
-    # 17347 is for targets that a ServiceMonitor finds: they have a label `service` of their own.
-    kubernetes = {"honor_labels": False, "static_configs": [{"targets": [upstat.address], "labels": {"service": "upstat"}}]}
-    there = stack.enter_context(Prometheus(tmp_path, [upstat.address], name="kubernetes", scrape=kubernetes))
-    wait_for(lambda: not empty(there, "17347"), 20, lambda: empty(there, "17347"))
+def test_of_a_static_map_are_the_containers_too(agent, site, tmp_path):
+    (tmp_path / "backends.yml").write_text(f"backends: {{shop@file: ['app:{site.port}'], blog@file: ['http://cms:{site.port}']}}\n")
+    upstat = agent({"--backends.file": tmp_path / "backends.yml"})
+    wait_for(lambda: listed(upstat) == {"shop@file": APP, "blog@file": CMS}, 20, lambda: upstat.log)
+    site.traefik.ask("shop", "/status/404", 9)
+    upstat.wait_for_counts(site.by_backend(9, {"shop": APP}), upstat.backend_counts)
 
 
-def test_each_series_and_label_by_both_names(rig, agent, stack, tmp_path):
-    stack.enter_context(Clients(rig.traefik.url, TURN * 10_000, clients=2, rate=100)).start()
-    alertmanager = stack.enter_context(Alertmanager(tmp_path))
-    gateway = stack.enter_context(Pushgateway(tmp_path))
-    flags = {"--alert.window": "3s", "--alert.for": "0s", "--alertmanager.url": alertmanager.url, "--push.url": gateway.url,
-             "--push.interval": "1s"}
-    upstat = agent(rig, flags | {"--metrics.names": "both"})
-    told, = wait_for(alertmanager.alerts, 30, "the alert is told")
-    assert told["labels"]["backend"] == told["labels"]["service"] == SERVICE
-    wait_for(lambda: select(gateway.samples(), "traefik_service_requests_total"), 20, "a push")
-    for page in (upstat.samples(), gateway.samples()):
-        for metric in ("requests_total", "server_up"):
-            backends, services = (
-                {tuple(sorted((key, value) for key, value in sample.labels.items() if key != name)): (sample.labels[name], sample.value)
-                 for sample in select(page, f"traefik_{name}_{metric}") if sample.labels[name] == SERVICE}
-                for name in ("backend", "service"))
-            assert backends and backends == services
-    assert f"backend {SERVICE} (file): " in upstat.ask("explain", SERVICE), "where there is room for one word, it is the old one"
+def test_that_swap_their_addresses_swap_their_backends(agent, site):
+    """As two containers do that are made anew: connections to the old ones have ended."""
+    upstat = agent()
+    wait_for(lambda: listed(upstat) == NAMED, 20, lambda: upstat.log)
+    site.traefik.ask("shop", "/status/200", 10)
+    site.traefik.ask("blog", "/status/404", 10)
+    before = site.by_backend(20, {"shop": APP, "blog": CMS})
+    upstat.wait_for_counts(before, upstat.backend_counts)
+
+    site.container.set_hosts({"app": CMS, "host.docker.internal": HOST})
+    site.container.set_names({"cms": APP, "App": HOST})
+    swapped = {**NAMED, "shop@file": CMS, "blog@file": APP}
+    wait_for(lambda: listed(upstat) == swapped, 60, lambda: f"{listed(upstat)}\n{upstat.log}")
+    site.nginx.stop()
+    site.nginx.start()
+    site.traefik.ask("shop", "/status/200", 30)
+    site.traefik.ask("blog", "/status/404", 40)
+    rows = site.nginx.wait_for_rows(90)[20:]
+    after = counts.by_service(counts.of_nginx(rows), {"shop@file": {f"{CMS}:{site.port}"}, "blog@file": {f"{APP}:{site.port}"}})
+    assert sum(after.values()) == 70
+    upstat.wait_for_counts(before + after, upstat.backend_counts)
 
 
-def test_where_only_the_new_name_is_wanted(rig, agent, stack, tmp_path):
-    stack.enter_context(Clients(rig.traefik.url, TURN * 10_000, clients=2, rate=100)).start()
-    alertmanager = stack.enter_context(Alertmanager(tmp_path))
-    upstat = agent(rig, {"--alert.window": "3s", "--alert.for": "0s", "--alertmanager.url": alertmanager.url,
-                         "--metrics.names": "service"})
-    told, = wait_for(alertmanager.alerts, 30, "the alert is told")
-    assert told["labels"]["service"] == SERVICE and "backend" not in told["labels"]
-    assert f" is firing for service {SERVICE}: " in told["annotations"]["sentence"]
-    assert f" is firing for service {SERVICE}: " in upstat.log
-    assert f"service {SERVICE} (file): " in upstat.ask("explain", SERVICE)
-    assert upstat.ask("top").startswith("SERVICE / SERVER ")
-    assert get_json(f"{upstat.url}/api/v1/backends")["names"] == "service"
-    unknown = subprocess.run([upstat.binary, "explain", "x", "--web.listen-address", upstat.address], capture_output=True, text=True,
-                             timeout=30, check=False)
-    assert (unknown.returncode, unknown.stderr.splitlines()[0]) == (2, "upstat: there is no service x")
-
+def test_that_nobody_knows_are_said(agent, site):
+    site.traefik.write_services({**site.traefik.services, "gone": [f"http://gone:{site.port}"]})
+    upstat = agent()
+    wait_for(lambda: "gone" in upstat.log, 30, lambda: upstat.log)
+    wait_for(lambda: get_json(f"{upstat.url}/api/v1/status")["unresolved_names"], 10, "said in status")
+    assert "gone cannot be looked up: 127.0.0.11 knows no such name" in upstat.ask("status")
+    assert total(upstat.samples(), "upstat_unresolved_names") == 1
+    assert "the server name gone cannot be looked up" in upstat.log
+    assert listed(upstat) == NAMED, "it holds no other"
