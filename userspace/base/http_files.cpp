@@ -16,8 +16,6 @@ constexpr std::string_view white = " \t\r\n";
 
 }  // namespace
 
-}  // namespace
-
 Result<std::string> read_pem(const std::string& file) {
     auto text = read_named_file(file);
     if (text && !text->contains("-----BEGIN ")) {
