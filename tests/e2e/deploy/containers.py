@@ -170,6 +170,7 @@ def _security(context):
     capabilities = context["capabilities"]
     return ["--read-only", f"--user={context['runAsUser']}",
             *(f"--cap-drop={name}" for name in capabilities["drop"]), *(f"--cap-add={name}" for name in capabilities["add"]),
+            *(["--security-opt=seccomp=unconfined"] if context["seccompProfile"]["type"] == "Unconfined" else []),
             *(["--security-opt=no-new-privileges"] if context.get("allowPrivilegeEscalation") is False else [])]
 
 
