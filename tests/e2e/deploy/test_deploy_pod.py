@@ -103,13 +103,13 @@ def test_the_detach_job_leaves_nothing(stack, tmp_path, store, servers, traefik,
 
 
 @pytest.mark.parametrize("way", ["compose", "podman run"])
-def test_beside_a_composed_traefik(stack, tmp_path, store, servers, traefik_binary, upstat_binary, way):
+def test_beside_a_composed_traefik(stack, tmp_path, store, kube, servers, traefik_binary, upstat_binary, way):
     """With compose.yml, or the line of deploy/README.md."""
     binary = Path(traefik_binary).resolve()
     services = {unique_name("four"): servers.servers[:1], unique_name("both"): servers.servers[1:]}
     own = {"image": IMAGE, "network_mode": "host", "entrypoint": ["/usr/bin/traefik"],
            "volumes": [f"{tmp_path}:{tmp_path}", f"{binary}:/usr/bin/traefik:ro"]}
-    home = stack.enter_context(Composed(store, tmp_path, "traefik", own))
+    home = stack.enter_context(Composed(store, kube, tmp_path, "traefik", own))
     traefik = stack.enter_context(Traefik(binary, tmp_path, home, {
         name: [servers.url(server) for server in listed] for name, listed in services.items()}))
 
@@ -117,8 +117,8 @@ def test_beside_a_composed_traefik(stack, tmp_path, store, servers, traefik_bina
     mine = {"UPSTAT_METRICS_ZERO_FOR": "0", "UPSTAT_POLL_INTERVAL": "200ms", "UPSTAT_BPF_PIN_PATH": str(agent.pin_path),
             "UPSTAT_WEB_LISTEN_ADDRESS": agent.address}
     if way == "compose":
-        agent.process.command = []
-        agent.process.cgroup = Composed(store, tmp_path, "upstat", {"image": IMAGE, "environment": mine},
+        agent.process.command = ["upstat"]
+        agent.process.cgroup = Composed(store, kube, tmp_path, "upstat", {"image": IMAGE, "environment": mine},
                                         files=[TOP / "deploy/compose/compose.yml"])
         stack.enter_context(agent.process.cgroup)
     else:
@@ -128,6 +128,7 @@ def test_beside_a_composed_traefik(stack, tmp_path, store, servers, traefik_bina
         agent.process.cgroup = stack.enter_context(Container(store, IMAGE, *line, *variables, privileged=False))
         agent.process.command = ["upstat", "run"]
     stack.enter_context(agent)
+    stack.callback(agent.process.cgroup.stop)  # podman-compose itself leaves its containers running
     Clients(traefik.url, mix(list(traefik.services), PLAN), clients=4).run()
     logged = counts.of_nginx(servers.wait_for_rows(PLAN))
     wanted = counts.by_service(logged, traefik.listed_services())
