@@ -15,7 +15,7 @@ from fixtures import KUBERNETES, documents_of, kube, render  # noqa: F401
 WHOLE = ("base", "overlays/privileged", "overlays/least")
 # The oldest release that still has patches somewhere, and the one of the schemas' own default.
 VERSIONS = ("1.31", "1.37")
-CAPABILITIES = {"BPF", "PERFMON", "NET_ADMIN", "SYS_ADMIN", "SYS_PTRACE", "DAC_READ_SEARCH"}
+CAPABILITIES = {"BPF", "PERFMON", "NET_ADMIN", "SYS_ADMIN", "SYS_PTRACE", "DAC_READ_SEARCH", "SETUID", "SETGID"}
 LEAST = {"BPF", "PERFMON", "NET_ADMIN", "SYS_PTRACE"}
 
 

@@ -23,7 +23,7 @@ from test_deploy_kubernetes import CAPABILITIES, LEAST
 
 PLAN = 1000
 BULK = 4000
-BITS = {"DAC_READ_SEARCH": 2, "NET_ADMIN": 12, "SYS_PTRACE": 19, "SYS_ADMIN": 21, "PERFMON": 38, "BPF": 39}
+BITS = {"DAC_READ_SEARCH": 2, "SETGID": 6, "SETUID": 7, "NET_ADMIN": 12, "SYS_PTRACE": 19, "SYS_ADMIN": 21, "PERFMON": 38, "BPF": 39}
 
 
 class Pod(Upstat):
