@@ -3,9 +3,9 @@
 #include <gtest/gtest.h>
 #include <spdlog/spdlog.h>
 
+#include "base/error.hpp"
 #include "base/receiver.hpp"
 #include "base/version.hpp"
-#include "base/error.hpp"
 #include "cli/command_line.hpp"
 #include "cli/log.hpp"
 
