@@ -49,11 +49,10 @@ def test_all_servers_refuse(stack, rig, judges):
     load = loaded(stack, rig, "/four/status/404", "/four/status/200", "/both/status/200")
     judges.agree(RULE, {"four@file"})
     rig.nginx.stop()
-    own, others = judges.agree(CONNECTS, {"four@file", "both@file"})
-    assert min(own.values()) > 50 and min(others.values()) > 50
+    judges.agree(CONNECTS, {"four@file", "both@file"})
     wait_for(lambda: load.statuses()[-10:] == [502] * 10, 30, "clients get 502")
     wait_for(lambda: not any(judges.firing(RULE)), 60, "the stock alert ends for want of responses")
-    wait_for(lambda: min(judges.firing(CONNECTS)[0].values()) == 100, 60, "nothing else is in the window")
+    wait_for(lambda: all(min(one.values()) == 100 for one in judges.firing(CONNECTS)), 60, "nothing else is in the window")
     said = judges.upstat.ask("explain", "four@file")
     assert said.startswith("no responses for ") and f"{CONNECTS}: firing since" in said and "find no server: the connect fails" in said
     assert f"most come from server {rig.nginx.servers[0]}: " in said and " of them\n" in said
@@ -64,8 +63,9 @@ def test_all_servers_refuse(stack, rig, judges):
 
 def test_servers_close_instead_of_a_response(stack, rig, judges):
     loaded(stack, rig, *["/four/status/200"] * 3, "/four/close", "/six/status/200")
-    own, others = judges.agree(UNANSWERED, {"four@file"})
-    assert 15 < own["four@file"] < 60 and 15 < others["four@file"] < 60
+    judges.agree(UNANSWERED, {"four@file"})
+    # Traefik asks again where a kept connection is closed: a fourth of the requests is more than a fourth of what servers see.
+    wait_for(lambda: all(20 < one["four@file"] < 60 for one in judges.firing(UNANSWERED)), 60, lambda: judges.firing(UNANSWERED))
     assert not any(judges.firing(CONNECTS))
     assert "are left without a response" in judges.upstat.ask("explain", "four@file")
 
@@ -85,5 +85,5 @@ def test_no_backend_is_known(stack, rig, agent, tmp_path):
     upstat = agent(rig, {"--traefik.api": "http://127.0.0.1:1"})
     prometheus = stack.enter_context(Prometheus(tmp_path, [upstat.address], [shipped_rules(tmp_path)]))
     loaded(stack, rig, "/four/status/404")
-    wait_for(lambda: [one for one in prometheus.alerts() if (one["labels"]["alertname"], one["state"]) == ("UpstatNoBackends", "firing")],
-             60, lambda: f"UpstatNoBackends: {prometheus.alerts()}")
+    wait_for(lambda: [one for one in prometheus.alerts() if (one["labels"]["alertname"], one["state"]) == ("UpstatNoBackends", "firing")],  # "unmapped" is told after a minute
+             180, lambda: f"UpstatNoBackends: {prometheus.alerts()}")

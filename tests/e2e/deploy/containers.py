@@ -108,11 +108,12 @@ class Container(Part):
 
 
 class Composed(Part):
-    """A project of podman-compose: these files, and for its service what a test has elsewhere. As the `cgroup` of a Process
+    """A project of podman-compose, which is in `programs`: these files, and for its service what a test has elsewhere. As the `cgroup` of a Process
     it is up for as long as the process is."""
 
-    def __init__(self, store, directory, service, own, files=()):
+    def __init__(self, store, programs, directory, service, own, files=()):
         self.store = store
+        self._programs = programs
         self.project = unique_name("compose")
         self._directory = directory / self.project
         self._service = service
@@ -130,10 +131,10 @@ class Composed(Part):
 
     def _compose(self, *words):
         files = [word for file in self._files for word in ("-f", str(file))]
-        return ["podman-compose", f"--podman-path={self._directory}/podman", "-p", self.project, *files, *words]
+        return [str(self._programs / "podman-compose"), f"--podman-path={self._directory}/podman", "-p", self.project, *files, *words]
 
     def inside(self, words):
-        own = {**self._own, **({"command": words[1:]} if words else {})}
+        own = {**self._own, **({"command": words[1:]} if words[1:] else {})}
         self._files[-1].write_text(json.dumps({"services": {self._service: own}}))
         return self._compose("up")
 
@@ -170,6 +171,7 @@ def _security(context):
     capabilities = context["capabilities"]
     return ["--read-only", f"--user={context['runAsUser']}",
             *(f"--cap-drop={name}" for name in capabilities["drop"]), *(f"--cap-add={name}" for name in capabilities["add"]),
+            *(["--security-opt=seccomp=unconfined"] if context["seccompProfile"]["type"] == "Unconfined" else []),
             *(["--security-opt=no-new-privileges"] if context.get("allowPrivilegeEscalation") is False else [])]
 
 

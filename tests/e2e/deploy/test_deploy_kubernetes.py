@@ -15,7 +15,7 @@ from fixtures import KUBERNETES, documents_of, kube, render  # noqa: F401
 WHOLE = ("base", "overlays/privileged", "overlays/least")
 # The oldest release that still has patches somewhere, and the one of the schemas' own default.
 VERSIONS = ("1.31", "1.37")
-CAPABILITIES = {"BPF", "PERFMON", "NET_ADMIN", "SYS_ADMIN", "SYS_PTRACE", "DAC_READ_SEARCH"}
+CAPABILITIES = {"BPF", "PERFMON", "NET_ADMIN", "SYS_ADMIN", "SYS_PTRACE", "DAC_READ_SEARCH", "SETUID", "SETGID"}
 LEAST = {"BPF", "PERFMON", "NET_ADMIN", "SYS_PTRACE"}
 
 
@@ -88,9 +88,10 @@ def test_who_may_do_what(render):
         contexts[directory] = agent["securityContext"]
     for directory, capabilities in (("base", CAPABILITIES), ("overlays/least", LEAST)):
         context = contexts[directory]
-        assert "privileged" not in context and context["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert "privileged" not in context
         assert context["capabilities"]["drop"] == ["ALL"] and set(context["capabilities"]["add"]) == capabilities
         assert "initContainers" not in kinds[directory]["DaemonSet"]["spec"]["template"]["spec"]
+    assert contexts["base"]["seccompProfile"] == {"type": "RuntimeDefault"}
     assert contexts["overlays/least"]["allowPrivilegeEscalation"] is False
     assert contexts["overlays/privileged"] == {"privileged": True, "readOnlyRootFilesystem": True}
     first, = kinds["overlays/privileged"]["DaemonSet"]["spec"]["template"]["spec"]["initContainers"]
@@ -170,6 +171,6 @@ def test_the_detach_job(render):
     pod = job["spec"]["template"]["spec"]
     container, = pod["containers"]
     assert pod["nodeName"] == "node-1" and job["metadata"]["name"] == "upstat-detach-node-1"
-    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["BPF"]}
+    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["BPF", "SYS_ADMIN"]}
     selected = documents_of(render("base"))["DaemonSet"]["spec"]["selector"]["matchLabels"]
     assert not selected.items() <= job["spec"]["template"]["metadata"]["labels"].items()

@@ -6,6 +6,7 @@
 
 #include <fstream>
 
+#include "base/error.hpp"
 #include "base/receiver.hpp"
 #include "base/temporary_directory.hpp"
 #include "base/version.hpp"
