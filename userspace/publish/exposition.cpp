@@ -11,6 +11,7 @@
 #include <set>
 #include <utility>
 
+#include "attribute/kubernetes.hpp"
 #include "publish/text.hpp"
 
 namespace upstat::publish {
@@ -267,16 +268,39 @@ void servers(Writer& out, const Shown& shown) {
 
 void backend_servers(Writer& out, const Report& report) {
     out.metric("upstat_backend_server_info", "gauge", "1 for each server that Traefik lists for a backend.");
+    const auto namespaces = attribute::plain_namespaces(*report.catalogue);
     for (const auto& [name, backend] : report.catalogue->backends) {
+        const auto kubernetes = attribute::kubernetes_name(name, backend.provider, namespaces);
         std::set<poll::Server> listed;  // two urls may stand for one server
         for (const auto& entry : backend.listed) {
             listed.insert(entry.servers.begin(), entry.servers.end());
         }
         const auto ready = label("backend", name);
         for (const auto& server : listed) {
+            if (kubernetes != attribute::KubernetesName{}) {
+                out.sample(ready,
+                           {{"server", to_string(server)},
+                            {"provider", backend.provider},
+                            {"traefik", report.traefik},
+                            {"namespace", kubernetes.name_space},
+                            {"service", kubernetes.service},
+                            {"port", kubernetes.port}},
+                           1);
+                continue;
+            }
             out.sample(ready,
                        {{"server", to_string(server)}, {"provider", backend.provider}, {"traefik", report.traefik}}, 1);
         }
+    }
+}
+
+/// Nothing is known of servers once no Traefik is there that would tell.
+void traefik_up(Writer& out, const Report& report) {
+    const bool up = std::ranges::any_of(report.traefiks, &TraefikReport::attached);
+    out.metric("upstat_traefik_up", "gauge", "1 while a Traefik that is counted runs on this host.");
+    out.sample(up ? 1 : 0);
+    if (up) {
+        backend_ups(out, *report.catalogue);
     }
 }
 
@@ -407,7 +431,7 @@ void write_lasting(Writer& out, const Page& page, Time born) {
     const auto& report = *page.report;
     const Shown shown{.page = &page, .born = born};
     backend_requests(out, shown);
-    backend_ups(out, *report.catalogue);
+    traefik_up(out, report);
     servers(out, shown);
     backend_servers(out, report);
     judgement(out, report);
