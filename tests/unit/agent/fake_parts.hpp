@@ -125,6 +125,8 @@ struct FakeCounts {
     std::optional<Error> failure;  ///< of each reading
     std::string epoch = "boot-1";
     std::set<std::string> cgroups;
+    std::map<poll::Server, attribute::Look> looks{};  ///< as the agent told them last
+    bool looks_complete = false;
     std::map<std::string, std::uint16_t> zone_of_cgroup;
     programs::ZoneNames zones;
 };
@@ -137,6 +139,11 @@ class FakeKernel : public Kernel {
                         std::uint16_t zone) override {
         counts_->cgroups.insert(cgroup.string());
         counts_->zone_of_cgroup[cgroup.string()] = zone;
+        return {};
+    }
+    Result<void> set_looks(const std::map<poll::Server, attribute::Look>& looks, bool complete) override {
+        counts_->looks = looks;
+        counts_->looks_complete = complete;
         return {};
     }
     Result<std::uint16_t> zone_of(const std::string& name) override {
