@@ -197,7 +197,7 @@ void Agent::heed_host_name() {
 
 /// What was counted until now is the previous catalogue's; gives the one that is in force from now on.
 attribute::SharedCatalogue Agent::close_books(const poll::Snapshot& snapshot) {
-    auto catalogue = catalogues_.catalogue(snapshot.at);
+    auto catalogue = catalogues_.catalogue(snapshot.at, snapshot.servers);
     tell_looks(catalogue);
     const auto& before = ledger_.state().catalogue;
     if (absorbed_ && catalogue != before && *catalogue != *before) {
@@ -293,6 +293,7 @@ std::vector<publish::TraefikReport> Agent::traefik_reports() const {
 publish::Report Agent::report(poll::Snapshot snapshot) const {
     publish::Report report{.at = last_poll_->wall,
                            .not_ready = traefiks_->all_refused(),
+                           .notice = catalogues_.notice(),
                            .build = {{"version", std::string(version())}, {"revision", std::string(revision())}},
                            .traefik = settings_.push_instance,
                            .names = settings_.metrics_names,

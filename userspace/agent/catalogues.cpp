@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/catalogues.hpp"
 
+#include <fmt/ranges.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -24,6 +25,14 @@ namespace upstat::agent {
 namespace {
 
 constexpr Millis api_timeout = std::chrono::seconds(5);
+
+/// How long an API that was never read is waited for.
+constexpr Millis nameless_after = std::chrono::minutes(1);
+/// Of a backend that is only a server's address.
+constexpr auto nameless_provider = "none";
+constexpr auto no_backend_sentence =
+    "no backend is known, so each server is shown and judged by its address: start Traefik with --api.insecure=true, "
+    "or name its API with --traefik.api, or the backends with --backends.file";
 
 /// The namespace to connect from: empty where the process shares ours.
 std::string foreign_network(const std::filesystem::path& root, const std::string& path) {
@@ -125,6 +134,12 @@ void Catalogues::add_traefik(const traefik::Instance& traefik, std::map<int, Sou
     if (!address.files.empty()) {
         files_.insert({.top = process + "/root", .path = address.files});
     }
+    if (!address.proxy.empty()) {
+        proxies_.insert(
+            fmt::format("Traefik (pid {}) has {} in its environment: what it sends to that proxy is counted for the "
+                        "proxy's address, and for no backend",
+                        traefik.pid, address.proxy));
+    }
     for (const auto& url : address.asked) {
         configured_.asked.push_back(attribute::listed_at(url));
     }
@@ -149,12 +164,18 @@ void Catalogues::update_sources(const std::vector<Watched>& traefiks) {
         source.processes = processes;
     }
     files_.clear();
+    const auto proxies = std::exchange(proxies_, {});
     const auto configured = std::exchange(configured_, {});
     std::set<int> pids;
     for (const auto& [traefik, problem] : traefiks) {
         if (problem.empty()) {
             add_traefik(traefik, now);
             pids.insert(traefik.pid);
+        }
+    }
+    for (const auto& sentence : proxies_) {
+        if (!proxies.contains(sentence)) {
+            spdlog::warn("{}", sentence);
         }
     }
     std::erase_if(configurations_, [&pids](const auto& entry) { return !pids.contains(entry.first); });
@@ -174,6 +195,8 @@ HttpRequest Catalogues::request(const Source& source, const std::string& path, s
             .username = settings_.traefik_api_username,
             .password = password_,
             .files = {.ca_file = settings_.traefik_api_ca_file},
+            .host = settings_.traefik_api_host,
+            .verify = !settings_.traefik_api_insecure_skip_verify,
             .network_namespace = source.network_namespace,
             .direct = true,  // the environment's proxy is there for receivers
             .timeout = api_timeout,
@@ -231,6 +254,7 @@ void Catalogues::ask_one(Http& http, int key, Source& source, Time now) {
         return;
     }
     source.pace.asked(now);
+    source.since = source.since.value_or(now);
     if (const auto stranger = stranger_at(key, source); !stranger.empty()) {
         note(source, stranger, now);
         return;
@@ -406,6 +430,11 @@ attribute::Catalogue Catalogues::merge_all(const attribute::Known& known) const 
     }
     all = all_known() ? all : merged(std::move(all), filled(*last_, processes_));
     keep_pending(all, *current_, known.pending);
+    for (const auto& server : nameless_) {
+        const auto address = to_string(server);
+        all.backends.try_emplace(address, attribute::Backend{.provider = nameless_provider,
+                                                             .listed = {attribute::listed_at("http://" + address)}});
+    }
     return all;
 }
 
@@ -438,7 +467,42 @@ void Catalogues::note_lookups(const attribute::Known& known, Time now) {
                 .last_error = failures_.empty() ? "" : failures_.begin()->second};
 }
 
-attribute::SharedCatalogue Catalogues::catalogue(Time now) {
+/// Whether no backend is known and none will be soon: nobody can be asked, or nobody has answered for a minute.
+bool Catalogues::is_nameless(Time now) const {
+    const auto is_real = [](const auto& entry) { return entry.second.provider != nameless_provider; };
+    return static_.backends.empty() && !sources_.empty() && std::ranges::none_of(last_->backends, is_real) &&
+           std::ranges::all_of(sources_, [now](const auto& entry) {
+               const auto& source = entry.second;
+               return !source.body && (source.url.empty() || (source.since && now - *source.since >= nameless_after));
+           });
+}
+
+void Catalogues::add_nameless(const poll::Servers& seen, Time now) {
+    constexpr std::size_t most = 1000;
+    if (const bool is_one = is_nameless(now); is_one != std::exchange(is_nameless_, is_one)) {
+        changed_ = true;
+        nameless_.clear();
+        if (is_one) {
+            spdlog::warn("{}", no_backend_sentence);
+        }
+    }
+    for (const auto& [server, totals] : seen) {
+        if (is_nameless_ && totals.requests != 0 && nameless_.size() < most && nameless_.insert(server).second) {
+            changed_ = true;
+        }
+    }
+}
+
+std::string Catalogues::notice() const {
+    std::vector<std::string> sentences(proxies_.begin(), proxies_.end());
+    if (is_nameless_) {
+        sentences.insert(sentences.begin(), no_backend_sentence);
+    }
+    return fmt::format("{}", fmt::join(sentences, "; "));
+}
+
+attribute::SharedCatalogue Catalogues::catalogue(Time now, const poll::Servers& seen) {
+    add_nameless(seen, now);
     const bool changed = std::exchange(changed_, false);
     if (changed) {
         names_ = all_names();

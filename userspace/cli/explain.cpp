@@ -49,19 +49,19 @@ std::string bad_text(const json& rule) {
 }
 
 /// "no traffic", or the alert's own share of what is bad to it.
-std::string share_sentence(const json& alert, const json& rules) {
+std::string share_sentence(const json& alert, const json& rules, const std::string& silence) {
     const auto rule = std::ranges::find_if(rules, [&](const json& one) { return one.at("name") == alert.at("alert"); });
     if (alert.at("ratio").is_null() || rule == rules.end()) {
-        return "no traffic in the window";
+        return silence;
     }
     return fmt::format("{:.2f} % of {:.1f} {}, the threshold is {:g} %", alert.at("ratio").get<double>() * 100,
                        alert.at("rate").get<double>(), bad_text(*rule), rule->at("threshold_percent").get<double>());
 }
 
-std::string alert_text(const json& alert, const json& rules) {
+std::string alert_text(const json& alert, const json& rules, const std::string& silence) {
     const auto& since = alert.at(alert.at("state") == "firing" ? "firing_since" : "active_since");
     auto text = fmt::format("{}: {}{}: {}\n", shown(alert.at("alert")), shown(alert.at("state")),
-                            since.is_null() ? "" : " since " + shown(since), share_sentence(alert, rules));
+                            since.is_null() ? "" : " since " + shown(since), share_sentence(alert, rules, silence));
     if (const auto& worst = alert.at("worst"); !worst.is_null() && !since.is_null()) {
         const auto& code = worst.at("code");
         text += fmt::format("  most come from server {}: {} {}\n", shown(worst.at("server")), shown(worst.at("count")),
@@ -70,7 +70,25 @@ std::string alert_text(const json& alert, const json& rules) {
     return text;
 }
 
-std::string traffic_text(const json& rate) {
+/// "https", where all of a backend's servers speak what cannot be read.
+std::string unreadable(const json& backend) {
+    std::string scheme;
+    for (const auto& listed : backend.at("listed")) {
+        const auto url = listed.at("url").get<std::string>();
+        const auto one = url.substr(0, url.find("://"));
+        if (one != "https" && one != "h2c") {
+            return "";
+        }
+        scheme = one;
+    }
+    return scheme;
+}
+
+std::string traffic_text(const json& backend) {
+    const auto& rate = backend.at("rate");
+    if (const auto scheme = rate.is_null() ? unreadable(backend) : ""; !scheme.empty()) {
+        return fmt::format("cannot be read: its servers speak {}", scheme);
+    }
     return rate.is_null() ? "no traffic in the window" : fmt::format("{:.1f} responses a second", rate.get<double>());
 }
 
@@ -79,11 +97,12 @@ std::string explanation(const std::string& name, const json& backend, const json
     text += text.empty() ? "" : "\n";
     for (const auto& alert : alerts.at("alerts")) {
         if (alert.at("backend") == name) {
-            text += alert_text(alert, alerts.at("rules"));
+            text += alert_text(alert, alerts.at("rules"),
+                               backend.at("rate").is_null() ? traffic_text(backend) : "no traffic in the window");
         }
     }
     text += fmt::format("{} {} ({}): {}\n", noun_of(reply), printable(name), shown(backend.at("provider")),
-                        traffic_text(backend.at("rate")));
+                        traffic_text(backend));
     text += "These responses came from the servers; what Traefik answers by itself is not among them.\n";
     for (const auto& server : worst_first(backend, reply.at("servers"))) {
         text += server_text(server.label, *server.counts, server.up);

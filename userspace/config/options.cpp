@@ -113,6 +113,25 @@ Result<std::string> parse_listen_address(std::string_view text) {
     return std::string(text);
 }
 
+/// A name for the Host header and for TLS: nothing that would end either.
+Result<std::string> parse_host_name(std::string_view text) {
+    const bool plain = !text.empty() && text.size() <= 253 && std::ranges::all_of(text, [](unsigned char c) {
+        return (c < 0x80 && std::isalnum(c) != 0) || c == '.' || c == '-' || c == '_';
+    });
+    if (!plain) {
+        return fail(Error::Kind::usage, fmt::format("\"{}\" is not a host name", text),
+                    "without scheme, port and path, such as traefik.example.com");
+    }
+    return std::string(text);
+}
+
+Result<bool> parse_yes_or_no(std::string_view text) {
+    if (text != "true" && text != "false") {
+        return fail(Error::Kind::usage, fmt::format("\"{}\" is neither true nor false", text));
+    }
+    return text == "true";
+}
+
 Result<std::string> parse_text(std::string_view text) {
     return std::string(text);
 }
@@ -230,6 +249,11 @@ constexpr std::array all_options{
                                                       "the file that holds its password"),
     option<parse_text, &S::traefik_api_ca_file>("traefik.api.ca-file", "FILE", "",
                                                 "the certificate authority of an https API, PEM"),
+    option<parse_host_name, &S::traefik_api_host>(
+        "traefik.api.host", "NAME", "", "the host that the API's router wants, where traefik.api has an address"),
+    option<parse_yes_or_no, &S::traefik_api_insecure_skip_verify>(
+        "traefik.api.insecure-skip-verify", "true|false", "false",
+        "believe an https API whatever its certificate, such as Traefik's own default one"),
     until_restart(option<parse_number<int>, &S::traefik_pid>("traefik.pid", "PID", "",
                                                              "watch this process; found when not given")),
     until_restart(option<parse_text, &S::traefik_cgroup>("traefik.cgroup", "DIR", "",

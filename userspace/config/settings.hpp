@@ -27,6 +27,8 @@ struct Settings {
     std::string traefik_api_username;
     std::string traefik_api_password_file;
     std::string traefik_api_ca_file;
+    std::string traefik_api_host;
+    bool traefik_api_insecure_skip_verify = false;
     int traefik_pid = 0;
     std::string traefik_cgroup;
     std::vector<std::string> traefik_allow;

@@ -11,6 +11,7 @@
 #include <set>
 #include <utility>
 
+#include "attribute/kubernetes.hpp"
 #include "publish/text.hpp"
 
 namespace upstat::publish {
@@ -225,8 +226,11 @@ void backend_ups(Writer& out, const attribute::Catalogue& catalogue, const Famil
 }
 
 void backends(Writer& out, const Shown& shown, const Family& family) {
+    const auto& report = *shown.page->report;
     backend_requests(out, shown, family);
-    backend_ups(out, *shown.page->report->catalogue, family);
+    if (std::ranges::any_of(report.traefiks, &TraefikReport::attached)) {  // else nobody is left who would tell
+        backend_ups(out, *report.catalogue, family);
+    }
 }
 
 /// A server with its label ready to print.
@@ -319,13 +323,26 @@ void probes(Writer& out, const Report& report) {
 
 void backend_servers(Writer& out, const Report& report) {
     out.metric("upstat_backend_server_info", "gauge", "1 for each server that Traefik lists for a backend.");
+    const auto namespaces = attribute::plain_namespaces(*report.catalogue);
     for (const auto& [name, backend] : report.catalogue->backends) {
+        const auto kubernetes = attribute::kubernetes_name(name, backend.provider, namespaces);
         std::set<poll::Server> listed;  // two urls may stand for one server
         for (const auto& entry : backend.listed) {
             listed.insert(entry.servers.begin(), entry.servers.end());
         }
         const auto ready = label("backend", name);
         for (const auto& server : listed) {
+            if (kubernetes != attribute::KubernetesName{}) {
+                out.sample(ready,
+                           {{"server", to_string(server)},
+                            {"provider", backend.provider},
+                            {"traefik", report.traefik},
+                            {"namespace", kubernetes.name_space},
+                            {"service", kubernetes.service},
+                            {"port", kubernetes.port}},
+                           1);
+                continue;
+            }
             out.sample(ready,
                        {{"server", to_string(server)}, {"provider", backend.provider}, {"traefik", report.traefik}}, 1);
         }
@@ -338,6 +355,8 @@ void known(Writer& out, const Report& report) {
     out.metric("upstat_traefiks", "gauge", "Traefiks of this host, by whether their traffic is counted.");
     out.sample({{"state", "counted"}}, static_cast<std::uint64_t>(counted));
     out.sample({{"state", "not_counted"}}, report.traefiks.size() - static_cast<std::uint64_t>(counted));
+    out.metric("upstat_traefik_up", "gauge", "1 while a Traefik that is counted runs on this host.");
+    out.sample(counted != 0 ? 1 : 0);
     out.metric("upstat_backends", "gauge", "Backends that Traefik's API or backends.file lists.");
     out.sample(report.catalogue->backends.size());
 }

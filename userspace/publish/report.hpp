@@ -38,6 +38,7 @@ struct TraefikReport {
 struct Report {
     Wall at{};
     std::string not_ready = "no poll of the kernel's counters has succeeded yet";  ///< empty: ready
+    std::string notice;                        ///< what is to be said although it is ready
     std::map<std::string, std::string> build;  ///< the labels of upstat_build_info: version, revision, ...
     std::string traefik;                       ///< the `traefik` label: which Traefik the catalogue is from
     Names names = Names::backend;              ///< of metrics and pages

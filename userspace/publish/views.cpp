@@ -257,6 +257,7 @@ std::string status_json(const Report& report) {
     json out = {{"at", rfc3339(report.at)},
                 {"ready", report.not_ready.empty()},
                 {"not_ready", report.not_ready},
+                {"notice", report.notice},
                 {"build", report.build},
                 {"traefiks", json::array()},
                 {"last_poll", when(report.last_poll)},
@@ -327,6 +328,9 @@ std::string index_html(const Report& report) {
     std::string out(index_head);
     if (!report.not_ready.empty()) {
         out += "<p><strong>Not ready: " + html(report.not_ready) + ".</strong></p>\n";
+    }
+    if (!report.notice.empty()) {
+        out += "<p><strong>Ready, but " + html(report.notice) + ".</strong></p>\n";
     }
     out += fmt::format(
         "<table><tr><th>{}</th><th>alerts</th><th>4xx</th><th>responses</th><th>2xx</th><th>3xx</th>"

@@ -332,7 +332,9 @@ class Web::Impl {
         const auto edition = shelf.get();
         if (path == "/-/ready") {
             const auto& why_not = edition.page->report->not_ready;
-            return probe(connection, config, why_not.empty(), "ready", "not ready: " + why_not);
+            const auto& notice = edition.page->report->notice;
+            return probe(connection, config, why_not.empty(), notice.empty() ? "ready" : "ready, but " + notice,
+                         "not ready: " + why_not);
         }
         if (!Responses::has(path)) {
             return MHD_queue_response(connection, MHD_HTTP_NOT_FOUND,

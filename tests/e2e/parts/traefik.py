@@ -23,6 +23,7 @@ class Traefik(Part):
         self.services = services
         self.metrics = metrics
         self.api = api
+        self._own_entry_point = True
         self.experimental = experimental
         self.tcp = tcp or {}
         self.tcp_ports = {name: free_port() for name in self.tcp}
@@ -97,6 +98,11 @@ class Traefik(Part):
     def rawdata(self):
         return get_json(f"{self.api_url}/api/rawdata")
 
+    def close(self):
+        """Before the start: neither API nor metrics, nor an entry point for them."""
+        self.api = self.metrics = False
+        self._own_entry_point = False
+
     def _static(self):
         static = {
             "global": {"checkNewVersion": False, "sendAnonymousUsage": False},
@@ -108,6 +114,8 @@ class Traefik(Part):
         }
         if self.api:
             static["api"] = {"insecure": True}
+        if not self._own_entry_point:
+            del static["entryPoints"]["traefik"]
         if self.experimental:
             static["experimental"] = self.experimental
         for name, port in self.tcp_ports.items():

@@ -770,6 +770,76 @@ TEST_F(Loop, AStaticMapThatChangesIsReadAgain) {
     EXPECT_EQ(counted("shop@static"), 0U) << "it is listed no more";
 }
 
+/// As with the defaults of Traefik's Helm chart.
+TEST_F(Loop, WithoutAnApiEachServerIsShownAndJudgedByItsAddress) {
+    host_.write("/proc/42/cmdline", std::string("traefik") + '\0' + "--entrypoints.web.address=:80" + '\0');
+    start();
+    run(std::chrono::minutes(6), 8, 2);
+    EXPECT_GE(counted("10.0.0.1:80"), 3500U);
+    const auto& alerts = agent_->shown()->alerts.alerts;
+    ASSERT_EQ(alerts.size(), 1U);
+    EXPECT_EQ(alerts.front().backend, "10.0.0.1:80");
+    EXPECT_EQ(alerts.front().state, judge::State::firing);
+    EXPECT_EQ(log_.count("no backend is known, so each server is shown"), 1U) << log_.text();
+    EXPECT_THAT(agent_->shown()->notice, HasSubstr("--backends.file"));
+    EXPECT_EQ(agent_->shown()->not_ready, "");
+    EXPECT_THAT(page(), HasSubstr(R"(upstat_backend_server_info{backend="10.0.0.1:80",server="10.0.0.1:80")"));
+    host_.write("/proc/42/cmdline", std::string("traefik") + '\0' + "--api.insecure" + '\0');
+    run(std::chrono::seconds(21), 10);
+    EXPECT_GE(counted("shop@file"), 100U);
+    EXPECT_EQ(counted("10.0.0.1:80"), 0U) << "it is no backend any more";
+    EXPECT_EQ(agent_->shown()->notice, "");
+}
+
+TEST_F(Loop, AnApiThatNeverAnswersIsWaitedForAMinute) {
+    network_.responses[api] = HttpResponse{.status = 502};
+    start();
+    run(std::chrono::seconds(50), 10);
+    EXPECT_EQ(agent_->shown()->notice, "");
+    run(std::chrono::seconds(30), 10);
+    EXPECT_GE(counted("10.0.0.1:80"), 600U);
+    network_.responses[api] = rawdata("http://10.0.0.1:80");
+    run(std::chrono::seconds(90), 10);
+    EXPECT_GT(counted("shop@file"), 0U);
+    const auto shop = counted("shop@file");
+    network_.responses[api] = HttpResponse{.status = 502};
+    run(std::chrono::minutes(3), 10);
+    EXPECT_EQ(agent_->shown()->notice, "") << "what it said once stays";
+    EXPECT_GT(counted("shop@file"), shop);
+}
+
+TEST_F(Loop, AProxyInTraefiksEnvironmentIsSaid) {
+    host_.write("/proc/42/environ", std::string("HTTP_PROXY=http://u:secret@10.9.9.9:3128") + '\0');
+    start();
+    run(std::chrono::seconds(21), 10);
+    EXPECT_EQ(log_.count("Traefik (pid 42) has HTTP_PROXY in its environment"), 1U) << log_.text();
+    EXPECT_THAT(agent_->shown()->notice, HasSubstr("HTTP_PROXY"));
+    EXPECT_THAT(log_.text(), Not(HasSubstr("secret")));
+}
+
+TEST_F(Loop, WhenTraefikIsGoneNoServerIsUp) {
+    start();
+    run(std::chrono::seconds(11), 10);
+    EXPECT_THAT(page(), HasSubstr("upstat_traefik_up 1\n"));
+    EXPECT_THAT(page(), HasSubstr(R"(traefik_backend_server_up{backend="shop@file",url="http://10.0.0.1:80"} 1)"));
+    std::filesystem::remove_all(host_.at("/proc/42"));
+    std::filesystem::remove_all(host_.at("/sys/fs/cgroup/traefik"));
+    run(std::chrono::seconds(11));
+    EXPECT_THAT(page(), HasSubstr("upstat_traefik_up 0\n"));
+    EXPECT_THAT(page(), Not(HasSubstr("traefik_backend_server_up{")));
+}
+
+TEST_F(Loop, TheApisHostAndCertificateAreAsTheSettingsSay) {
+    settings_.traefik_api = {"https://127.0.0.1:8443"};
+    settings_.traefik_api_host = "traefik.example.com";
+    settings_.traefik_api_insecure_skip_verify = true;
+    start();
+    run(std::chrono::seconds(6));
+    ASSERT_GT(network_.asked("/api/rawdata"), 0U);
+    EXPECT_EQ(network_.requests.front().host, "traefik.example.com");
+    EXPECT_FALSE(network_.requests.front().verify);
+}
+
 TEST_F(Loop, AReloadWithAStaticMapForgetsTheApisBackends) {
     start();
     run(std::chrono::seconds(21), 10);

@@ -143,6 +143,19 @@ TEST(HttpClient, GetsABody) {
     EXPECT_EQ(result->body, "hello upstat");
 }
 
+TEST(HttpClient, AHostThatIsNamedIsInTheHeaderAndTheAddressIsAsked) {
+    Receiver receiver;
+    receiver.server.Get("/a", [](const httplib::Request& request, httplib::Response& response) {
+        response.set_content(request.get_header_value("Host"), "text/plain");
+    });
+    const auto url = receiver.start() + "/a";
+    HttpClient client;
+    const auto done = fetch(client, {.url = url, .host = "traefik.example.com"});
+    ASSERT_TRUE(done) << done.error();
+    EXPECT_TRUE(done->body.starts_with("traefik.example.com:")) << done->body;
+    EXPECT_FALSE(fetch(client, {.url = url, .host = "a b/c"}));
+}
+
 TEST(HttpClient, AnErrorStatusIsAResponse) {
     Receiver receiver;
     const auto url = receiver.start();
