@@ -830,7 +830,7 @@ TEST_F(Loop, WhenTraefikIsGoneNoServerIsUp) {
 }
 
 TEST_F(Loop, TheApisHostAndCertificateAreAsTheSettingsSay) {
-    settings_.traefik_api = {"https://127.0.0.1:8443"};
+    settings_.traefik_api = {url("https://127.0.0.1:8443")};
     settings_.traefik_api_host = "traefik.example.com";
     settings_.traefik_api_insecure_skip_verify = true;
     start();
