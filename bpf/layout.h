@@ -86,7 +86,10 @@ enum upstat_connect_failure { UPSTAT_CONNECT_FAILURE_LIST(UPSTAT_CONNECT_FAILURE
     X(UNKNOWN_STREAM, "unknown_stream", "skip: an old connection, seen in the middle of something")                    \
     X(FRAMING_UNKNOWN, "framing_unknown", "a request whose end could not be told from its head")                       \
     X(NO_SOCKET, "no_socket", "skip: a packet without a full socket, such as a reset that the kernel sends")           \
-    X(OVERFLOW_FULL, "overflow_full", "an event that found no room there either: lost")
+    X(OVERFLOW_FULL, "overflow_full", "an event that found no room there either: lost")                                \
+    X(PROBE_MEMORY, "probe_memory", "the probe could not read what the proxy had parsed: not counted")                 \
+    X(PROBE_NAME, "probe_name", "the probe found no server's name, or one that is too long; in the overflow map")      \
+    X(PROBE_EMPTY, "probe_empty", "the probe found no program of its zone: not counted")
 #define UPSTAT_PLACE_NUMBER(name, label, meaning) UPSTAT_PLACE_##name,
 enum upstat_place { UPSTAT_PLACE_LIST(UPSTAT_PLACE_NUMBER) UPSTAT_PLACES };
 
@@ -133,6 +136,21 @@ struct upstat_total_key {
     __u8 method;  /* enum upstat_method; zero where the event has none */
 };
 
+/* The longest host of a URL: a name of 253 bytes, a colon and a port. */
+#define UPSTAT_HOST_BYTES 259
+
+/* The key of the map `probed`: what a proxy says of a response. Whoever changes it changes UPSTAT_LAYOUT_VERSION, since
+ * the map is made later than the others of its generation. */
+struct upstat_probed_key {
+    char host[264]; /* of the URL: a name or an address, with a port or not; zeros behind it */
+    __u16 port;     /* that of the URL's scheme, where the host has none */
+    __u16 zone;     /* as in upstat_server_key */
+    __u16 detail;   /* as in upstat_total_key, and the next two */
+    __u8 event;
+    __u8 method;
+};
+
+_Static_assert(sizeof(struct upstat_probed_key) == 272, "no hidden padding in a map key");
 _Static_assert(sizeof(struct upstat_server_key) == 20, "no hidden padding in a map key");
 _Static_assert(sizeof(struct upstat_total_key) == 24, "no hidden padding in a map key");
 

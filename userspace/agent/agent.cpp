@@ -131,6 +131,7 @@ void Agent::restore() {
     timeline_.emplace(parts_.clock, boot_id(parts_.root), restored.saved.mark);
     ledger_ = std::move(restored.saved.ledger);
     catalogues_.remember(ledger_.state().catalogue);
+    probing_.look(*ledger_.state().catalogue, {}, timeline_->now().at);
     if (restored.saved.window) {
         if (auto note = judgement_.restore(*std::move(restored.saved.window), restored.saved.since); !note.empty()) {
             restored.notes.push_back(std::move(note));
@@ -147,6 +148,8 @@ void Agent::poll() {
     const auto began = parts_.clock.steady();
     next_poll_ = std::max(next_poll_ + settings_.poll_interval, began);
     traefiks_->look();
+    probing_.try_again();
+    probe();
     const auto now = due(last_poll_, timeline_->now(), settings_.poll_interval);
     auto snapshot = parts_.kernel->read(now.at);
     poll_duration_ = std::chrono::duration_cast<std::chrono::microseconds>(parts_.clock.steady() - began);
@@ -167,8 +170,15 @@ void Agent::poll() {
     patience_ = began + std::min<steady_clock::duration>(api_patience, settings_.poll_interval);
 }
 
+/// Soon after a Traefik has come: before its first response.
+void Agent::probe() {
+    probing_.follow(*parts_.kernel, traefiks_->counted(), settings_.probe_tls, timeline_->now().at);
+}
+
 void Agent::absorb(poll::Snapshot snapshot) {
     auto catalogue = catalogues_.catalogue(snapshot.at);
+    probing_.look(*catalogue, snapshot.servers, snapshot.at);
+    probe();
     const auto growth = ledger_.growth(snapshot, *catalogue);
     counts_ = ledger_.absorb(snapshot, std::move(catalogue));
     if (lost_counters_ && !counts_.backends.empty()) {
@@ -205,6 +215,7 @@ std::vector<publish::TraefikReport> Agent::traefik_reports() const {
                                       .api = {},
                                       .version = {},
                                       .attached = problem.empty(),
+                                      .tls = probing_.state_of(traefik.pid),
                                       .problem = problem};
         const auto& sources = catalogues_.sources();
         auto source = sources.find(traefik.pid);
@@ -381,6 +392,7 @@ bool Agent::wait() {
         return false;
     }
     traefiks_->react(parts_.clock.steady());
+    probe();
     return true;
 }
 

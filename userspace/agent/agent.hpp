@@ -16,6 +16,7 @@
 #include "agent/fills.hpp"
 #include "agent/judgement.hpp"
 #include "agent/kernel.hpp"
+#include "agent/probing.hpp"
 #include "agent/receivers.hpp"
 #include "agent/state.hpp"
 #include "agent/supervisor.hpp"
@@ -79,6 +80,7 @@ class Agent {
 
     void poll();
     void absorb(poll::Snapshot snapshot);
+    void probe();
     void save(const std::optional<attribute::Growth>& growth);
     void publish(poll::Snapshot snapshot);
     [[nodiscard]] publish::Report report(poll::Snapshot snapshot) const;
@@ -96,6 +98,7 @@ class Agent {
     Parts parts_;
     std::optional<Timeline> timeline_;
     FillWatch fills_;
+    Probing probing_;
     std::optional<Traefiks> traefiks_;
     Catalogues catalogues_;
     attribute::Ledger ledger_;

@@ -39,6 +39,9 @@ class PinnedKernel : public Kernel {
     Result<void> attach(const std::filesystem::path& cgroup, const std::set<std::uint16_t>& listening) override {
         return counter_.attach(cgroup, listening);
     }
+    programs::ProbeState probe(const std::vector<programs::Probed>& processes) override {
+        return counter_.probe(processes);
+    }
     void drop_dead() override { counter_.drop_dead(); }
     [[nodiscard]] std::set<std::uint64_t> attached() const override { return counter_.attached(); }
     [[nodiscard]] std::string epoch() const override { return counter_.epoch(); }

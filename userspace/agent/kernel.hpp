@@ -6,10 +6,12 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "base/error.hpp"
 #include "config/settings.hpp"
 #include "poll/snapshot.hpp"
+#include "programs/probes.hpp"
 
 namespace upstat::agent {
 
@@ -23,6 +25,9 @@ class Kernel {
 
     /// Puts the programs on a cgroup v2 directory; `listening` are the local ports whose connections are clients'.
     virtual Result<void> attach(const std::filesystem::path& cgroup, const std::set<std::uint16_t>& listening) = 0;
+
+    /// Has probes in these processes, and in no others: so responses are counted that no packet shows.
+    virtual programs::ProbeState probe(const std::vector<programs::Probed>& processes) = 0;
 
     /// Forgets cgroups that are gone.
     virtual void drop_dead() = 0;

@@ -100,7 +100,7 @@ void fill(Catalogue& catalogue, const std::string& network_namespace, const Addr
             if (known == nullptr) {
                 continue;
             }
-            listed.servers.clear();
+            listed.servers = listed_at(listed.url).servers;
             for (const auto& address : *known) {
                 if (const auto server = poll::parse_server(address, endpoint->port)) {
                     listed.servers.insert(*server);

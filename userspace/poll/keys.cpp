@@ -51,6 +51,9 @@ class Finder {
     Field address(std::initializer_list<std::string_view> path) {
         return check(path, [](std::uint32_t size) { return size == sizeof(Server::address); });
     }
+    Field text(std::initializer_list<std::string_view> path) {
+        return check(path, [](std::uint32_t size) { return size > 0; });
+    }
     [[nodiscard]] std::expected<KeyFields, std::string> result(const KeyFields& fields) const {
         return missing_.empty() ? std::expected<KeyFields, std::string>(fields) : std::unexpected(missing_);
     }
@@ -115,10 +118,29 @@ KeyFields own_server_fields() {
             .port = {offsetof(Key, port), sizeof(Key::port)}};
 }
 
+KeyFields own_probed_fields() {
+    using Key = upstat_probed_key;
+    return {.host = {offsetof(Key, host), sizeof(Key::host)},
+            .port = {offsetof(Key, port), sizeof(Key::port)},
+            .detail = {offsetof(Key, detail), sizeof(Key::detail)},
+            .event = {offsetof(Key, event), sizeof(Key::event)},
+            .method = {offsetof(Key, method), sizeof(Key::method)}};
+}
+
 std::expected<KeyFields, std::string> total_fields(const btf* types, std::uint32_t key) {
     Finder finder(types, key);
     const KeyFields fields{.address = finder.address({"server", "address"}),
                            .port = finder.number({"server", "port"}),
+                           .detail = finder.number({"detail"}),
+                           .event = finder.number({"event"}),
+                           .method = finder.number({"method"})};
+    return finder.result(fields);
+}
+
+std::expected<KeyFields, std::string> probed_fields(const btf* types, std::uint32_t key) {
+    Finder finder(types, key);
+    const KeyFields fields{.host = finder.text({"host"}),
+                           .port = finder.number({"port"}),
                            .detail = finder.number({"detail"}),
                            .event = finder.number({"event"}),
                            .method = finder.number({"method"})};
@@ -143,7 +165,13 @@ Total to_total(std::span<const std::byte> key, const KeyFields& fields, std::uin
                 .detail = number_at(key, fields.detail),
                 .method = number_at(key, fields.method),
                 .count = count};
-    std::memcpy(total.server.address.data(), key.data() + fields.address.offset, total.server.address.size());
+    if (fields.host.size == 0) {
+        std::memcpy(total.server.address.data(), key.data() + fields.address.offset, total.server.address.size());
+    } else {
+        const auto* const host = reinterpret_cast<const char*>(key.data() + fields.host.offset);
+        total.server = url_server({host, strnlen(host, fields.host.size)}, total.server.port);
+        total.probed = true;
+    }
     return total;
 }
 

@@ -18,6 +18,7 @@ namespace upstat::poll {
 /// is. Event, detail and method are those of bpf/layout.h; numbers of a newer one may be among them.
 struct Total {
     Server server;
+    bool probed = false;  ///< a response that a probe saw: nobody saw its request
     std::uint64_t event = 0;
     std::uint64_t detail = 0;
     std::uint64_t method = 0;
@@ -34,8 +35,9 @@ struct Field {
 
 /// Where the parts of a key stand. The key of the requests map is a server only.
 struct KeyFields {
-    Field address;
-    Field port;
+    Field address{};
+    Field host{};  ///< of a URL, in place of an address; zeros behind it
+    Field port{};
     Field detail{};
     Field event{};
     Field method{};
@@ -46,9 +48,11 @@ struct KeyFields {
 /// Of the layout that this agent is built with.
 KeyFields own_total_fields();
 KeyFields own_server_fields();
+KeyFields own_probed_fields();
 
 /// Of any layout, older or newer: the members are found by their names. The error names what is missing.
 std::expected<KeyFields, std::string> total_fields(const btf* types, std::uint32_t key);
+std::expected<KeyFields, std::string> probed_fields(const btf* types, std::uint32_t key);
 std::expected<KeyFields, std::string> server_fields(const btf* types, std::uint32_t key);
 
 /// Where a value of the map `slots` says how many slots there are, 32 bits; nothing where it does not.

@@ -181,7 +181,8 @@ CounterMaps counter_maps(const Generation& generation) {
             .request_counts = generation.map("request_counts"),
             .slots = generation.map("slots"),
             .overflow = generation.map("overflow"),
-            .places = generation.map("places")};
+            .places = generation.map("places"),
+            .probed = generation.map("probed")};
 }
 
 std::array<int, hooks> descriptors(const upstat_bpf& skeleton) {
@@ -233,6 +234,7 @@ class Counter::Impl {
     Impl(Root root, Skeleton skeleton, std::vector<Generation> generations)
         : root_(std::move(root)),
           skeleton_(std::move(skeleton)),
+          probes_(root_),
           generations_(std::move(generations)),
           cgroup_links_(cgroup_links_of(generations_.back().path), cgroup_links_of(previous()),
                         descriptors(*skeleton_)) {}
@@ -254,6 +256,7 @@ class Counter::Impl {
         return {};
     }
 
+    [[nodiscard]] Probes& probes() { return probes_; }
     [[nodiscard]] const CgroupLinks& cgroup_links() const { return cgroup_links_; }
     [[nodiscard]] const upstat_bpf& skeleton() const { return *skeleton_; }
     [[nodiscard]] const Generation& newest() const { return generations_.back(); }
@@ -265,6 +268,7 @@ class Counter::Impl {
   private:
     Root root_;
     Skeleton skeleton_;
+    Probes probes_;
     std::vector<Generation> generations_;  ///< the last one is the programs' own
     CgroupLinks cgroup_links_;
 };
@@ -311,6 +315,10 @@ Result<void> Counter::attach(const fs::path& cgroup, const std::set<std::uint16_
     return impl_->attach(cgroup, listening);
 }
 
+ProbeState Counter::probe(const std::vector<Probed>& processes) {
+    return impl_->probes().follow(processes, impl_->newest());
+}
+
 void Counter::detach_previous() {
     impl_->cgroup_links().detach_previous();
 }
@@ -324,7 +332,11 @@ std::set<std::uint64_t> Counter::attached() const {
 }
 
 CounterMaps Counter::maps() const {
-    return counter_maps(impl_->newest());
+    auto maps = counter_maps(impl_->newest());
+    if (const int made = impl_->probes().map(); made >= 0) {
+        maps.probed = made;
+    }
+    return maps;
 }
 
 std::vector<CarriedMaps> Counter::carried() const {
@@ -344,9 +356,13 @@ std::vector<CarriedMaps> Counter::carried() const {
 
 std::vector<CounterProgram> Counter::programs() const {
     const auto& programs = impl_->skeleton().progs;
-    return {{"egress", bpf_program__fd(programs.upstat_egress)},
-            {"ingress", bpf_program__fd(programs.upstat_ingress)},
-            {"sockops", bpf_program__fd(programs.upstat_sockops)}};
+    std::vector<CounterProgram> all{{"egress", bpf_program__fd(programs.upstat_egress)},
+                                    {"ingress", bpf_program__fd(programs.upstat_ingress)},
+                                    {"sockops", bpf_program__fd(programs.upstat_sockops)}};
+    if (const int probe = impl_->probes().program(); probe >= 0) {
+        all.push_back({"probe", probe});
+    }
+    return all;
 }
 
 std::string Counter::epoch() const {

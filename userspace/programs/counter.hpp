@@ -10,6 +10,7 @@
 
 #include "base/error.hpp"
 #include "base/maps.hpp"
+#include "programs/probes.hpp"
 #include "programs/removal.hpp"
 
 namespace upstat::programs {
@@ -43,6 +44,9 @@ class Counter {
     /// Attaches the programs to a cgroup v2 directory. Links that an earlier agent pinned for it are adopted: they run
     /// this agent's programs from then on, without a gap. Connections to the local ports in `listening` are clients'.
     Result<void> attach(const std::filesystem::path& cgroup, const std::set<std::uint16_t>& listening);
+
+    /// Has probes in these processes, and in no others.
+    ProbeState probe(const std::vector<Probed>& processes);
 
     /// Detaches the previous generations' programs. Call it once the requests that they track are answered.
     void detach_previous();

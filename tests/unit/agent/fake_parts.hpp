@@ -96,6 +96,8 @@ struct FakeCounts {
     std::optional<Error> failure;  ///< of each reading
     std::string epoch = "boot-1";
     std::set<std::string> cgroups;
+    std::vector<programs::Probed> probed{};
+    programs::ProbeState probe_state{};
 };
 
 class FakeKernel : public Kernel {
@@ -105,6 +107,10 @@ class FakeKernel : public Kernel {
     Result<void> attach(const std::filesystem::path& cgroup, const std::set<std::uint16_t>& /*listening*/) override {
         counts_->cgroups.insert(cgroup.string());
         return {};
+    }
+    programs::ProbeState probe(const std::vector<programs::Probed>& processes) override {
+        counts_->probed = processes;
+        return counts_->probe_state;
     }
     void drop_dead() override {
         std::erase_if(counts_->cgroups, [](const std::string& cgroup) { return !std::filesystem::exists(cgroup); });
