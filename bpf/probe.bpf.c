@@ -74,6 +74,9 @@ static __always_inline int is_https(const struct go_url *url)
     return url->scheme.size == sizeof("https") - 1;
 }
 
+/* Checks a number again that was checked: 5.10 forgets the bounds of what the compiler keeps on the stack meanwhile. */
+#define CHECK_AGAIN(number) asm volatile("" : "+r"(number))
+
 static __always_inline int read_memory(void *to, __u32 size, __u64 from)
 {
     return !bpf_probe_read_user(to, size, (const void *)from);
@@ -87,7 +90,11 @@ static __always_inline __u8 method_of(const struct go_string *method)
 
     if (size == 0)
         return UPSTAT_METHOD_GET; /* as Go has it */
-    if (size > 7 || !read_memory(bytes, size, method->bytes))
+    if (size > 7)
+        return UPSTAT_METHOD_EXTENSION;
+    CHECK_AGAIN(size);
+    size &= 7;
+    if (!read_memory(bytes, size, method->bytes))
         return UPSTAT_METHOD_EXTENSION;
     *(__u64 *)bytes |= (__u64)' ' << 8 * size;
     found = http_method(bytes);
@@ -126,6 +133,9 @@ static __always_inline int read_host(struct upstat_probed_key *key, const struct
 {
     __u64 size = host->size;
 
+    if (size == 0 || size > UPSTAT_HOST_BYTES)
+        return 0;
+    CHECK_AGAIN(size);
     return size > 0 && size <= UPSTAT_HOST_BYTES && read_memory(key->host, size, host->bytes);
 }
 

@@ -13,11 +13,12 @@ class Traefik(Part):
     """services: name -> list of URLs. A request for /NAME/path goes to service NAME as /path.
 
     tcp: name -> HOST:PORT. What comes to tcp_ports[NAME] goes there as it is, through a TCP router.
+    more: what changes the dynamic configuration before it is written. Certificates of servers are not checked.
     authenticated: name of a service -> URL that is asked before each of its requests (forwardAuth).
     """
 
     def __init__(self, binary, directory, cgroup, services, metrics=True, api=True, name="traefik", experimental=None,
-                 tcp=None, authenticated=None):
+                 tcp=None, authenticated=None, more=None):
         self.directory = Path(directory) / name
         self.services = services
         self.metrics = metrics
@@ -26,6 +27,7 @@ class Traefik(Part):
         self.tcp = tcp or {}
         self.tcp_ports = {name: free_port() for name in self.tcp}
         self.authenticated = authenticated or {}
+        self.more = more
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.api_url = f"http://127.0.0.1:{free_port()}"
@@ -97,6 +99,7 @@ class Traefik(Part):
                             "traefik": {"address": self.api_url.removeprefix("http://")}},
             "providers": {"file": {"filename": str(self.directory / "dynamic.yml"), "watch": True}},
             "ping": {"manualRouting": True},
+            "serversTransport": {"insecureSkipVerify": True},
         }
         if self.api:
             static["api"] = {"insecure": True}
@@ -113,6 +116,8 @@ class Traefik(Part):
         for name, url in self.authenticated.items():
             dynamic["http"]["middlewares"][f"auth-{name}"] = {"forwardAuth": {"address": url}}
             dynamic["http"]["routers"][name]["middlewares"].append(f"auth-{name}")
+        if self.more:
+            self.more(dynamic["http"])
         if self.tcp:
             dynamic["tcp"] = {
                 "routers": {name: {"rule": "HostSNI(`*`)", "service": name, "entryPoints": [f"tcp-{name}"]} for name in self.tcp},

@@ -2,9 +2,8 @@
 """Servers whose responses no packet shows: TLS with HTTP/1 and HTTP/2, and HTTP/2 in clear text. Their access logs are the
 oracle, as those of servers.py."""
 
-import json
-
-from .servers import CODES, Caddy, Nginx
+from .cgroup import Cgroup
+from .servers import Caddy, Nginx
 
 
 class NginxTls(Nginx):
@@ -53,6 +52,36 @@ class CaddyH2c(Caddy):
         path = self.directory / "Caddyfile"
         path.write_text(path.read_text().replace("  auto_https off\n",
                                                  "  auto_https off\n  servers {\n    protocols h1 h2 h2c\n  }\n"))
+
+
+class CaddyProxy(Caddy):
+    """Another proxy of Go's, in a cgroup of its own. services: name -> URL; /NAME/path goes there as /path."""
+
+    kind = "caddy-proxy"
+
+    def __init__(self, directory, services):
+        self.services = services
+        super().__init__(directory)
+        self.url = f"http://{self.address}"
+        self.cgroup = self._process.cgroup = Cgroup()
+
+    @property
+    def pid(self):
+        return self._process.pid
+
+    def start(self):
+        self.cgroup.start()
+        super().start()
+
+    def stop(self):
+        super().stop()
+        self.cgroup.stop()
+
+    def write_files(self):
+        routes = "\n".join(f"handle_path /{name}/* {{\n reverse_proxy {url} {{\n transport http {{\n"
+                           f"{'tls_insecure_skip_verify' if url.startswith('https') else ''}\n }}\n }}\n }}"
+                           for name, url in self.services.items())
+        self.file("Caddyfile", f"{{\n admin off\n auto_https off\n}}\n:{self.port} {{\n bind 127.0.0.1\n {routes}\n}}\n")
 
 
 def url_of(server):
