@@ -234,8 +234,10 @@ def test_what_is_not_known_is_not_probed(scene, tmp_path):
     """Caddy has Go's reverse proxy too; Debian's is of a Go that the probe does not know. Nothing else is harmed."""
     veiled, clear = scene.serve(NginxTls(tmp_path, scene.authority), servers.Nginx(tmp_path))
     proxy = scene.stack.enter_context(CaddyProxy(tmp_path, {"nginx": url_of(clear), "nginx-tls": url_of(veiled)}))
+    backends = tmp_path / "backends.yml"
+    backends.write_text(f"backends: {{nginx: ['{clear.address}']}}")
     scene.upstat = scene.stack.enter_context(Upstat(scene.upstat_binary, tmp_path,
-                                                    {"--traefik.pid": proxy.pid, "--probe.tls": "on"}))
+                                                    {"--traefik.pid": proxy.pid, "--probe.tls": "on", "--backends.file": backends}))
     scene.wait_for_probe("not counted: responses of TLS and HTTP/2 servers cannot be counted: the program was built by go1.19")
     Clients(proxy.url, asked_of([clear]) * 4, clients=2).run()
     wait_for(lambda: sum(scene.upstat.server_counts().values()) == 20, 10, "what is read of packets is counted")

@@ -12,6 +12,7 @@
 #include "config/settings.hpp"
 #include "poll/snapshot.hpp"
 #include "programs/probes.hpp"
+#include "programs/zones.hpp"
 
 namespace upstat::agent {
 
@@ -23,8 +24,15 @@ class Kernel {
     Kernel& operator=(const Kernel&) = delete;
     virtual ~Kernel() = default;
 
-    /// Puts the programs on a cgroup v2 directory; `listening` are the local ports whose connections are clients'.
-    virtual Result<void> attach(const std::filesystem::path& cgroup, const std::set<std::uint16_t>& listening) = 0;
+    /// Puts the programs of a zone on a cgroup v2 directory; `listening` are the local ports whose connections are
+    /// clients'.
+    virtual Result<void> attach(const std::filesystem::path& cgroup, const std::set<std::uint16_t>& listening,
+                                std::uint16_t zone) = 0;
+
+    /// The number that stands for a name in the keys of the maps; a new name gets a new one.
+    virtual Result<std::uint16_t> zone_of(const std::string& name) = 0;
+    /// All of them, as long as these maps live.
+    [[nodiscard]] virtual const programs::ZoneNames& zones() const = 0;
 
     /// Has probes in these processes, and in no others: so responses are counted that no packet shows.
     virtual programs::ProbeState probe(const std::vector<programs::Probed>& processes) = 0;

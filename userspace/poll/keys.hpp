@@ -38,6 +38,7 @@ struct KeyFields {
     Field address{};
     Field host{};  ///< of a URL, in place of an address; zeros behind it
     Field port{};
+    Field zone{};
     Field detail{};
     Field event{};
     Field method{};

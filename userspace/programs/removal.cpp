@@ -15,6 +15,7 @@
 #include "programs/generations.hpp"
 #include "programs/pins.hpp"
 #include "programs/probes.hpp"
+#include "programs/zones.hpp"
 
 namespace upstat::programs {
 
@@ -105,6 +106,16 @@ Result<Removed> remove_all(const Root& root) {
     return all;
 }
 
+/// Their numbers mean nothing without the maps.
+Result<void> remove_zones(const Root& root) {
+    for (const auto& link : entries_of(path_of(root.directory))) {
+        if (is_zone(link) && ::unlinkat(root.directory.get(), link.filename().c_str(), 0) != 0) {
+            return std::unexpected(cannot("remove", root.path / link.filename()));
+        }
+    }
+    return {};
+}
+
 Result<Removed> clear_marked(const Root& root) {
     if (auto able = check_capabilities(to_detach()); !able) {
         return std::unexpected(able.error());
@@ -113,10 +124,14 @@ Result<Removed> clear_marked(const Root& root) {
         return std::unexpected(marked.error());
     }
     auto removed = remove_all(root);
-    if (removed) {
-        if (auto taken = take_mark(root); !taken) {
-            return std::unexpected(taken.error());
-        }
+    if (!removed) {
+        return removed;
+    }
+    if (auto gone = remove_zones(root); !gone) {
+        return std::unexpected(gone.error());
+    }
+    if (auto taken = take_mark(root); !taken) {
+        return std::unexpected(taken.error());
     }
     return removed;
 }

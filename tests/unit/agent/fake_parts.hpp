@@ -98,20 +98,30 @@ struct FakeCounts {
     std::set<std::string> cgroups;
     std::vector<programs::Probed> probed{};
     programs::ProbeState probe_state{};
+    std::map<std::string, std::uint16_t> zone_of_cgroup;
+    programs::ZoneNames zones;
 };
 
 class FakeKernel : public Kernel {
   public:
     explicit FakeKernel(FakeCounts& counts) : counts_(&counts) {}
 
-    Result<void> attach(const std::filesystem::path& cgroup, const std::set<std::uint16_t>& /*listening*/) override {
+    Result<void> attach(const std::filesystem::path& cgroup, const std::set<std::uint16_t>& /*listening*/,
+                        std::uint16_t zone) override {
         counts_->cgroups.insert(cgroup.string());
+        counts_->zone_of_cgroup[cgroup.string()] = zone;
         return {};
     }
     programs::ProbeState probe(const std::vector<programs::Probed>& processes) override {
         counts_->probed = processes;
         return counts_->probe_state;
     }
+    Result<std::uint16_t> zone_of(const std::string& name) override {
+        auto& zones = counts_->zones;
+        const auto known = std::ranges::find(zones, name, &programs::ZoneNames::value_type::second);
+        return known == zones.end() ? zones.emplace(zones.size(), name).first->first : known->first;
+    }
+    [[nodiscard]] const programs::ZoneNames& zones() const override { return counts_->zones; }
     void drop_dead() override {
         std::erase_if(counts_->cgroups, [](const std::string& cgroup) { return !std::filesystem::exists(cgroup); });
     }
