@@ -304,6 +304,7 @@ TEST(Settings, SomeChangesWaitForARestart) {
                                   : option.value == "NAME=VALUE" ? "a=b"
                                   : option.name == "log.level"   ? "trace"
                                   : option.name == "log.format"  ? "json"
+                                  : option.name == "probe.tls"   ? "off"
                                   : option.name == "alert.codes" ? "5.."
                                                                  : "77";
         ASSERT_TRUE(option.set(next, {value})) << option.name;
