@@ -105,8 +105,7 @@ std::string name_of(const Probed& process, const struct stat& file) {
 
 bool is_own_probe(const fs::path& pin) {
     const auto name = pin.filename().string();
-    const auto object = open_pin(pin);
-    return name == counting_name ? is_map(object) : is_link_name(name) && is_probe_link(object);
+    return is_own_map(pin) || (is_link_name(name) && is_probe_link(open_pin(pin)));
 }
 
 /// The programs of one zone.
