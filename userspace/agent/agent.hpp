@@ -39,6 +39,8 @@ struct Parts {
     std::filesystem::path root = "/";  ///< of the host's file system
     Clock clock = system_clock();
     std::unique_ptr<Http> http;
+    std::unique_ptr<traefik::CatalogueReader> catalogue_reader;
+    std::unique_ptr<traefik::Executables> executables;
     std::unique_ptr<Kernel> kernel;
     Fd signals;                   ///< a signalfd: SIGHUP reloads, any other signal ends the agent
     bool counted_before = false;  ///< the kernel's maps were not made by this process
@@ -46,6 +48,7 @@ struct Parts {
     std::function<std::expected<config::Settings, std::vector<Error>>()> load{};
     std::uint64_t seed = std::random_device()();  ///< of the random part of waits
     Supervisor supervisor{};
+    std::string reading_threads{};  ///< what the threads that read foreign bytes may do, for the status
 };
 
 /// The rooms, the values on their way from one to the next, and the one loop that moves them:

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "attribute/resolve.hpp"
 
+#include <pthread.h>
+
 #include <algorithm>
 #include <mutex>
 #include <optional>
@@ -178,6 +180,7 @@ struct Resolver::Shared {
     }
 
     void run(const std::string& process, const std::set<std::string>& task) {
+        pthread_setname_np(pthread_self(), "names");
         const bool near = look_up(process, task, [&](const std::string& name, LookedUp answer) {
             keep({.process = process, .host = name}, std::move(answer));
         });

@@ -71,6 +71,7 @@ struct Report {
     std::uint64_t unresolved_names = 0;   ///< all of them
     std::uint64_t unwatched_cgroups = 0;  ///< in which a new Traefik is found at the next poll only
     bool config_reloaded = true;          ///< the last reading of the configuration went well
+    std::string reading_threads{};        ///< what the threads that read foreign bytes may do
     ProcessStats process;
 };
 

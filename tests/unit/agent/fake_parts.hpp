@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "agent/agent.hpp"
+#include "traefik/executables_here.hpp"
 #include "traefik/fake_host.hpp"
 
 namespace upstat::agent {
@@ -88,6 +89,34 @@ class FakeHttp : public Http {
     FakeClock* clock_;
     std::uint64_t last_ = 0;
     std::vector<std::pair<std::uint64_t, std::string>> under_way_;
+};
+
+/// Reads at once, or when the test says so.
+class FakeReader : public traefik::CatalogueReader {
+  public:
+    /// Of the test's: what is read waits there while `held`.
+    struct Desk {
+        bool held = false;
+        bool full = false;
+        std::vector<traefik::Read> done{};
+        std::size_t read = 0;  ///< responses so far
+    };
+    explicit FakeReader(Desk& desk) : desk_(&desk) {}
+
+    bool start(traefik::Unread response) override {
+        desk_->read += desk_->full ? 0 : 1;
+        if (!desk_->full) {
+            desk_->done.push_back(traefik::read_response(response));
+        }
+        return !desk_->full;
+    }
+    [[nodiscard]] int fd() const override { return -1; }
+    std::vector<traefik::Read> take() override {
+        return desk_->held ? std::vector<traefik::Read>() : std::exchange(desk_->done, {});
+    }
+
+  private:
+    Desk* desk_;
 };
 
 /// What the kernel has counted, and where the programs are.
