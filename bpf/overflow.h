@@ -13,7 +13,7 @@
  * that there can be, so that no count is lost, only whose it is. */
 struct {
     __uint(type, BPF_MAP_TYPE_PERCPU_HASH);
-    __uint(max_entries, 8192);
+    __uint(max_entries, 16384);
     __type(key, struct upstat_total_key);
     __type(value, __u64);
     __uint(pinning, LIBBPF_PIN_BY_NAME);
@@ -42,9 +42,9 @@ COLD void count_place(enum upstat_place place)
         __sync_fetch_and_add(counter, 1);
 }
 
-COLD void count_overflow(__u8 event, __u16 detail, __u8 method)
+COLD void count_overflow(__u8 event, __u16 detail, __u8 method, __u8 whose)
 {
-    struct upstat_total_key key = {.detail = detail, .event = event, .method = method};
+    struct upstat_total_key key = {.detail = detail, .event = event, .method = method, .whose = whose};
     const __u64 zero = 0;
     __u64 *counter = bpf_map_lookup_elem(&overflow, &key);
 

@@ -126,7 +126,7 @@ static __always_inline void count_probed(const struct upstat_probed_key *key)
     if (counter)
         __sync_fetch_and_add(counter, 1); /* atomic although it is this CPU's: a thread can take another's place here */
     else
-        count_overflow(key->event, key->detail, key->method);
+        count_overflow(key->event, key->detail, key->method, UPSTAT_USERS);
 }
 
 static __always_inline int read_host(struct upstat_probed_key *key, const struct go_string *host)
@@ -162,7 +162,7 @@ int upstat_probed(struct pt_regs *ctx)
         count_probed(&key);
     } else {
         count_place(UPSTAT_PLACE_PROBE_NAME);
-        count_overflow(key.event, key.detail, key.method);
+        count_overflow(key.event, key.detail, key.method, UPSTAT_USERS);
     }
     return 0;
 }

@@ -182,6 +182,7 @@ attribute::SharedCatalogue Agent::close_books(const poll::Snapshot& snapshot) {
     auto catalogue = catalogues_.catalogue(snapshot.at);
     probing_.look(*catalogue, snapshot.servers, snapshot.at);
     probe();
+    tell_looks(catalogue);
     const auto& before = ledger_.state().catalogue;
     if (absorbed_ && catalogue != before && *catalogue != *before) {
         ledger_.absorb(snapshot, before);
@@ -215,6 +216,20 @@ void Agent::absorb(poll::Snapshot snapshot) {
     judgement_.evaluate(counts_, snapshot, *ledger_.state().catalogue, *last_poll_);
     save(growth);
     publish(std::move(snapshot));
+}
+
+/// The programs learn at which servers they must look for Traefik's own requests.
+void Agent::tell_looks(const attribute::SharedCatalogue& catalogue) {
+    const std::pair told(catalogue, catalogues_.all_known());
+    if (told == std::exchange(told_looks_, told)) {
+        return;
+    }
+    const auto set = parts_.kernel->set_looks(attribute::looks_in(*catalogue), told.second);
+    const auto problem = set ? std::string() : set.error().text();
+    if (problem != looks_problem_ && !problem.empty()) {
+        spdlog::error("{}", problem);
+    }
+    looks_problem_ = problem;
 }
 
 /// Before anything is published, so that no restart, not even after the power failed, shows less than was shown.
@@ -267,6 +282,7 @@ publish::Report Agent::report(poll::Snapshot snapshot) const {
                            .counts = counts_,
                            .servers = {},
                            .overflow = std::move(snapshot.overflow),
+                           .probes = std::move(snapshot.probes),
                            .catalogue = ledger_.state().catalogue,
                            .client_errors = judgement_.client_errors(),
                            .outages = judgement_.outages(),

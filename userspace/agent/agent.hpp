@@ -86,6 +86,7 @@ class Agent {
     void probe();
     void change_catalogue();
     attribute::SharedCatalogue close_books(const poll::Snapshot& snapshot);
+    void tell_looks(const attribute::SharedCatalogue& catalogue);
     void save(const std::optional<attribute::Growth>& growth);
     void publish(poll::Snapshot snapshot);
     [[nodiscard]] publish::Report report(poll::Snapshot snapshot) const;
@@ -127,6 +128,8 @@ class Agent {
     std::optional<Moment> last_poll_;
     std::chrono::microseconds poll_duration_{};
     std::string state_error_;
+    std::pair<attribute::SharedCatalogue, bool> told_looks_;  ///< of which catalogue, and whether it was complete
+    std::string looks_problem_;
     std::chrono::steady_clock::time_point next_sign_{};  ///< of life, to the supervisor
     std::string told_status_;                            ///< to the supervisor
     bool reloaded_ = true;                               ///< the last reading of the settings went well

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "agent/log_line.hpp"
+#include "attribute/shared.hpp"
 #include "attribute/static_map.hpp"
 #include "base/printable.hpp"
 #include "base/regular_file.hpp"
@@ -96,7 +97,7 @@ Result<Catalogues> Catalogues::open(const config::Settings& settings, std::files
 
 void Catalogues::remember(attribute::SharedCatalogue saved) {
     if (settings_.backends_file.empty()) {
-        last_ = std::move(saved);
+        last_ = std::make_shared<const attribute::Catalogue>(attribute::without_shared(*saved));
     }
 }
 
@@ -121,6 +122,9 @@ void Catalogues::add_traefik(const traefik::Instance& traefik, std::map<int, Sou
     if (!address.files.empty()) {
         files_.insert({.top = process + "/root", .path = address.files});
     }
+    for (const auto& url : address.asked) {
+        configured_.asked.push_back(attribute::listed_at(url));
+    }
     if (settings_.traefik_api.empty()) {
         auto& source = now[traefik.pid] = std::move(sources_[traefik.pid]);
         // Who lists the servers by hand may have no API: whoever listens there instead would be believed.
@@ -136,11 +140,13 @@ void Catalogues::update_sources(const std::vector<Watched>& traefiks) {
     auto processes = processes_of(root_, traefiks);
     std::map<int, Source> now;
     for (int i = 0; const auto& url : settings_.traefik_api) {
-        auto& source = now[--i] = std::move(sources_[i]);
+        --i;  // not below: what stands on the right of an assignment comes first
+        auto& source = now[i] = std::move(sources_[i]);
         point(source, {.url = url, .source = "--traefik.api"});
         source.processes = processes;
     }
     files_.clear();
+    const auto configured = std::exchange(configured_, {});
     std::set<int> pids;
     for (const auto& [traefik, problem] : traefiks) {
         if (problem.empty()) {
@@ -149,7 +155,7 @@ void Catalogues::update_sources(const std::vector<Watched>& traefiks) {
         }
     }
     std::erase_if(configurations_, [&pids](const auto& entry) { return !pids.contains(entry.first); });
-    changed_ = changed_ || before != keys_of(now) || processes != processes_;
+    changed_ = changed_ || before != keys_of(now) || processes != processes_ || configured_ != configured;
     sources_ = std::move(now);
     watch_files();
     if (processes != processes_) {
@@ -373,6 +379,7 @@ bool Catalogues::all_known() const {
 
 std::set<attribute::HostName> Catalogues::all_names() const {
     auto names = attribute::names_of(static_, processes_);
+    names.merge(attribute::names_of(configured_, processes_));
     for (const auto& [key, source] : sources_) {
         names.merge(attribute::names_of(source.catalogue, source.processes));
     }
@@ -387,7 +394,7 @@ attribute::Catalogue Catalogues::merge_all(const attribute::Known& known) const 
         attribute::fill(catalogue, processes, known.addresses);
         return catalogue;
     };
-    auto all = filled(static_, processes_);
+    auto all = merged(filled(static_, processes_), filled(configured_, processes_));
     for (const auto& [key, source] : sources_) {
         all = merged(std::move(all), filled(source.catalogue, source.processes));
     }
@@ -436,10 +443,11 @@ attribute::SharedCatalogue Catalogues::catalogue(Time now) {
     note_lookups(known, now);
     if (changed || changes != looked_up_) {
         current_ = std::make_shared<const attribute::Catalogue>(merge_all(known));
+        shown_ = std::make_shared<const attribute::Catalogue>(attribute::with_shared(*current_));
         looked_up_ = changes;
         last_ = all_known() ? current_ : last_;
     }
-    return current_;
+    return shown_;
 }
 
 std::map<std::string, std::string> Catalogues::unresolved() const {

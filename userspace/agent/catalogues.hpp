@@ -77,6 +77,9 @@ class Catalogues {
     /// Everything that is known now, with the addresses of host names filled in.
     attribute::SharedCatalogue catalogue(Time now);
 
+    /// Whether each API that is asked has given its catalogue: none of what is known is from before a restart.
+    [[nodiscard]] bool all_known() const;
+
     /// What is known of one Traefik's API: its URL and version, and what is wrong with it.
     struct Source {
         std::string url;                      ///< empty: it is not asked, `problem` says why
@@ -124,7 +127,6 @@ class Catalogues {
 
     /// Whether the APIs that Traefiks' configurations tell of are asked.
     [[nodiscard]] bool finds_apis() const;
-    [[nodiscard]] bool all_known() const;
     [[nodiscard]] std::set<attribute::HostName> all_names() const;
     [[nodiscard]] attribute::Catalogue merge_all(const attribute::Known& known) const;
     void note_lookups(const attribute::Known& known, Time now);
@@ -133,8 +135,9 @@ class Catalogues {
     std::filesystem::path root_;
     std::string password_;
     attribute::Catalogue static_;
-    struct stat static_status_{};  ///< of the file that it was read from
-    std::string static_problem_;   ///< why it was not read again
+    attribute::Catalogue configured_;  ///< whom the Traefiks ask by themselves, as their own settings say
+    struct stat static_status_{};      ///< of the file that it was read from
+    std::string static_problem_;       ///< why it was not read again
     DirectoryWatch directories_;
     attribute::SharedCatalogue last_ =
         std::make_shared<const attribute::Catalogue>();         ///< when every API was known, for the last time
@@ -143,6 +146,7 @@ class Catalogues {
     std::set<DirectoryWatch::Directory> files_;                 ///< of their file providers
     std::set<std::string> processes_;                           ///< of all Traefiks that are counted
     bool changed_ = true;                                       ///< a catalogue, since they were merged
+    attribute::SharedCatalogue shown_;  ///< current_, with a backend of its own for servers that several list
     attribute::SharedCatalogue current_ = std::make_shared<const attribute::Catalogue>();
     std::set<attribute::HostName> names_;  ///< the host names in it
     std::uint64_t looked_up_ = 0;          ///< the resolver's changes that are in it

@@ -67,7 +67,9 @@ std::set<HostName> names_of(const Catalogue& catalogue, const std::set<std::stri
     for (const auto& [name, backend] : catalogue.backends) {
         add(backend.listed);
     }
-    add(catalogue.streams);
+    for (const auto* const all : {&catalogue.streams, &catalogue.auths, &catalogue.asked}) {
+        add(*all);
+    }
     return names;
 }
 
@@ -100,6 +102,8 @@ void fill(Catalogue& catalogue, const std::set<std::string>& processes, const Ad
         fill_all(backend.listed);
     }
     fill_all(catalogue.streams);
+    fill_all(catalogue.auths);
+    fill_all(catalogue.asked);
 }
 
 /// Owned by the Resolver and by its threads, so that these may outlive the Resolver inside a look-up.

@@ -11,6 +11,7 @@
 #include "base/error.hpp"
 #include "base/maps.hpp"
 #include "programs/probes.hpp"
+#include "programs/records.hpp"
 #include "programs/removal.hpp"
 #include "programs/zones.hpp"
 
@@ -57,6 +58,10 @@ class Counter {
 
     /// Has probes in these processes, and in no others.
     ProbeState probe(const std::vector<Probed>& processes);
+
+    /// Tells the programs of servers whose requests must be looked at; see write_records. They stay in force when the
+    /// agent ends.
+    Result<void> set_records(const std::vector<Record>& records, bool complete);
 
     /// Detaches the previous generations' programs. Call it once the requests that they track are answered.
     void detach_previous();

@@ -45,6 +45,7 @@ struct Report {
     attribute::Counts counts;
     attribute::ServerView servers;
     poll::ServerTotals overflow;  ///< shown as a server of this name once there is anything
+    poll::Probes probes{};        ///< Traefik's own requests
     attribute::SharedCatalogue catalogue = std::make_shared<const attribute::Catalogue>();
     measure::Ratios client_errors;  ///< of 4xx, over the built-in rule's window
     judge::Outages outages;

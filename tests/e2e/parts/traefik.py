@@ -15,10 +15,11 @@ class Traefik(Part):
     tcp: name -> HOST:PORT. What comes to tcp_ports[NAME] goes there as it is, through a TCP router.
     more: what changes the dynamic configuration before it is written. Certificates of servers are not checked.
     authenticated: name of a service -> URL that is asked before each of its requests (forwardAuth).
+    checked: name of a service -> its healthCheck.
     """
 
     def __init__(self, binary, directory, cgroup, services, metrics=True, api=True, name="traefik", experimental=None,
-                 tcp=None, authenticated=None, more=None):
+                 tcp=None, authenticated=None, checked=None, more=None):
         self.directory = Path(directory) / name
         self.services = services
         self.metrics = metrics
@@ -28,6 +29,7 @@ class Traefik(Part):
         self.tcp_ports = {name: free_port() for name in self.tcp}
         self.authenticated = authenticated or {}
         self.more = more
+        self.checked = checked or {}
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.api_url = f"http://127.0.0.1:{free_port()}"
@@ -121,6 +123,8 @@ class Traefik(Part):
             dynamic["http"]["routers"][name]["middlewares"].append(f"auth-{name}")
         if self.more:
             self.more(dynamic["http"])
+        for name, check in self.checked.items():
+            dynamic["http"]["services"][name]["loadBalancer"]["healthCheck"] = check
         if self.tcp:
             dynamic["tcp"] = {
                 "routers": {name: {"rule": "HostSNI(`*`)", "service": name, "entryPoints": [f"tcp-{name}"]} for name in self.tcp},

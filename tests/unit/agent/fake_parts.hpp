@@ -127,6 +127,8 @@ struct FakeCounts {
     std::set<std::string> cgroups;
     std::vector<programs::Probed> probed{};
     programs::ProbeState probe_state{};
+    std::map<poll::Server, attribute::Look> looks{};  ///< as the agent told them last
+    bool looks_complete = false;
     std::map<std::string, std::uint16_t> zone_of_cgroup;
     programs::ZoneNames zones;
 };
@@ -144,6 +146,11 @@ class FakeKernel : public Kernel {
     programs::ProbeState probe(const std::vector<programs::Probed>& processes) override {
         counts_->probed = processes;
         return counts_->probe_state;
+    }
+    Result<void> set_looks(const std::map<poll::Server, attribute::Look>& looks, bool complete) override {
+        counts_->looks = looks;
+        counts_->looks_complete = complete;
+        return {};
     }
     Result<std::uint16_t> zone_of(const std::string& name) override {
         auto& zones = counts_->zones;
