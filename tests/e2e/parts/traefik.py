@@ -16,10 +16,11 @@ class Traefik(Part):
     more: what changes the dynamic configuration before it is written. Certificates of servers are not checked.
     authenticated: name of a service -> URL that is asked before each of its requests (forwardAuth).
     checked: name of a service -> its healthCheck.
+    provider: URL of a file that it asks for again and again (HTTP provider).
     """
 
     def __init__(self, binary, directory, cgroup, services, metrics=True, api=True, name="traefik", experimental=None,
-                 tcp=None, authenticated=None, checked=None, more=None):
+                 tcp=None, authenticated=None, checked=None, provider=None, more=None):
         self.directory = Path(directory) / name
         self.services = services
         self.metrics = metrics
@@ -31,6 +32,7 @@ class Traefik(Part):
         self.authenticated = authenticated or {}
         self.more = more
         self.checked = checked or {}
+        self.provider = provider
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.api_url = f"http://127.0.0.1:{free_port()}"
@@ -117,6 +119,8 @@ class Traefik(Part):
         }
         if self.api:
             static["api"] = {"insecure": True}
+        if self.provider:
+            static["providers"]["http"] = {"endpoint": self.provider, "pollInterval": "200ms"}
         if not self._own_entry_point:
             del static["entryPoints"]["traefik"]
         if self.experimental:
