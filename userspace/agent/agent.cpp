@@ -170,12 +170,18 @@ void Agent::poll() {
 void Agent::absorb(poll::Snapshot snapshot) {
     auto catalogue = catalogues_.catalogue(snapshot.at);
     const auto growth = ledger_.growth(snapshot, *catalogue);
+    const auto catalogue_before = ledger_.state().catalogue;
     counts_ = ledger_.absorb(snapshot, std::move(catalogue));
     if (lost_counters_ && !counts_.backends.empty()) {
         lost_counters_ = false;
         births_.restore(ledger_.state(), true);  // exported from 0, the whole total would look like one burst
     }
     judgement_.evaluate(counts_, snapshot, *ledger_.state().catalogue, *last_poll_);
+    chronicle_.add(*last_poll_, ledger_.state(), snapshot,
+                   {.catalogue_before = catalogue_before,
+                    .traefiks = traefiks_->watched(),
+                    .alerts = judgement_.alerts(),
+                    .rules = settings_.all_rules()});
     save(growth);
     publish(std::move(snapshot));
 }
@@ -235,6 +241,8 @@ publish::Report Agent::report(poll::Snapshot snapshot) const {
                            .before_at = judgement_.past().since(),
                            .alerts = judgement_.alerts(),
                            .rules = settings_.all_rules(),
+                           .history = chronicle_.view(),
+                           .owners = chronicle_.owners(),
                            .kernel_errors = std::move(snapshot.kernel_errors),
                            .maps = std::move(snapshot.maps),
                            .programs = std::move(snapshot.programs),
@@ -310,15 +318,18 @@ bool Agent::heed_signal() {
 /// All or nothing: one mistake, and everything stays as it was.
 void Agent::reload() {
     const auto next = parts_.load();
-    reloaded_ = next.has_value();
+    std::string problem;
     if (!next) {
         for (const auto& mistake : next.error()) {
             spdlog::error("{}", mistake.text());
         }
+        problem = next.error().front().text();
     } else if (auto adopted = adopt(config::with_unreloadable(*next, started_with_)); !adopted) {
-        spdlog::error("{}", adopted.error().text());
-        reloaded_ = false;
+        problem = adopted.error().text();
+        spdlog::error("{}", problem);
     }
+    reloaded_ = problem.empty();
+    chronicle_.note_reload(timeline_->now(), problem);
     if (!reloaded_) {
         spdlog::error("the settings are not reloaded: all goes on as before");
         return;

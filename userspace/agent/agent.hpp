@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "agent/catalogues.hpp"
+#include "agent/chronicle.hpp"
 #include "agent/fills.hpp"
 #include "agent/judgement.hpp"
 #include "agent/kernel.hpp"
@@ -100,6 +101,7 @@ class Agent {
     Catalogues catalogues_;
     attribute::Ledger ledger_;
     Judgement judgement_;
+    Chronicle chronicle_;
     StateFile state_;
     publish::Births births_;
     Time scraped_since_ = Time::min();  ///< what was born later is shown at 0

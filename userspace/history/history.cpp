@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "history/history.hpp"
+
+#include <algorithm>
+#include <iterator>
+#include <ranges>
+#include <span>
+
+namespace upstat::history {
+
+namespace {
+
+/// What one count was above another; all of it where it began anew in between.
+Amounts growth(const Amounts& before, const Amounts& now) {
+    Amounts grown = now;
+    if (std::ranges::equal(before, now, std::less_equal())) {
+        std::ranges::transform(now, before, grown.begin(), std::minus());
+    }
+    return grown;
+}
+
+/// When the stretch of time is over that a moment is in; a moment on its edge is the last one in it.
+Time end_of_stretch(Time at, Millis length) {
+    const auto since = at.time_since_epoch() - Millis(1);
+    return Time(since - since % length + length);
+}
+
+/// Makes one coarse column of all the fine ones at the front that are of one stretch.
+void fold_first(std::deque<SharedColumn>& fine, std::deque<SharedColumn>& coarse, Millis length) {
+    const auto end = end_of_stretch(fine.front()->end, length);
+    const auto last = std::ranges::find_if(fine, [end](const auto& column) { return column->end > end; });
+    const std::vector<SharedColumn> stretch(fine.begin(), last);
+    coarse.push_back(merged(stretch));
+    fine.erase(fine.begin(), last);
+}
+
+constexpr Millis minute = std::chrono::minutes(1);
+constexpr Millis ten_minutes = std::chrono::minutes(10);
+
+}  // namespace
+
+/// Gives numbers to subjects that have none. The table that others may be reading is replaced, not changed.
+class History::Numbering {
+  public:
+    Numbering(History& history) : history_(&history) {}
+
+    std::optional<std::uint32_t> give(bool is_backend, std::string name) {
+        const auto next = history_->subjects_->size() + added_.size();
+        if (next >= history_->bounds_.most_subjects) {
+            return std::nullopt;
+        }
+        added_.push_back({.is_backend = is_backend, .name = std::move(name)});
+        return static_cast<std::uint32_t>(next);
+    }
+    void finish() {
+        if (!added_.empty()) {
+            auto all = *history_->subjects_;
+            std::ranges::move(added_, std::back_inserter(all));
+            history_->subjects_ = std::make_shared<const Subjects>(std::move(all));
+        }
+    }
+
+  private:
+    History* history_;
+    Subjects added_;
+};
+
+void History::add(Moment at, const std::map<std::string, attribute::SeriesCounts>& backends,
+                  const poll::Servers& servers) {
+    Numbering numbering(*this);
+    Packer of_backends;
+    Packer of_servers;
+    const bool begun = last_.has_value();
+    const auto take = [begun](Packer& packer, Known& known, const Amounts& now) {
+        if (begun && known.number) {
+            packer.add(*known.number, growth(known.totals, now));
+        }
+        known.totals = now;
+    };
+    for (const auto& [name, counts] : backends) {
+        const auto [known, is_new] = backends_.try_emplace(name);
+        if (is_new) {
+            known->second.number = numbering.give(true, name);
+        }
+        take(of_backends, known->second, amounts_of(counts));
+    }
+    std::vector<poll::Server> unknown;
+    std::ranges::set_difference(servers | std::views::keys, servers_ | std::views::keys, std::back_inserter(unknown));
+    servers_.insert_missing(unknown);
+    for (const auto& server : unknown) {
+        servers_[server].number = numbering.give(false, to_string(server));
+    }
+    Ascending known(servers_);
+    for (const auto& [server, totals] : servers) {
+        take(of_servers, known[server], amounts_of(totals));
+    }
+    numbering.finish();
+    if (begun) {
+        polls_.push_back(std::make_shared<const Column>(
+            Column{.begin = last_->at, .end = at.at, .backends = of_backends.take(), .servers = of_servers.take()}));
+    }
+    last_ = at;
+    fold(at.at);
+}
+
+void History::fold(Time now) {
+    while (!polls_.empty() &&
+           (polls_.size() > bounds_.most_polls || end_of_stretch(polls_.front()->end, minute) <= now - bounds_.polls)) {
+        fold_first(polls_, minutes_, minute);
+    }
+    while (!minutes_.empty() && end_of_stretch(minutes_.front()->end, ten_minutes) <= now - bounds_.minutes) {
+        fold_first(minutes_, tens_, ten_minutes);
+    }
+    while (!tens_.empty() && tens_.front()->end <= now - bounds_.all) {
+        tens_.pop_front();
+    }
+}
+
+void History::maps_made_anew() {
+    for (auto& [server, known] : servers_) {
+        known.totals.fill(0);
+    }
+}
+
+void History::note(Event event) {
+    note(std::vector<Event>{std::move(event)});
+}
+
+void History::note(std::vector<Event> events) {
+    if (events.empty()) {
+        return;
+    }
+    auto all = *events_;
+    std::ranges::move(events, std::back_inserter(all));
+    const auto oldest = all.back().at.at - bounds_.all;
+    std::erase_if(all, [oldest](const Event& event) { return event.at.at < oldest; });
+    if (all.size() > bounds_.most_events) {
+        all.erase(all.begin(), all.end() - static_cast<std::ptrdiff_t>(bounds_.most_events));
+    }
+    events_ = std::make_shared<const std::vector<Event>>(std::move(all));
+}
+
+View History::view() const {
+    View view{.at = last_.value_or(Moment()), .subjects = subjects_, .columns = {}, .events = events_};
+    view.columns.reserve(tens_.size() + minutes_.size() + polls_.size());
+    for (const auto* const columns : {&tens_, &minutes_, &polls_}) {
+        std::ranges::copy(*columns, std::back_inserter(view.columns));
+    }
+    return view;
+}
+
+}  // namespace upstat::history
