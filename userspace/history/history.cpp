@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <limits>
 #include <ranges>
 #include <span>
 
@@ -25,11 +26,17 @@ Time end_of_stretch(Time at, Millis length) {
     return Time(since - since % length + length);
 }
 
-/// Makes one coarse column of all the fine ones at the front that are of one stretch.
-void fold_first(std::deque<SharedColumn>& fine, std::deque<SharedColumn>& coarse, Millis length) {
+/// Makes one coarse column of the fine ones at the front that are of one stretch, at most so many of them; or adds them
+/// to the coarse one that was begun for that stretch.
+void fold_first(std::deque<SharedColumn>& fine, std::deque<SharedColumn>& coarse, Millis length, std::size_t most) {
     const auto end = end_of_stretch(fine.front()->end, length);
-    const auto last = std::ranges::find_if(fine, [end](const auto& column) { return column->end > end; });
-    const std::vector<SharedColumn> stretch(fine.begin(), last);
+    const auto limit = fine.begin() + static_cast<std::ptrdiff_t>(std::min(most, fine.size()));
+    const auto last = std::find_if(fine.begin(), limit, [end](const auto& column) { return column->end > end; });
+    std::vector<SharedColumn> stretch(fine.begin(), last);
+    if (!coarse.empty() && end_of_stretch(coarse.back()->end, length) == end) {
+        stretch.insert(stretch.begin(), coarse.back());
+        coarse.pop_back();
+    }
     coarse.push_back(merged(stretch));
     fine.erase(fine.begin(), last);
 }
@@ -104,12 +111,15 @@ void History::add(Moment at, const std::map<std::string, attribute::SeriesCounts
 }
 
 void History::fold(Time now) {
-    while (!polls_.empty() &&
-           (polls_.size() > bounds_.most_polls || end_of_stretch(polls_.front()->end, minute) <= now - bounds_.polls)) {
-        fold_first(polls_, minutes_, minute);
+    constexpr auto all = std::numeric_limits<std::size_t>::max();
+    while (!polls_.empty() && end_of_stretch(polls_.front()->end, minute) <= now - bounds_.polls) {
+        fold_first(polls_, minutes_, minute, all);
+    }
+    if (polls_.size() > bounds_.most_polls) {
+        fold_first(polls_, minutes_, minute, bounds_.most_polls / 4);  // some at once: each time is a column anew
     }
     while (!minutes_.empty() && end_of_stretch(minutes_.front()->end, ten_minutes) <= now - bounds_.minutes) {
-        fold_first(minutes_, tens_, ten_minutes);
+        fold_first(minutes_, tens_, ten_minutes, all);
     }
     while (!tens_.empty() && tens_.front()->end <= now - bounds_.all) {
         tens_.pop_front();

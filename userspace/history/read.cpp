@@ -67,6 +67,11 @@ std::vector<SharedColumn> columns_in(const View& view, Span span) {
     return columns;
 }
 
+Millis length_of(const View& view, Span span) {
+    const auto columns = columns_in(view, span);
+    return columns.empty() ? Millis(0) : columns.back()->end - columns.front()->begin;
+}
+
 std::map<std::string, Amounts> server_sums(const View& view, Span span) {
     return sums(view, &Column::servers, span);
 }

@@ -24,6 +24,9 @@ std::map<std::string, Amounts> backend_sums(const View& view, Span span = {});
 /// The columns of that time.
 std::vector<SharedColumn> columns_in(const View& view, Span span = {});
 
+/// From the first column's begin to the last one's end.
+Millis length_of(const View& view, Span span = {});
+
 /// What some of them were counted with in each column of that time; a row for each, also for those with nothing.
 using Rows = std::map<std::string, std::vector<Amounts>>;
 Rows server_rows(const View& view, const std::set<std::string>& labels, Span span = {});

@@ -19,6 +19,7 @@
 #include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <cstring>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -353,8 +354,10 @@ class Web::Impl {
     }
 
     static std::optional<std::string> argument(MHD_Connection* connection, const char* name) {
-        const auto* const value = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, name);
-        return value == nullptr ? std::nullopt : std::optional<std::string>(value);
+        const char* value = nullptr;
+        std::size_t size = 0;
+        MHD_lookup_connection_value_n(connection, MHD_GET_ARGUMENT_KIND, name, std::strlen(name), &value, &size);
+        return value == nullptr ? std::nullopt : std::optional(std::string(value, size));
     }
 
     static MHD_Result probe(MHD_Connection* connection, const WebConfig& config, bool good, std::string_view yes,
