@@ -11,7 +11,7 @@
 #endif
 
 /* Changes whenever a pinned map would be misread by code of another version. */
-#define UPSTAT_LAYOUT_VERSION 2
+#define UPSTAT_LAYOUT_VERSION 3
 
 /* Numbers of events, reasons, methods and places are only ever appended: an agent of another version reads pinned maps
  * by the names of their keys' members, and these numbers have no names there. */
@@ -118,11 +118,12 @@ struct upstat_slots {
     __u32 given;
 };
 
-/* A server; the key of the requests map. IPv4 stands as an IPv4-mapped IPv6 address, so each server has one key. */
+/* A server as one Traefik speaks to it; the key of the requests map. IPv4 stands as an IPv4-mapped IPv6 address, so
+ * each server has one key. */
 struct upstat_server_key {
     __u8 address[16] __attribute__((aligned(4))); /* network order */
     __u16 port;                                   /* host order */
-    __u16 unused;                                 /* zero */
+    __u16 zone;                                   /* the number of that Traefik: see maps.h */
 };
 
 /* The key of the totals map. */

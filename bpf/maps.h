@@ -62,6 +62,10 @@ struct {
 const volatile __u32 total_slots = 65536;   /* of one CPU */
 const volatile __u32 request_slots = 16384; /* of one CPU */
 const volatile __u16 generation = 1;        /* which of the generations that share a directory these maps are */
+/* The number of the Traefik on whose cgroup these programs are. One address can be two servers, in the networks of two
+ * Traefiks, as connections in conntrack's zones are. Each number has programs of its own, so that it costs no packet a
+ * look-up; all share the maps. Before there were zones all was counted in what is 0 now. */
+const volatile __u16 zone = 0;
 
 /* Events of servers that found no room in the two tables above, all servers together (server is zero). Holds each event
  * that there can be, so that no count is lost, only whose it is. */

@@ -38,7 +38,7 @@ static __always_inline void server_of(const struct bpf_sock *sk, struct upstat_s
         words[3] = sk->dst_ip6[3];
     }
     server->port = bpf_ntohs(sk->dst_port);
-    server->unused = 0;
+    server->zone = zone;
 }
 
 /* Where a socket was counted last: it spares the next one the look-up by key. One word, since two CPUs can be at it. */

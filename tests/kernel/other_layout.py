@@ -19,7 +19,7 @@ TOTAL_KEY = """struct upstat_total_key {
 };"""
 SERVER_KEY = """struct upstat_server_key {
     __u32 port;
-    __u32 unused;
+    __u32 zone;
     __u8 address[16] __attribute__((aligned(4)));
 };"""
 

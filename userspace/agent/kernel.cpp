@@ -36,9 +36,12 @@ class PinnedKernel : public Kernel {
         }
     }
 
-    Result<void> attach(const std::filesystem::path& cgroup, const std::set<std::uint16_t>& listening) override {
-        return counter_.attach(cgroup, listening);
+    Result<void> attach(const std::filesystem::path& cgroup, const std::set<std::uint16_t>& listening,
+                        std::uint16_t zone) override {
+        return counter_.attach(cgroup, listening, zone);
     }
+    Result<std::uint16_t> zone_of(const std::string& name) override { return counter_.zone_of(name); }
+    [[nodiscard]] const programs::ZoneNames& zones() const override { return counter_.zones(); }
     void drop_dead() override { counter_.drop_dead(); }
     [[nodiscard]] std::set<std::uint64_t> attached() const override { return counter_.attached(); }
     [[nodiscard]] std::string epoch() const override { return counter_.epoch(); }

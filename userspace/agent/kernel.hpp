@@ -10,6 +10,7 @@
 #include "base/error.hpp"
 #include "config/settings.hpp"
 #include "poll/snapshot.hpp"
+#include "programs/zones.hpp"
 
 namespace upstat::agent {
 
@@ -21,8 +22,15 @@ class Kernel {
     Kernel& operator=(const Kernel&) = delete;
     virtual ~Kernel() = default;
 
-    /// Puts the programs on a cgroup v2 directory; `listening` are the local ports whose connections are clients'.
-    virtual Result<void> attach(const std::filesystem::path& cgroup, const std::set<std::uint16_t>& listening) = 0;
+    /// Puts the programs of a zone on a cgroup v2 directory; `listening` are the local ports whose connections are
+    /// clients'.
+    virtual Result<void> attach(const std::filesystem::path& cgroup, const std::set<std::uint16_t>& listening,
+                                std::uint16_t zone) = 0;
+
+    /// The number that stands for a name in the keys of the maps; a new name gets a new one.
+    virtual Result<std::uint16_t> zone_of(const std::string& name) = 0;
+    /// All of them, as long as these maps live.
+    [[nodiscard]] virtual const programs::ZoneNames& zones() const = 0;
 
     /// Forgets cgroups that are gone.
     virtual void drop_dead() = 0;

@@ -54,7 +54,7 @@ Result<Traefiks> Traefiks::open(Kernel& kernel, const fs::path& root, const trae
         traefiks.known_cgroups_.insert(*cgroup);
         if (std::error_code error; !fs::exists(*cgroup, error)) {
             spdlog::warn("--traefik.cgroup {} is not there yet: waiting for it", options.cgroup);
-        } else if (auto attached = kernel.attach(*cgroup, {}); !attached) {
+        } else if (auto attached = kernel.attach(*cgroup, {}, 0); !attached) {
             return std::unexpected(attached.error());
         }
     }
@@ -123,7 +123,7 @@ void Traefiks::attach_again() {
             continue;
         }
         spdlog::warn("not all programs are on {}: attaching them", home);
-        if (auto again = kernel_->attach(home, {}); !again) {
+        if (auto again = kernel_->attach(home, {}, 0); !again) {
             spdlog::error("{}", again.error().text());
         }
     }
@@ -142,7 +142,8 @@ void Traefiks::attach(Watched& watched, const std::string& problem_before) {
     const auto& traefik = watched.traefik;
     auto error = traefik.refused;
     if (!error) {
-        if (auto attached = kernel_->attach(traefik.cgroup, traefik::listening_ports(root_, traefik.pid)); !attached) {
+        if (auto attached = kernel_->attach(traefik.cgroup, traefik::listening_ports(root_, traefik.pid), 0);
+            !attached) {
             error = attached.error();
             error->message = fmt::format("Traefik (pid {}): {}", traefik.pid, error->message);
         }
@@ -220,7 +221,7 @@ void Traefiks::react(steady_clock::time_point now) {
 
 void Traefiks::on_cgroup_created(const std::string& cgroup, steady_clock::time_point now) {
     if (known_cgroups_.contains(cgroup)) {
-        if (auto attached = kernel_->attach(cgroup, {}); !attached) {
+        if (auto attached = kernel_->attach(cgroup, {}, 0); !attached) {
             spdlog::error("{}", attached.error().text());
         }
     }

@@ -51,6 +51,10 @@ class Finder {
     Field address(std::initializer_list<std::string_view> path) {
         return check(path, [](std::uint32_t size) { return size == sizeof(Server::address); });
     }
+    /// Layouts of before there was such a member have none.
+    Field optional_number(std::initializer_list<std::string_view> path) {
+        return find(types_, key_, Path(path.begin(), path.size()), 0) ? number(path) : Field{};
+    }
     [[nodiscard]] std::expected<KeyFields, std::string> result(const KeyFields& fields) const {
         return missing_.empty() ? std::expected<KeyFields, std::string>(fields) : std::unexpected(missing_);
     }
@@ -104,6 +108,7 @@ KeyFields own_total_fields() {
     using ServerKey = upstat_server_key;
     return {.address = {server_at + offsetof(ServerKey, address), sizeof(ServerKey::address)},
             .port = {server_at + offsetof(ServerKey, port), sizeof(ServerKey::port)},
+            .zone = {server_at + offsetof(ServerKey, zone), sizeof(ServerKey::zone)},
             .detail = {offsetof(Key, detail), sizeof(Key::detail)},
             .event = {offsetof(Key, event), sizeof(Key::event)},
             .method = {offsetof(Key, method), sizeof(Key::method)}};
@@ -112,13 +117,15 @@ KeyFields own_total_fields() {
 KeyFields own_server_fields() {
     using Key = upstat_server_key;
     return {.address = {offsetof(Key, address), sizeof(Key::address)},
-            .port = {offsetof(Key, port), sizeof(Key::port)}};
+            .port = {offsetof(Key, port), sizeof(Key::port)},
+            .zone = {offsetof(Key, zone), sizeof(Key::zone)}};
 }
 
 std::expected<KeyFields, std::string> total_fields(const btf* types, std::uint32_t key) {
     Finder finder(types, key);
     const KeyFields fields{.address = finder.address({"server", "address"}),
                            .port = finder.number({"server", "port"}),
+                           .zone = finder.optional_number({"server", "zone"}),
                            .detail = finder.number({"detail"}),
                            .event = finder.number({"event"}),
                            .method = finder.number({"method"})};
@@ -127,7 +134,9 @@ std::expected<KeyFields, std::string> total_fields(const btf* types, std::uint32
 
 std::expected<KeyFields, std::string> server_fields(const btf* types, std::uint32_t key) {
     Finder finder(types, key);
-    const KeyFields fields{.address = finder.address({"address"}), .port = finder.number({"port"})};
+    const KeyFields fields{.address = finder.address({"address"}),
+                           .port = finder.number({"port"}),
+                           .zone = finder.optional_number({"zone"})};
     return finder.result(fields);
 }
 
@@ -138,7 +147,9 @@ std::optional<Field> given_field(const btf* types, std::uint32_t value) {
 }
 
 Total to_total(std::span<const std::byte> key, const KeyFields& fields, std::uint64_t count) {
-    Total total{.server = {.address = {}, .port = static_cast<std::uint16_t>(number_at(key, fields.port))},
+    Total total{.server = {.address = {},
+                           .port = static_cast<std::uint16_t>(number_at(key, fields.port)),
+                           .zone = static_cast<std::uint16_t>(number_at(key, fields.zone))},
                 .event = fields.event.size == 0 ? std::uint64_t{UPSTAT_REQUEST} : number_at(key, fields.event),
                 .detail = number_at(key, fields.detail),
                 .method = number_at(key, fields.method),

@@ -36,6 +36,7 @@ struct Field {
 struct KeyFields {
     Field address;
     Field port;
+    Field zone{};
     Field detail{};
     Field event{};
     Field method{};

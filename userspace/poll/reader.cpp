@@ -20,14 +20,21 @@ namespace {
 /// The labels of enum upstat_place.
 constexpr std::array<std::string_view, UPSTAT_PLACES> place_names{UPSTAT_PLACE_LIST(UPSTAT_LABEL)};
 
+/// By name: each zone has its own of them.
 std::vector<ProgramRuns> read_programs(const std::vector<std::pair<std::string, int>>& programs) {
     std::vector<ProgramRuns> runs;
     for (const auto& [name, fd] : programs) {
         bpf_prog_info info{};
         std::uint32_t size = sizeof(info);
-        if (bpf_obj_get_info_by_fd(fd, &info, &size) == 0) {
-            runs.push_back({.program = name, .runs = info.run_cnt, .nanoseconds = info.run_time_ns});
+        if (bpf_obj_get_info_by_fd(fd, &info, &size) != 0) {
+            continue;
         }
+        auto sum = std::ranges::find(runs, name, &ProgramRuns::program);
+        if (sum == runs.end()) {
+            sum = runs.insert(runs.end(), {.program = name});
+        }
+        sum->runs += info.run_cnt;
+        sum->nanoseconds += info.run_time_ns;
     }
     return runs;
 }

@@ -17,18 +17,21 @@
 
 namespace upstat::poll {
 
-/// One upstream server as the kernel sees it. IPv4 stands as an IPv4-mapped IPv6 address.
+/// One upstream server as the kernel sees it. IPv4 stands as an IPv4-mapped IPv6 address. What two Traefiks speak to is
+/// two servers, even if both call it by one address: they may be in two networks.
 struct Server {
     std::array<std::uint8_t, 16> address{};  ///< network order
     std::uint16_t port = 0;                  ///< host order
+    std::uint16_t zone = 0;                  ///< the number of the Traefik that speaks to it
 
     bool operator==(const Server&) const = default;
     /// The order of the bytes. As two numbers, because maps of servers are what a poll goes through.
     std::strong_ordering operator<=>(const Server& other) const {
         const auto one = numbers();
         const auto two = other.numbers();
-        return one[0] != two[0] ? one[0] <=> two[0] : one[1] != two[1] ? one[1] <=> two[1] : port <=> other.port;
+        return one[0] != two[0] ? one[0] <=> two[0] : one[1] != two[1] ? one[1] <=> two[1] : place() <=> other.place();
     }
+    [[nodiscard]] std::uint32_t place() const { return std::uint32_t{port} << 16U | zone; }
     [[nodiscard]] std::array<std::uint64_t, 2> numbers() const {
         auto halves = std::bit_cast<std::array<std::uint64_t, 2>>(address);
         if constexpr (std::endian::native == std::endian::little) {

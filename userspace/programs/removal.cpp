@@ -14,6 +14,7 @@
 #include "programs/cgroup_links.hpp"
 #include "programs/generations.hpp"
 #include "programs/pins.hpp"
+#include "programs/zones.hpp"
 
 namespace upstat::programs {
 
@@ -100,6 +101,16 @@ Result<Removed> remove_generations(const Root& root) {
     return all;
 }
 
+/// Their numbers mean nothing without the maps.
+Result<void> remove_zones(const Root& root) {
+    for (const auto& link : entries_of(path_of(root.directory))) {
+        if (is_zone(link) && ::unlinkat(root.directory.get(), link.filename().c_str(), 0) != 0) {
+            return std::unexpected(cannot("remove", root.path / link.filename()));
+        }
+    }
+    return {};
+}
+
 Result<Removed> clear_marked(const Root& root) {
     if (auto able = check_capabilities(to_detach()); !able) {
         return std::unexpected(able.error());
@@ -108,10 +119,14 @@ Result<Removed> clear_marked(const Root& root) {
         return std::unexpected(marked.error());
     }
     auto removed = remove_generations(root);
-    if (removed) {
-        if (auto taken = take_mark(root); !taken) {
-            return std::unexpected(taken.error());
-        }
+    if (!removed) {
+        return removed;
+    }
+    if (auto gone = remove_zones(root); !gone) {
+        return std::unexpected(gone.error());
+    }
+    if (auto taken = take_mark(root); !taken) {
+        return std::unexpected(taken.error());
     }
     return removed;
 }

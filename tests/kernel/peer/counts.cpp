@@ -124,7 +124,7 @@ void remove(const Places& places) {
 Counts::Counts(const Places& places) {
     move_to(places.cgroup);
     counter_ = std::make_unique<programs::Counter>(must(programs::Counter::open(places.pins, sizes)));
-    if (const auto attached = counter_->attach(places.cgroup, {}); !attached) {
+    if (const auto attached = counter_->attach(places.cgroup, {}, 0); !attached) {
         throw std::runtime_error(attached.error().text());
     }
 }

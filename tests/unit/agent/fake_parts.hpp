@@ -96,16 +96,26 @@ struct FakeCounts {
     std::optional<Error> failure;  ///< of each reading
     std::string epoch = "boot-1";
     std::set<std::string> cgroups;
+    std::map<std::string, std::uint16_t> zone_of_cgroup;
+    programs::ZoneNames zones;
 };
 
 class FakeKernel : public Kernel {
   public:
     explicit FakeKernel(FakeCounts& counts) : counts_(&counts) {}
 
-    Result<void> attach(const std::filesystem::path& cgroup, const std::set<std::uint16_t>& /*listening*/) override {
+    Result<void> attach(const std::filesystem::path& cgroup, const std::set<std::uint16_t>& /*listening*/,
+                        std::uint16_t zone) override {
         counts_->cgroups.insert(cgroup.string());
+        counts_->zone_of_cgroup[cgroup.string()] = zone;
         return {};
     }
+    Result<std::uint16_t> zone_of(const std::string& name) override {
+        auto& zones = counts_->zones;
+        const auto known = std::ranges::find(zones, name, &programs::ZoneNames::value_type::second);
+        return known == zones.end() ? zones.emplace(zones.size(), name).first->first : known->first;
+    }
+    [[nodiscard]] const programs::ZoneNames& zones() const override { return counts_->zones; }
     void drop_dead() override {
         std::erase_if(counts_->cgroups, [](const std::string& cgroup) { return !std::filesystem::exists(cgroup); });
     }

@@ -47,7 +47,7 @@ struct Layouts : testing::Test {
         const int server = types.structure("upstat_server_key", 20);
         types.member("address", address, 0);
         types.member("port", u16, 16);
-        types.member("unused", u16, 18);
+        types.member("zone", u16, 18);
         return server;
     }
     int own_total() {
@@ -77,6 +77,18 @@ struct Layouts : testing::Test {
     }
 };
 
+upstat_total_key sample_key() {
+    upstat_total_key key{};
+    const auto server = parse_server("10.0.0.1:8080").value();
+    std::memcpy(key.server.address, server.address.data(), server.address.size());
+    key.server.port = server.port;
+    key.server.zone = server.zone;
+    key.detail = 404;
+    key.event = UPSTAT_RESPONSE;
+    key.method = UPSTAT_METHOD_PATCH;
+    return key;
+}
+
 TEST_F(Layouts, OwnKeysStandWhereTheirTypeSays) {
     EXPECT_EQ(total_fields(types.get(), static_cast<std::uint32_t>(own_total())), own_total_fields());
     EXPECT_EQ(server_fields(types.get(), static_cast<std::uint32_t>(own_server())), own_server_fields());
@@ -87,9 +99,22 @@ TEST_F(Layouts, MembersAreFoundByNameWhereverTheyStand) {
     ASSERT_TRUE(fields) << fields.error();
     EXPECT_EQ(fields->address, (Field{.offset = 16, .size = 16}));
     EXPECT_EQ(fields->port, (Field{.offset = 12, .size = 4}));
+    EXPECT_EQ(fields->zone, (Field{.offset = 8, .size = 4}));
     EXPECT_EQ(fields->detail, (Field{.offset = 4, .size = 4}));
     EXPECT_EQ(fields->event, (Field{.offset = 2, .size = 2}));
     EXPECT_EQ(fields->method, (Field{.offset = 0, .size = 1}));
+}
+
+TEST_F(Layouts, WhatWasCountedBeforeThereWereZonesIsOfZone0) {
+    const int server = types.structure("upstat_server_key", 20);
+    types.member("address", address, 0);
+    types.member("port", u16, 16);
+    types.member("unused", u16, 18);
+    const auto fields = server_fields(types.get(), static_cast<std::uint32_t>(server));
+    ASSERT_TRUE(fields) << fields.error();
+    auto key = sample_key().server;
+    key.zone = 7;  // the bytes that nobody meant anything by
+    EXPECT_EQ(to_total(std::as_bytes(std::span(&key, 1)), *fields, 3).server, parse_server("10.0.0.1:8080"));
 }
 
 TEST_F(Layouts, AKeyThatLacksAMemberIsRefusedWithItsName) {
@@ -121,17 +146,6 @@ TEST_F(Layouts, AMemberOfAnotherKindIsRefused) {
               "its key has no port that is known");
 }
 
-upstat_total_key sample_key() {
-    upstat_total_key key{};
-    const auto server = parse_server("10.0.0.1:8080").value();
-    std::memcpy(key.server.address, server.address.data(), server.address.size());
-    key.server.port = server.port;
-    key.detail = 404;
-    key.event = UPSTAT_RESPONSE;
-    key.method = UPSTAT_METHOD_PATCH;
-    return key;
-}
-
 TEST_F(Layouts, AnOwnKeyIsRead) {
     const auto key = sample_key();
     const auto total = to_total(std::as_bytes(std::span(&key, 1)), own_total_fields(), 7);
@@ -143,9 +157,11 @@ TEST_F(Layouts, AnOwnKeyIsRead) {
 }
 
 TEST_F(Layouts, AKeyOfAServerIsARequests) {
-    const auto key = sample_key().server;
+    auto key = sample_key().server;
+    key.zone = 3;
     const auto total = to_total(std::as_bytes(std::span(&key, 1)), own_server_fields(), 3);
     EXPECT_EQ(to_string(total.server), "10.0.0.1:8080");
+    EXPECT_EQ(total.server.zone, 3);
     EXPECT_EQ(total.event, std::uint64_t{UPSTAT_REQUEST});
 }
 
@@ -154,7 +170,7 @@ TEST_F(Layouts, AKeyOfAnotherLayoutSaysTheSame) {
         std::uint8_t method = UPSTAT_METHOD_PATCH;
         std::uint16_t event = UPSTAT_RESPONSE;
         std::uint32_t detail = 404;
-        std::uint32_t zone = 0xffffffff;
+        std::uint32_t zone = 3;
         std::uint32_t port = 8080;
         std::array<std::uint8_t, 16> address = parse_server("10.0.0.1:8080").value().address;
     } const key;
@@ -162,6 +178,7 @@ TEST_F(Layouts, AKeyOfAnotherLayoutSaysTheSame) {
     const auto fields = total_fields(types.get(), static_cast<std::uint32_t>(other_total())).value();
     const auto total = to_total(std::as_bytes(std::span(&key, 1)), fields, 7);
     EXPECT_EQ(to_string(total.server), "10.0.0.1:8080");
+    EXPECT_EQ(total.server.zone, 3);
     EXPECT_EQ(total.detail, 404U);
     EXPECT_EQ(total.event, std::uint64_t{UPSTAT_RESPONSE});
     EXPECT_EQ(total.method, std::uint64_t{UPSTAT_METHOD_PATCH});
