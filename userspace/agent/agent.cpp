@@ -182,6 +182,7 @@ void Agent::absorb(poll::Snapshot snapshot) {
                     .traefiks = traefiks_->watched(),
                     .alerts = judgement_.alerts(),
                     .rules = settings_.all_rules()});
+    judgement_.explain(chronicle_.view(), *chronicle_.owners(), *ledger_.state().catalogue, snapshot);
     save(growth);
     publish(std::move(snapshot));
 }

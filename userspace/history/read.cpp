@@ -29,7 +29,7 @@ std::map<std::string, Amounts> sums(const View& view, Part part, Span span) {
     std::map<std::string, Amounts> sums;
     for (std::size_t number = 0; number < by_number.size(); ++number) {
         if (seen[number]) {
-            sums.emplace((*view.subjects)[number].name, by_number[number]);
+            add(sums[(*view.subjects)[number].name], by_number[number]);
         }
     }
     return sums;

@@ -70,8 +70,9 @@ json annotations(const judge::Rule& rule, const judge::Alert& alert, const std::
         {"summary", fmt::format("Traefik high HTTP {} error rate backend {} (instance {}){}{}", codes, alert.backend,
                                 instance, alert.outage.empty() ? "" : ": ", alert.outage)},
         {"description",
-         fmt::format("Traefik backend {} error rate is above {}%\n  VALUE = {}\n  BACKEND = {}\n  WINDOW = {}", codes,
-                     rule.threshold_percent, value_of(alert), alert.backend, judge::duration_text(rule.window))},
+         fmt::format("Traefik backend {} error rate is above {}%\n  VALUE = {}\n  BACKEND = {}\n  WINDOW = {}{}{}",
+                     codes, rule.threshold_percent, value_of(alert), alert.backend, judge::duration_text(rule.window),
+                     alert.explanation.empty() ? "" : "\n  CAUSE = ", alert.explanation)},
         {"sentence", judge::sentence(alert, rule)}};
     if (alert.rule == judge::Rule{}.name) {
         all["runbook"] = runbook;

@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 
+#include "publish/explain_views.hpp"
 #include "publish/gzip.hpp"
 #include "publish/history_views.hpp"
 #include "publish/views.hpp"
@@ -46,6 +47,8 @@ constexpr std::array routes{
     Route{.path = "/api/v1/backends", .type = "application/json", .write = write_view<backends_json>},
     Route{
         .path = "/api/v1/history", .type = "application/json", .write = write_found<history_json>, .heeds_query = true},
+    Route{
+        .path = "/api/v1/explain", .type = "application/json", .write = write_found<explain_json>, .heeds_query = true},
     Route{.path = "/api/v1/events", .type = "application/json", .write = write_found<events_json>, .heeds_query = true},
 };
 

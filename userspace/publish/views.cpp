@@ -184,6 +184,7 @@ json alert(const Report& report, const judge::Alert& alert) {
             {"rate", number(alert.ratio.all)},
             {"worst", worst(alert.worst)},
             {"sentence", sentence(report, alert)},
+            {"explanation", alert.explanation},
             {"active_since", when(alert.active_since)},
             {"firing_since", when(alert.firing_since)},
             {"resolved_at", when(alert.resolved_at)}};

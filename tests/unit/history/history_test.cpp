@@ -152,6 +152,34 @@ TEST(History, FastPollsAreBoundedByTheirNumber) {
     EXPECT_EQ(responses_in(sum_over(history.view(), app)), 999U);
 }
 
+std::size_t bytes_of(const View& view) {
+    std::size_t bytes = view.subjects->size() * (sizeof(Subject) + 32);
+    for (const auto& column : view.columns) {
+        bytes += sizeof(Column) + 64 + column->backends.capacity() + column->servers.capacity();
+    }
+    return bytes;
+}
+
+/// README.md says so.
+TEST(History, ADayOf100ServersTakesAtMost4MiB) {
+    History history;
+    Host host;
+    for (std::int64_t now = 0; now <= 26 * 3600; now += 5) {
+        for (int number = 0; number < 100; ++number) {
+            const auto backend = "backend-" + std::to_string(number / 4) + "@file";
+            host.respond(number, 200, 300, backend);
+            host.respond(number, 404, 7, backend);
+            host.respond(number, 500, 1, backend);
+            ++host.servers[server(number)].connects;
+            ++host.servers[server(number)].unanswered["reset"];
+        }
+        history.add(at(now), host.backends, host.servers);
+    }
+    EXPECT_GT(bytes_of(history.view()), std::size_t{512} << 10U);
+    EXPECT_LT(bytes_of(history.view()) + 100 * 2 * sizeof(Amounts), std::size_t{4} << 20U);
+    RecordProperty("bytes", static_cast<int>(bytes_of(history.view())));
+}
+
 TEST(History, WhatIsSharedStaysAsItWas) {
     History history;
     Host host;
