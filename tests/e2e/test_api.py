@@ -64,3 +64,31 @@ def test_what_there_is_not_is_refused(rig, agent, query, status):
     upstat = agent(rig)
     wait_for(lambda: status_of(f"{upstat.url}/api/v1/history?{query}") == status, 10, f"{query} gives {status}")
     assert status_of(f"{upstat.url}/api/v1/history?nonsense=1") == 200
+
+
+def test_the_history_goes_on_over_a_kill_and_an_end(rig, agent):
+    upstat = agent(rig)
+    wait_for(lambda: "both@file" in get_json(f"{upstat.url}/api/v1/backends")["backends"], 20, "the backends")
+    sent = 0
+
+    def send_and_see(count):
+        nonlocal sent
+        Clients(rig.traefik.url, [Request("/both/status/404")] * count, clients=1).run()
+        sent += count
+        wait_for(lambda: total(ask(upstat, "/api/v1/history", backend="both@file")["series"]) == sent, 20,
+                 lambda: f"{sent} in {get_json(upstat.url + '/api/v1/history?backend=both%40file')}")
+
+    send_and_see(10)
+    upstat.kill()
+    Clients(rig.traefik.url, [Request("/both/status/404")] * 5, clients=1).run()
+    sent += 5
+    upstat.start()
+    send_and_see(10)
+    upstat.process.stop()
+    upstat.start()
+    send_and_see(10)
+    history = ask(upstat, "/api/v1/history", backend="both@file")
+    assert sum(map(total, history["servers"].values())) == sent
+    assert history["columns"]["begin"][1:] == history["columns"]["end"][:-1]
+    started = [event["text"] for event in ask(upstat, "/api/v1/events")["events"] if event["what"] == "started"]
+    assert len(started) == 3 and all("goes on" in text for text in started[:2])

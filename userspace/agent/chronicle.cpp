@@ -2,6 +2,7 @@
 #include "agent/chronicle.hpp"
 
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <iterator>
@@ -24,18 +25,37 @@ history::Event event(Moment at, std::string kind, std::string what, std::string 
 
 }  // namespace
 
+std::string Chronicle::restore(Time now, attribute::SharedCatalogue catalogue) {
+    catalogue_ = std::move(catalogue);
+    auto restored = file_.load(now);
+    history_ = std::move(restored.history);
+    saved_events_ = history_.noted();
+    return std::move(restored.note);
+}
+
+void Chronicle::save(Time now, bool at_once) {
+    const auto saved = file_.save(history_, now, at_once || history_.noted() != saved_events_);
+    saved_events_ = history_.noted();
+    const auto problem = saved ? std::string() : saved.error().text();
+    if (problem != problem_ && !problem.empty()) {
+        spdlog::error("{}: a restart would begin the history anew", problem);
+    }
+    problem_ = problem;
+}
+
 void Chronicle::add(Moment at, const attribute::LedgerState& ledger, const poll::Snapshot& snapshot,
                     const PollNews& news) {
     if (!traefiks_) {
         note_start(at);
     }
     history_.add(at, ledger.backends, snapshot.servers);
-    if (news.catalogue_before != ledger.catalogue && !news.catalogue_before->backends.empty()) {
-        history_.note(history::changes(*news.catalogue_before, *ledger.catalogue, at));
-    }
-    if (owners_of_ != ledger.catalogue) {
+    if (catalogue_ != ledger.catalogue || !owners_known_) {
+        if (!catalogue_->backends.empty()) {
+            history_.note(history::changes(*catalogue_, *ledger.catalogue, at));
+        }
         owners_ = std::make_shared<const attribute::Owners>(ledger.owners);
-        owners_of_ = ledger.catalogue;
+        owners_known_ = true;
+        catalogue_ = ledger.catalogue;
     }
     note_traefiks(at, news.traefiks);
     note_alerts(at, news);
@@ -46,8 +66,8 @@ void Chronicle::note_start(Moment at) {
     history_.note(
         event(at, "agent", "started",
               last == Moment()
-                  ? fmt::format("upstat {} begins its history", version())
-                  : fmt::format("upstat {} goes on; its last poll was {} before", version(),
+                  ? fmt::format("upstat {} begins its history", upstat::version())
+                  : fmt::format("upstat {} goes on; its last poll was {} before", upstat::version(),
                                 judge::duration_text(std::chrono::floor<std::chrono::seconds>(at.at - last.at)))));
 }
 

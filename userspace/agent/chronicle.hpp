@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/history_file.hpp"
 #include "agent/traefiks.hpp"
 #include "attribute/ledger.hpp"
 #include "history/history.hpp"
@@ -17,7 +18,6 @@ namespace upstat::agent {
 
 /// What a poll has to say for the history, of everything but its counts.
 struct PollNews {
-    attribute::SharedCatalogue catalogue_before;
     const std::vector<Watched>& traefiks;
     const judge::Alerts& alerts;
     const std::vector<judge::Rule>& rules;
@@ -26,10 +26,19 @@ struct PollNews {
 /// Feeds the history: each poll's counts, and what happened beside them.
 class Chronicle {
   public:
+    /// `directory` is --state.path, `epoch` the kernel's maps'.
+    Chronicle(std::filesystem::path directory, std::string epoch) : file_(std::move(directory), std::move(epoch)) {}
+
+    /// Goes on from what was saved; an empty text, or what is lost.
+    /// The catalogue is the one that was in force.
+    std::string restore(Time now, attribute::SharedCatalogue catalogue);
+
+    /// Saves where it is time for it or something has happened; `at_once` in any case. That it cannot is said once.
+    void save(Time now, bool at_once = false);
+
     void add(Moment at, const attribute::LedgerState& ledger, const poll::Snapshot& snapshot, const PollNews& news);
     /// `problem` is empty where the settings were taken.
     void note_reload(Moment at, const std::string& problem);
-    void maps_made_anew() { history_.maps_made_anew(); }
 
     [[nodiscard]] history::View view() const { return history_.view(); }
     /// As of the last add().
@@ -40,9 +49,13 @@ class Chronicle {
     void note_traefiks(Moment at, const std::vector<Watched>& watched);
     void note_alerts(Moment at, const PollNews& news);
 
+    HistoryFile file_;
     history::History history_;
+    std::uint64_t saved_events_ = 0;
+    std::string problem_;  ///< of the last save
     std::shared_ptr<const attribute::Owners> owners_ = std::make_shared<const attribute::Owners>();
-    attribute::SharedCatalogue owners_of_;   ///< the catalogue that `owners_` were told by
+    attribute::SharedCatalogue catalogue_ = std::make_shared<const attribute::Catalogue>();  ///< of the last add()
+    bool owners_known_ = false;
     std::optional<std::set<int>> traefiks_;  ///< the pids of the last poll
 };
 

@@ -78,8 +78,8 @@ void History::add(Moment at, const std::map<std::string, attribute::SeriesCounts
     Packer of_backends;
     Packer of_servers;
     const bool begun = last_.has_value();
-    const auto take = [begun](Packer& packer, Known& known, const Amounts& now) {
-        if (begun && known.number) {
+    const auto take = [begun](Packer& packer, Known& known, const Amounts& now, bool is_baseline) {
+        if (begun && known.number && !is_baseline) {
             packer.add(*known.number, growth(known.totals, now));
         }
         known.totals = now;
@@ -89,7 +89,7 @@ void History::add(Moment at, const std::map<std::string, attribute::SeriesCounts
         if (is_new) {
             known->second.number = numbering.give(true, name);
         }
-        take(of_backends, known->second, amounts_of(counts));
+        take(of_backends, known->second, amounts_of(counts), is_new && resumed_);
     }
     std::vector<poll::Server> unknown;
     std::ranges::set_difference(servers | std::views::keys, servers_ | std::views::keys, std::back_inserter(unknown));
@@ -99,7 +99,8 @@ void History::add(Moment at, const std::map<std::string, attribute::SeriesCounts
     }
     Ascending known(servers_);
     for (const auto& [server, totals] : servers) {
-        take(of_servers, known[server], amounts_of(totals));
+        const bool is_new = std::ranges::binary_search(unknown, server);
+        take(of_servers, known[server], amounts_of(totals), is_new && resumed_);
     }
     numbering.finish();
     if (begun) {
@@ -107,6 +108,7 @@ void History::add(Moment at, const std::map<std::string, attribute::SeriesCounts
             Column{.begin = last_->at, .end = at.at, .backends = of_backends.take(), .servers = of_servers.take()}));
     }
     last_ = at;
+    resumed_ = false;
     fold(at.at);
 }
 
@@ -141,6 +143,7 @@ void History::note(std::vector<Event> events) {
         return;
     }
     auto all = *events_;
+    noted_ += events.size();
     std::ranges::move(events, std::back_inserter(all));
     const auto oldest = all.back().at.at - bounds_.all;
     std::erase_if(all, [oldest](const Event& event) { return event.at.at < oldest; });
@@ -148,6 +151,49 @@ void History::note(std::vector<Event> events) {
         all.erase(all.begin(), all.end() - static_cast<std::ptrdiff_t>(bounds_.most_events));
     }
     events_ = std::make_shared<const std::vector<Event>>(std::move(all));
+}
+
+History::Saved History::saved() const {
+    auto now = view();
+    Saved saved{.last = last_ ? std::optional(last_->at) : std::nullopt,
+                .subjects = *subjects_,
+                .columns = std::move(now.columns),
+                .events = *events_,
+                .totals = std::vector<Amounts>(subjects_->size())};
+    const auto put = [&saved](const Known& known) {
+        if (known.number) {
+            saved.totals.at(*known.number) = known.totals;
+        }
+    };
+    for (const auto& [name, known] : backends_) {
+        put(known);
+    }
+    for (const auto& [server, known] : servers_) {
+        put(known);
+    }
+    return saved;
+}
+
+History History::restore(Saved saved, Bounds bounds) {
+    History history(bounds);
+    for (std::uint32_t number = 0; number < saved.subjects.size(); ++number) {
+        const auto& subject = saved.subjects[number];
+        const Known known{.number = number, .totals = saved.totals.at(number)};
+        if (subject.is_backend) {
+            history.backends_.emplace(subject.name, known);
+        } else if (const auto server = poll::parse_server(subject.name)) {
+            history.servers_[*server] = known;
+        }
+    }
+    history.subjects_ = std::make_shared<const Subjects>(std::move(saved.subjects));
+    history.polls_.assign(saved.columns.begin(), saved.columns.end());
+    if (saved.last) {
+        history.last_ = Moment{.at = *saved.last, .wall = Wall(saved.last->time_since_epoch())};
+        history.fold(*saved.last);
+        history.resumed_ = true;
+    }
+    history.note(std::move(saved.events));
+    return history;
 }
 
 View History::view() const {

@@ -49,9 +49,6 @@ struct Bounds {
     std::size_t most_subjects = 65536;  ///< what comes later has no history
 };
 
-/// What a History goes on from: how the totals were when its newest column ended.
-using Totals = std::map<Subject, Amounts>;
-
 /// A day of counts of each backend and each server, at falling resolution. Columns are made once and then shared with
 /// whoever reads them; nothing is counted twice or lost where finer ones become coarser, nor over a gap between polls.
 class History {
@@ -70,10 +67,16 @@ class History {
 
     [[nodiscard]] View view() const;
 
+    /// Events so far, also those that are forgotten.
+    [[nodiscard]] std::uint64_t noted() const { return noted_; }
+
     /// What is saved and restored.
     struct Saved {
-        View view;
-        Totals totals;
+        std::optional<Time> last;  ///< when the totals stood so; without it the next add() says where they stand
+        Subjects subjects;
+        std::vector<SharedColumn> columns;
+        std::vector<Event> events;
+        std::vector<Amounts> totals;  ///< by the subjects' numbers
     };
     [[nodiscard]] Saved saved() const;
     static History restore(Saved saved, Bounds bounds = {});
@@ -89,6 +92,7 @@ class History {
 
     Bounds bounds_;
     std::optional<Moment> last_;
+    bool resumed_ = false;  ///< restored, and nothing added since: of what is not known the totals tell no growth
     std::shared_ptr<const Subjects> subjects_ = std::make_shared<const Subjects>();
     std::map<std::string, Known> backends_;
     FlatMap<poll::Server, Known> servers_;
@@ -96,6 +100,7 @@ class History {
     std::deque<SharedColumn> minutes_;
     std::deque<SharedColumn> tens_;
     std::shared_ptr<const std::vector<Event>> events_ = std::make_shared<const std::vector<Event>>();
+    std::uint64_t noted_ = 0;
 };
 
 }  // namespace upstat::history

@@ -141,7 +141,8 @@ TEST(Commands, PrintTheAgentsJson) {
 
 TEST(Explain, WithoutANameHasTheWorstInFullAndALineForEachOther) {
     EXPECT_EQ(Agent(explanations).asked({"explain"}).out, "a\\x1b: bad\n  since    noon\n\nb: worse\\x1b\n");
-    EXPECT_EQ(Agent(R"({"at": "now", "sentence": "all is well", "problems": []})").asked({"explain"}).out, "all is well\n");
+    EXPECT_EQ(Agent(R"({"at": "now", "sentence": "all is well", "problems": []})").asked({"explain"}).out,
+              "all is well\n");
 }
 
 /// What is no agent: another web server, or an agent of another version.
