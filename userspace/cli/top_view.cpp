@@ -218,15 +218,15 @@ std::vector<ListedServer> servers_of(const TopData& data, const TopState& state)
 }
 
 Body servers_body(const TopData& data, const TopState& state, const TopSize& size) {
-    const auto width = std::min<std::size_t>(name_width(size, 10 + 10 + 10 + 10 + 2 + 8), 40);
-    Body body{.head = {.text = fmt::format("{}{:>10}{:>10}{:>10}{:>10}  {}", padded("SERVER", width), "RESPONSES",
+    const auto width = std::min<std::size_t>(name_width(size, 10 + 8 + 8 + 10 + 2 + 22), 40);
+    Body body{.head = {.text = fmt::format("{}{:>10}{:>8}{:>8}{:>10}  {}", padded("SERVER", width), "RESPONSES",
                                            "ERRORS", "UNANSW.", "CONN.FAIL", "CODES IN THE WINDOW"),
                        .style = Style::head},
               .rows = {}};
     for (const auto& server : servers_of(data, state)) {
         const auto& codes = server.counts->at("window").at("codes");
         body.rows.push_back(
-            {.text = fmt::format("{}{:>10}{:>10}{:>10}{:>10}  {}{}", padded(printable(server.label), width),
+            {.text = fmt::format("{}{:>10}{:>8}{:>8}{:>10}  {}{}", padded(printable(server.label), width),
                                  sum_of(codes), server.errors, sum_of(server.counts->at("unanswered")),
                                  sum_of(server.counts->at("connect_failures")), server.up ? "" : "DOWN ",
                                  counts_text(codes)),

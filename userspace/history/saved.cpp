@@ -110,6 +110,7 @@ class Reader {
     }
 
     [[nodiscard]] History history() && {
+        totals_.resize(subjects_.size());  // where the last ones were cut short
         History::Saved saved{.last = adds_ ? last_ : std::nullopt,
                              .subjects = std::move(subjects_),
                              .columns = std::move(columns_),

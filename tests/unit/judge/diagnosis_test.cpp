@@ -166,11 +166,8 @@ TEST(Diagnosis, OneBadServerOfFive) {
     EXPECT_THAT(found.servers, ElementsAre("10.0.0.3:80"));
     EXPECT_THAT(found.facts,
                 Contains(Field(&Fact::text, testing::ContainsRegex("lately 404: [0-9]+ .POST [0-9]+.; 200: "))));
-    EXPECT_THAT(
-        found.facts,
-        Contains(AllOf(Field(&Fact::topic, "before"),
-                       Field(&Fact::text, testing::ContainsRegex(
-                                              "9.99 responses a second, 0.[0-9]+ % of them bad; now 10 and 18 %")))));
+    EXPECT_THAT(found.facts, Contains(AllOf(Field(&Fact::topic, "before"),
+                                            Field(&Fact::text, HasSubstr("of them bad; now 10 and 18 %")))));
     EXPECT_THAT(found.facts, Contains(Field(&Fact::text, HasSubstr("nothing changed in Traefik's catalogue"))));
     EXPECT_THAT(found.next.front().command, "curl -sv -o /dev/null -H 'Host: HOST' 'http://10.0.0.3:80/PATH'");
 }
