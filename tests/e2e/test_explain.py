@@ -169,7 +169,7 @@ def test_clients_that_give_up(host):
 
 
 def test_a_health_check_that_fails(host):
-    host = host(checked={"shop": "/status/200"})
+    host = host(checked={"shop": {"path": "/status/200", "interval": "500ms", "timeout": "1s"}})
     host.quiet(GOOD)
     host.rig.nginx.turn_bad(host.servers[1])
     wait_for(lambda: "DOWN" in json.dumps(host.rig.traefik.rawdata()), 20, "Traefik finds it down")

@@ -60,6 +60,28 @@ std::vector<poll::Server> streams_in(const Catalogue& catalogue) {
     return {streams.begin(), streams.end()};
 }
 
+std::map<poll::Server, Look> looks_in(const Catalogue& catalogue) {
+    std::map<poll::Server, Look> looks;
+    for (const auto* const all : {&catalogue.auths, &catalogue.asked, &catalogue.streams}) {
+        for (const auto& listed : *all) {
+            for (const auto& server : listed.servers) {
+                looks[server].auth |= all == &catalogue.auths;
+            }
+        }
+    }
+    for (const auto& [name, backend] : catalogue.backends) {
+        for (const auto& listed : backend.check ? backend.listed : std::vector<Listed>{}) {
+            for (auto server : listed.servers) {
+                server.port = backend.check->port != 0 ? backend.check->port : server.port;
+                looks[server].check = backend.check->method;
+            }
+        }
+    }
+    const auto owners = owners_in(catalogue);
+    std::erase_if(looks, [&owners](const auto& entry) { return !owners.contains(entry.first); });
+    return looks;
+}
+
 std::set<poll::Server> servers_of(const Catalogue& catalogue, const std::string& backend) {
     std::set<poll::Server> servers;
     if (const auto found = catalogue.backends.find(backend); found != catalogue.backends.end()) {
@@ -97,9 +119,12 @@ Catalogue merged(Catalogue first, const Catalogue& second) {
         const auto [entry, added] = first.backends.try_emplace(name, backend);
         if (!added) {
             merge(entry->second.listed, backend.listed);
+            entry->second.check = backend.check ? backend.check : entry->second.check;
         }
     }
     merge(first.streams, second.streams);
+    merge(first.auths, second.auths);
+    merge(first.asked, second.asked);
     return first;
 }
 

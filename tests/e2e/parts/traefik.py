@@ -14,7 +14,7 @@ class Traefik(Part):
 
     tcp: name -> HOST:PORT. What comes to tcp_ports[NAME] goes there as it is, through a TCP router.
     authenticated: name of a service -> URL that is asked before each of its requests (forwardAuth).
-    checked: name of a service -> path that Traefik's health check asks its servers for, twice a second.
+    checked: name of a service -> its healthCheck.
     """
 
     def __init__(self, binary, directory, cgroup, services, metrics=True, api=True, name="traefik", experimental=None,
@@ -118,8 +118,8 @@ class Traefik(Part):
         for name, url in self.authenticated.items():
             dynamic["http"]["middlewares"][f"auth-{name}"] = {"forwardAuth": {"address": url}}
             dynamic["http"]["routers"][name]["middlewares"].append(f"auth-{name}")
-        for name, path in self.checked.items():
-            dynamic["http"]["services"][name]["loadBalancer"]["healthCheck"] = {"path": path, "interval": "500ms", "timeout": "1s"}
+        for name, check in self.checked.items():
+            dynamic["http"]["services"][name]["loadBalancer"]["healthCheck"] = check
         if self.tcp:
             dynamic["tcp"] = {
                 "routers": {name: {"rule": "HostSNI(`*`)", "service": name, "entryPoints": [f"tcp-{name}"]} for name in self.tcp},
