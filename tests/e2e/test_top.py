@@ -65,7 +65,7 @@ def has(text):
 @pytest.fixture
 def upstat(stack, tmp_path, traefik_binary, agent):
     """An agent whose zebra@file fires."""
-    layout = {f"s{number:02}": [0] for number in range(SERVICES)}
+    layout = {f"s{number:02}": [3 if number == 8 else 0] for number in range(SERVICES)}
     rig = stack.enter_context(Rig(tmp_path, traefik_binary, layout={**layout, "zebra": [1, 2]}))
     upstat = agent(rig, {"--alert.window": "3s", "--alert.for": "0s"})
     plan = [Request("/zebra/status/404"), Request("/s07/status/200"), Request("/s08/status/500")] * 10_000
