@@ -1,94 +1,113 @@
 # SPDX-License-Identifier: Apache-2.0
-"""/api/v1: every response is as deploy/openapi.yaml says, whatever the backends are called; the history's sums are the counts."""
+"""Where Traefik's API is, and what is shown where there is none."""
 
-import urllib.parse
-
-import jsonschema
 import pytest
-import yaml
 
-from conftest import TOP
-from parts.base import get_json, status_of, wait_for
+from parts import counts
+from parts.base import free_port, get, wait_for
+from parts.cgroup import Cgroup
+from parts.exposition import select, total
 from parts.load import Clients, Request
+from parts.nginx import Nginx
+from parts.rig import Rig
+from parts.traefik import Traefik
+from parts.upstat import Upstat
 
-DOCUMENT = yaml.safe_load((TOP / "deploy/openapi.yaml").read_text())
-
-
-def check(path, value):
-    """Fails with the place that is not as documented."""
-    content = DOCUMENT["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]
-    jsonschema.Draft202012Validator({**content["schema"], "components": DOCUMENT["components"]}).validate(value)
-
-
-def ask(upstat, path, **query):
-    value = get_json(f"{upstat.url}{path}" + (f"?{urllib.parse.urlencode(query)}" if query else ""))
-    check(path, value)
-    return value
+QUICK = {"--alert.window": "5s", "--alert.for": "1s", "--poll.interval": "1s"}
+HOST = "dashboard.example.com"
 
 
-def total(series):
-    return sum(sum(counts) for name, counts in series.items() if name[1:] == "xx")
+class SecureTraefik(Traefik):
+    """Its API as the documentation has it for production: a router with a Host rule and TLS. The certificate is the one that
+    Traefik makes where nobody gave it one."""
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.close()
+        self.secure = f"127.0.0.1:{free_port()}"
+
+    def _static(self):
+        static = super()._static()
+        static["api"] = {"dashboard": True}
+        static["entryPoints"]["websecure"] = {"address": self.secure}
+        return static
+
+    def _dynamic(self):
+        dynamic = super()._dynamic()
+        dynamic["http"]["routers"]["dashboard"] = {
+            "rule": f"Host(`{HOST}`)", "service": "api@internal", "entryPoints": ["websecure"], "tls": {}}
+        return dynamic
 
 
-def test_every_response_is_as_documented_and_the_history_holds_every_response(rig, agent, stack):
-    upstat = agent(rig, {"--alert.window": "3s", "--alert.for": "0s"})
-    wait_for(lambda: "both@file" in get_json(f"{upstat.url}/api/v1/backends")["backends"], 20, "the backends")
-    requests = [Request("/both/status/404"), Request("/both/status/200"), Request("/four/status/500")] * 100
-    load = stack.enter_context(Clients(rig.traefik.url, requests, clients=2, rate=200))
-    load.start()
-    wait_for(lambda: ask(upstat, "/api/v1/alerts") and upstat.alert("both@file")[0] == "firing", 20, "the alert fires")
-    load.finish()
-
-    def counted(backend):
-        return sum(get_json(f"{upstat.url}/api/v1/backends")["backends"][backend]["codes"].values())
-
-    wait_for(lambda: counted("both@file") == 200 and counted("four@file") == 100, 20, "all are counted")
-    for path in DOCUMENT["paths"]:
-        ask(upstat, path)
-    both = ask(upstat, "/api/v1/history", backend="both@file")
-    assert total(both["series"]) == 200
-    assert sum(map(total, both["servers"].values())) == 200 and len(both["servers"]) == 2
-    assert sum(both["series"]["4xx"]) == 100
-    server = ask(upstat, "/api/v1/history", server=next(iter(both["servers"])))
-    assert total(server["series"]) == total(both["servers"][server["server"]])
-    assert total(ask(upstat, "/api/v1/history", backend="four@file", seconds=86400)["series"]) == 100
-    events = ask(upstat, "/api/v1/events", backend="both@file")["events"]
-    assert {"started", "firing"} <= {event["what"] for event in events}
-    assert not [event for event in events if event["backend"] not in ("", "both@file")]
+def ask(rig_or_traefik, services, each=20):
+    mix = [Request(f"/{service}/status/{code}") for service in services for code in (200, 404)]
+    Clients(rig_or_traefik.url, mix * each, clients=2).run()
+    return len(mix) * each
 
 
-@pytest.mark.parametrize("query, status", [
-    ("backend=nobody%40file", 404), ("server=10.9.9.9%3A80", 404), ("server=%00%3Cscript%3E", 404),
-    ("seconds=0", 400), ("seconds=-1", 400), ("seconds=1e9", 400), ("seconds=86401", 400), ("backend=" + "x" * 5000, 404)])
-def test_what_there_is_not_is_refused(rig, agent, query, status):
-    upstat = agent(rig)
-    wait_for(lambda: status_of(f"{upstat.url}/api/v1/history?{query}") == status, 10, f"{query} gives {status}")
-    assert status_of(f"{upstat.url}/api/v1/history?nonsense=1") == 200
+def listed(upstat):
+    return {sample.labels["backend"] for sample in select(upstat.samples(), "upstat_backend_server_info")}
 
 
-def test_the_history_goes_on_over_a_kill_and_an_end(rig, agent):
-    upstat = agent(rig)
-    wait_for(lambda: "both@file" in get_json(f"{upstat.url}/api/v1/backends")["backends"], 20, "the backends")
-    sent = 0
+def test_without_an_api_each_server_is_shown_and_judged_by_its_address(stack, tmp_path, traefik_binary, upstat_binary):
+    """None of the requests that reach a server is upstat's own."""
+    rig = Rig(tmp_path, traefik_binary)
+    rig.traefik.close()
+    stack.enter_context(rig)
+    upstat = stack.enter_context(Upstat(upstat_binary, tmp_path, {"--traefik.pid": rig.traefik.pid, **QUICK}))
+    sent = ask(rig.traefik, rig.services)
+    wanted = counts.of_nginx(rig.nginx.wait_for_rows(sent))
+    upstat.wait_for_counts(wanted, upstat.backend_counts)
+    upstat.wait_for_counts(wanted)
+    assert listed(upstat) == set(rig.nginx.servers)
+    wait_for(lambda: ask(rig.traefik, rig.services, 2) and upstat.alert(rig.nginx.servers[0])[0] == "firing", 60, "an alert of a server",
+             interval=0.3)
+    upstat.settle()
+    assert len(rig.nginx.rows()) == total(upstat.samples(), "upstat_server_responses_total")
+    assert "ready, but no backend is known" in get(f"{upstat.url}/-/ready")
+    status = upstat.ask("status")
+    assert "--api.insecure" in status and "--backends.file" in status
+    assert upstat.log.count("no backend is known") == 1
 
-    def send_and_see(count):
-        nonlocal sent
-        Clients(rig.traefik.url, [Request("/both/status/404")] * count, clients=1).run()
-        sent += count
-        wait_for(lambda: total(ask(upstat, "/api/v1/history", backend="both@file")["series"]) == sent, 20,
-                 lambda: f"{sent} in {get_json(upstat.url + '/api/v1/history?backend=both%40file')}")
 
-    send_and_see(10)
-    upstat.kill()
-    Clients(rig.traefik.url, [Request("/both/status/404")] * 5, clients=1).run()
-    sent += 5
-    upstat.start()
-    send_and_see(10)
-    upstat.process.stop()
-    upstat.start()
-    send_and_see(10)
-    history = ask(upstat, "/api/v1/history", backend="both@file")
-    assert sum(map(total, history["servers"].values())) == sent
-    assert history["columns"]["begin"][1:] == history["columns"]["end"][:-1]
-    started = [event["text"] for event in ask(upstat, "/api/v1/events")["events"] if event["what"] == "started"]
-    assert len(started) == 3 and all("goes on" in text for text in started[:2])
+def test_an_api_behind_a_host_rule_and_traefiks_own_certificate(stack, tmp_path, traefik_binary, upstat_binary):
+    nginx = stack.enter_context(Nginx(tmp_path, ("127.0.0.1",)))
+    cgroup = stack.enter_context(Cgroup())
+    traefik = stack.enter_context(SecureTraefik(traefik_binary, tmp_path, cgroup, {"shop": [nginx.url(nginx.servers[0])]}))
+    flags = {"--traefik.pid": traefik.pid, "--traefik.api": f"https://{traefik.secure}", "--traefik.api.host": HOST,
+             "--traefik.api.insecure-skip-verify": "true"}
+    upstat = stack.enter_context(Upstat(upstat_binary, tmp_path, flags))
+    wait_for(lambda: listed(upstat) == {"shop@file"}, 20, lambda: upstat.log)
+    sent = ask(traefik, ["shop"])
+    rows = nginx.wait_for_rows(sent)
+    upstat.wait_for_counts(counts.by_service(counts.of_nginx(rows), traefik.listed_services()), upstat.backend_counts)
+    assert len(nginx.rows()) == sent
+
+
+@pytest.mark.parametrize("missing", ["--traefik.api.host", "--traefik.api.insecure-skip-verify"])
+def test_either_setting_is_needed(stack, tmp_path, traefik_binary, upstat_binary, missing):
+    cgroup = stack.enter_context(Cgroup())
+    traefik = stack.enter_context(SecureTraefik(traefik_binary, tmp_path, cgroup, {"shop": ["http://127.0.0.1:1"]}))
+    flags = {"--traefik.pid": traefik.pid, "--traefik.api": f"https://{traefik.secure}", "--traefik.api.host": HOST,
+             "--traefik.api.insecure-skip-verify": "true"}
+    del flags[missing]
+    upstat = stack.enter_context(Upstat(upstat_binary, tmp_path, flags))
+    wait_for(lambda: "Traefik's API: " in upstat.log, 20, lambda: upstat.log)
+    assert listed(upstat) == set()
+
+
+def test_the_successor_of_a_named_process_is_followed(stack, tmp_path, traefik_binary, upstat_binary):
+    """In the same cgroup, as after `systemctl restart traefik`: its API is found and asked as before."""
+    rig = stack.enter_context(Rig(tmp_path, traefik_binary, ("127.0.0.1", "127.0.0.1"), {"shop": [0]}))
+    upstat = stack.enter_context(Upstat(upstat_binary, tmp_path, {"--traefik.pid": rig.traefik.pid}))
+    wait_for(lambda: listed(upstat) == {"shop@file"}, 20, lambda: upstat.log)
+    rig.traefik.kill()
+    wait_for(lambda: total(upstat.samples(), "upstat_traefik_up") == 0, 20, "it is said to be gone")
+    assert not select(upstat.samples(), "traefik_backend_server_up")
+    rig.traefik.services = {**rig.traefik.services, "blog": [rig.nginx.url(rig.nginx.servers[1])]}
+    rig.traefik.start()
+    wait_for(lambda: listed(upstat) == {"shop@file", "blog@file"}, 20, lambda: upstat.log)
+    assert total(upstat.samples(), "upstat_traefik_up") == 1
+    sent = ask(rig.traefik, ["shop", "blog"])
+    rows = rig.nginx.wait_for_rows(sent)
+    upstat.wait_for_counts(counts.by_service(counts.of_nginx(rows), rig.traefik.listed_services()), upstat.backend_counts)

@@ -83,6 +83,7 @@ class Agent {
     void restore();
 
     void poll();
+    void heed_host_name();
     void absorb(poll::Snapshot snapshot);
     void change_catalogue();
     attribute::SharedCatalogue close_books(const poll::Snapshot& snapshot);
@@ -93,7 +94,7 @@ class Agent {
     [[nodiscard]] std::vector<publish::TraefikReport> traefik_reports() const;
 
     void tell_status(const publish::Report& report);
-    void send();
+    void send(Moment poll);
     bool wait();
     bool heed_signal();
     void reload();
@@ -102,6 +103,7 @@ class Agent {
     config::Settings settings_;
     config::Settings started_with_;  ///< where what cannot change while it runs is still as it was
     Parts parts_;
+    std::string host_name_;
     std::optional<Timeline> timeline_;
     FillWatch fills_;
     std::optional<Traefiks> traefiks_;
@@ -110,6 +112,7 @@ class Agent {
     Judgement judgement_;
     Chronicle chronicle_;
     StateFile state_;
+    publish::PushIdentity identity_;  ///< at a Pushgateway
     publish::Births births_;
     Time scraped_since_ = Time::min();  ///< what was born later is shown at 0
     Time pushed_since_ = Time::min();

@@ -13,6 +13,7 @@
 #include "judge/judge.hpp"
 #include "judge/outage.hpp"
 #include "judge/rule.hpp"
+#include "judge/unserved.hpp"
 #include "judge/worst.hpp"
 #include "measure/ratio.hpp"
 #include "measure/window.hpp"
@@ -57,6 +58,8 @@ class Judgement {
     Judgement(std::vector<judge::CompiledRule> compiled, judge::CompiledRule client_errors,
               const std::vector<judge::Rule>& rules);
     void look_into(judge::Alert& alert, const poll::Snapshot& snapshot, const attribute::Catalogue& catalogue) const;
+    [[nodiscard]] measure::Ratios ratios_of(const judge::CompiledRule& rule, const attribute::Catalogue& catalogue,
+                                            Time at) const;
     [[nodiscard]] bool judges_client_errors() const;
     [[nodiscard]] const judge::CompiledRule& rule_of(const judge::Alert& alert) const;
 
@@ -65,6 +68,7 @@ class Judgement {
     measure::Window window_;
     judge::Past past_;
     judge::Silences silences_;
+    judge::Unserved unserved_;
     judge::Outages outages_;
     judge::Judge judge_;
     std::map<std::string, measure::Ratios> ratios_;  ///< by rule

@@ -8,6 +8,7 @@
 #include "base/url.hpp"
 #include "cli/ask.hpp"
 #include "cli/commands.hpp"
+#include "cli/servers.hpp"
 
 namespace upstat::cli {
 
@@ -52,13 +53,14 @@ std::string host_text(const json& reply) {
     return text;
 }
 
-std::unexpected<Error> unknown_backend(const std::string& backend, const json& backends) {
+std::unexpected<Error> unknown_backend(const std::string& backend, const json& reply) {
     std::string known;
-    for (const auto& [name, value] : backends.items()) {
+    for (const auto& [name, value] : reply.at("backends").items()) {
         known += (known.empty() ? "" : ", ") + printable(name);
     }
-    return fail(Error::Kind::usage, fmt::format("there is no backend {}", printable(backend)),
-                known.empty() ? "no backend is known yet: see `upstat status`" : "known are " + known);
+    return fail(
+        Error::Kind::usage, fmt::format("there is no {} {}", noun_of(reply), printable(backend)),
+        known.empty() ? fmt::format("no {} is known yet: see `upstat status`", noun_of(reply)) : "known are " + known);
 }
 
 }  // namespace
@@ -69,8 +71,8 @@ Result<void> explain(const config::Settings& settings, const std::string& backen
         if (!known) {
             return std::unexpected(known.error());
         }
-        if (const auto& backends = known->at("backends"); !backends.contains(backend)) {
-            return unknown_backend(backend, backends);
+        if (!known->at("backends").contains(backend)) {
+            return unknown_backend(backend, *known);
         }
     }
     const auto query = backend.empty() ? std::string() : "?backend=" + percent_encoded(backend);

@@ -12,6 +12,7 @@
 
 #include "attribute/counts.hpp"
 #include "attribute/ledger.hpp"
+#include "base/names.hpp"
 #include "base/results.hpp"
 #include "base/time.hpp"
 #include "history/history.hpp"
@@ -38,8 +39,10 @@ struct TraefikReport {
 struct Report {
     Wall at{};
     std::string not_ready = "no poll of the kernel's counters has succeeded yet";  ///< empty: ready
+    std::string notice;                        ///< what is to be said although it is ready
     std::map<std::string, std::string> build;  ///< the labels of upstat_build_info: version, revision, ...
     std::string traefik;                       ///< the `traefik` label: which Traefik the catalogue is from
+    Names names = Names::backend;              ///< of metrics and pages
     std::vector<TraefikReport> traefiks;
 
     attribute::Counts counts;
