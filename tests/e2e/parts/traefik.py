@@ -15,10 +15,11 @@ class Traefik(Part):
     tcp: name -> HOST:PORT. What comes to tcp_ports[NAME] goes there as it is, through a TCP router.
     authenticated: name of a service -> URL that is asked before each of its requests (forwardAuth).
     checked: name of a service -> its healthCheck.
+    provider: URL of a file that it asks for again and again (HTTP provider).
     """
 
     def __init__(self, binary, directory, cgroup, services, metrics=True, api=True, name="traefik", experimental=None,
-                 tcp=None, authenticated=None, checked=None):
+                 tcp=None, authenticated=None, checked=None, provider=None):
         self.directory = Path(directory) / name
         self.services = services
         self.metrics = metrics
@@ -29,6 +30,7 @@ class Traefik(Part):
         self.tcp_ports = {name: free_port() for name in self.tcp}
         self.authenticated = authenticated or {}
         self.checked = checked or {}
+        self.provider = provider
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.api_url = f"http://127.0.0.1:{free_port()}"
@@ -114,6 +116,8 @@ class Traefik(Part):
         }
         if self.api:
             static["api"] = {"insecure": True}
+        if self.provider:
+            static["providers"]["http"] = {"endpoint": self.provider, "pollInterval": "200ms"}
         if not self._own_entry_point:
             del static["entryPoints"]["traefik"]
         if self.experimental:
