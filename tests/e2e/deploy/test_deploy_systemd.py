@@ -21,7 +21,8 @@ UNIT = TOP / "deploy/systemd/upstat.service"
 EXAMPLE = TOP / "deploy/systemd/upstat.yml"
 PLAN = 2000
 BULK = 6000
-CAPABILITIES = {"cap_dac_read_search", "cap_net_admin", "cap_sys_admin", "cap_sys_ptrace", "cap_perfmon", "cap_bpf"}
+CAPABILITIES = {"cap_dac_read_search", "cap_setgid", "cap_setuid", "cap_net_admin", "cap_sys_admin", "cap_sys_ptrace", "cap_perfmon",
+                "cap_bpf"}
 
 
 @pytest.fixture
@@ -140,8 +141,10 @@ def test_it_runs_with_no_more_than_its_capabilities(stack, machine, servers, tra
     status = machine.run("cat", f"/proc/{machine.main_pid('upstat')}/status")
     assert re.search(r"^NoNewPrivs:\t1$", status, re.M) and re.search(r"^Seccomp:\t2$", status, re.M)
     effective = int(re.search(r"^CapEff:\t(\w+)$", status, re.M)[1], 16)
-    bits = {"cap_dac_read_search": 2, "cap_net_admin": 12, "cap_sys_ptrace": 19, "cap_sys_admin": 21, "cap_perfmon": 38, "cap_bpf": 39}
+    bits = {"cap_dac_read_search": 2, "cap_setgid": 6, "cap_setuid": 7, "cap_net_admin": 12, "cap_sys_ptrace": 19, "cap_sys_admin": 21,
+            "cap_perfmon": 38, "cap_bpf": 39}
     assert effective == sum(1 << bits[name] for name in CAPABILITIES)
+    assert "threads that read foreign bytes: user 65530, no capability, seccomp" in agent.log
 
     # It dies, and systemd brings it back; its state is where StateDirectory= says.
     machine.systemctl("kill", "--signal=KILL", "upstat")
