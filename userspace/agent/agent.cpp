@@ -143,6 +143,7 @@ void Agent::restore() {
                  .until = restored.saved.mark.value_or(Timeline::Mark()).last.wall};
     ledger_ = std::move(restored.saved.ledger);
     catalogues_.remember(ledger_.state().catalogue);
+    probing_.look(*ledger_.state().catalogue, {}, timeline_->now().at);
     if (restored.saved.window) {
         if (auto note = judgement_.restore(*std::move(restored.saved.window), restored.saved.since); !note.empty()) {
             restored.notes.push_back(std::move(note));
@@ -162,6 +163,8 @@ void Agent::poll() {
     const auto began = parts_.clock.steady();
     next_poll_ = std::max(next_poll_ + settings_.poll_interval, began);
     traefiks_->look();
+    probing_.try_again();
+    probe();
     heed_host_name();
     const auto now = due(last_poll_, timeline_->now(), settings_.poll_interval);
     auto snapshot = parts_.kernel->read(now.at);
@@ -183,6 +186,11 @@ void Agent::poll() {
     patience_ = began + std::min<steady_clock::duration>(api_patience, settings_.poll_interval);
 }
 
+/// Soon after a Traefik has come: before its first response.
+void Agent::probe() {
+    probing_.follow(*parts_.kernel, traefiks_->counted(), settings_.probe_tls, timeline_->now().at);
+}
+
 /// A group of the Pushgateway and alerts under a new name would be others than those that stand there already.
 void Agent::heed_host_name() {
     auto name = name_of_host(parts_.root);
@@ -201,6 +209,8 @@ void Agent::heed_host_name() {
 /// What was counted until now is the previous catalogue's; gives the one that is in force from now on.
 attribute::SharedCatalogue Agent::close_books(const poll::Snapshot& snapshot) {
     auto catalogue = catalogues_.catalogue(snapshot.at, snapshot.servers);
+    probing_.look(*catalogue, snapshot.servers, snapshot.at);
+    probe();
     tell_looks(catalogue);
     const auto& before = ledger_.state().catalogue;
     if (absorbed_ && catalogue != before && *catalogue != *before) {
@@ -283,6 +293,7 @@ std::vector<publish::TraefikReport> Agent::traefik_reports() const {
                                       .api = {},
                                       .version = {},
                                       .attached = problem.empty(),
+                                      .tls = probing_.state_of(traefik.pid),
                                       .problem = problem};
         const auto& sources = catalogues_.sources();
         auto source = sources.find(traefik.pid);
@@ -482,6 +493,7 @@ bool Agent::wait() {
         catalogues_.stir(now);
     }
     catalogues_.look(now);
+    probe();
     return true;
 }
 

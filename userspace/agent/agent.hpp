@@ -17,6 +17,7 @@
 #include "agent/fills.hpp"
 #include "agent/judgement.hpp"
 #include "agent/kernel.hpp"
+#include "agent/probing.hpp"
 #include "agent/receivers.hpp"
 #include "agent/state.hpp"
 #include "agent/supervisor.hpp"
@@ -85,6 +86,7 @@ class Agent {
     void poll();
     void heed_host_name();
     void absorb(poll::Snapshot snapshot);
+    void probe();
     void change_catalogue();
     attribute::SharedCatalogue close_books(const poll::Snapshot& snapshot);
     void tell_looks(const attribute::SharedCatalogue& catalogue);
@@ -106,6 +108,7 @@ class Agent {
     std::string host_name_;
     std::optional<Timeline> timeline_;
     FillWatch fills_;
+    Probing probing_;
     std::optional<Traefiks> traefiks_;
     Catalogues catalogues_;
     attribute::Ledger ledger_;

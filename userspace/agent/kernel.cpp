@@ -49,6 +49,9 @@ class PinnedKernel : public Kernel {
                         std::uint16_t zone) override {
         return counter_.attach(cgroup, listening, zone);
     }
+    programs::ProbeState probe(const std::vector<programs::Probed>& processes) override {
+        return counter_.probe(processes);
+    }
     Result<void> set_looks(const std::map<poll::Server, attribute::Look>& looks, bool complete) override {
         std::vector<programs::Record> records;
         for (const auto& [server, look] : looks) {

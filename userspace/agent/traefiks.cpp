@@ -128,6 +128,7 @@ void Traefiks::look() {
     }
     watched_ = std::move(now);
     watch_processes();
+    find_counted();
     say_unwatched();
 }
 
@@ -196,6 +197,26 @@ void Traefiks::watch_processes() {
             processes_.push_back(std::move(*watch));
         }
     }
+}
+
+void Traefiks::find_counted() {
+    counted_.clear();
+    for (const auto& [traefik, problem] : watched_) {
+        if (!problem.empty()) {
+            continue;
+        }
+        auto pids = traefik::processes_in(traefik.cgroup);
+        std::erase_if(pids, [&](pid_t pid) { return pid == 0 || (pid != traefik.pid && !finder_.is_traefik(pid)); });
+        for (const auto pid : pids) {
+            if (const auto stat = traefik::stat_of(root_, pid)) {
+                counted_.push_back({.pid = pid,
+                                    .start_time = stat->start_time,
+                                    .executable = traefik::proc_of(root_, pid) / "exe",
+                                    .zone = 0});
+            }
+        }
+    }
+    std::ranges::sort(counted_);
 }
 
 std::vector<pollfd> Traefiks::fds() const {

@@ -46,6 +46,9 @@ class Traefiks {
 
     [[nodiscard]] const std::vector<Watched>& watched() const { return watched_; }
 
+    /// Every Traefik that is counted: all of one cgroup, where `watched` has one that stands for them.
+    [[nodiscard]] const std::vector<programs::Probed>& counted() const { return counted_; }
+
     /// Cgroups without an inotify watch (fs.inotify.max_user_watches): a Traefik there is found at the next poll only.
     [[nodiscard]] std::size_t unwatched() const { return cgroups_ ? cgroups_->unwatched() : 0; }
 
@@ -68,6 +71,7 @@ class Traefiks {
     [[nodiscard]] Result<std::vector<traefik::Instance>> find();
     [[nodiscard]] Result<std::vector<traefik::Instance>> find_first();
     void watch_processes();
+    void find_counted();
     void say_unwatched();
 
     Kernel* kernel_;
@@ -79,6 +83,7 @@ class Traefiks {
     bool said_unwatched_ = false;
     std::vector<traefik::ProcessWatch> processes_;
     std::vector<Watched> watched_;
+    std::vector<programs::Probed> counted_;
     std::set<std::string> known_cgroups_;                                      ///< cgroups that are or were Traefik's
     std::map<std::string, std::chrono::steady_clock::time_point> candidates_;  ///< new cgroups, until when to look
 };

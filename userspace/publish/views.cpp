@@ -45,7 +45,8 @@ json results(const Results& results) {
 
 json traefik(const TraefikReport& traefik) {
     return {{"pid", traefik.pid},         {"cgroup", traefik.cgroup},     {"api", traefik.api},
-            {"version", traefik.version}, {"attached", traefik.attached}, {"problem", traefik.problem}};
+            {"version", traefik.version}, {"attached", traefik.attached}, {"tls", traefik.tls},
+            {"problem", traefik.problem}};
 }
 
 json codes(const auto& counts) {
@@ -105,7 +106,7 @@ poll::ResponseCounts with_folded(const Report& report, const std::optional<poll:
 
 json window(const Report& report, const std::string& label, const poll::ServerTotals& totals) {
     json counts = json::object();
-    const auto server = poll::parse_server(label);
+    const auto server = poll::server_of_label(label);
     const auto before = server ? report.before->find(*server) : report.before->end();
     const auto grown = judge::growth(before == report.before->end() ? poll::ResponseCounts() : before->second,
                                      with_folded(report, server, totals.responses));

@@ -25,7 +25,7 @@ PLAN = 2000
 def shown(section):
     """The commands below a heading of deploy/README.md, but for the build."""
     text = (TOP / "deploy/README.md").read_text()
-    block = re.search(rf"(?ms)^##+ {section}$.*?\n\n((?:    .+\n)+)", text)[1]
+    block = re.search(rf"(?ms)^##+ {section}$.*?\n\n((?:    [^\n]+\n)+)", text)[1]
     return [line.strip().replace("scripts/build && ", "") for line in block.splitlines()]
 
 
@@ -89,7 +89,8 @@ class Story:
         return {(one["alert"], one["backend"]) for one in get_json(f"{self.agent.url}/api/v1/alerts")["alerts"] if one["state"] == state}
 
     def install(self):
-        self.machine.run("sh", "-ec", "cd /src; " + "; ".join(line.split("#")[0] for line in shown("systemd")))
+        said = self.machine.run("sh", "-ec", "cd /src; " + "; ".join(line.split("#")[0] for line in shown("systemd")), check=False)
+        assert self.machine.systemctl("is-active", "upstat", check=False).strip() == "active", said + self.machine.journal("upstat")
         settings = "UPSTAT_POLL_INTERVAL=200ms\nUPSTAT_METRICS_ZERO_FOR=0\nUPSTAT_LOG_LEVEL=debug\n"
         self.machine.write("/etc/default/upstat", settings)
         self.machine.systemctl("restart", "upstat")

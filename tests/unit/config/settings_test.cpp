@@ -355,6 +355,7 @@ TEST(Settings, SomeChangesWaitForARestart) {
                                   : option.name == "log.level"     ? "trace"
                                   : option.name == "log.format"    ? "json"
                                   : option.name == "metrics.names" ? "both"
+                                  : option.name == "probe.tls"     ? "off"
                                   : option.name == "alert.codes"   ? "5.."
                                                                    : "77";
         ASSERT_TRUE(option.set(next, {value})) << option.name;
