@@ -35,7 +35,7 @@ using Owners = FlatMap<poll::Server, std::set<std::string>>;
 /// All that a ledger knows: what is saved and restored.
 struct LedgerState {
     SharedCatalogue catalogue = std::make_shared<const Catalogue>();  ///< the one last absorbed
-    std::map<std::string, SeriesCounts> backends;         ///< also of backends that no catalogue lists any more
+    std::map<std::string, SeriesCounts> backends;  ///< also of backends that no catalogue lists any more
     Owners owners;
     FlatMap<poll::Server, LastTotals> last;
     std::map<poll::Server, SeriesCounts> unclaimed;  ///< of servers that no catalogue has listed yet

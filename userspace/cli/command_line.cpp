@@ -112,8 +112,10 @@ void add_commands(CLI::App& app, Words& words) {
     };
     with_output(app.add_subcommand("top", "live table: backends, servers, codes, ratio, alert state"))
         ->add_flag("--once", words.once, "print it once, as where stdout is no terminal");
-    with_output(app.add_subcommand("explain", "what is wrong and why: the alert's runbook, answered with this host's numbers"))
-        ->add_option("BACKEND", words.backend, "as the alert's label names it; without it all that is wrong, worst first");
+    with_output(
+        app.add_subcommand("explain", "what is wrong and why: the alert's runbook, answered with this host's numbers"))
+        ->add_option("BACKEND", words.backend,
+                     "as the alert's label names it; without it all that is wrong, worst first");
     with_output(app.add_subcommand("status", "Traefiks found, programs attached, map fill, polls, pushes, API"));
     app.add_subcommand("check-config", "exit 0, or each mistake with file:line and a hint")
         ->add_option("FILE", words.checked_file)
