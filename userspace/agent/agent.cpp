@@ -151,6 +151,9 @@ void Agent::restore() {
     }
     judgement_.restore(restored.saved.alerts);
     births_.restore(ledger_.state(), parts_.counted_before);
+    if (auto note = chronicle_.restore(timeline_->now().at, ledger_.state().catalogue); !note.empty()) {
+        restored.notes.push_back(std::move(note));
+    }
     for (const auto& note : restored.notes) {
         spdlog::warn("{}", note);
     }
@@ -240,7 +243,11 @@ void Agent::absorb(poll::Snapshot snapshot) {
         births_.restore(ledger_.state(), true);  // exported from 0, the whole total would look like one burst
     }
     judgement_.evaluate(counts_, snapshot, *ledger_.state().catalogue, *last_poll_);
+    chronicle_.add(*last_poll_, ledger_.state(), snapshot,
+                   {.traefiks = traefiks_->watched(), .alerts = judgement_.alerts(), .rules = settings_.all_rules()});
+    judgement_.explain(chronicle_.view(), *chronicle_.owners(), *ledger_.state().catalogue, snapshot);
     save(growth);
+    chronicle_.save(last_poll_->at);
     publish(std::move(snapshot));
 }
 
@@ -320,6 +327,8 @@ publish::Report Agent::report(poll::Snapshot snapshot) const {
                            .before_at = judgement_.past().since(),
                            .alerts = judgement_.alerts(),
                            .rules = settings_.all_rules(),
+                           .history = chronicle_.view(),
+                           .owners = chronicle_.owners(),
                            .kernel_errors = std::move(snapshot.kernel_errors),
                            .maps = std::move(snapshot.maps),
                            .programs = std::move(snapshot.programs),
@@ -398,15 +407,18 @@ bool Agent::heed_signal() {
 /// All or nothing: one mistake, and everything stays as it was.
 void Agent::reload() {
     const auto next = parts_.load();
-    reloaded_ = next.has_value();
+    std::string problem;
     if (!next) {
         for (const auto& mistake : next.error()) {
             spdlog::error("{}", mistake.text());
         }
+        problem = next.error().front().text();
     } else if (auto adopted = adopt(config::with_unreloadable(*next, started_with_)); !adopted) {
-        spdlog::error("{}", adopted.error().text());
-        reloaded_ = false;
+        problem = adopted.error().text();
+        spdlog::error("{}", problem);
     }
+    reloaded_ = problem.empty();
+    chronicle_.note_reload(timeline_->now(), problem);
     if (!reloaded_) {
         spdlog::error("the settings are not reloaded: all goes on as before");
         return;
@@ -508,6 +520,7 @@ void Agent::run() {
     while (turn()) {
     }
     parts_.supervisor.tell("STOPPING=1");
+    chronicle_.save(timeline_->now().at, true);
     spdlog::info("ending; the programs go on counting until `upstat detach`");
     receivers_->say_goodbye(*parts_.http, parts_.clock, timeline_->now().at);
 }

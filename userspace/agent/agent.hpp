@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "agent/catalogues.hpp"
+#include "agent/chronicle.hpp"
 #include "agent/fills.hpp"
 #include "agent/judgement.hpp"
 #include "agent/kernel.hpp"
@@ -75,6 +76,7 @@ class Agent {
           parts_(std::move(parts)),
           catalogues_(std::move(catalogues)),
           judgement_(std::move(judgement)),
+          chronicle_(settings.state_path, parts_.kernel->epoch()),
           state_(settings.state_path, parts_.kernel->epoch()),
           next_poll_(parts_.clock.steady()) {}
 
@@ -111,6 +113,7 @@ class Agent {
     Catalogues catalogues_;
     attribute::Ledger ledger_;
     Judgement judgement_;
+    Chronicle chronicle_;
     StateFile state_;
     publish::PushIdentity identity_;  ///< at a Pushgateway
     publish::Births births_;

@@ -4,8 +4,11 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <ranges>
+#include <set>
 #include <utility>
 
+#include "judge/diagnosis.hpp"
 #include "judge/sentence.hpp"
 
 namespace upstat::agent {
@@ -107,6 +110,43 @@ void Judgement::look_into(judge::Alert& alert, const poll::Snapshot& snapshot,
             : unserved_.worst(rule.rule, catalogue, alert.backend);
     const auto outage = outages_.find(alert.backend);
     alert.outage = outage == outages_.end() ? std::string() : outage->second;
+}
+
+void Judgement::explain(const history::View& history, const attribute::Owners& owners,
+                        const attribute::Catalogue& catalogue, const poll::Snapshot& snapshot) {
+    constexpr std::size_t most = 100;
+    std::set<std::string> loud;
+    for (const auto& alert : alerts_.alerts) {
+        if (alert.state != judge::State::inactive && loud.size() < most) {
+            loud.insert(alert.backend);
+        }
+    }
+    if (loud.empty()) {
+        return;
+    }
+    const auto all = rules_ | std::views::transform(&judge::CompiledRule::rule);
+    const std::vector<judge::Rule> rules(all.begin(), all.end());
+    const auto streams = attribute::streams_in(catalogue);
+    const judge::Evidence evidence{.now = alerts_.at,
+                                   .history = history,
+                                   .catalogue = catalogue,
+                                   .owners = owners,
+                                   .servers = snapshot.servers,
+                                   .streams = streams,
+                                   .before = past_.begin(),
+                                   .alerts = alerts_,
+                                   .outages = outages_,
+                                   .rules = rules};
+    std::map<std::string, std::string> sentences;
+    for (auto& diagnosis : judge::Diagnoser(evidence).of_all(loud)) {
+        sentences.emplace(diagnosis.backend, std::move(diagnosis.sentence));
+    }
+    for (auto& alert : alerts_.alerts) {
+        if (const auto said = sentences.find(alert.backend);
+            said != sentences.end() && alert.state != judge::State::inactive) {
+            alert.explanation = said->second;
+        }
+    }
 }
 
 bool Judgement::judges_client_errors() const {

@@ -7,7 +7,9 @@
 
 #include "attribute/catalogue.hpp"
 #include "attribute/counts.hpp"
+#include "attribute/ledger.hpp"
 #include "base/error.hpp"
+#include "history/history.hpp"
 #include "judge/judge.hpp"
 #include "judge/outage.hpp"
 #include "judge/rule.hpp"
@@ -36,6 +38,10 @@ class Judgement {
     /// One evaluation of every rule. Each change of an alert's state is said in the log.
     void evaluate(const attribute::Counts& counts, const poll::Snapshot& snapshot,
                   const attribute::Catalogue& catalogue, Moment now);
+
+    /// Says of the alerts that are not inactive what is wrong; of the first hundred backends, where there are more.
+    void explain(const history::View& history, const attribute::Owners& owners, const attribute::Catalogue& catalogue,
+                 const poll::Snapshot& snapshot);
 
     /// Of 4xx, over the built-in rule's window, whatever codes that rule is about.
     [[nodiscard]] const measure::Ratios& client_errors() const;

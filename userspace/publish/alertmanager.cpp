@@ -88,9 +88,10 @@ json annotations(const judge::Rule& rule, const judge::Alert& alert, const std::
     json all = {{"summary", fmt::format("Traefik high {} {} {} (instance {}){}{}", rate_text(rule), whose,
                                         alert.backend, instance, alert.outage.empty() ? "" : ": ", alert.outage)},
                 {"description",
-                 fmt::format("Traefik {} {} is above {}%\n  VALUE = {}\n  {} = {}\n  WINDOW = {}", whose, what,
+                 fmt::format("Traefik {} {} is above {}%\n  VALUE = {}\n  {} = {}\n  WINDOW = {}{}{}", whose, what,
                              rule.threshold_percent, value_of(alert), say_backend(rule.names) ? "BACKEND" : "SERVICE",
-                             alert.backend, judge::duration_text(rule.window))},
+                             alert.backend, judge::duration_text(rule.window),
+                             alert.explanation.empty() ? "" : "\n  CAUSE = ", alert.explanation)},
                 {"sentence", judge::sentence(alert, rule)}};
     if (alert.rule == judge::Rule{}.name) {
         all["runbook"] = runbook;

@@ -15,6 +15,7 @@
 #include "base/names.hpp"
 #include "base/results.hpp"
 #include "base/time.hpp"
+#include "history/history.hpp"
 #include "judge/alert.hpp"
 #include "judge/outage.hpp"
 #include "judge/worst.hpp"
@@ -58,6 +59,8 @@ struct Report {
         folded{};  ///< what `before` has and `servers` has not: it is in `unmapped`
     judge::Alerts alerts;
     std::vector<judge::Rule> rules;
+    history::View history;
+    std::shared_ptr<const attribute::Owners> owners = std::make_shared<const attribute::Owners>();
 
     std::map<std::string, std::uint64_t> kernel_errors;
     std::vector<poll::MapFill> maps;

@@ -6,30 +6,50 @@
 #include <span>
 #include <string>
 
+#include "publish/explain_views.hpp"
 #include "publish/gzip.hpp"
+#include "publish/history_views.hpp"
 #include "publish/views.hpp"
 
 namespace upstat::publish {
 
 namespace {
 
+constexpr std::size_t most_for_query = 32;
+
 template <std::string (*render)(const Report&)>
-bool write_view(const Page& page, const Sink& sink) {
+bool write_view(const Page& page, const Query& /*query*/, const Sink& sink) {
     return sink(render(*page.report));
+}
+
+template <std::optional<std::string> (*render)(const Report&, const Query&)>
+bool write_found(const Page& page, const Query& query, const Sink& sink) {
+    const auto text = render(*page.report, query);
+    return text && sink(*text);
+}
+
+bool write_metrics(const Page& page, const Query& /*query*/, const Sink& sink) {
+    return write_page(page, sink);
 }
 
 struct Route {
     std::string_view path;
     std::string_view type;
-    bool (*write)(const Page&, const Sink&);
+    bool (*write)(const Page&, const Query&, const Sink&);
+    bool heeds_query = false;
 };
 
 constexpr std::array routes{
-    Route{.path = "/metrics", .type = exposition_content_type, .write = write_page},
+    Route{.path = "/metrics", .type = exposition_content_type, .write = write_metrics},
     Route{.path = "/", .type = "text/html; charset=utf-8", .write = write_view<index_html>},
     Route{.path = "/api/v1/status", .type = "application/json", .write = write_view<status_json>},
     Route{.path = "/api/v1/alerts", .type = "application/json", .write = write_view<alerts_json>},
     Route{.path = "/api/v1/backends", .type = "application/json", .write = write_view<backends_json>},
+    Route{
+        .path = "/api/v1/history", .type = "application/json", .write = write_found<history_json>, .heeds_query = true},
+    Route{
+        .path = "/api/v1/explain", .type = "application/json", .write = write_found<explain_json>, .heeds_query = true},
+    Route{.path = "/api/v1/events", .type = "application/json", .write = write_found<events_json>, .heeds_query = true},
 };
 
 using Text = std::shared_ptr<const PackedText>;
@@ -53,9 +73,9 @@ Response page_response(const Text& text, std::uint64_t size, MHD_ContentReaderCa
     return response;
 }
 
-Text write_packed(const Page& page, const Route& route) {
+Text write_packed(const Page& page, const Route& route, const Query& query) {
     Packer packer;
-    if (!route.write(page, [&packer](std::string_view piece) { return packer.write(piece); })) {
+    if (!route.write(page, query, [&packer](std::string_view piece) { return packer.write(piece); })) {
         return nullptr;
     }
     auto text = packer.finish();
@@ -96,16 +116,19 @@ bool Responses::has(std::string_view path) {
     return std::ranges::find(routes, path, &Route::path) != routes.end();
 }
 
-MHD_Response* Responses::get(const Page& page, std::uint64_t edition, std::string_view path, bool packed,
-                             const Headers& headers) {
+MHD_Response* Responses::get(const Page& page, std::uint64_t edition, std::string_view path, const Query& query,
+                             bool packed, const Headers& headers) {
     if (std::exchange(edition_, edition) != edition || headers_ != headers) {
         headers_ = headers;
         made_.clear();
+        made_for_query_.clear();
     }
-    auto made = made_.find(path);
-    if (made == made_.end()) {
-        const auto& route = *std::ranges::find(routes, path, &Route::path);
-        const auto text = write_packed(page, route);
+    const auto& route = *std::ranges::find(routes, path, &Route::path);
+    auto& kept = route.heeds_query ? made_for_query_ : made_;
+    const std::pair key(route.path, route.heeds_query ? query : Query());
+    auto made = kept.find(key);
+    if (made == kept.end()) {
+        const auto text = write_packed(page, route, query);
         if (text == nullptr) {
             return nullptr;
         }
@@ -113,7 +136,10 @@ MHD_Response* Responses::get(const Page& page, std::uint64_t edition, std::strin
                   .packed = page_response(text, text->packed_size(), read_from<&PackedText::read_packed>, route.type,
                                           headers)};
         MHD_add_response_header(pair.packed.get(), MHD_HTTP_HEADER_CONTENT_ENCODING, "gzip");
-        made = made_.emplace(path, std::move(pair)).first;
+        if (route.heeds_query && kept.size() == most_for_query) {
+            kept.clear();  // connections hold what they are sending
+        }
+        made = kept.emplace(key, std::move(pair)).first;
     }
     return (packed ? made->second.packed : made->second.plain).get();
 }

@@ -57,6 +57,14 @@ json codes(const auto& counts) {
     return sums;
 }
 
+json methods(const poll::ResponseCounts& counts) {
+    std::map<std::string, std::uint64_t> sums;
+    for (const auto& [key, count] : counts) {
+        sums[std::string(to_string(key.method))] += count;
+    }
+    return sums;
+}
+
 Results sum(const std::map<std::string, Results>& all) {
     Results sum;
     for (const auto& [name, one] : all) {
@@ -112,6 +120,7 @@ json window(const Report& report, const std::string& label, const poll::ServerTo
 
 json server(const Report& report, const std::string& label, const poll::ServerTotals& totals) {
     json out = {{"codes", codes(totals.responses)},
+                {"methods", methods(totals.responses)},
                 {"outstanding", totals.outstanding()},
                 {"window", window(report, label, totals)}};
     for (const auto& count : poll::plain_counts) {
@@ -189,6 +198,7 @@ json alert(const Report& report, const judge::Alert& alert) {
             {"rate", number(alert.ratio.all)},
             {"worst", worst(alert.worst)},
             {"sentence", sentence(report, alert)},
+            {"explanation", alert.explanation},
             {"active_since", when(alert.active_since)},
             {"firing_since", when(alert.firing_since)},
             {"resolved_at", when(alert.resolved_at)}};
