@@ -94,7 +94,7 @@ void find_cause(Case& is, const std::vector<history::Event>& events);
 std::string sentence(const Case& is);
 
 /// "29.3 %" of `part` in `all`.
-std::string share_text(std::uint64_t part, std::uint64_t all);
+std::string portion_text(std::uint64_t part, std::uint64_t all);
 /// "404", "404 and 500": the codes behind most of what is bad.
 std::string codes_text(const Case& is);
 

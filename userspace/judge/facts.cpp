@@ -51,7 +51,7 @@ std::string server_text(const Case& is, const ServerCase& server) {
     auto text =
         fmt::format("{}{}{}: {} responses in the last {}, {} bad", server.label,
                     server.up ? "" : " (DOWN, says Traefik)", server.listed ? "" : " (no longer listed)", responses,
-                    duration_text(is.window), share_text(bad_responses(is, server.counts), responses));
+                    duration_text(is.window), portion_text(bad_responses(is, server.counts), responses));
     const std::pair<std::string_view, std::uint64_t> others[] = {
         {"connections failed", history::sum_of(server.counts, "connect_failures")},
         {"unanswered", history::sum_of(server.counts, "unanswered")},
@@ -93,11 +93,11 @@ void add_before(const Case& is, std::vector<Fact>& facts) {
     if (is.before_length > Millis(0) && !is.backend.empty()) {
         facts.push_back(
             {.topic = "before",
-             .text = fmt::format("in the {} before the last {}: {} responses a second, {} of them bad; now {} and {}",
-                                 age_text(is.before_length), duration_text(is.window),
-                                 per_second(before, is.before_length), share_text(bad_responses(is, is.before), before),
-                                 per_second(history::responses_in(now), is.window),
-                                 share_text(bad_responses(is, now), history::responses_in(now)))});
+             .text = fmt::format(
+                 "in the {} before the last {}: {} responses a second, {} of them bad; now {} and {}",
+                 age_text(is.before_length), duration_text(is.window), per_second(before, is.before_length),
+                 portion_text(bad_responses(is, is.before), before), per_second(history::responses_in(now), is.window),
+                 portion_text(bad_responses(is, now), history::responses_in(now)))});
     }
 }
 

@@ -44,7 +44,7 @@ Amounts sum_where(const Case& is, bool culprit) {
 /// "92 % of its responses in the last 3m are 404".
 std::string bad_text(const Case& is, const Amounts& counts, std::string_view whose) {
     return fmt::format("{} of {} responses in the last {} are {}",
-                       share_text(bad_responses(is, counts), history::responses_in(counts)), whose,
+                       portion_text(bad_responses(is, counts), history::responses_in(counts)), whose,
                        duration_text(is.window), codes_text(is));
 }
 
@@ -68,7 +68,7 @@ std::string bad_servers_text(const Case& is) {
     return fmt::format("{} of {} servers {} bad: {}{}: {}, of the others' {}", guilty.size(), listed_in(is),
                        one ? "is" : "are", names_of(guilty), shared_text(is, guilty),
                        bad_text(is, sum_where(is, true), one ? "its" : "their"),
-                       share_text(bad_responses(is, others), history::responses_in(others)));
+                       portion_text(bad_responses(is, others), history::responses_in(others)));
 }
 
 /// "all 3 servers", "the only server 10.0.0.1:80".
@@ -150,8 +150,8 @@ std::string well_text(const Case& is) {
     }
     return fmt::format("nothing is wrong: {:.3g} responses a second, {} are 4xx, {} are 5xx",
                        static_cast<double>(responses) * 1000 / static_cast<double>(is.window.count()),
-                       share_text(history::class_of(counts, 4), responses),
-                       share_text(history::class_of(counts, 5), responses));
+                       portion_text(history::class_of(counts, 4), responses),
+                       portion_text(history::class_of(counts, 5), responses));
 }
 
 std::string replaced_text(const Case& is) {
@@ -197,7 +197,7 @@ std::string finding(const Case& is) {
 
 }  // namespace
 
-std::string share_text(std::uint64_t part, std::uint64_t all) {
+std::string portion_text(std::uint64_t part, std::uint64_t all) {
     return all == 0 ? "none" : fmt::format("{:.3g} %", 100 * static_cast<double>(part) / static_cast<double>(all));
 }
 
