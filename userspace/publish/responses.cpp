@@ -3,9 +3,11 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <span>
 #include <string>
 
+#include "publish/assets.hpp"
 #include "publish/gzip.hpp"
 #include "publish/views.hpp"
 
@@ -18,19 +20,30 @@ bool write_view(const Page& page, const Sink& sink) {
     return sink(render(*page.report));
 }
 
+/// What a path shows: a view that is written, or a text that stays as it is.
 struct Route {
     std::string_view path;
     std::string_view type;
-    bool (*write)(const Page&, const Sink&);
+    bool (*write)(const Page&, const Sink&) = nullptr;
+    std::string_view text{};
 };
 
-constexpr std::array routes{
+constexpr std::array views{
     Route{.path = "/metrics", .type = exposition_content_type, .write = write_page},
-    Route{.path = "/", .type = "text/html; charset=utf-8", .write = write_view<index_html>},
     Route{.path = "/api/v1/status", .type = "application/json", .write = write_view<status_json>},
     Route{.path = "/api/v1/alerts", .type = "application/json", .write = write_view<alerts_json>},
     Route{.path = "/api/v1/backends", .type = "application/json", .write = write_view<backends_json>},
 };
+
+std::optional<Route> route_to(std::string_view path) {
+    if (const auto* const view = std::ranges::find(views, path, &Route::path); view != views.end()) {
+        return *view;
+    }
+    const auto asset = std::ranges::find(assets(), path, &Asset::path);
+    return asset == assets().end()
+               ? std::nullopt
+               : std::optional(Route{.path = asset->path, .type = asset->type, .text = asset->text});
+}
 
 /// What every response says. One connection is for one request.
 void add_headers(MHD_Response* response, std::string_view type, const Headers& headers) {
@@ -41,7 +54,9 @@ void add_headers(MHD_Response* response, std::string_view type, const Headers& h
         {"X-Frame-Options", "DENY"},
         {"Referrer-Policy", "no-referrer"},
         {"Content-Security-Policy",
-         "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"},
+         "default-src 'none'; script-src 'self'; worker-src 'self'; style-src 'self'; img-src data:; connect-src "
+         "'self'; "
+         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"},
     }};
     MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, std::string(type).c_str());
     for (const auto& [name, value] : strict) {
@@ -77,7 +92,8 @@ Response page_response(const Text& text, std::uint64_t size, MHD_ContentReaderCa
 
 Text write_packed(const Page& page, const Route& route) {
     Packer packer;
-    if (!route.write(page, [&packer](std::string_view piece) { return packer.write(piece); })) {
+    const Sink sink = [&packer](std::string_view piece) { return packer.write(piece); };
+    if (route.write == nullptr ? !sink(route.text) : !route.write(page, sink)) {
         return nullptr;
     }
     auto text = packer.finish();
@@ -94,7 +110,7 @@ Response text_response(std::string_view text, const Headers& headers) {
 }
 
 bool Responses::has(std::string_view path) {
-    return std::ranges::find(routes, path, &Route::path) != routes.end();
+    return route_to(path).has_value();
 }
 
 MHD_Response* Responses::get(const Page& page, std::uint64_t edition, std::string_view path, bool packed,
@@ -105,7 +121,7 @@ MHD_Response* Responses::get(const Page& page, std::uint64_t edition, std::strin
     }
     auto made = made_.find(path);
     if (made == made_.end()) {
-        const auto& route = *std::ranges::find(routes, path, &Route::path);
+        const auto route = *route_to(path);
         const auto text = write_packed(page, route);
         if (text == nullptr) {
             return nullptr;
