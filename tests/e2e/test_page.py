@@ -10,6 +10,7 @@ from parts.base import wait_for
 from parts.browser import Browser
 from parts.load import Clients, Request
 from parts.rig import Rig
+from parts.upstat import Upstat
 
 RULE = "TraefikHighHttp4xxErrorRateBackend"
 HOSTILE = ["<script>document.title='owned'</script>", "\"quotes' & &lt;", "\u202ednekcab\u202c", "<img src=x onerror=alert(1)>", "y" * 500]
@@ -59,9 +60,10 @@ def named(names, servers):
         for index, name in enumerate(names))
 
 
-def test_five_hundred_backends_stay_fluid_and_hostile_names_are_text(rig, tmp_path, agent, browser):
+def test_five_hundred_backends_stay_fluid_and_hostile_names_are_text(rig, stack, tmp_path, upstat_binary, browser):
     (tmp_path / "backends.yml").write_text(named(HOSTILE + [f"service-{number}" for number in range(495)], servers=10))
-    upstat = agent(rig, {"--backends.file": tmp_path / "backends.yml"})
+    upstat = stack.enter_context(Upstat(upstat_binary, tmp_path, {"--traefik.pid": rig.traefik.pid,
+                                                                  "--backends.file": tmp_path / "backends.yml"}))
     page = browser.page(upstat.url)
 
     def look_around():
