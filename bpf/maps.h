@@ -7,7 +7,7 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
-#include "layout.h"
+#include "overflow.h"
 
 /* The table of everything that is counted but requests: the slot of each key, from 1 on, and 0 as long as its first
  * event is about to be counted. No key is ever taken out. */
@@ -24,7 +24,7 @@ struct {
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
     __uint(max_entries, 16384);
-    __type(key, struct upstat_server_key);
+    __type(key, struct upstat_request_key);
     __type(value, __u32);
     __uint(pinning, LIBBPF_PIN_BY_NAME);
 } requests SEC(".maps");
@@ -62,25 +62,10 @@ struct {
 const volatile __u32 total_slots = 65536;   /* of one CPU */
 const volatile __u32 request_slots = 16384; /* of one CPU */
 const volatile __u16 generation = 1;        /* which of the generations that share a directory these maps are */
-
-/* Events of servers that found no room in the two tables above, all servers together (server is zero). Holds each event
- * that there can be, so that no count is lost, only whose it is. */
-struct {
-    __uint(type, BPF_MAP_TYPE_PERCPU_HASH);
-    __uint(max_entries, 8192);
-    __type(key, struct upstat_total_key);
-    __type(value, __u64);
-    __uint(pinning, LIBBPF_PIN_BY_NAME);
-} overflow SEC(".maps");
-
-/* Skips and failures, by enum upstat_place. */
-struct {
-    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-    __uint(max_entries, UPSTAT_PLACES);
-    __type(key, __u32);
-    __type(value, __u64);
-    __uint(pinning, LIBBPF_PIN_BY_NAME);
-} places SEC(".maps");
+/* The number of the Traefik on whose cgroup these programs are. One address can be two servers, in the networks of two
+ * Traefiks, as connections in conntrack's zones are. Each number has programs of its own, so that it costs no packet a
+ * look-up; all share the maps. Before there were zones all was counted in what is 0 now. */
+const volatile __u16 zone = 0;
 
 /* What the local ports are in use for: one value, which the agent writes to by mmap. */
 struct {
@@ -98,36 +83,23 @@ static __always_inline struct upstat_ports *local_ports(void)
     return bpf_map_lookup_elem(&ports, &only);
 }
 
-/* Cold paths are out of line so that the per-packet path stays small in the instruction cache. */
-#define COLD static __noinline
-#ifndef unlikely
-#define unlikely(condition) __builtin_expect(!!(condition), 0)
-#endif
+/* What the agent tells of servers. It writes the records first and then another number into the epoch: a socket that
+ * remembers a record looks for it again when the number is not the one that it remembers with it. */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 16384);
+    __type(key, struct upstat_server_key);
+    __type(value, struct upstat_record);
+    __uint(pinning, LIBBPF_PIN_BY_NAME);
+} records SEC(".maps");
 
-COLD void count_place(enum upstat_place place)
-{
-    __u32 key = place;
-    __u64 *counter = bpf_map_lookup_elem(&places, &key);
-    if (counter)
-        __sync_fetch_and_add(counter, 1);
-}
-
-COLD void count_overflow(__u8 event, __u16 detail, __u8 method)
-{
-    struct upstat_total_key key = {.detail = detail, .event = event, .method = method};
-    const __u64 zero = 0;
-    __u64 *counter = bpf_map_lookup_elem(&overflow, &key);
-
-    count_place(UPSTAT_PLACE_TOTALS_FULL);
-    if (!counter) {
-        bpf_map_update_elem(&overflow, &key, &zero, BPF_NOEXIST); /* another CPU may have been faster: as good */
-        counter = bpf_map_lookup_elem(&overflow, &key);
-    }
-    if (counter)
-        __sync_fetch_and_add(counter, 1);
-    else
-        count_place(UPSTAT_PLACE_OVERFLOW_FULL);
-}
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, __u32);
+    __uint(pinning, LIBBPF_PIN_BY_NAME);
+} records_epoch SEC(".maps");
 
 /* The slot of a key, a new one where it has none; 0 where the table has no room for it. */
 static __always_inline __u32 slot_of(void *table, enum upstat_table number, const void *key)
@@ -170,18 +142,18 @@ static __always_inline __u32 count_by_key(const struct upstat_total_key *key)
 
     if (count_in(&total_counts, total_slots, slot))
         return slot;
-    count_overflow(key->event, key->detail, key->method);
+    count_overflow(key->event, key->detail, key->method, key->whose);
     return 0;
 }
 
-/* Counts a request by its server, in the same way. */
-static __always_inline __u32 count_request_by_key(const struct upstat_server_key *server)
+/* Counts a request by its key, in the same way. */
+static __always_inline __u32 count_request_by_key(const struct upstat_request_key *key)
 {
-    __u32 slot = slot_of(&requests, UPSTAT_REQUESTS, server);
+    __u32 slot = slot_of(&requests, UPSTAT_REQUESTS, key);
 
     if (count_in(&request_counts, request_slots, slot))
         return slot;
-    count_overflow(UPSTAT_REQUEST, 0, 0);
+    count_overflow(UPSTAT_REQUEST, 0, 0, key->whose);
     return 0;
 }
 

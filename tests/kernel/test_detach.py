@@ -13,7 +13,7 @@ from parts.base import free_port, wait_for
 from parts.cgroup import Cgroup
 from parts.upstat import Upstat
 
-OWN_NAMES = ["layout-2", "layout-2/links", "layout-2/totals", "clearing"]
+OWN_NAMES = ["layout-3", "layout-3/links", "layout-3/totals", "clearing"]
 
 
 def mounted(stack, directory):
@@ -95,7 +95,7 @@ def no_root(request, stack, tmp_path):
     path = tmp_path / "data"
     if request.param == "link to pins":
         path.symlink_to(mounted(stack, tmp_path / "bpffs") / "upstat")
-        (tmp_path / "bpffs/upstat/layout-2/links").mkdir(parents=True)
+        (tmp_path / "bpffs/upstat/layout-3/links").mkdir(parents=True)
         return path
     path.mkdir()
     if request.param == "tmpfs":
@@ -103,7 +103,7 @@ def no_root(request, stack, tmp_path):
         stack.callback(subprocess.run, ["umount", path], check=True)
     for name in OWN_NAMES:
         (path / name).mkdir(parents=True, exist_ok=True)
-    (path / "layout-2/precious").write_text("precious")
+    (path / "layout-3/precious").write_text("precious")
     if request.param == "link":
         (tmp_path / "link").symlink_to(path)
         return tmp_path / "link"
@@ -193,8 +193,8 @@ def test_an_empty_root_goes(bpffs):
 
 
 @pytest.mark.parametrize("where, name", [
-    (".", "foreign"), ("layout-2", "foreign"), ("layout-2", "layout-2"), ("layout-2/links", "foreign"),
-    ("layout-2/links", "1-egress"), ("layout-9", "totals"), ("layout-x", "totals"), ("clearing", "totals"), ("detaching", "totals")])
+    (".", "foreign"), ("layout-3", "foreign"), ("layout-3", "layout-3"), ("layout-3/links", "foreign"),
+    ("layout-3/links", "1-egress"), ("layout-9", "totals"), ("layout-x", "totals"), ("clearing", "totals"), ("detaching", "totals")])
 def test_others_pins_stay(agent, bpffs, where, name):
     own = tree(agent.pin_path)
     (agent.pin_path / where).mkdir(parents=True, exist_ok=True)
@@ -222,7 +222,7 @@ def test_a_link_of_others_stays(agent):
 
 def test_a_map_that_looks_like_a_link_stays(agent):
     """The kernel describes this one with the numbers of a link to a cgroup's ingress."""
-    foreign = pin_map(agent.pin_path / "layout-2/links/1-ingress", kind="prog_array", name="")
+    foreign = pin_map(agent.pin_path / "layout-3/links/1-ingress", kind="prog_array", name="")
     detach(agent.pin_path)
     assert foreign.exists()
 
@@ -230,7 +230,7 @@ def test_a_map_that_looks_like_a_link_stays(agent):
 def test_the_root_of_a_bpffs(bpffs):
     """One word shorter than the default, as is easily typed."""
     foreign = [pin_map(bpffs / "foreign")]
-    for name in ("tool", "tool/layout-2", "tool/layout-2/links"):
+    for name in ("tool", "tool/layout-3", "tool/layout-3/links"):
         (bpffs / name).mkdir()
         foreign.append(pin_map(bpffs / name / "totals"))
     before = tree(bpffs)
@@ -251,9 +251,9 @@ def test_a_link_inside_leads_nowhere(agent, bpffs):
     """`links` of a generation is a symbolic link to another one's."""
     other = bpffs / "other"
     agent.pin_path.rename(other)
-    (agent.pin_path / "layout-2").mkdir(parents=True)
-    (agent.pin_path / "layout-2/links").symlink_to(other / "layout-2/links")
-    (agent.pin_path / "layout-3").symlink_to(other / "layout-2")
+    (agent.pin_path / "layout-3").mkdir(parents=True)
+    (agent.pin_path / "layout-3/links").symlink_to(other / "layout-3/links")
+    (agent.pin_path / "layout-4").symlink_to(other / "layout-3")
     before = tree(other)
     detach(agent.pin_path)
     assert tree(other) == before
@@ -276,7 +276,7 @@ def test_a_detach_that_was_cut_short_is_finished(agent):
     pins = tree(agent.pin_path)
     (agent.pin_path / "detaching").symlink_to("upstat detach has begun")
     run_for_a_moment(agent)
-    assert not pins.items() & tree(agent.pin_path / "layout-2").items()
+    assert not pins.items() & tree(agent.pin_path / "layout-3").items()
     assert not (agent.pin_path / "detaching").is_symlink()
 
 
@@ -284,19 +284,19 @@ def test_an_unfinished_generation_keeps_others_pins(agent, bpffs):
     """It has no directory of links. What is ours in it goes, and the new agent makes another one beside it."""
     other = bpffs / "other"
     agent.pin_path.rename(other)
-    unfinished = agent.pin_path / "layout-2"
+    unfinished = agent.pin_path / "layout-3"
     unfinished.mkdir(parents=True)
     foreign = pin_map(unfinished / "foreign")
-    own = (other / "layout-2/totals").rename(unfinished / "totals")
+    own = (other / "layout-3/totals").rename(unfinished / "totals")
     detach(other)
     run_for_a_moment(agent)
     assert foreign.exists() and not own.exists()
-    assert (agent.pin_path / "layout-2-1/totals").exists()
+    assert (agent.pin_path / "layout-3-1/totals").exists()
 
 
 def test_a_generation_is_not_counted_twice(agent):
     """A symbolic link beside it shows the same maps again."""
-    (agent.pin_path / "layout-2-1").symlink_to("layout-2")
+    (agent.pin_path / "layout-3-1").symlink_to("layout-3")
     before = tree(agent.pin_path)
     run_for_a_moment(agent)
     assert tree(agent.pin_path) == before

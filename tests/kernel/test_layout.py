@@ -78,7 +78,7 @@ def test_there_and_back(stage, server, other, end):
         connection.close()
     server.expect({(404, "GET"): 2, (200, "GET"): 9})
     check_attached(stage)
-    assert generations(stage) == ["layout-2", "layout-2-1", "layout-3", "layout-3-1"]
+    assert generations(stage) == ["layout-3", "layout-3-1", "layout-4", "layout-4-1"]
 
 
 def test_a_request_that_is_never_answered(stage, server, other):
@@ -154,7 +154,7 @@ def test_a_larger_map(stage, server):
     assert (capacity["totals"], capacity["requests"]) == (16, 20000)
     run_again(stage, OWN, {"--bpf.totals-size": 8})
     server.expect({(200, "GET"): 2})
-    assert generations(stage) == ["layout-2", "layout-2-1", "layout-2-2"]
+    assert generations(stage) == ["layout-3", "layout-3-1", "layout-3-2"]
 
 
 def test_backends_counters_go_on(stage, server, other):

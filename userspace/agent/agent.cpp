@@ -13,6 +13,8 @@
 #include <utility>
 
 #include "base/file.hpp"
+#include "base/printable.hpp"
+#include "base/url.hpp"
 #include "base/version.hpp"
 #include "publish/process.hpp"
 
@@ -37,10 +39,18 @@ Millis pushed_zero_for(const config::Settings& settings) {
 constexpr Millis longest_wait = std::chrono::seconds(10);
 /// How often new cgroups are looked into.
 constexpr auto candidates_interval = Millis(50);
+/// How often the catalogue may change between two polls. Who lists the backends decides how often it does.
+constexpr auto change_interval = Millis(100);
 
 /// A name for the time from one boot of the host to the next; empty where it has none.
 std::string boot_id(const std::filesystem::path& root) {
     const auto text = read_file(root / "proc/sys/kernel/random/boot_id").value_or("");
+    return text.substr(0, text.find('\n'));
+}
+
+/// Of the kernel, without its newline; empty where it cannot be read.
+std::string name_of_host(const std::filesystem::path& root) {
+    const auto text = read_file(root / "proc/sys/kernel/hostname").value_or("");
     return text.substr(0, text.find('\n'));
 }
 
@@ -79,7 +89,7 @@ Result<std::unique_ptr<Agent>> Agent::start(const config::Settings& settings, Pa
         return std::unexpected(allowed.error());
     }
     auto traefiks =
-        Traefiks::open(*agent->parts_.kernel, agent->parts_.root,
+        Traefiks::open(*agent->parts_.kernel, *agent->parts_.executables, agent->parts_.root,
                        {.pid = settings.traefik_pid == 0 ? std::nullopt : std::optional(settings.traefik_pid),
                         .cgroup = settings.traefik_cgroup,
                         .allowed = *std::move(allowed),
@@ -117,8 +127,7 @@ Result<void> Agent::open_outside() {
     for (const auto& address : web_->addresses()) {
         spdlog::info("metrics at {}{}/metrics", web_->scheme(), address);
     }
-    auto receivers =
-        Receivers::make(settings_, web_->scheme() + web_->addresses().front(), parts_.kernel->epoch(), parts_.seed);
+    auto receivers = Receivers::make(settings_, web_->scheme() + web_->addresses().front(), identity_, parts_.seed);
     if (!receivers) {
         return std::unexpected(receivers.error());
     }
@@ -129,8 +138,12 @@ Result<void> Agent::open_outside() {
 void Agent::restore() {
     auto restored = restore_state(settings_.state_path, parts_.kernel->epoch());
     timeline_.emplace(parts_.clock, boot_id(parts_.root), restored.saved.mark);
+    identity_ = {.owner = parts_.kernel->epoch(),
+                 .earlier = restored.saved.epoch,
+                 .until = restored.saved.mark.value_or(Timeline::Mark()).last.wall};
     ledger_ = std::move(restored.saved.ledger);
     catalogues_.remember(ledger_.state().catalogue);
+    probing_.look(*ledger_.state().catalogue, {}, timeline_->now().at);
     if (restored.saved.window) {
         if (auto note = judgement_.restore(*std::move(restored.saved.window), restored.saved.since); !note.empty()) {
             restored.notes.push_back(std::move(note));
@@ -138,6 +151,9 @@ void Agent::restore() {
     }
     judgement_.restore(restored.saved.alerts);
     births_.restore(ledger_.state(), parts_.counted_before);
+    if (auto note = chronicle_.restore(timeline_->now().at, ledger_.state().catalogue); !note.empty()) {
+        restored.notes.push_back(std::move(note));
+    }
     for (const auto& note : restored.notes) {
         spdlog::warn("{}", note);
     }
@@ -147,13 +163,16 @@ void Agent::poll() {
     const auto began = parts_.clock.steady();
     next_poll_ = std::max(next_poll_ + settings_.poll_interval, began);
     traefiks_->look();
+    probing_.try_again();
+    probe();
+    heed_host_name();
     const auto now = due(last_poll_, timeline_->now(), settings_.poll_interval);
     auto snapshot = parts_.kernel->read(now.at);
     poll_duration_ = std::chrono::duration_cast<std::chrono::microseconds>(parts_.clock.steady() - began);
     if (!snapshot) {
-        spdlog::error("{}: nothing is judged until a poll succeeds", snapshot.error().text());
+        spdlog::error("{}", snapshot.error().text("nothing is judged until a poll succeeds"));
         polls_.count(snapshot.error().message);
-        send();  // alerts stay as they were, and receivers are to know that
+        send(now);  // alerts stay as they were, and receivers are to know that
         return;
     }
     for (const auto& notice : fills_.look(*snapshot)) {
@@ -162,22 +181,88 @@ void Agent::poll() {
     polls_.count({});
     last_poll_ = now;
     // Asked after the maps were read: whatever was counted was sent to servers that Traefik knew by then.
-    catalogues_.ask(*parts_.http, traefiks_->watched());
+    catalogues_.ask(*parts_.http, traefiks_->watched(), now.at);
     waiting_ = std::move(*snapshot);
     patience_ = began + std::min<steady_clock::duration>(api_patience, settings_.poll_interval);
 }
 
+/// Soon after a Traefik has come: before its first response.
+void Agent::probe() {
+    probing_.follow(*parts_.kernel, traefiks_->counted(), settings_.probe_tls, timeline_->now().at);
+}
+
+/// A group of the Pushgateway and alerts under a new name would be others than those that stand there already.
+void Agent::heed_host_name() {
+    auto name = name_of_host(parts_.root);
+    if (name.empty() || name == host_name_) {
+        return;
+    }
+    if (settings_.push_instance == host_name_) {
+        spdlog::warn(
+            "this host is called {} now: what is pushed and sent goes on under the name {}, push.instance, until "
+            "upstat is restarted",
+            printable(name), printable(host_name_));
+    }
+    host_name_ = std::move(name);
+}
+
+/// What was counted until now is the previous catalogue's; gives the one that is in force from now on.
+attribute::SharedCatalogue Agent::close_books(const poll::Snapshot& snapshot) {
+    auto catalogue = catalogues_.catalogue(snapshot.at, snapshot.servers);
+    probing_.look(*catalogue, snapshot.servers, snapshot.at);
+    probe();
+    tell_looks(catalogue);
+    const auto& before = ledger_.state().catalogue;
+    if (absorbed_ && catalogue != before && *catalogue != *before) {
+        ledger_.absorb(snapshot, before);
+        is_ahead_ = true;
+    }
+    return catalogue;
+}
+
+/// Backends have changed between two polls: the maps are read at once, so that the next poll gives each what is its.
+void Agent::change_catalogue() {
+    const auto now = parts_.clock.steady();
+    if (!absorbed_ || waiting_ || now < next_change_ || !catalogues_.changed()) {
+        return;
+    }
+    next_change_ = now + change_interval;
+    if (const auto snapshot = parts_.kernel->read(timeline_->now().at)) {  // an error is the next poll's to say
+        ledger_.absorb(*snapshot, close_books(*snapshot));
+        is_ahead_ = true;
+    }
+}
+
 void Agent::absorb(poll::Snapshot snapshot) {
-    auto catalogue = catalogues_.catalogue(snapshot.at);
-    const auto growth = ledger_.growth(snapshot, *catalogue);
+    auto catalogue = close_books(snapshot);
+    const auto growth = is_ahead_ ? std::nullopt : ledger_.growth(snapshot, *catalogue);
+    absorbed_ = true;
     counts_ = ledger_.absorb(snapshot, std::move(catalogue));
     if (lost_counters_ && !counts_.backends.empty()) {
         lost_counters_ = false;
         births_.restore(ledger_.state(), true);  // exported from 0, the whole total would look like one burst
     }
     judgement_.evaluate(counts_, snapshot, *ledger_.state().catalogue, *last_poll_);
+    chronicle_.add(*last_poll_, ledger_.state(), snapshot,
+                   {.traefiks = traefiks_->watched(), .alerts = judgement_.alerts(), .rules = settings_.all_rules()});
+    judgement_.explain(chronicle_.view(), *chronicle_.owners(), *ledger_.state().catalogue, snapshot);
     save(growth);
+    chronicle_.save(last_poll_->at);
     publish(std::move(snapshot));
+}
+
+/// The programs learn at which servers they must look for Traefik's own requests.
+void Agent::tell_looks(const attribute::SharedCatalogue& catalogue) {
+    const std::pair told(catalogue, catalogues_.all_known());
+    if (told == std::exchange(told_looks_, told)) {
+        return;
+    }
+    const auto set = parts_.kernel->set_looks(attribute::looks_in(*catalogue), told.second);
+    const auto problem = set ? std::string() : set.error().text();
+    if (problem != looks_problem_ && !problem.empty()) {
+        spdlog::error("{}", problem);
+    }
+    looks_problem_ = problem;
 }
 
 /// Before anything is published, so that no restart, not even after the power failed, shows less than was shown.
@@ -189,12 +274,15 @@ void Agent::save(const std::optional<attribute::Growth>& growth) {
         saved = all ? Result<bool>(true) : std::unexpected(all.error());
         malloc_trim(0);  // the whole text is rarely made, and longer than all that a poll needs
     }
-    const auto error = saved ? std::string() : saved.error().text();
+    const auto error = saved ? std::string()
+                             : saved.error().text(
+                                   "a restart would go on from what was saved last, or begin the "
+                                   "backends' counters anew");
     if (error != state_error_ && !error.empty()) {
-        spdlog::error("{}: a restart would go on from what was saved last, or begin the backends' counters anew",
-                      error);
+        spdlog::error("{}", error);
     }
     state_error_ = error;
+    is_ahead_ = is_ahead_ && !error.empty();
 }
 
 std::vector<publish::TraefikReport> Agent::traefik_reports() const {
@@ -205,12 +293,13 @@ std::vector<publish::TraefikReport> Agent::traefik_reports() const {
                                       .api = {},
                                       .version = {},
                                       .attached = problem.empty(),
+                                      .tls = probing_.state_of(traefik.pid),
                                       .problem = problem};
         const auto& sources = catalogues_.sources();
         auto source = sources.find(traefik.pid);
         source = source == sources.end() ? sources.find(-1) : source;
         if (source != sources.end()) {
-            report.api = source->second.url;
+            report.api = without_password(source->second.url);
             report.version = source->second.version;
             report.problem = report.problem.empty() ? source->second.problem : report.problem;
         }
@@ -222,12 +311,15 @@ std::vector<publish::TraefikReport> Agent::traefik_reports() const {
 publish::Report Agent::report(poll::Snapshot snapshot) const {
     publish::Report report{.at = last_poll_->wall,
                            .not_ready = traefiks_->all_refused(),
+                           .notice = catalogues_.notice(),
                            .build = {{"version", std::string(version())}, {"revision", std::string(revision())}},
                            .traefik = settings_.push_instance,
+                           .names = settings_.metrics_names,
                            .traefiks = traefik_reports(),
                            .counts = counts_,
                            .servers = {},
                            .overflow = std::move(snapshot.overflow),
+                           .probes = std::move(snapshot.probes),
                            .catalogue = ledger_.state().catalogue,
                            .client_errors = judgement_.client_errors(),
                            .outages = judgement_.outages(),
@@ -235,6 +327,8 @@ publish::Report Agent::report(poll::Snapshot snapshot) const {
                            .before_at = judgement_.past().since(),
                            .alerts = judgement_.alerts(),
                            .rules = settings_.all_rules(),
+                           .history = chronicle_.view(),
+                           .owners = chronicle_.owners(),
                            .kernel_errors = std::move(snapshot.kernel_errors),
                            .maps = std::move(snapshot.maps),
                            .programs = std::move(snapshot.programs),
@@ -246,8 +340,10 @@ publish::Report Agent::report(poll::Snapshot snapshot) const {
                            .traefik_api = catalogues_.results(),
                            .name_lookups = catalogues_.lookup_results(),
                            .unresolved = catalogues_.unresolved(),
+                           .unresolved_names = catalogues_.unresolved_count(),
                            .unwatched_cgroups = traefiks_->unwatched(),
                            .config_reloaded = reloaded_,
+                           .reading_threads = parts_.reading_threads,
                            .process = publish::read_process(parts_.root)};
     report.servers = ledger_.view(std::move(snapshot));
     for (const auto& [server, part] : ledger_.state().folded) {
@@ -271,7 +367,7 @@ void Agent::publish(poll::Snapshot snapshot) {
                                                                 .pushed_since = pushed_since_});
     web_->publish(page_);
     tell_status(*page_->report);
-    send();
+    send(*last_poll_);
 }
 
 /// What `systemctl status` shows.
@@ -288,8 +384,9 @@ void Agent::tell_status(const publish::Report& report) {
     }
 }
 
-void Agent::send() {
-    receivers_->send(*parts_.http, judgement_.alerts(), page_, timeline_->now());
+/// By the moment of the poll: those are evenly spaced, so three polls of 5 s are a push interval of 15 s each time.
+void Agent::send(Moment poll) {
+    receivers_->send(*parts_.http, judgement_.alerts(), page_, poll);
 }
 
 /// Takes the signal that came; false when it ends the agent.
@@ -310,15 +407,18 @@ bool Agent::heed_signal() {
 /// All or nothing: one mistake, and everything stays as it was.
 void Agent::reload() {
     const auto next = parts_.load();
-    reloaded_ = next.has_value();
+    std::string problem;
     if (!next) {
         for (const auto& mistake : next.error()) {
             spdlog::error("{}", mistake.text());
         }
+        problem = next.error().front().text();
     } else if (auto adopted = adopt(config::with_unreloadable(*next, started_with_)); !adopted) {
-        spdlog::error("{}", adopted.error().text());
-        reloaded_ = false;
+        problem = adopted.error().text();
+        spdlog::error("{}", problem);
     }
+    reloaded_ = problem.empty();
+    chronicle_.note_reload(timeline_->now(), problem);
     if (!reloaded_) {
         spdlog::error("the settings are not reloaded: all goes on as before");
         return;
@@ -330,8 +430,7 @@ void Agent::reload() {
 }
 
 Result<void> Agent::adopt(const config::Settings& next) {
-    auto receivers =
-        Receivers::make(next, web_->scheme() + web_->addresses().front(), parts_.kernel->epoch(), parts_.seed);
+    auto receivers = Receivers::make(next, web_->scheme() + web_->addresses().front(), identity_, parts_.seed);
     if (!receivers) {
         return std::unexpected(receivers.error());
     }
@@ -367,20 +466,34 @@ bool Agent::wait() {
     if (traefiks_->has_candidates()) {
         until = std::min(until, parts_.clock.steady() + candidates_interval);
     }
+    const auto next_question = catalogues_.due_in(timeline_->now().at);
+    until = std::min(until, parts_.clock.steady() + next_question);
     auto fds = traefiks_->fds();
+    fds.push_back({.fd = parts_.catalogue_reader->fd(), .events = POLLIN, .revents = 0});
+    if (catalogues_.fd() >= 0) {
+        fds.push_back({.fd = catalogues_.fd(), .events = POLLIN, .revents = 0});
+    }
     fds.push_back({.fd = parts_.signals.get(), .events = POLLIN, .revents = 0});
     const auto patience = parts_.supervisor.patience;
     const auto longest = patience == Millis(0) ? longest_wait : std::min(longest_wait, patience / 2);
     const auto due = std::chrono::ceil<Millis>(until - parts_.clock.steady());
-    for (const auto& done : parts_.http->wait(fds, std::clamp(due, Millis(0), longest))) {
-        if (const auto now = timeline_->now().at; !catalogues_.take(done, now)) {
+    for (auto& done : parts_.http->wait(fds, std::clamp(due, Millis(0), longest))) {
+        if (const auto now = timeline_->now().at; !catalogues_.take(done, *parts_.catalogue_reader, now)) {
             receivers_->take(done, now);
         }
+    }
+    for (auto& read : parts_.catalogue_reader->take()) {
+        catalogues_.take(std::move(read), timeline_->now().at);
     }
     if (fds.back().revents != 0 && !heed_signal()) {
         return false;
     }
-    traefiks_->react(parts_.clock.steady());
+    const auto now = timeline_->now().at;
+    if (traefiks_->react(parts_.clock.steady())) {
+        catalogues_.stir(now);
+    }
+    catalogues_.look(now);
+    probe();
     return true;
 }
 
@@ -394,6 +507,8 @@ bool Agent::turn() {
     if (parts_.clock.steady() >= next_poll_) {
         poll();
     }
+    catalogues_.ask_due(*parts_.http, timeline_->now().at);
+    change_catalogue();
     if (waiting_ && (!catalogues_.awaited() || parts_.clock.steady() >= patience_)) {
         absorb(*std::exchange(waiting_, std::nullopt));
     }
@@ -405,6 +520,7 @@ void Agent::run() {
     while (turn()) {
     }
     parts_.supervisor.tell("STOPPING=1");
+    chronicle_.save(timeline_->now().at, true);
     spdlog::info("ending; the programs go on counting until `upstat detach`");
     receivers_->say_goodbye(*parts_.http, parts_.clock, timeline_->now().at);
 }

@@ -13,9 +13,11 @@
 #include <vector>
 
 #include "agent/catalogues.hpp"
+#include "agent/chronicle.hpp"
 #include "agent/fills.hpp"
 #include "agent/judgement.hpp"
 #include "agent/kernel.hpp"
+#include "agent/probing.hpp"
 #include "agent/receivers.hpp"
 #include "agent/state.hpp"
 #include "agent/supervisor.hpp"
@@ -38,6 +40,8 @@ struct Parts {
     std::filesystem::path root = "/";  ///< of the host's file system
     Clock clock = system_clock();
     std::unique_ptr<Http> http;
+    std::unique_ptr<traefik::CatalogueReader> catalogue_reader;
+    std::unique_ptr<traefik::Executables> executables;
     std::unique_ptr<Kernel> kernel;
     Fd signals;                   ///< a signalfd: SIGHUP reloads, any other signal ends the agent
     bool counted_before = false;  ///< the kernel's maps were not made by this process
@@ -45,6 +49,7 @@ struct Parts {
     std::function<std::expected<config::Settings, std::vector<Error>>()> load{};
     std::uint64_t seed = std::random_device()();  ///< of the random part of waits
     Supervisor supervisor{};
+    std::string reading_threads{};  ///< what the threads that read foreign bytes may do, for the status
 };
 
 /// The rooms, the values on their way from one to the next, and the one loop that moves them:
@@ -71,6 +76,7 @@ class Agent {
           parts_(std::move(parts)),
           catalogues_(std::move(catalogues)),
           judgement_(std::move(judgement)),
+          chronicle_(settings.state_path, parts_.kernel->epoch()),
           state_(settings.state_path, parts_.kernel->epoch()),
           next_poll_(parts_.clock.steady()) {}
 
@@ -78,14 +84,19 @@ class Agent {
     void restore();
 
     void poll();
+    void heed_host_name();
     void absorb(poll::Snapshot snapshot);
+    void probe();
+    void change_catalogue();
+    attribute::SharedCatalogue close_books(const poll::Snapshot& snapshot);
+    void tell_looks(const attribute::SharedCatalogue& catalogue);
     void save(const std::optional<attribute::Growth>& growth);
     void publish(poll::Snapshot snapshot);
     [[nodiscard]] publish::Report report(poll::Snapshot snapshot) const;
     [[nodiscard]] std::vector<publish::TraefikReport> traefik_reports() const;
 
     void tell_status(const publish::Report& report);
-    void send();
+    void send(Moment poll);
     bool wait();
     bool heed_signal();
     void reload();
@@ -94,13 +105,17 @@ class Agent {
     config::Settings settings_;
     config::Settings started_with_;  ///< where what cannot change while it runs is still as it was
     Parts parts_;
+    std::string host_name_;
     std::optional<Timeline> timeline_;
     FillWatch fills_;
+    Probing probing_;
     std::optional<Traefiks> traefiks_;
     Catalogues catalogues_;
     attribute::Ledger ledger_;
     Judgement judgement_;
+    Chronicle chronicle_;
     StateFile state_;
+    publish::PushIdentity identity_;  ///< at a Pushgateway
     publish::Births births_;
     Time scraped_since_ = Time::min();  ///< what was born later is shown at 0
     Time pushed_since_ = Time::min();
@@ -110,12 +125,17 @@ class Agent {
     std::chrono::steady_clock::time_point next_poll_;
     std::optional<poll::Snapshot> waiting_;  ///< polled, and waiting for Traefik's API until `patience_`
     std::chrono::steady_clock::time_point patience_;
+    bool absorbed_ = false;  ///< a poll: the ledger's catalogue is this life's
+    bool is_ahead_ = false;  ///< the ledger has more than the last state that was saved can be grown by
+    std::chrono::steady_clock::time_point next_change_{};  ///< of the catalogue between two polls
     attribute::Counts counts_;
     std::shared_ptr<const publish::Page> page_;
     Results polls_;
     std::optional<Moment> last_poll_;
     std::chrono::microseconds poll_duration_{};
     std::string state_error_;
+    std::pair<attribute::SharedCatalogue, bool> told_looks_;  ///< of which catalogue, and whether it was complete
+    std::string looks_problem_;
     std::chrono::steady_clock::time_point next_sign_{};  ///< of life, to the supervisor
     std::string told_status_;                            ///< to the supervisor
     bool reloaded_ = true;                               ///< the last reading of the settings went well

@@ -1,16 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/catalogues.hpp"
 
+#include <fmt/ranges.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
+#include <ranges>
 #include <utility>
 
 #include "agent/log_line.hpp"
+#include "attribute/shared.hpp"
 #include "attribute/static_map.hpp"
+#include "base/http_files.hpp"
+#include "base/printable.hpp"
+#include "base/regular_file.hpp"
+#include "base/url.hpp"
 #include "traefik/api_address.hpp"
+#include "traefik/proc.hpp"
 #include "traefik/rawdata.hpp"
 
 namespace upstat::agent {
@@ -18,6 +25,14 @@ namespace upstat::agent {
 namespace {
 
 constexpr Millis api_timeout = std::chrono::seconds(5);
+
+/// How long an API that was never read is waited for.
+constexpr Millis nameless_after = std::chrono::minutes(1);
+/// Of a backend that is only a server's address.
+constexpr auto nameless_provider = "none";
+constexpr auto no_backend_sentence =
+    "no backend is known, so each server is shown and judged by its address: start Traefik with --api.insecure=true, "
+    "or name its API with --traefik.api, or the backends with --backends.file";
 
 /// The namespace to connect from: empty where the process shares ours.
 std::string foreign_network(const std::filesystem::path& root, const std::string& path) {
@@ -27,9 +42,44 @@ std::string foreign_network(const std::filesystem::path& root, const std::string
     return error || theirs == ours ? std::string() : path;
 }
 
-/// Enough to tell whether a response is the same again, without keeping it.
-std::pair<std::size_t, std::size_t> summary_of(const std::string& body) {
-    return {body.size(), std::hash<std::string>{}(body)};
+/// The directories of those that are counted; our own where there is none.
+std::set<std::string> processes_of(const std::filesystem::path& root, const std::vector<Watched>& traefiks) {
+    std::set<std::string> processes;
+    for (const auto& [traefik, problem] : traefiks) {
+        if (problem.empty()) {
+            processes.insert(traefik::proc_of(root, traefik.pid).string());
+        }
+    }
+    return processes.empty() ? std::set<std::string>{""} : processes;
+}
+
+/// A name of which nothing was heard yet is what it was: a Traefik that has restarted asks anew.
+void keep_pending(attribute::Catalogue& catalogue, const attribute::Catalogue& before,
+                  const std::set<std::string>& pending) {
+    for (auto& [name, backend] : catalogue.backends) {
+        const auto known = before.backends.find(name);
+        for (auto& listed : backend.listed) {
+            const auto endpoint = listed.servers.empty() ? attribute::endpoint_of(listed.url) : std::nullopt;
+            if (known == before.backends.end() || !endpoint || !pending.contains(endpoint->host)) {
+                continue;
+            }
+            const auto same = std::ranges::find(known->second.listed, listed.url, &attribute::Listed::url);
+            listed.servers = same == known->second.listed.end() ? listed.servers : same->servers;
+        }
+    }
+}
+
+std::set<int> keys_of(const auto& sources) {
+    std::set<int> keys;
+    for (const auto& [key, source] : sources) {
+        keys.insert(key);
+    }
+    return keys;
+}
+
+bool is_same_file(const struct stat& one, const struct stat& other) {
+    return one.st_dev == other.st_dev && one.st_ino == other.st_ino && one.st_size == other.st_size &&
+           one.st_ctim.tv_sec == other.st_ctim.tv_sec && one.st_ctim.tv_nsec == other.st_ctim.tv_nsec;
 }
 
 }  // namespace
@@ -37,66 +87,107 @@ std::pair<std::size_t, std::size_t> summary_of(const std::string& body) {
 Result<Catalogues> Catalogues::open(const config::Settings& settings, std::filesystem::path root) {
     Catalogues catalogues(settings, std::move(root));
     if (const auto& file = settings.traefik_api_password_file; !file.empty()) {
-        std::ifstream stream(file);
-        if (!std::getline(stream, catalogues.password_)) {
-            return fail(Error::Kind::usage,
-                        fmt::format("--traefik.api.password-file {} cannot be read or is empty", file));
+        auto password = read_password(file);
+        if (!password) {
+            return fail(Error::Kind::usage, "traefik.api.password-file: " + password.error().message,
+                        password.error().hint);
         }
+        catalogues.password_ = *std::move(password);
     }
     if (!settings.backends_file.empty()) {
         auto map = attribute::load_static_map(settings.backends_file);
         if (!map.mistakes.empty()) {
             return std::unexpected(map.mistakes.front());
         }
+        catalogues.static_status_ = open_regular(settings.backends_file).status;
         catalogues.static_ = std::move(map.catalogue);
+        catalogues.watch_files();
     }
     return catalogues;
 }
 
 void Catalogues::remember(attribute::SharedCatalogue saved) {
     if (settings_.backends_file.empty()) {
-        last_ = std::move(saved);
+        last_ = std::make_shared<const attribute::Catalogue>(attribute::without_shared(*saved));
+    }
+}
+
+/// Where a source is to be found from now on, and what the log says of that.
+void Catalogues::point(Source& source, const traefik::ApiAddress& address) const {
+    if (address.url.empty() && source.problem != address.source) {
+        spdlog::log(settings_.backends_file.empty() ? spdlog::level::warn : spdlog::level::info,
+                    "Traefik's API is not asked: {}", address.source);
+    } else if (!address.url.empty() && source.url != address.url) {
+        const auto shown = without_password(address.url);
+        spdlog::info("reading the backends from {} ({})", shown, address.source);
+        source.outage = Outage("Traefik's API", shown);
+        source.problem.clear();
+    }
+    source.url = address.url;
+    source.problem = address.url.empty() ? address.source : source.problem;
+}
+
+/// Takes in one Traefik that is counted: its configuration, and its API unless another was named.
+void Catalogues::add_traefik(const traefik::Instance& traefik, std::map<int, Source>& now) {
+    const auto process = traefik::proc_of(root_, traefik.pid).string();
+    const auto address = traefik::api_address(root_, traefik, configurations_[traefik.pid]);
+    if (!address.files.empty()) {
+        files_.insert({.top = process + "/root", .path = address.files});
+    }
+    if (!address.proxy.empty()) {
+        proxies_.insert(
+            fmt::format("Traefik (pid {}) has {} in its environment: what it sends to that proxy is counted for the "
+                        "proxy's address, and for no backend",
+                        traefik.pid, address.proxy));
+    }
+    for (const auto& url : address.asked) {
+        configured_.asked.push_back(attribute::listed_at(url));
+    }
+    if (settings_.traefik_api.empty()) {
+        auto& source = now[traefik.pid] = std::move(sources_[traefik.pid]);
+        // Who lists the servers by hand may have no API: whoever listens there instead would be believed.
+        point(source,
+              finds_apis() ? address : traefik::ApiAddress{.url = {}, .source = "--backends.file lists the servers"});
+        source.network_namespace = foreign_network(root_, traefik.network_namespace);
+        source.processes = {process};
     }
 }
 
 void Catalogues::update_sources(const std::vector<Watched>& traefiks) {
+    const auto before = keys_of(sources_);
+    auto processes = processes_of(root_, traefiks);
     std::map<int, Source> now;
-    const auto kept = [&](int key) -> Source& {
-        auto& source = now[key];
-        if (const auto known = sources_.find(key); known != sources_.end()) {
-            source = std::move(known->second);
-        }
-        return source;
-    };
-    const auto point = [this](Source& source, const traefik::ApiAddress& address, const std::string& network) {
-        if (address.url.empty() && source.problem != address.source) {
-            spdlog::log(settings_.backends_file.empty() ? spdlog::level::warn : spdlog::level::info,
-                        "Traefik's API is not asked: {}", address.source);
-        } else if (!address.url.empty() && source.url != address.url) {
-            spdlog::info("reading the backends from {} ({})", address.url, address.source);
-            source.outage = Outage("Traefik's API", address.url);
-            source.problem.clear();
-        }
-        source.url = address.url;
-        source.problem = address.url.empty() ? address.source : source.problem;
-        source.network_namespace = network;
-    };
     for (int i = 0; const auto& url : settings_.traefik_api) {
-        point(kept(--i), {.url = url, .source = "--traefik.api"}, {});
+        --i;  // not below: what stands on the right of an assignment comes first
+        auto& source = now[i] = std::move(sources_[i]);
+        point(source, {.url = url.text, .source = "--traefik.api"});
+        source.processes = processes;
     }
+    files_.clear();
+    const auto proxies = std::exchange(proxies_, {});
+    const auto configured = std::exchange(configured_, {});
+    std::set<int> pids;
     for (const auto& [traefik, problem] : traefiks) {
-        if (settings_.traefik_api.empty() && problem.empty()) {
-            auto& source = kept(traefik.pid);
-            // Who lists the servers by hand may have no API: whoever listens there instead would be believed.
-            point(source,
-                  finds_apis() ? traefik::api_address(root_, traefik, source.configuration)
-                               : traefik::ApiAddress{.url = {}, .source = "--backends.file lists the servers"},
-                  foreign_network(root_, traefik.network_namespace));
+        if (problem.empty()) {
+            add_traefik(traefik, now);
+            pids.insert(traefik.pid);
         }
     }
-    const auto same = [](const auto& one, const auto& other) { return one.first == other.first; };
-    changed_ = changed_ || !std::ranges::equal(sources_, now, same);
+    for (const auto& sentence : proxies_) {
+        if (!proxies.contains(sentence)) {
+            spdlog::warn("{}", sentence);
+        }
+    }
+    std::erase_if(configurations_, [&pids](const auto& entry) { return !pids.contains(entry.first); });
+    changed_ = changed_ || before != keys_of(now) || processes != processes_ || configured_ != configured;
     sources_ = std::move(now);
+    watch_files();
+    if (processes != processes_) {
+        processes_ = std::move(processes);
+        for (auto& [key, source] : sources_) {
+            source.backoff.succeeded();  // it may be there again
+        }
+    }
 }
 
 HttpRequest Catalogues::request(const Source& source, const std::string& path, std::size_t longest) const {
@@ -104,55 +195,157 @@ HttpRequest Catalogues::request(const Source& source, const std::string& path, s
             .username = settings_.traefik_api_username,
             .password = password_,
             .files = {.ca_file = settings_.traefik_api_ca_file},
+            .host = settings_.traefik_api_host,
+            .verify = !settings_.traefik_api_insecure_skip_verify,
             .network_namespace = source.network_namespace,
             .direct = true,  // the environment's proxy is there for receivers
             .timeout = api_timeout,
             .max_bytes = longest};
 }
 
-void Catalogues::ask(Http& http, const std::vector<Watched>& traefiks) {
+/// Whether what a source names may be asked and believed. An API that was found, not named, is Traefik's own or none.
+std::string Catalogues::stranger_at(int key, Source& source) const {
+    const auto address = key < 0 ? std::nullopt : attribute::endpoint_of(source.url);
+    return address ? traefik::not_its_listener(root_, key, *address, source.own_sockets) : "";
+}
+
+void Catalogues::watch_files() {
+    auto directories = files_;
+    if (!settings_.backends_file.empty()) {
+        directories.insert({.top = {}, .path = std::filesystem::absolute(settings_.backends_file).parent_path()});
+    }
+    directories_.watch(directories);
+}
+
+void Catalogues::look(Time now) {
+    if (directories_.take()) {
+        read_static();
+        stir(now);
+    }
+}
+
+void Catalogues::stir(Time now) {
+    for (auto& [key, source] : sources_) {
+        source.pace.stir(now);
+    }
+}
+
+/// A mistake leaves the backends as they are.
+void Catalogues::read_static() {
+    const auto status = open_regular(settings_.backends_file).status;
+    if (settings_.backends_file.empty() || is_same_file(status, static_status_)) {
+        return;
+    }
+    static_status_ = status;
+    auto map = attribute::load_static_map(settings_.backends_file);
+    const auto problem = map.mistakes.empty() ? std::string() : map.mistakes.front().text();
+    if (!problem.empty() && problem != static_problem_) {
+        spdlog::error("{}; its backends stay as they were", problem);
+    } else if (problem.empty() && map.catalogue != static_) {
+        spdlog::info("{} has changed: it lists {} backends", settings_.backends_file, map.catalogue.backends.size());
+        static_ = std::move(map.catalogue);
+        changed_ = true;
+    }
+    static_problem_ = problem;
+}
+
+void Catalogues::ask_one(Http& http, int key, Source& source, Time now) {
+    if (source.url.empty() || source.ticket || !source.backoff.ready(now)) {
+        return;
+    }
+    source.pace.asked(now);
+    source.since = source.since.value_or(now);
+    if (const auto stranger = stranger_at(key, source); !stranger.empty()) {
+        note(source, stranger, now);
+        return;
+    }
+    source.ticket =
+        http.start(request(source, source.v1 ? "/api/providers" : "/api/rawdata", traefik::max_catalogue_bytes));
+    if (source.version.empty() && !source.version_ticket && source.problem.empty()) {
+        source.version_ticket = http.start(request(source, "/api/version", traefik::max_version_bytes));
+    }
+}
+
+void Catalogues::ask(Http& http, const std::vector<Watched>& traefiks, Time now) {
     update_sources(traefiks);
     for (auto& [key, source] : sources_) {
-        if (source.url.empty()) {
-            continue;
-        }
-        if (!source.ticket) {
-            source.ticket = http.start(
-                request(source, source.v1 ? "/api/providers" : "/api/rawdata", traefik::max_catalogue_bytes));
-        }
-        if (source.version.empty() && !source.version_ticket && source.problem.empty()) {
-            source.version_ticket = http.start(request(source, "/api/version", traefik::max_version_bytes));
+        ask_one(http, key, source, now);
+    }
+}
+
+void Catalogues::ask_due(Http& http, Time now) {
+    for (auto& [key, source] : sources_) {
+        if (source.pace.wait(now, settings_.poll_interval) == Millis(0)) {
+            ask_one(http, key, source, now);
         }
     }
 }
 
-void Catalogues::take_catalogue(Source& source, const HttpDone& done, Time now) {
-    std::string problem;
-    const auto body = done.result ? summary_of(done.result->body) : source.body;
-    if (!done.result) {
-        problem = done.result.error();
+Millis Catalogues::due_in(Time now) const {
+    auto due = settings_.poll_interval;
+    for (const auto& [key, source] : sources_) {
+        if (!source.url.empty() && !source.ticket && source.backoff.ready(now)) {
+            due = std::min(due, source.pace.wait(now, settings_.poll_interval));
+        }
+    }
+    return due;
+}
+
+/// Has a response read. False where too much waits for that.
+bool Catalogues::read(const Source& source, HttpDone& done, traefik::CatalogueReader& reader) {
+    return reader.start({.ticket = done.ticket,
+                         .kind = source.v1 ? traefik::Unread::Kind::providers : traefik::Unread::Kind::rawdata,
+                         .url = without_password(source.url),
+                         .body = std::move(done.result->body),
+                         .known = source.body});
+}
+
+void Catalogues::take_response(int key, Source& source, HttpDone& done, traefik::CatalogueReader& reader, Time now) {
+    if (const auto stranger = stranger_at(key, source); !stranger.empty()) {
+        end(source, stranger, now);
+    } else if (!done.result) {
+        end(source, done.result.error(), now);
     } else if (done.result->status == 404) {
         source.v1 = !source.v1;  // the next request asks in the other version's way
-        problem = fmt::format("{} has neither /api/rawdata nor, as Traefik v1 does, /api/providers: is the API on?",
-                              source.url);
+        end(source,
+            fmt::format("{} has neither /api/rawdata nor, as Traefik v1 does, /api/providers: is the API on?",
+                        without_password(source.url)),
+            now, source.v1);
     } else if (done.result->status != 200) {
-        problem = fmt::format("{} answers {}", source.url, done.result->status);
-    } else if (source.known && body == source.body) {
-        // Nothing new: most responses are that.
-    } else if (auto catalogue = source.v1 ? traefik::parse_providers(done.result->body, source.url)
-                                          : traefik::parse_rawdata(done.result->body, source.url);
-               !catalogue) {
-        problem = catalogue.error().message;
-    } else {
-        if (catalogue->left_out != 0) {
-            spdlog::warn("{} lists {} names of more than 512 bytes: they are left out", source.url,
-                         catalogue->left_out);
+        end(source, fmt::format("{} answers {}", without_password(source.url), done.result->status), now);
+    } else if (!read(source, done, reader)) {
+        end(source,
+            fmt::format("the response of {} has to wait: there is too much to read", without_password(source.url)),
+            now);
+    }
+}
+
+void Catalogues::take_catalogue(Source& source, traefik::Read read, Time now) {
+    if (read.catalogue && !*read.catalogue) {
+        return end(source, read.catalogue->error().message, now);
+    }
+    if (read.catalogue) {  // else it is the same as before, as most responses are
+        auto& said = **read.catalogue;
+        if (said.left_out != 0) {
+            spdlog::warn("{} lists {} names of more than 512 bytes: they are left out", without_password(source.url),
+                         said.left_out);
         }
-        source.catalogue = std::move(catalogue->catalogue);
-        source.body = body;
-        source.known = true;
+        source.catalogue = std::move(said.catalogue);
+        source.body = read.mark;
         changed_ = true;
     }
+    end(source, "", now);
+}
+
+/// The next one may be asked.
+void Catalogues::end(Source& source, const std::string& problem, Time now, bool flips) {
+    source.ticket.reset();
+    source.pace.answered(now);
+    note(source, problem, now, flips);
+}
+
+/// `flips`: the other version's way is tried at once.
+void Catalogues::note(Source& source, const std::string& problem, Time now, bool flips) {
     auto line = source.outage.note(problem, now);
     if (line && line->failing) {
         line->text += fmt::format("; {} backends stay as they were", source.catalogue.backends.size());
@@ -160,24 +353,44 @@ void Catalogues::take_catalogue(Source& source, const HttpDone& done, Time now) 
     log_line(line);
     source.problem = problem;
     results_.count(problem);
+    if (problem.empty()) {
+        source.backoff.succeeded();
+    } else if (!flips) {
+        source.backoff.failed(now, std::nullopt);
+    }
 }
 
-bool Catalogues::take(const HttpDone& done, Time now) {
+bool Catalogues::take(HttpDone& done, traefik::CatalogueReader& reader, Time now) {
     for (auto& [key, source] : sources_) {
         if (source.ticket == done.ticket) {
-            source.ticket.reset();
-            take_catalogue(source, done, now);
+            take_response(key, source, done, reader, now);
             return true;
         }
         if (source.version_ticket == done.ticket) {
-            source.version_ticket.reset();
-            if (done.result && done.result->status == 200) {
-                source.version = traefik::parse_version(done.result->body, source.url).value_or("");
-            }
+            const bool good = done.result && done.result->status == 200 &&
+                              reader.start({.ticket = done.ticket,
+                                            .kind = traefik::Unread::Kind::version,
+                                            .url = without_password(source.url),
+                                            .body = std::move(done.result->body),
+                                            .known = {}});
+            source.version_ticket = good ? source.version_ticket : std::nullopt;
             return true;
         }
     }
     return false;
+}
+
+void Catalogues::take(traefik::Read read, Time now) {
+    for (auto& [key, source] : sources_) {
+        if (source.ticket == read.ticket) {
+            return take_catalogue(source, std::move(read), now);
+        }
+        if (source.version_ticket == read.ticket) {
+            source.version_ticket.reset();
+            source.version = std::move(read.version);
+            return;
+        }
+    }
 }
 
 bool Catalogues::awaited() const {
@@ -190,76 +403,128 @@ bool Catalogues::finds_apis() const {
 }
 
 bool Catalogues::all_known() const {
-    return !sources_.empty() && std::ranges::all_of(sources_, [](const auto& entry) { return entry.second.known; });
-}
-
-/// Where names of the static map are looked up: where the Traefik runs that it is about.
-std::string Catalogues::first_network() const {
-    return sources_.empty() ? std::string() : sources_.begin()->second.network_namespace;
+    return !sources_.empty() &&
+           std::ranges::all_of(sources_, [](const auto& entry) { return entry.second.body.has_value(); });
 }
 
 std::set<attribute::HostName> Catalogues::all_names() const {
-    auto names = attribute::names_of(static_, first_network());
+    auto names = attribute::names_of(static_, processes_);
+    names.merge(attribute::names_of(configured_, processes_));
     for (const auto& [key, source] : sources_) {
-        names.merge(attribute::names_of(source.catalogue, source.network_namespace));
+        names.merge(attribute::names_of(source.catalogue, source.processes));
     }
     if (!all_known()) {
-        names.merge(attribute::names_of(*last_, first_network()));
+        names.merge(attribute::names_of(*last_, processes_));
     }
     return names;
 }
 
-attribute::Catalogue Catalogues::merge_all(const attribute::Addresses& addresses) const {
-    const auto filled = [&addresses](attribute::Catalogue catalogue, const std::string& network) {
-        attribute::fill(catalogue, network, addresses);
+attribute::Catalogue Catalogues::merge_all(const attribute::Known& known) const {
+    const auto filled = [&known](attribute::Catalogue catalogue, const std::set<std::string>& processes) {
+        attribute::fill(catalogue, processes, known.addresses);
         return catalogue;
     };
-    auto all = filled(static_, first_network());
+    auto all = merged(filled(static_, processes_), filled(configured_, processes_));
     for (const auto& [key, source] : sources_) {
-        all = merged(std::move(all), filled(source.catalogue, source.network_namespace));
+        all = merged(std::move(all), filled(source.catalogue, source.processes));
     }
-    return all_known() ? all : merged(std::move(all), filled(*last_, first_network()));
+    all = all_known() ? all : merged(std::move(all), filled(*last_, processes_));
+    keep_pending(all, *current_, known.pending);
+    for (const auto& server : nameless_) {
+        const auto address = to_string(server);
+        all.backends.try_emplace(address, attribute::Backend{.provider = nameless_provider,
+                                                             .listed = {attribute::listed_at("http://" + address)}});
+    }
+    return all;
 }
 
 /// A failure is said once when a name's look-up fails for another reason than before, and once when it works again.
-void Catalogues::note_lookups(const attribute::Known& known) {
+/// Whoever lists names decides how many there are, so there is an end to it.
+void Catalogues::note_lookups(const attribute::Known& known, Time now) {
     for (const auto& [name, reason] : known.failures) {
-        if (const auto before = failures_.find(name); before == failures_.end() || before->second != reason) {
+        const auto before = failures_.find(name);
+        if ((before == failures_.end() || before->second != reason) && lines_.take(now)) {
             spdlog::warn("the server name {} cannot be looked up{}: {}; its responses are counted as unmapped",
-                         name.host, name.network_namespace.empty() ? "" : " in " + name.network_namespace, reason);
+                         printable(name.host), name.process.empty() ? "" : " as " + name.process + " would",
+                         printable(reason));
         }
     }
     for (const auto& [name, reason] : failures_) {
-        if (names_.contains(name) && !known.failures.contains(name)) {
-            spdlog::info("the server name {} is found again", name.host);
+        if (names_.contains(name) && !known.failures.contains(name) && lines_.take(now)) {
+            spdlog::info("the server name {} is found again", printable(name.host));
         }
     }
+    if (known.left_out != 0 && left_out_ == 0) {
+        spdlog::warn("{} server names are not looked up: of one Traefik the first 1,000 are", known.left_out);
+    }
+    if (const auto unsaid = lines_.unsaid()) {
+        spdlog::warn("{} more changes of server names are not said: `upstat status` has the names", unsaid);
+    }
     failures_ = known.failures;
+    left_out_ = known.left_out;
     lookups_ = {.success = known.succeeded,
                 .failure = known.failed,
                 .last_error = failures_.empty() ? "" : failures_.begin()->second};
 }
 
-attribute::SharedCatalogue Catalogues::catalogue(Time now) {
+/// Whether no backend is known and none will be soon: nobody can be asked, or nobody has answered for a minute.
+bool Catalogues::is_nameless(Time now) const {
+    const auto is_real = [](const auto& entry) { return entry.second.provider != nameless_provider; };
+    return static_.backends.empty() && !sources_.empty() && std::ranges::none_of(last_->backends, is_real) &&
+           std::ranges::all_of(sources_, [now](const auto& entry) {
+               const auto& source = entry.second;
+               return !source.body && (source.url.empty() || (source.since && now - *source.since >= nameless_after));
+           });
+}
+
+void Catalogues::add_nameless(const poll::Servers& seen, Time now) {
+    constexpr std::size_t most = 1000;
+    if (const bool is_one = is_nameless(now); is_one != std::exchange(is_nameless_, is_one)) {
+        changed_ = true;
+        nameless_.clear();
+        if (is_one) {
+            spdlog::warn("{}", no_backend_sentence);
+        }
+    }
+    for (const auto& [server, totals] : seen) {
+        if (is_nameless_ && totals.requests != 0 && nameless_.size() < most && nameless_.insert(server).second) {
+            changed_ = true;
+        }
+    }
+}
+
+std::string Catalogues::notice() const {
+    std::vector<std::string> sentences(proxies_.begin(), proxies_.end());
+    if (is_nameless_) {
+        sentences.insert(sentences.begin(), no_backend_sentence);
+    }
+    return fmt::format("{}", fmt::join(sentences, "; "));
+}
+
+attribute::SharedCatalogue Catalogues::catalogue(Time now, const poll::Servers& seen) {
+    add_nameless(seen, now);
     const bool changed = std::exchange(changed_, false);
     if (changed) {
         names_ = all_names();
     }
     resolver_->ask(names_, now);
-    auto known = resolver_->known();
-    note_lookups(known);
-    if (changed || known.addresses != addresses_) {
-        current_ = std::make_shared<const attribute::Catalogue>(merge_all(known.addresses));
-        addresses_ = std::move(known.addresses);
+    const auto changes = resolver_->changes();
+    const auto known = resolver_->known();
+    note_lookups(known, now);
+    if (changed || changes != looked_up_) {
+        current_ = std::make_shared<const attribute::Catalogue>(merge_all(known));
+        shown_ = std::make_shared<const attribute::Catalogue>(attribute::with_shared(*current_));
+        looked_up_ = changes;
         last_ = all_known() ? current_ : last_;
     }
-    return current_;
+    return shown_;
 }
 
 std::map<std::string, std::string> Catalogues::unresolved() const {
+    constexpr std::size_t most_shown = 100;
     std::map<std::string, std::string> names;
-    for (const auto& [name, reason] : failures_) {
-        names.emplace(name.host, reason);
+    for (const auto& [name, reason] : failures_ | std::views::take(most_shown)) {
+        names.emplace(printable(name.host), printable(reason));
     }
     return names;
 }
@@ -268,6 +533,9 @@ void Catalogues::succeed(Catalogues previous) {
     results_ = std::move(previous.results_);
     resolver_ = std::move(previous.resolver_);
     failures_ = std::move(previous.failures_);
+    left_out_ = previous.left_out_;
+    lines_ = previous.lines_;
+    current_ = std::move(previous.current_);
     lookups_ = std::move(previous.lookups_);
     for (auto& [key, source] : previous.sources_) {
         const bool is_found = key >= 0;  // those of --traefik.api may be others now

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <sys/stat.h>
+
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -10,14 +12,20 @@
 #include <utility>
 #include <vector>
 
+#include "agent/ask_pace.hpp"
 #include "agent/traefiks.hpp"
 #include "attribute/counts.hpp"
 #include "attribute/resolve.hpp"
+#include "base/backoff.hpp"
+#include "base/directory_watch.hpp"
 #include "base/http_client.hpp"
+#include "base/line_budget.hpp"
 #include "base/outage.hpp"
 #include "base/results.hpp"
 #include "config/settings.hpp"
 #include "traefik/api_address.hpp"
+#include "traefik/catalogue_reader.hpp"
+#include "traefik/listener.hpp"
 
 namespace upstat::agent {
 
@@ -35,31 +43,63 @@ class Catalogues {
     /// Takes the place of `previous`: what its Traefiks have said stays in force until they say more.
     void succeed(Catalogues previous);
 
-    /// Asks every API again that has no response under way.
-    void ask(Http& http, const std::vector<Watched>& traefiks);
+    /// Takes in which Traefiks there are now, and asks each API that has no response under way; to be called each poll.
+    void ask(Http& http, const std::vector<Watched>& traefiks, Time now);
 
-    /// Takes the end of an exchange; false when it is not one of these.
-    bool take(const HttpDone& done, Time now);
+    /// Asks those whose turn it is, between two polls.
+    void ask_due(Http& http, Time now);
+
+    /// How long until that is to be called again.
+    [[nodiscard]] Millis due_in(Time now) const;
+
+    /// Readable when `look` has something to see; negative where there is none.
+    [[nodiscard]] int fd() const { return directories_.fd(); }
+
+    /// Takes what the file system tells: a static map that has changed is read again, and where a Traefik's provider
+    /// has a file that has changed, its API will say so soon.
+    void look(Time now);
+
+    /// Backends may change just now.
+    void stir(Time now);
+
+    /// Whether there is news for `catalogue`.
+    [[nodiscard]] bool changed() const { return changed_ || resolver_->changes() != looked_up_; }
+
+    /// Takes the end of an exchange and has its response read; false when it is not one of these.
+    bool take(HttpDone& done, traefik::CatalogueReader& reader, Time now);
+
+    /// Takes a response that was read.
+    void take(traefik::Read read, Time now);
 
     /// Whether a response is awaited that will likely come: of an API that answered the last time or was never asked.
     [[nodiscard]] bool awaited() const;
 
-    /// Everything that is known now, with the addresses of host names filled in.
-    attribute::SharedCatalogue catalogue(Time now);
+    /// Everything that is known now, with the addresses of host names filled in. Where no backend of any Traefik is
+    /// known, each server that was seen is one, called by its address.
+    attribute::SharedCatalogue catalogue(Time now, const poll::Servers& seen);
+
+    /// What is to be said although all goes on: no backend is known, or a Traefik sends to a proxy; empty: nothing.
+    [[nodiscard]] std::string notice() const;
+
+    /// Whether each API that is asked has given its catalogue: none of what is known is from before a restart.
+    [[nodiscard]] bool all_known() const;
 
     /// What is known of one Traefik's API: its URL and version, and what is wrong with it.
     struct Source {
-        std::string url;                           ///< empty: it is not asked, `problem` says why
-        std::string network_namespace;             ///< empty: our own
-        traefik::ConfigurationFile configuration;  ///< of the process that is asked
-        bool v1 = false;                           ///< speaks /api/providers
-        std::optional<std::uint64_t> ticket;
+        std::string url;                      ///< empty: it is not asked, `problem` says why
+        std::string network_namespace;        ///< empty: our own
+        std::set<std::string> processes;      ///< its servers' names are theirs to look up
+        traefik::OwnSockets own_sockets;      ///< on which it listens
+        bool v1 = false;                      ///< speaks /api/providers
+        std::optional<std::uint64_t> ticket;  ///< until the response is there and was read
         std::optional<std::uint64_t> version_ticket;
         std::string version;
-        std::string problem;                       ///< of the last response; empty when it was good
-        Outage outage{"Traefik's API", {}};        ///< what the log says of that
-        bool known = false;                        ///< it has given a catalogue
-        std::pair<std::size_t, std::size_t> body;  ///< size and hash of what it was read from
+        std::string problem;                 ///< of the last response; empty when it was good
+        Outage outage{"Traefik's API", {}};  ///< what the log says of that
+        Backoff backoff{1};                  ///< whoever answers instead of Traefik is not asked all the time
+        AskPace pace;
+        std::optional<Time> since;              ///< when it was first asked
+        std::optional<traefik::BodyMark> body;  ///< of what its catalogue was read from; nothing: it gave none yet
         attribute::Catalogue catalogue;
     };
     [[nodiscard]] const std::map<int, Source>& sources() const { return sources_; }
@@ -67,38 +107,63 @@ class Catalogues {
 
     /// Look-ups of servers' host names.
     [[nodiscard]] const Results& lookup_results() const { return lookups_; }
-    /// Host names whose last look-up failed, and why.
+    /// Host names whose last look-up failed, and why; of many the first.
     [[nodiscard]] std::map<std::string, std::string> unresolved() const;
+    /// How many there are, with those that are too many to be looked up.
+    [[nodiscard]] std::size_t unresolved_count() const { return failures_.size() + left_out_; }
 
   private:
     Catalogues(config::Settings settings, std::filesystem::path root)
         : settings_(std::move(settings)), root_(std::move(root)) {}
 
     void update_sources(const std::vector<Watched>& traefiks);
+    void point(Source& source, const traefik::ApiAddress& address) const;
+    void add_traefik(const traefik::Instance& traefik, std::map<int, Source>& now);
+    void watch_files();
+    void read_static();
+    void ask_one(Http& http, int key, Source& source, Time now);
     [[nodiscard]] HttpRequest request(const Source& source, const std::string& path, std::size_t longest) const;
-    void take_catalogue(Source& source, const HttpDone& done, Time now);
+    [[nodiscard]] std::string stranger_at(int key, Source& source) const;
+    void take_response(int key, Source& source, HttpDone& done, traefik::CatalogueReader& reader, Time now);
+    void take_catalogue(Source& source, traefik::Read read, Time now);
+    static bool read(const Source& source, HttpDone& done, traefik::CatalogueReader& reader);
+    void end(Source& source, const std::string& problem, Time now, bool flips = false);
+    void note(Source& source, const std::string& problem, Time now, bool flips = false);
 
     /// Whether the APIs that Traefiks' configurations tell of are asked.
     [[nodiscard]] bool finds_apis() const;
-    [[nodiscard]] bool all_known() const;
-    [[nodiscard]] std::string first_network() const;
     [[nodiscard]] std::set<attribute::HostName> all_names() const;
-    [[nodiscard]] attribute::Catalogue merge_all(const attribute::Addresses& addresses) const;
-    void note_lookups(const attribute::Known& known);
+    [[nodiscard]] attribute::Catalogue merge_all(const attribute::Known& known) const;
+    [[nodiscard]] bool is_nameless(Time now) const;
+    void add_nameless(const poll::Servers& seen, Time now);
+    void note_lookups(const attribute::Known& known, Time now);
 
     config::Settings settings_;
     std::filesystem::path root_;
     std::string password_;
     attribute::Catalogue static_;
+    attribute::Catalogue configured_;  ///< whom the Traefiks ask by themselves, as their own settings say
+    struct stat static_status_{};      ///< of the file that it was read from
+    std::string static_problem_;       ///< why it was not read again
+    DirectoryWatch directories_;
     attribute::SharedCatalogue last_ =
-        std::make_shared<const attribute::Catalogue>();  ///< when every API was known, for the last time
-    std::map<int, Source> sources_;                      ///< by Traefik's pid; of --traefik.api: by -1, -2, ...
-    bool changed_ = true;                                ///< a catalogue, since they were merged
-    attribute::SharedCatalogue current_;
+        std::make_shared<const attribute::Catalogue>();         ///< when every API was known, for the last time
+    std::map<int, Source> sources_;                             ///< by Traefik's pid; of --traefik.api: by -1, -2, ...
+    std::map<int, traefik::ConfigurationFile> configurations_;  ///< of these, by pid
+    std::set<DirectoryWatch::Directory> files_;                 ///< of their file providers
+    std::set<std::string> proxies_;                             ///< sentences about those that send to one
+    std::set<poll::Server> nameless_;                           ///< servers that are backends for want of any
+    bool is_nameless_ = false;
+    std::set<std::string> processes_;   ///< of all Traefiks that are counted
+    bool changed_ = true;               ///< a catalogue, since they were merged
+    attribute::SharedCatalogue shown_;  ///< current_, with a backend of its own for servers that several list
+    attribute::SharedCatalogue current_ = std::make_shared<const attribute::Catalogue>();
     std::set<attribute::HostName> names_;  ///< the host names in it
-    attribute::Addresses addresses_;       ///< of these, as they are in it
+    std::uint64_t looked_up_ = 0;          ///< the resolver's changes that are in it
     std::unique_ptr<attribute::Resolver> resolver_ = std::make_unique<attribute::Resolver>();
-    std::map<attribute::HostName, std::string> failures_;  ///< look-ups that were said to fail
+    std::map<attribute::HostName, std::string> failures_;  ///< look-ups that failed
+    std::size_t left_out_ = 0;                             ///< names that are too many
+    LineBudget lines_;                                     ///< of what the log says of names
     Results lookups_;
     Results results_;
 };

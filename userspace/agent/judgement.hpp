@@ -7,10 +7,13 @@
 
 #include "attribute/catalogue.hpp"
 #include "attribute/counts.hpp"
+#include "attribute/ledger.hpp"
 #include "base/error.hpp"
+#include "history/history.hpp"
 #include "judge/judge.hpp"
 #include "judge/outage.hpp"
 #include "judge/rule.hpp"
+#include "judge/unserved.hpp"
 #include "judge/worst.hpp"
 #include "measure/ratio.hpp"
 #include "measure/window.hpp"
@@ -36,6 +39,10 @@ class Judgement {
     void evaluate(const attribute::Counts& counts, const poll::Snapshot& snapshot,
                   const attribute::Catalogue& catalogue, Moment now);
 
+    /// Says of the alerts that are not inactive what is wrong; of the first hundred backends, where there are more.
+    void explain(const history::View& history, const attribute::Owners& owners, const attribute::Catalogue& catalogue,
+                 const poll::Snapshot& snapshot);
+
     /// Of 4xx, over the built-in rule's window, whatever codes that rule is about.
     [[nodiscard]] const measure::Ratios& client_errors() const;
     [[nodiscard]] const judge::Alerts& alerts() const { return alerts_; }
@@ -51,6 +58,8 @@ class Judgement {
     Judgement(std::vector<judge::CompiledRule> compiled, judge::CompiledRule client_errors,
               const std::vector<judge::Rule>& rules);
     void look_into(judge::Alert& alert, const poll::Snapshot& snapshot, const attribute::Catalogue& catalogue) const;
+    [[nodiscard]] measure::Ratios ratios_of(const judge::CompiledRule& rule, const attribute::Catalogue& catalogue,
+                                            Time at) const;
     [[nodiscard]] bool judges_client_errors() const;
     [[nodiscard]] const judge::CompiledRule& rule_of(const judge::Alert& alert) const;
 
@@ -59,6 +68,7 @@ class Judgement {
     measure::Window window_;
     judge::Past past_;
     judge::Silences silences_;
+    judge::Unserved unserved_;
     judge::Outages outages_;
     judge::Judge judge_;
     std::map<std::string, measure::Ratios> ratios_;  ///< by rule

@@ -3,13 +3,18 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
+#include <vector>
 
+#include "attribute/catalogue.hpp"
 #include "base/error.hpp"
 #include "config/settings.hpp"
 #include "poll/snapshot.hpp"
+#include "programs/probes.hpp"
+#include "programs/zones.hpp"
 
 namespace upstat::agent {
 
@@ -21,8 +26,22 @@ class Kernel {
     Kernel& operator=(const Kernel&) = delete;
     virtual ~Kernel() = default;
 
-    /// Puts the programs on a cgroup v2 directory; `listening` are the local ports whose connections are clients'.
-    virtual Result<void> attach(const std::filesystem::path& cgroup, const std::set<std::uint16_t>& listening) = 0;
+    /// Puts the programs of a zone on a cgroup v2 directory; `listening` are the local ports whose connections are
+    /// clients'.
+    virtual Result<void> attach(const std::filesystem::path& cgroup, const std::set<std::uint16_t>& listening,
+                                std::uint16_t zone) = 0;
+
+    /// The number that stands for a name in the keys of the maps; a new name gets a new one.
+    virtual Result<std::uint16_t> zone_of(const std::string& name) = 0;
+    /// All of them, as long as these maps live.
+    [[nodiscard]] virtual const programs::ZoneNames& zones() const = 0;
+
+    /// Has probes in these processes, and in no others: so responses are counted that no packet shows.
+    virtual programs::ProbeState probe(const std::vector<programs::Probed>& processes) = 0;
+
+    /// Tells the programs to which servers Traefik sends requests of its own; what they were told before stays beside
+    /// it where these are not `complete`. Errors: not all find room.
+    virtual Result<void> set_looks(const std::map<poll::Server, attribute::Look>& looks, bool complete) = 0;
 
     /// Forgets cgroups that are gone.
     virtual void drop_dead() = 0;

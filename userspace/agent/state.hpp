@@ -24,6 +24,7 @@ struct Saved {
     std::vector<attribute::Counts> since;    ///< what the polls gave that came after this window
     std::vector<judge::Alert> alerts;
     std::optional<Timeline::Mark> mark;  ///< of the newest poll
+    std::string epoch;                   ///< under which it was saved
 };
 
 struct Restored {

@@ -141,7 +141,7 @@ poll::ServerTotals totals_from(const json& object) {
 }
 
 poll::Server server_from(const std::string& text) {
-    const auto server = poll::parse_server(text);
+    const auto server = poll::server_of_label(text);
     return server ? *server : throw Wrong("'" + text + "' is no server");
 }
 

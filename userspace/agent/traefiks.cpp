@@ -34,8 +34,9 @@ bool is_refused(const traefik::Instance& traefik) {
 
 }  // namespace
 
-Result<Traefiks> Traefiks::open(Kernel& kernel, const fs::path& root, const traefik::FindOptions& options) {
-    Traefiks traefiks(kernel, root, options);
+Result<Traefiks> Traefiks::open(Kernel& kernel, traefik::Executables& executables, const fs::path& root,
+                                const traefik::FindOptions& options) {
+    Traefiks traefiks(kernel, executables, root, options);
     const auto mount = traefik::cgroup2_mount(root);
     if (!mount) {
         return fail(Error::Kind::host, "no cgroup v2 is mounted on this host",
@@ -44,7 +45,7 @@ Result<Traefiks> Traefiks::open(Kernel& kernel, const fs::path& root, const trae
     if (auto watch = traefik::CgroupWatch::open(*mount); watch) {
         traefiks.cgroups_ = std::move(*watch);
     } else {
-        spdlog::warn("{}: a Traefik that restarts is found at the next poll only", watch.error().text());
+        spdlog::warn("{}", watch.error().text("a Traefik that restarts is found at the next poll only"));
     }
     if (!options.cgroup.empty()) {
         const auto cgroup = traefik::explicit_cgroup(root, options.cgroup);
@@ -54,11 +55,11 @@ Result<Traefiks> Traefiks::open(Kernel& kernel, const fs::path& root, const trae
         traefiks.known_cgroups_.insert(*cgroup);
         if (std::error_code error; !fs::exists(*cgroup, error)) {
             spdlog::warn("--traefik.cgroup {} is not there yet: waiting for it", options.cgroup);
-        } else if (auto attached = kernel.attach(*cgroup, {}); !attached) {
+        } else if (auto attached = kernel.attach(*cgroup, {}, 0); !attached) {
             return std::unexpected(attached.error());
         }
     }
-    auto found = traefiks.finder_.find();
+    auto found = traefiks.find_first();
     if (!found) {
         return std::unexpected(found.error());
     }
@@ -74,6 +75,20 @@ Result<Traefiks> Traefiks::open(Kernel& kernel, const fs::path& root, const trae
             "one");
     }
     return traefiks;
+}
+
+/// A Traefik that is there is known before anything is said of it; but an executable may lie where no response comes
+/// from.
+Result<std::vector<traefik::Instance>> Traefiks::find_first() {
+    constexpr int patience = 20;
+    constexpr int milliseconds = 100;
+    auto found = finder_.find();
+    for (int waits = 0; waits < patience && finder_.is_reading(); ++waits) {
+        pollfd ready{.fd = finder_.fd(), .events = POLLIN, .revents = 0};
+        ::poll(&ready, 1, milliseconds);
+        finder_.take_read();
+    }
+    return found ? finder_.find() : std::move(found);
 }
 
 Result<std::vector<traefik::Instance>> Traefiks::find() {
@@ -113,6 +128,7 @@ void Traefiks::look() {
     }
     watched_ = std::move(now);
     watch_processes();
+    find_counted();
     say_unwatched();
 }
 
@@ -123,7 +139,7 @@ void Traefiks::attach_again() {
             continue;
         }
         spdlog::warn("not all programs are on {}: attaching them", home);
-        if (auto again = kernel_->attach(home, {}); !again) {
+        if (auto again = kernel_->attach(home, {}, 0); !again) {
             spdlog::error("{}", again.error().text());
         }
     }
@@ -142,7 +158,8 @@ void Traefiks::attach(Watched& watched, const std::string& problem_before) {
     const auto& traefik = watched.traefik;
     auto error = traefik.refused;
     if (!error) {
-        if (auto attached = kernel_->attach(traefik.cgroup, traefik::listening_ports(root_, traefik.pid)); !attached) {
+        if (auto attached = kernel_->attach(traefik.cgroup, traefik::listening_ports(root_, traefik.pid), 0);
+            !attached) {
             error = attached.error();
             error->message = fmt::format("Traefik (pid {}): {}", traefik.pid, error->message);
         }
@@ -182,8 +199,28 @@ void Traefiks::watch_processes() {
     }
 }
 
+void Traefiks::find_counted() {
+    counted_.clear();
+    for (const auto& [traefik, problem] : watched_) {
+        if (!problem.empty()) {
+            continue;
+        }
+        auto pids = traefik::processes_in(traefik.cgroup);
+        std::erase_if(pids, [&](pid_t pid) { return pid == 0 || (pid != traefik.pid && !finder_.is_traefik(pid)); });
+        for (const auto pid : pids) {
+            if (const auto stat = traefik::stat_of(root_, pid)) {
+                counted_.push_back({.pid = pid,
+                                    .start_time = stat->start_time,
+                                    .executable = traefik::proc_of(root_, pid) / "exe",
+                                    .zone = 0});
+            }
+        }
+    }
+    std::ranges::sort(counted_);
+}
+
 std::vector<pollfd> Traefiks::fds() const {
-    std::vector<pollfd> fds;
+    std::vector<pollfd> fds{{.fd = finder_.fd(), .events = POLLIN, .revents = 0}};
     if (cgroups_) {
         fds.push_back({.fd = cgroups_->fd(), .events = POLLIN, .revents = 0});
     }
@@ -193,8 +230,9 @@ std::vector<pollfd> Traefiks::fds() const {
     return fds;
 }
 
-void Traefiks::react(steady_clock::time_point now) {
-    bool changed = false;
+bool Traefiks::react(steady_clock::time_point now) {
+    bool changed = finder_.take_read();
+    bool stirred = false;
     for (const auto& process : processes_) {
         if (process.ended()) {
             spdlog::info("Traefik (pid {}) has ended", process.pid());
@@ -202,6 +240,7 @@ void Traefiks::react(steady_clock::time_point now) {
         }
     }
     for (const auto& event : cgroups_ ? cgroups_->take() : std::vector<traefik::CgroupEvent>{}) {
+        stirred = true;
         if (event.kind == traefik::CgroupEvent::Kind::created) {
             on_cgroup_created(event.directory, now);
         } else {
@@ -216,11 +255,12 @@ void Traefiks::react(steady_clock::time_point now) {
     if (changed) {
         look();
     }
+    return stirred;
 }
 
 void Traefiks::on_cgroup_created(const std::string& cgroup, steady_clock::time_point now) {
     if (known_cgroups_.contains(cgroup)) {
-        if (auto attached = kernel_->attach(cgroup, {}); !attached) {
+        if (auto attached = kernel_->attach(cgroup, {}, 0); !attached) {
             spdlog::error("{}", attached.error().text());
         }
     }

@@ -28,7 +28,7 @@ struct Watched {
 class Traefiks {
   public:
     /// Fails when --traefik.pid or --traefik.cgroup names nothing, or when every Traefik found has to be refused.
-    static Result<Traefiks> open(Kernel& kernel, const std::filesystem::path& root,
+    static Result<Traefiks> open(Kernel& kernel, traefik::Executables& executables, const std::filesystem::path& root,
                                  const traefik::FindOptions& options);
 
     /// Looks at all processes again; to be called each poll.
@@ -37,13 +37,17 @@ class Traefiks {
     /// Descriptors that become readable when there is something for `react`.
     [[nodiscard]] std::vector<pollfd> fds() const;
 
-    /// Takes what the descriptors tell, and looks into the cgroups that were made lately.
-    void react(std::chrono::steady_clock::time_point now);
+    /// Takes what the descriptors tell, and looks into the cgroups that were made lately. True if one came or went: a
+    /// container, maybe, that Traefik sends to.
+    bool react(std::chrono::steady_clock::time_point now);
 
     /// Whether `react` should be called again soon although nothing may have become readable.
     [[nodiscard]] bool has_candidates() const { return !candidates_.empty(); }
 
     [[nodiscard]] const std::vector<Watched>& watched() const { return watched_; }
+
+    /// Every Traefik that is counted: all of one cgroup, where `watched` has one that stands for them.
+    [[nodiscard]] const std::vector<programs::Probed>& counted() const { return counted_; }
 
     /// Cgroups without an inotify watch (fs.inotify.max_user_watches): a Traefik there is found at the next poll only.
     [[nodiscard]] std::size_t unwatched() const { return cgroups_ ? cgroups_->unwatched() : 0; }
@@ -52,8 +56,12 @@ class Traefiks {
     [[nodiscard]] std::string all_refused() const;
 
   private:
-    Traefiks(Kernel& kernel, std::filesystem::path root, traefik::FindOptions options)
-        : kernel_(&kernel), root_(std::move(root)), options_(std::move(options)), finder_(root_, options_) {}
+    Traefiks(Kernel& kernel, traefik::Executables& executables, std::filesystem::path root,
+             traefik::FindOptions options)
+        : kernel_(&kernel),
+          root_(std::move(root)),
+          options_(std::move(options)),
+          finder_(root_, options_, executables) {}
 
     void attach_again();
     void attach(Watched& watched, const std::string& problem_before);
@@ -61,7 +69,9 @@ class Traefiks {
     void say_stranger(const traefik::Instance& traefik);
     [[nodiscard]] bool holds_traefik(const std::string& cgroup);
     [[nodiscard]] Result<std::vector<traefik::Instance>> find();
+    [[nodiscard]] Result<std::vector<traefik::Instance>> find_first();
     void watch_processes();
+    void find_counted();
     void say_unwatched();
 
     Kernel* kernel_;
@@ -73,6 +83,7 @@ class Traefiks {
     bool said_unwatched_ = false;
     std::vector<traefik::ProcessWatch> processes_;
     std::vector<Watched> watched_;
+    std::vector<programs::Probed> counted_;
     std::set<std::string> known_cgroups_;                                      ///< cgroups that are or were Traefik's
     std::map<std::string, std::chrono::steady_clock::time_point> candidates_;  ///< new cgroups, until when to look
 };

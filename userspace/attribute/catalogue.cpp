@@ -17,6 +17,11 @@ bool is_http(const std::string& scheme) {
 
 }  // namespace
 
+bool is_veiled(const std::string& url) {
+    const auto parsed = parse_url(url);
+    return parsed && (parsed->scheme == "https" || parsed->scheme == "h2c");
+}
+
 std::optional<HostPort> endpoint_of(const std::string& url) {
     auto parsed = parse_url(url);
     return parsed && is_http(parsed->scheme) ? std::optional(std::move(parsed->address)) : std::nullopt;
@@ -33,6 +38,8 @@ Listed listed_at(std::string url, bool up) {
     if (const auto endpoint = any_endpoint_of(listed.url)) {
         if (const auto server = poll::parse_server(*endpoint)) {
             listed.servers.insert(*server);
+        } else if (is_veiled(listed.url)) {
+            listed.servers.insert(poll::url_server(endpoint->host, endpoint->port));
         }
     }
     return listed;
@@ -58,6 +65,28 @@ std::vector<poll::Server> streams_in(const Catalogue& catalogue) {
                              [&](const poll::Server& server) { return !owners.contains(server); });
     }
     return {streams.begin(), streams.end()};
+}
+
+std::map<poll::Server, Look> looks_in(const Catalogue& catalogue) {
+    std::map<poll::Server, Look> looks;
+    for (const auto* const all : {&catalogue.auths, &catalogue.asked, &catalogue.streams}) {
+        for (const auto& listed : *all) {
+            for (const auto& server : listed.servers) {
+                looks[server].auth |= all == &catalogue.auths;
+            }
+        }
+    }
+    for (const auto& [name, backend] : catalogue.backends) {
+        for (const auto& listed : backend.check ? backend.listed : std::vector<Listed>{}) {
+            for (auto server : listed.servers) {
+                server.port = backend.check->port != 0 ? backend.check->port : server.port;
+                looks[server].check = backend.check->method;
+            }
+        }
+    }
+    const auto owners = owners_in(catalogue);
+    std::erase_if(looks, [&owners](const auto& entry) { return !owners.contains(entry.first); });
+    return looks;
 }
 
 std::set<poll::Server> servers_of(const Catalogue& catalogue, const std::string& backend) {
@@ -97,9 +126,12 @@ Catalogue merged(Catalogue first, const Catalogue& second) {
         const auto [entry, added] = first.backends.try_emplace(name, backend);
         if (!added) {
             merge(entry->second.listed, backend.listed);
+            entry->second.check = backend.check ? backend.check : entry->second.check;
         }
     }
     merge(first.streams, second.streams);
+    merge(first.auths, second.auths);
+    merge(first.asked, second.asked);
     return first;
 }
 

@@ -17,11 +17,15 @@ namespace upstat::attribute {
 struct Listed {
     std::string url;  ///< as Traefik spells it: the `url` label
     bool up = true;   ///< Traefik's serverStatus; true where Traefik does not say
-    std::set<poll::Server>
-        servers;  ///< the addresses that the url stands for; several for a host name, none when unresolved
+    /// The addresses that the url stands for: several for a host name, none when unresolved. A TLS or h2c server's name
+    /// is one of them, since its responses are counted by it.
+    std::set<poll::Server> servers;
 
     bool operator==(const Listed&) const = default;
 };
+
+/// Whether packets do not show what the server of a url responds: it is reached by TLS or by HTTP/2.
+bool is_veiled(const std::string& url);
 
 /// Where a server's url leads; nothing for what is not an absolute http, https or h2c url with a host.
 std::optional<HostPort> endpoint_of(const std::string& url);
@@ -29,12 +33,21 @@ std::optional<HostPort> endpoint_of(const std::string& url);
 /// The same, also for the servers of TCP and UDP services: "tcp://HOST:PORT", "udp://HOST:PORT".
 std::optional<HostPort> any_endpoint_of(const std::string& url);
 
-/// A listed server whose address is known when its url is numeric; names wait for resolve.hpp.
+/// A listed server whose address is known when its url is numeric; the addresses of names wait for resolve.hpp.
 Listed listed_at(std::string url, bool up = true);
+
+/// The health check that Traefik makes at each server of a backend.
+struct HealthCheck {
+    poll::Method method = poll::Method::get;
+    std::uint16_t port = 0;  ///< 0: the server's own
+
+    bool operator==(const HealthCheck&) const = default;
+};
 
 struct Backend {
     std::string provider;
     std::vector<Listed> listed;
+    std::optional<HealthCheck> check{};
 
     bool operator==(const Backend&) const = default;
 };
@@ -43,6 +56,8 @@ struct Backend {
 struct Catalogue {
     std::map<std::string, Backend> backends;
     std::vector<Listed> streams;  ///< the servers of TCP and UDP services
+    std::vector<Listed> auths{};  ///< where forwardAuth middlewares ask
+    std::vector<Listed> asked{};  ///< what else Traefik asks by itself: providers, receivers of traces and metrics
 
     bool operator==(const Catalogue&) const = default;
 };
@@ -55,6 +70,17 @@ std::map<poll::Server, std::set<std::string>> owners_in(const Catalogue& catalog
 
 /// The servers of TCP and UDP services that are no backend's, ascending: what is sent there is not Traefik's HTTP.
 std::vector<poll::Server> streams_in(const Catalogue& catalogue);
+
+/// What the requests to a server may be besides users'.
+struct Look {
+    std::optional<poll::Method> check{};  ///< health checks, with this method
+    bool auth = false;                    ///< what forwardAuth asks
+
+    bool operator==(const Look&) const = default;
+};
+
+/// The backends' servers to which Traefik sends requests of its own.
+std::map<poll::Server, Look> looks_in(const Catalogue& catalogue);
 
 /// Every address that one backend lists; none for an unknown backend.
 std::set<poll::Server> servers_of(const Catalogue& catalogue, const std::string& backend);

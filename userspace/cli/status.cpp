@@ -24,6 +24,9 @@ std::string traefik_text(const json& traefik) {
         "traefik    pid {} version {} {} in {}\n", or_dash(traefik.at("pid")), or_dash(traefik.at("version")),
         traefik.at("attached").get<bool>() ? "counted" : "NOT COUNTED", or_dash(traefik.at("cgroup")));
     text += fmt::format("           api {}\n", or_dash(traefik.at("api")));
+    if (traefik.contains("tls")) {  // an older agent does not say
+        text += fmt::format("           responses of TLS and HTTP/2 servers: {}\n", or_dash(traefik.at("tls")));
+    }
     if (or_dash(traefik.at("problem")) != "-") {
         text += fmt::format("           problem: {}\n", or_dash(traefik.at("problem")));
     }
@@ -84,10 +87,19 @@ std::string status_text(const json& status) {
     for (const auto& [name, reason] : status.at("unresolved_names").items()) {
         text += fmt::format("name       {} cannot be looked up: {}\n", printable(name), or_dash(reason));
     }
+    if (const auto all = status.at("unresolved_count").get<std::uint64_t>(),
+        shown = status.at("unresolved_names").size();
+        all > shown) {
+        text += fmt::format("name       {} more cannot be looked up\n", all - shown);
+    }
+    if (const auto notice = shown(status.at("notice")); !notice.empty()) {
+        text += fmt::format("notice     ready, but {}\n", notice);
+    }
     text += left_out_text(status.at("left_out_servers"));
     if (const auto unwatched = status.at("unwatched_cgroups").get<std::uint64_t>(); unwatched != 0) {
         text += fmt::format("cgroups    {} without an inotify watch: raise fs.inotify.max_user_watches\n", unwatched);
     }
+    text += fmt::format("threads    that read foreign bytes: {}\n", or_dash(status.at("reading_threads")));
     for (const auto& [place, count] : status.at("kernel_errors").items()) {
         if (count != 0) {
             text += fmt::format("kernel     {}: {}\n", printable(place), or_dash(count));

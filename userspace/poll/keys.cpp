@@ -4,6 +4,7 @@
 #include <bpf/btf.h>
 #include <spdlog/fmt/fmt.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <initializer_list>
@@ -48,8 +49,23 @@ class Finder {
     Field number(std::initializer_list<std::string_view> path) {
         return check(path, [](std::uint32_t size) { return size == 1 || size == 2 || size == 4 || size == 8; });
     }
+    [[nodiscard]] bool has(std::string_view member) const {
+        const int id = btf__resolve_type(types_, key_);
+        const auto* const type = id > 0 ? btf__type_by_id(types_, static_cast<std::uint32_t>(id)) : nullptr;
+        const auto members = type != nullptr && btf_is_struct(type) ? std::span(btf_members(type), btf_vlen(type))
+                                                                    : std::span<btf_member>();
+        return std::ranges::any_of(
+            members, [&](const btf_member& one) { return btf__name_by_offset(types_, one.name_off) == member; });
+    }
     Field address(std::initializer_list<std::string_view> path) {
         return check(path, [](std::uint32_t size) { return size == sizeof(Server::address); });
+    }
+    Field text(std::initializer_list<std::string_view> path) {
+        return check(path, [](std::uint32_t size) { return size > 0; });
+    }
+    /// Layouts of before there was such a member have none.
+    Field optional_number(std::initializer_list<std::string_view> path) {
+        return find(types_, key_, Path(path.begin(), path.size()), 0) ? number(path) : Field{};
     }
     [[nodiscard]] std::expected<KeyFields, std::string> result(const KeyFields& fields) const {
         return missing_.empty() ? std::expected<KeyFields, std::string>(fields) : std::unexpected(missing_);
@@ -104,30 +120,68 @@ KeyFields own_total_fields() {
     using ServerKey = upstat_server_key;
     return {.address = {server_at + offsetof(ServerKey, address), sizeof(ServerKey::address)},
             .port = {server_at + offsetof(ServerKey, port), sizeof(ServerKey::port)},
+            .zone = {server_at + offsetof(ServerKey, zone), sizeof(ServerKey::zone)},
+            .detail = {offsetof(Key, detail), sizeof(Key::detail)},
+            .event = {offsetof(Key, event), sizeof(Key::event)},
+            .method = {offsetof(Key, method), sizeof(Key::method)},
+            .whose = {offsetof(Key, whose), sizeof(Key::whose)}};
+}
+
+KeyFields own_request_fields() {
+    using Key = upstat_request_key;
+    using ServerKey = upstat_server_key;
+    constexpr std::uint32_t at = offsetof(Key, server);
+    return {.address = {at + offsetof(ServerKey, address), sizeof(ServerKey::address)},
+            .port = {at + offsetof(ServerKey, port), sizeof(ServerKey::port)},
+            .zone = {at + offsetof(ServerKey, zone), sizeof(ServerKey::zone)},
+            .whose = {offsetof(Key, whose), sizeof(Key::whose)}};
+}
+
+KeyFields own_probed_fields() {
+    using Key = upstat_probed_key;
+    return {.host = {offsetof(Key, host), sizeof(Key::host)},
+            .port = {offsetof(Key, port), sizeof(Key::port)},
+            .zone = {offsetof(Key, zone), sizeof(Key::zone)},
             .detail = {offsetof(Key, detail), sizeof(Key::detail)},
             .event = {offsetof(Key, event), sizeof(Key::event)},
             .method = {offsetof(Key, method), sizeof(Key::method)}};
-}
-
-KeyFields own_server_fields() {
-    using Key = upstat_server_key;
-    return {.address = {offsetof(Key, address), sizeof(Key::address)},
-            .port = {offsetof(Key, port), sizeof(Key::port)}};
 }
 
 std::expected<KeyFields, std::string> total_fields(const btf* types, std::uint32_t key) {
     Finder finder(types, key);
     const KeyFields fields{.address = finder.address({"server", "address"}),
                            .port = finder.number({"server", "port"}),
+                           .zone = finder.optional_number({"server", "zone"}),
+                           .detail = finder.number({"detail"}),
+                           .event = finder.number({"event"}),
+                           .method = finder.number({"method"}),
+                           .whose = finder.optional_number({"whose"})};
+    return finder.result(fields);
+}
+
+std::expected<KeyFields, std::string> probed_fields(const btf* types, std::uint32_t key) {
+    Finder finder(types, key);
+    const KeyFields fields{.host = finder.text({"host"}),
+                           .port = finder.number({"port"}),
+                           .zone = finder.number({"zone"}),
                            .detail = finder.number({"detail"}),
                            .event = finder.number({"event"}),
                            .method = finder.number({"method"})};
     return finder.result(fields);
 }
 
-std::expected<KeyFields, std::string> server_fields(const btf* types, std::uint32_t key) {
+std::expected<KeyFields, std::string> request_fields(const btf* types, std::uint32_t key) {
     Finder finder(types, key);
-    const KeyFields fields{.address = finder.address({"address"}), .port = finder.number({"port"})};
+    if (!finder.has("server")) {  // before layout 3 the key was a server
+        const KeyFields fields{.address = finder.address({"address"}),
+                               .port = finder.number({"port"}),
+                               .zone = finder.optional_number({"zone"})};
+        return finder.result(fields);
+    }
+    const KeyFields fields{.address = finder.address({"server", "address"}),
+                           .port = finder.number({"server", "port"}),
+                           .zone = finder.optional_number({"server", "zone"}),
+                           .whose = finder.optional_number({"whose"})};
     return finder.result(fields);
 }
 
@@ -138,12 +192,23 @@ std::optional<Field> given_field(const btf* types, std::uint32_t value) {
 }
 
 Total to_total(std::span<const std::byte> key, const KeyFields& fields, std::uint64_t count) {
-    Total total{.server = {.address = {}, .port = static_cast<std::uint16_t>(number_at(key, fields.port))},
+    Total total{.server = {.address = {},
+                           .port = static_cast<std::uint16_t>(number_at(key, fields.port)),
+                           .zone = static_cast<std::uint16_t>(number_at(key, fields.zone))},
                 .event = fields.event.size == 0 ? std::uint64_t{UPSTAT_REQUEST} : number_at(key, fields.event),
                 .detail = number_at(key, fields.detail),
                 .method = number_at(key, fields.method),
+                .whose = number_at(key, fields.whose),
                 .count = count};
-    std::memcpy(total.server.address.data(), key.data() + fields.address.offset, total.server.address.size());
+    if (fields.host.size == 0) {
+        std::memcpy(total.server.address.data(), key.data() + fields.address.offset, total.server.address.size());
+    } else {
+        const auto* const host = reinterpret_cast<const char*>(key.data() + fields.host.offset);
+        const auto zone = total.server.zone;
+        total.server = url_server({host, strnlen(host, fields.host.size)}, total.server.port);
+        total.server.zone = zone;
+        total.probed = true;
+    }
     return total;
 }
 

@@ -8,6 +8,7 @@
 #include <numeric>
 #include <span>
 
+#include "base/printable.hpp"
 #include "layout.h"
 
 namespace upstat::poll {
@@ -17,6 +18,8 @@ namespace {
 constexpr std::array<std::string_view, UPSTAT_METHODS> method_names{
     "EXTENSION_METHOD", "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"};
 static_assert(static_cast<int>(Method::patch) == UPSTAT_METHOD_PATCH);
+
+constexpr std::size_t max_name = 512;
 
 constexpr std::array<std::uint8_t, 12> mapped_prefix{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
@@ -33,6 +36,18 @@ std::string to_ipv4(std::span<const std::uint8_t, 4> address, std::uint16_t port
     return {text.data(), std::to_chars(end, limit, port).ptr};
 }
 
+/// By its address where it has one.
+Server host_server(const HostPort& host) {
+    if (const auto numeric = parse_server(host)) {
+        return *numeric;
+    }
+    auto name = printable(host.host, max_name);
+    std::ranges::transform(name, name.begin(), [](char letter) {
+        return letter >= 'A' && letter <= 'Z' ? static_cast<char>(letter - 'A' + 'a') : letter;
+    });
+    return {.address = {}, .port = host.port, .name = Name(std::move(name))};
+}
+
 std::uint64_t sum(const auto& counts) {
     return std::accumulate(counts.begin(), counts.end(), std::uint64_t{0},
                            [](std::uint64_t total, const auto& entry) { return total + entry.second; });
@@ -41,6 +56,9 @@ std::uint64_t sum(const auto& counts) {
 }  // namespace
 
 std::string to_string(const Server& server) {
+    if (!server.name.empty()) {
+        return to_string(HostPort{.host = server.name.text(), .port = server.port});
+    }
     if (std::ranges::equal(mapped_prefix, std::span(server.address).first<12>())) {
         return to_ipv4(std::span(server.address).last<4>(), server.port);
     }
@@ -60,6 +78,21 @@ std::optional<Server> parse_server(std::string_view address, std::uint16_t port)
     return std::nullopt;
 }
 
+Server url_server(std::string_view host, std::uint16_t port) {
+    if (const auto whole = parse_host_port(host)) {
+        return host_server(*whole);
+    }
+    if (host.starts_with('[') && host.ends_with(']')) {
+        host = host.substr(1, host.size() - 2);
+    }
+    return host_server(HostPort{.host = std::string(host), .port = port});
+}
+
+std::optional<Server> server_of_label(std::string_view label) {
+    const auto parts = parse_host_port(label);
+    return parts ? std::optional(host_server(*parts)) : std::nullopt;
+}
+
 std::optional<Server> parse_server(std::string_view text) {
     const auto address = parse_host_port(text);
     return address ? parse_server(*address) : std::nullopt;
@@ -71,6 +104,14 @@ std::optional<Server> parse_server(const HostPort& address) {
 
 std::string_view to_string(Method method) {
     return method_names.at(static_cast<std::size_t>(method));
+}
+
+Method method_of(std::string_view name) {
+    const auto same = [name](std::string_view one) {
+        return std::ranges::equal(one, name, {}, {}, [](unsigned char c) { return std::toupper(c); });
+    };
+    const auto* const found = std::ranges::find_if(method_names, same);
+    return found == method_names.end() ? Method::extension : static_cast<Method>(found - method_names.begin());
 }
 
 std::uint64_t ServerTotals::response_sum() const {
@@ -88,6 +129,11 @@ std::int64_t ServerTotals::outstanding() const {
 const std::vector<std::string>& kernel_unanswered_reasons() {
     static const std::vector<std::string> reasons{UPSTAT_UNANSWERED_LIST(UPSTAT_LABEL)};
     return reasons;
+}
+
+const std::vector<std::string>& probe_kinds() {
+    static const std::vector<std::string> kinds{UPSTAT_PROBE_LIST(UPSTAT_LABEL)};
+    return kinds;
 }
 
 const std::vector<std::string>& unanswered_reasons() {

@@ -48,6 +48,20 @@ std::string name_of(const Place& place) {
     return fmt::format("{}-{}", place.cgroup, hook_names.at(place.hook));
 }
 
+/// Makes a link run our program, without a gap. One that cannot is unpinned, so that no two programs count.
+bool update(const fs::path& pin, const Place& place, int program) {
+    const Fd link = open_pin(pin);
+    if (!link) {
+        return false;
+    }
+    if (place_of(link).value_or(Place{}).cgroup == place.cgroup && bpf_link_update(link.get(), program, nullptr) == 0) {
+        return true;
+    }
+    spdlog::error("cannot take over {}: {}", pin.string(), std::strerror(errno));
+    ::unlink(pin.c_str());
+    return false;
+}
+
 }  // namespace
 
 bool is_cgroup_link(const fs::path& pin) {
@@ -65,10 +79,10 @@ fs::path CgroupLinks::pin(const Place& place) const {
     return directory_ / name_of(place);
 }
 
-Result<bool> CgroupLinks::attach(int cgroup, std::uint64_t id) const {
+Result<bool> CgroupLinks::attach(int cgroup, std::uint64_t id, const Programs& programs) const {
     bool fresh = false;
     for (const auto hook : {ingress, egress, sockops}) {
-        const auto made = attach_one(cgroup, {.cgroup = id, .hook = hook});
+        const auto made = attach_one(cgroup, {.cgroup = id, .hook = hook}, programs.at(hook));
         if (!made) {
             return made;
         }
@@ -77,8 +91,8 @@ Result<bool> CgroupLinks::attach(int cgroup, std::uint64_t id) const {
     return fresh;
 }
 
-Result<bool> CgroupLinks::attach_one(int cgroup, const Place& place) const {
-    const auto taken = take_over(place);
+Result<bool> CgroupLinks::attach_one(int cgroup, const Place& place, int program) const {
+    const auto taken = take_over(place, program);
     if (!taken) {
         return taken;
     }
@@ -86,7 +100,7 @@ Result<bool> CgroupLinks::attach_one(int cgroup, const Place& place) const {
         return false;
     }
     const auto* const name = hook_names.at(place.hook);
-    const Fd made(bpf_link_create(programs_.at(place.hook), cgroup, hook_types.at(place.hook), nullptr));
+    const Fd made(bpf_link_create(program, cgroup, hook_types.at(place.hook), nullptr));
     if (!made) {
         return std::unexpected(bpf_error(errno, fmt::format("cannot attach the {} program", name)));
     }
@@ -98,14 +112,14 @@ Result<bool> CgroupLinks::attach_one(int cgroup, const Place& place) const {
 
 /// Whether there is a link that runs our program now. Its pin moves here only after that, so every link pinned here
 /// runs a program of this generation.
-Result<bool> CgroupLinks::take_over(const Place& place) const {
-    bool taken = update(pin(place), place);
+Result<bool> CgroupLinks::take_over(const Place& place, int program) const {
+    bool taken = update(pin(place), place, program);
     if (place.hook == ingress) {
         return taken;
     }
     for (const auto& directory : previous_) {
         const auto old = directory / name_of(place);
-        if (!update(old, place)) {
+        if (!update(old, place, program)) {
             continue;
         }
         if (::rename(old.c_str(), pin(place).c_str()) != 0) {
@@ -114,21 +128,6 @@ Result<bool> CgroupLinks::take_over(const Place& place) const {
         taken = true;
     }
     return taken;
-}
-
-/// Makes a link run our program, without a gap. One that cannot is unpinned, so that no two programs count.
-bool CgroupLinks::update(const fs::path& pin, const Place& place) const {
-    const Fd link = open_pin(pin);
-    if (!link) {
-        return false;
-    }
-    if (place_of(link).value_or(Place{}).cgroup == place.cgroup &&
-        bpf_link_update(link.get(), programs_.at(place.hook), nullptr) == 0) {
-        return true;
-    }
-    spdlog::error("cannot take over {}: {}", pin.string(), std::strerror(errno));
-    ::unlink(pin.c_str());
-    return false;
 }
 
 void CgroupLinks::detach_previous() const {

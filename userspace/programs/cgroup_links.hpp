@@ -19,6 +19,9 @@ namespace upstat::programs {
 /// it announces has all its requests seen.
 enum Hook : std::size_t { ingress, egress, sockops, hooks };
 
+/// Descriptors of programs, by Hook. The caller owns them.
+using Programs = std::array<int, hooks>;
+
 /// What a link attaches.
 struct Place {
     std::uint64_t cgroup = 0;  ///< 0 when the cgroup is gone
@@ -38,15 +41,12 @@ bool is_cgroup_link(const std::filesystem::path& pin);
 /// egress program of each request in flight. The old ingress link stays for their responses, until `detach_previous`.
 class CgroupLinks {
   public:
-    /// `previous` are the directories of previous generations. `programs` are descriptors by Hook; the caller owns
-    /// them.
-    CgroupLinks(std::filesystem::path directory, std::vector<std::filesystem::path> previous,
-                const std::array<int, hooks>& programs)
-        : directory_(std::move(directory)), previous_(std::move(previous)), programs_(programs) {}
+    /// `previous` are the directories of previous generations.
+    CgroupLinks(std::filesystem::path directory, std::vector<std::filesystem::path> previous)
+        : directory_(std::move(directory)), previous_(std::move(previous)) {}
 
-    /// Attaches the programs to a cgroup, or takes over the links that it has. True if nothing was counted there
-    /// before.
-    [[nodiscard]] Result<bool> attach(int cgroup, std::uint64_t id) const;
+    /// Attaches programs to a cgroup, or takes over the links that it has. True if nothing was counted there before.
+    [[nodiscard]] Result<bool> attach(int cgroup, std::uint64_t id, const Programs& programs) const;
 
     /// Unpins the previous generations' links to the cgroups that have all of ours.
     void detach_previous() const;
@@ -59,13 +59,11 @@ class CgroupLinks {
 
   private:
     [[nodiscard]] std::filesystem::path pin(const Place& place) const;
-    [[nodiscard]] bool update(const std::filesystem::path& pin, const Place& place) const;
-    [[nodiscard]] Result<bool> take_over(const Place& place) const;
-    [[nodiscard]] Result<bool> attach_one(int cgroup, const Place& place) const;
+    [[nodiscard]] Result<bool> take_over(const Place& place, int program) const;
+    [[nodiscard]] Result<bool> attach_one(int cgroup, const Place& place, int program) const;
 
     std::filesystem::path directory_;
     std::vector<std::filesystem::path> previous_;
-    std::array<int, hooks> programs_;
 };
 
 }  // namespace upstat::programs

@@ -25,6 +25,7 @@
 #include "programs/pins.hpp"
 #include "programs/root.hpp"
 #include "programs/shape.hpp"
+#include "programs/zones.hpp"
 #include "upstat.skel.h"
 
 namespace upstat::programs {
@@ -91,9 +92,10 @@ std::vector<bpf_map*> maps_of(const bpf_object* object) {
     return maps;
 }
 
-/// Whether a map holds what is known of sockets, as opposed to counts.
+/// Whether a map holds what is known of sockets, as opposed to counts. They remember an epoch of the records.
 bool is_state(const bpf_map* map) {
-    return bpf_map__type(map) == BPF_MAP_TYPE_SK_STORAGE || bpf_map__name(map) == std::string_view("ports");
+    const std::string_view name = bpf_map__name(map);
+    return bpf_map__type(map) == BPF_MAP_TYPE_SK_STORAGE || name == "ports" || name == "records_epoch";
 }
 
 /// A new generation takes over the newest one's state of sockets, if its layout is the same. Responses to requests in
@@ -161,16 +163,18 @@ Result<Skeleton> open_skeleton(const MapSizes& sizes) {
     auto sized = set_size(maps.totals, maps.total_counts, sizes.totals);
     if (sized) {
         sized = set_size(maps.requests, maps.request_counts, sizes.requests);
+        bpf_map__set_max_entries(maps.records, sizes.requests);
     }
     return sized ? Result<Skeleton>(std::move(skeleton)) : std::unexpected(sized.error());
 }
 
-/// Tells the programs the sizes of their maps, and the `number` of their generation: no other one below the same
-/// directory has it.
-void set_constants(upstat_bpf& skeleton, std::size_t number) {
+/// Tells the programs the sizes of their maps, the `number` of their generation, which no other one below the same
+/// directory has, and their zone.
+void set_constants(upstat_bpf& skeleton, std::size_t number, std::uint16_t zone) {
     skeleton.rodata->total_slots = bpf_map__max_entries(skeleton.maps.totals);
     skeleton.rodata->request_slots = bpf_map__max_entries(skeleton.maps.requests);
     skeleton.rodata->generation = static_cast<std::uint16_t>(number);
+    skeleton.rodata->zone = zone;
 }
 
 CounterMaps counter_maps(const Generation& generation) {
@@ -181,10 +185,11 @@ CounterMaps counter_maps(const Generation& generation) {
             .request_counts = generation.map("request_counts"),
             .slots = generation.map("slots"),
             .overflow = generation.map("overflow"),
-            .places = generation.map("places")};
+            .places = generation.map("places"),
+            .probed = generation.map("probed")};
 }
 
-std::array<int, hooks> descriptors(const upstat_bpf& skeleton) {
+Programs descriptors(const upstat_bpf& skeleton) {
     return {bpf_program__fd(skeleton.progs.upstat_ingress), bpf_program__fd(skeleton.progs.upstat_egress),
             bpf_program__fd(skeleton.progs.upstat_sockops)};
 }
@@ -232,21 +237,27 @@ class Counter::Impl {
   public:
     Impl(Root root, Skeleton skeleton, std::vector<Generation> generations)
         : root_(std::move(root)),
-          skeleton_(std::move(skeleton)),
+          zones_(root_),
+          probes_(root_),
           generations_(std::move(generations)),
-          cgroup_links_(cgroup_links_of(generations_.back().path), cgroup_links_of(previous()),
-                        descriptors(*skeleton_)) {}
+          cgroup_links_(cgroup_links_of(generations_.back().path), cgroup_links_of(previous())) {
+        skeletons_.emplace(0, std::move(skeleton));
+    }
 
-    [[nodiscard]] Result<void> attach(const fs::path& cgroup, const std::set<std::uint16_t>& listening) const {
+    [[nodiscard]] Result<void> attach(const fs::path& cgroup, const std::set<std::uint16_t>& listening,
+                                      std::uint16_t zone) {
         const Fd directory(::open(cgroup.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
         struct stat file{};
         if (!directory || fstat(directory.get(), &file) != 0) {
             return std::unexpected(bpf_error(errno, fmt::format("cannot open the cgroup {}", cgroup.string())));
         }
-        if (auto written = tell_listening(bpf_map__fd(skeleton_->maps.ports), listening); !written) {
+        if (auto written = tell_listening(newest().map("ports"), listening); !written) {
             return std::unexpected(written.error());
         }
-        const auto fresh = cgroup_links_.attach(directory.get(), file.st_ino);
+        if (auto loaded = load_zone(zone); !loaded) {
+            return loaded;
+        }
+        const auto fresh = cgroup_links_.attach(directory.get(), file.st_ino, descriptors(*skeletons_.at(zone)));
         if (!fresh) {
             return std::unexpected(fresh.error());
         }
@@ -254,8 +265,31 @@ class Counter::Impl {
         return {};
     }
 
+    [[nodiscard]] Probes& probes() { return probes_; }
+
+    /// Programs that write the same maps, and know themselves to be of this zone.
+    Result<void> load_zone(std::uint16_t zone) {
+        if (skeletons_.contains(zone)) {
+            return {};
+        }
+        auto skeleton = open_skeleton({});  // the maps are there, and keep their sizes
+        if (!skeleton) {
+            return std::unexpected(skeleton.error());
+        }
+        const Home home{.path = newest().path};
+        place_maps((*skeleton)->obj, home, generations_);
+        bpf_map__reuse_fd((*skeleton)->maps.head_buffers, bpf_map__fd(skeletons_.at(0)->maps.head_buffers));
+        set_constants(**skeleton, generations_.size(), zone);
+        if (auto loaded = load(**skeleton, root_, home); !loaded) {
+            return loaded;
+        }
+        skeletons_.emplace(zone, std::move(*skeleton));
+        return {};
+    }
+
+    [[nodiscard]] Zones& zones() { return zones_; }
     [[nodiscard]] const CgroupLinks& cgroup_links() const { return cgroup_links_; }
-    [[nodiscard]] const upstat_bpf& skeleton() const { return *skeleton_; }
+    [[nodiscard]] const std::map<std::uint16_t, Skeleton>& skeletons() const { return skeletons_; }
     [[nodiscard]] const Generation& newest() const { return generations_.back(); }
     [[nodiscard]] const Generation& oldest() const { return generations_.front(); }
     [[nodiscard]] std::span<const Generation> previous() const {
@@ -264,8 +298,10 @@ class Counter::Impl {
 
   private:
     Root root_;
-    Skeleton skeleton_;
-    std::vector<Generation> generations_;  ///< the last one is the programs' own
+    Zones zones_;
+    Probes probes_;
+    std::map<std::uint16_t, Skeleton> skeletons_;  ///< by zone; 0 is always there
+    std::vector<Generation> generations_;          ///< the last one is the programs' own
     CgroupLinks cgroup_links_;
 };
 
@@ -296,7 +332,7 @@ Result<Counter> Counter::open(const fs::path& pin_path, const MapSizes& sizes) {
     }
     const auto home = find_home(root->path, *before, (*skeleton)->obj);
     place_maps((*skeleton)->obj, home, *before);
-    set_constants(**skeleton, before->size() + (home.is_new ? 1 : 0));
+    set_constants(**skeleton, before->size() + (home.is_new ? 1 : 0), 0);
     if (auto loaded = load(**skeleton, *root, home); !loaded) {
         return std::unexpected(loaded.error());
     }
@@ -307,8 +343,35 @@ Result<Counter> Counter::open(const fs::path& pin_path, const MapSizes& sizes) {
     return Counter(std::make_unique<Impl>(std::move(*root), std::move(*skeleton), std::move(*generations)));
 }
 
-Result<void> Counter::attach(const fs::path& cgroup, const std::set<std::uint16_t>& listening) {
-    return impl_->attach(cgroup, listening);
+Result<void> Counter::attach(const fs::path& cgroup, const std::set<std::uint16_t>& listening, std::uint16_t zone) {
+    return impl_->attach(cgroup, listening, zone);
+}
+
+Result<std::uint16_t> Counter::zone_of(const std::string& name) {
+    return impl_->zones().number_of(name);
+}
+
+const ZoneNames& Counter::zones() const {
+    return impl_->zones().names();
+}
+
+void Counter::load_ahead() {
+    const auto next = impl_->zones().next();
+    if (next > std::numeric_limits<std::uint16_t>::max()) {
+        return;
+    }
+    if (auto loaded = impl_->load_zone(static_cast<std::uint16_t>(next)); !loaded) {
+        spdlog::debug("{}", loaded.error().text());  // said when it is needed
+    }
+}
+
+ProbeState Counter::probe(const std::vector<Probed>& processes) {
+    return impl_->probes().follow(processes, impl_->newest());
+}
+
+Result<void> Counter::set_records(const std::vector<Record>& records, bool complete) {
+    const auto& maps = impl_->newest();
+    return write_records({.records = maps.map("records"), .epoch = maps.map("records_epoch")}, records, complete);
 }
 
 void Counter::detach_previous() {
@@ -324,7 +387,11 @@ std::set<std::uint64_t> Counter::attached() const {
 }
 
 CounterMaps Counter::maps() const {
-    return counter_maps(impl_->newest());
+    auto maps = counter_maps(impl_->newest());
+    if (const int made = impl_->probes().map(); made >= 0) {
+        maps.probed = made;
+    }
+    return maps;
 }
 
 std::vector<CarriedMaps> Counter::carried() const {
@@ -343,10 +410,17 @@ std::vector<CarriedMaps> Counter::carried() const {
 }
 
 std::vector<CounterProgram> Counter::programs() const {
-    const auto& programs = impl_->skeleton().progs;
-    return {{"egress", bpf_program__fd(programs.upstat_egress)},
-            {"ingress", bpf_program__fd(programs.upstat_ingress)},
-            {"sockops", bpf_program__fd(programs.upstat_sockops)}};
+    std::vector<CounterProgram> all;
+    for (const auto& [zone, skeleton] : impl_->skeletons()) {
+        const auto& programs = skeleton->progs;
+        all.push_back({"egress", bpf_program__fd(programs.upstat_egress)});
+        all.push_back({"ingress", bpf_program__fd(programs.upstat_ingress)});
+        all.push_back({"sockops", bpf_program__fd(programs.upstat_sockops)});
+    }
+    if (const int probe = impl_->probes().program(); probe >= 0) {
+        all.push_back({"probe", probe});
+    }
+    return all;
 }
 
 std::string Counter::epoch() const {

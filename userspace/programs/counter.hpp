@@ -10,7 +10,10 @@
 
 #include "base/error.hpp"
 #include "base/maps.hpp"
+#include "programs/probes.hpp"
+#include "programs/records.hpp"
 #include "programs/removal.hpp"
+#include "programs/zones.hpp"
 
 namespace upstat::programs {
 
@@ -42,7 +45,23 @@ class Counter {
 
     /// Attaches the programs to a cgroup v2 directory. Links that an earlier agent pinned for it are adopted: they run
     /// this agent's programs from then on, without a gap. Connections to the local ports in `listening` are clients'.
-    Result<void> attach(const std::filesystem::path& cgroup, const std::set<std::uint16_t>& listening);
+    /// What is counted there is the zone's: its programs are loaded if need be.
+    Result<void> attach(const std::filesystem::path& cgroup, const std::set<std::uint16_t>& listening,
+                        std::uint16_t zone);
+
+    /// The number of a zone by its name; see zones.hpp.
+    Result<std::uint16_t> zone_of(const std::string& name);
+    [[nodiscard]] const ZoneNames& zones() const;
+
+    /// Loads the programs for the next new zone ahead of time, so that a cgroup need not wait for the verifier.
+    void load_ahead();
+
+    /// Has probes in these processes, and in no others.
+    ProbeState probe(const std::vector<Probed>& processes);
+
+    /// Tells the programs of servers whose requests must be looked at; see write_records. They stay in force when the
+    /// agent ends.
+    Result<void> set_records(const std::vector<Record>& records, bool complete);
 
     /// Detaches the previous generations' programs. Call it once the requests that they track are answered.
     void detach_previous();
@@ -59,6 +78,7 @@ class Counter {
     /// The previous generations' maps, as things stand. Every count is the sum over these and `maps`.
     [[nodiscard]] std::vector<CarriedMaps> carried() const;
 
+    /// Those of all zones: three of each name for three zones.
     [[nodiscard]] std::vector<CounterProgram> programs() const;
 
     /// Names the set of maps that is summed. An upgrade keeps it; after `detach` it is another one, and totals of the

@@ -14,6 +14,8 @@
 #include "programs/cgroup_links.hpp"
 #include "programs/generations.hpp"
 #include "programs/pins.hpp"
+#include "programs/probes.hpp"
+#include "programs/zones.hpp"
 
 namespace upstat::programs {
 
@@ -88,8 +90,12 @@ void add(Removed& all, const Removed& more) {
     all.left.insert(all.left.end(), more.left.begin(), more.left.end());
 }
 
-Result<Removed> remove_generations(const Root& root) {
+/// The probes go first: they write to the generations' maps.
+Result<Removed> remove_all(const Root& root) {
     Removed all;
+    if (auto done = remove_directory(root.directory, probes_name, root.path / probes_name, is_own_probe, all); !done) {
+        return std::unexpected(done.error());
+    }
     for (const auto& name : generation_names(path_of(root.directory))) {
         const auto removed = remove_generation(root, name);
         if (!removed) {
@@ -100,6 +106,16 @@ Result<Removed> remove_generations(const Root& root) {
     return all;
 }
 
+/// Their numbers mean nothing without the maps.
+Result<void> remove_zones(const Root& root) {
+    for (const auto& link : entries_of(path_of(root.directory))) {
+        if (is_zone(link) && ::unlinkat(root.directory.get(), link.filename().c_str(), 0) != 0) {
+            return std::unexpected(cannot("remove", root.path / link.filename()));
+        }
+    }
+    return {};
+}
+
 Result<Removed> clear_marked(const Root& root) {
     if (auto able = check_capabilities(to_detach()); !able) {
         return std::unexpected(able.error());
@@ -107,11 +123,15 @@ Result<Removed> clear_marked(const Root& root) {
     if (auto marked = set_mark(root); !marked) {
         return std::unexpected(marked.error());
     }
-    auto removed = remove_generations(root);
-    if (removed) {
-        if (auto taken = take_mark(root); !taken) {
-            return std::unexpected(taken.error());
-        }
+    auto removed = remove_all(root);
+    if (!removed) {
+        return removed;
+    }
+    if (auto gone = remove_zones(root); !gone) {
+        return std::unexpected(gone.error());
+    }
+    if (auto taken = take_mark(root); !taken) {
+        return std::unexpected(taken.error());
     }
     return removed;
 }

@@ -11,6 +11,7 @@
 #include <set>
 #include <utility>
 
+#include "attribute/kubernetes.hpp"
 #include "publish/text.hpp"
 
 namespace upstat::publish {
@@ -174,12 +175,30 @@ struct Shown {
     Time born;
 };
 
-void backend_requests(Writer& out, const Shown& shown) {
-    out.metric("traefik_backend_requests_total", "counter",
-               "Responses of the servers of a Traefik backend, as the kernel saw them.");
+/// The series that Traefik has too, by the names of one of its versions.
+struct Family {
+    std::string_view label;
+    std::string_view requests;
+    std::string_view requests_help;
+    std::string_view ups;
+    std::string_view ups_help;
+};
+constexpr Family of_backends{.label = "backend",
+                             .requests = "traefik_backend_requests_total",
+                             .requests_help = "Responses of the servers of a Traefik backend, as the kernel saw them.",
+                             .ups = "traefik_backend_server_up",
+                             .ups_help = "1 if Traefik takes this server of a backend for healthy, 0 if not."};
+constexpr Family of_services{.label = "service",
+                             .requests = "traefik_service_requests_total",
+                             .requests_help = "Responses of the servers of a Traefik service, as the kernel saw them.",
+                             .ups = "traefik_service_server_up",
+                             .ups_help = "1 if Traefik takes this server of a service for healthy, 0 if not."};
+
+void backend_requests(Writer& out, const Shown& shown, const Family& family) {
+    out.metric(family.requests, "counter", family.requests_help);
     Endings<attribute::Series> endings;
     for (const auto& [backend, counts] : shown.page->report->counts.backends) {
-        const auto beginning = "traefik_backend_requests_total{" + label("backend", backend) + ",code=\"";
+        const auto beginning = std::string(family.requests) + "{" + label(family.label, backend) + ",code=\"";
         const auto write = [&](const attribute::Series& series, std::uint64_t value) {
             out.line(beginning, endings.of(series), value);
         };
@@ -192,18 +211,25 @@ void backend_requests(Writer& out, const Shown& shown) {
     }
 }
 
-void backend_ups(Writer& out, const attribute::Catalogue& catalogue) {
-    out.metric("traefik_backend_server_up", "gauge",
-               "1 if Traefik takes this server of a backend for healthy, 0 if not.");
+void backend_ups(Writer& out, const attribute::Catalogue& catalogue, const Family& family) {
+    out.metric(family.ups, "gauge", family.ups_help);
     for (const auto& [name, backend] : catalogue.backends) {
         std::map<std::string_view, bool> ups;  // a url that is listed twice is one series
         for (const auto& listed : backend.listed) {
             ups.emplace(listed.url, listed.up);
         }
-        const auto ready = label("backend", name);
+        const auto ready = label(family.label, name);
         for (const auto& [url, up] : ups) {
             out.sample(ready, {{"url", url}}, up ? 1 : 0);
         }
+    }
+}
+
+void backends(Writer& out, const Shown& shown, const Family& family) {
+    const auto& report = *shown.page->report;
+    backend_requests(out, shown, family);
+    if (std::ranges::any_of(report.traefiks, &TraefikReport::attached)) {  // else nobody is left who would tell
+        backend_ups(out, *report.catalogue, family);
     }
 }
 
@@ -265,19 +291,74 @@ void servers(Writer& out, const Shown& shown) {
     }
 }
 
+/// Calls `take(label, kind, totals)` for each server and kind.
+void each_probe(const Report& report, auto&& take) {
+    for (const auto& [kind, servers] : report.probes) {
+        for (const auto& [server, totals] : servers) {
+            take(label("server", server == poll::Server{} ? std::string(overflow_label) : to_string(server)), kind,
+                 totals);
+        }
+    }
+}
+
+void probes(Writer& out, const Report& report) {
+    out.metric("upstat_server_probe_requests_total", "counter",
+               "Requests that Traefik made by itself, by kind; they are in no other series.");
+    each_probe(report, [&](const std::string& server, const std::string& kind, const poll::ServerTotals& totals) {
+        out.sample(server, {{"kind", kind}}, totals.requests);
+    });
+    out.metric("upstat_server_probe_responses_total", "counter", "Responses to these by status code.");
+    each_probe(report, [&](const std::string& server, const std::string& kind, const poll::ServerTotals& totals) {
+        for (const auto& [key, count] : totals.responses) {
+            out.sample(server, {{"code", std::to_string(key.code)}, {"kind", kind}}, count);
+        }
+    });
+    out.metric("upstat_server_probe_unanswered_total", "counter", "Those that will never have a response, by reason.");
+    each_probe(report, [&](const std::string& server, const std::string& kind, const poll::ServerTotals& totals) {
+        for (const auto& [reason, count] : totals.unanswered) {
+            out.sample(server, {{"kind", kind}, {"reason", reason}}, count);
+        }
+    });
+}
+
 void backend_servers(Writer& out, const Report& report) {
     out.metric("upstat_backend_server_info", "gauge", "1 for each server that Traefik lists for a backend.");
+    const auto namespaces = attribute::plain_namespaces(*report.catalogue);
     for (const auto& [name, backend] : report.catalogue->backends) {
+        const auto kubernetes = attribute::kubernetes_name(name, backend.provider, namespaces);
         std::set<poll::Server> listed;  // two urls may stand for one server
         for (const auto& entry : backend.listed) {
             listed.insert(entry.servers.begin(), entry.servers.end());
         }
         const auto ready = label("backend", name);
         for (const auto& server : listed) {
+            if (kubernetes != attribute::KubernetesName{}) {
+                out.sample(ready,
+                           {{"server", to_string(server)},
+                            {"provider", backend.provider},
+                            {"traefik", report.traefik},
+                            {"namespace", kubernetes.name_space},
+                            {"service", kubernetes.service},
+                            {"port", kubernetes.port}},
+                           1);
+                continue;
+            }
             out.sample(ready,
                        {{"server", to_string(server)}, {"provider", backend.provider}, {"traefik", report.traefik}}, 1);
         }
     }
+}
+
+/// A Traefik that is counted while no backend is known leaves every alert of a backend silent.
+void known(Writer& out, const Report& report) {
+    const auto counted = std::ranges::count_if(report.traefiks, &TraefikReport::attached);
+    out.metric("upstat_traefiks", "gauge", "Traefiks of this host, by whether their traffic is counted.");
+    out.sample({{"state", "counted"}}, static_cast<std::uint64_t>(counted));
+    out.sample({{"state", "not_counted"}}, report.traefiks.size() - static_cast<std::uint64_t>(counted));
+    out.metric("upstat_traefik_up", "gauge", "1 while a Traefik that is counted runs on this host.");
+    out.sample(counted != 0 ? 1 : 0);
+    out.metric("upstat_backends", "gauge", "Backends that Traefik's API or backends.file lists.");
+    out.sample(report.catalogue->backends.size());
 }
 
 void judgement(Writer& out, const Report& report) {
@@ -335,7 +416,7 @@ void work(Writer& out, const Report& report) {
     results(out, "upstat_name_lookups_total", "Look-ups of servers' host names.", report.name_lookups);
     out.metric("upstat_unresolved_names", "gauge",
                "Host names of servers whose last look-up failed: their responses are not told apart.");
-    out.sample(report.unresolved.size());
+    out.sample(report.unresolved_names);
     out.metric("upstat_unwatched_cgroups", "gauge",
                "Cgroups without an inotify watch: a Traefik that starts in one is found at the next poll only.");
     out.sample(report.unwatched_cgroups);
@@ -406,10 +487,16 @@ namespace {
 void write_lasting(Writer& out, const Page& page, Time born) {
     const auto& report = *page.report;
     const Shown shown{.page = &page, .born = born};
-    backend_requests(out, shown);
-    backend_ups(out, *report.catalogue);
+    if (say_backend(report.names)) {
+        backends(out, shown, of_backends);
+    }
+    if (say_service(report.names)) {
+        backends(out, shown, of_services);
+    }
     servers(out, shown);
+    probes(out, report);
     backend_servers(out, report);
+    known(out, report);
     judgement(out, report);
     work(out, report);
     kernel(out, report);

@@ -12,8 +12,10 @@
 
 #include "attribute/counts.hpp"
 #include "attribute/ledger.hpp"
+#include "base/names.hpp"
 #include "base/results.hpp"
 #include "base/time.hpp"
+#include "history/history.hpp"
 #include "judge/alert.hpp"
 #include "judge/outage.hpp"
 #include "judge/worst.hpp"
@@ -30,6 +32,7 @@ struct TraefikReport {
     std::string api;      ///< the URL of its API; empty when it is off
     std::string version;  ///< empty when the API did not tell
     bool attached = false;
+    std::string tls;      ///< what becomes of the responses of TLS and HTTP/2 servers, in a few words
     std::string problem;  ///< one sentence; empty when all is well
 };
 
@@ -37,13 +40,16 @@ struct TraefikReport {
 struct Report {
     Wall at{};
     std::string not_ready = "no poll of the kernel's counters has succeeded yet";  ///< empty: ready
+    std::string notice;                        ///< what is to be said although it is ready
     std::map<std::string, std::string> build;  ///< the labels of upstat_build_info: version, revision, ...
     std::string traefik;                       ///< the `traefik` label: which Traefik the catalogue is from
+    Names names = Names::backend;              ///< of metrics and pages
     std::vector<TraefikReport> traefiks;
 
     attribute::Counts counts;
     attribute::ServerView servers;
     poll::ServerTotals overflow;  ///< shown as a server of this name once there is anything
+    poll::Probes probes{};        ///< Traefik's own requests
     attribute::SharedCatalogue catalogue = std::make_shared<const attribute::Catalogue>();
     measure::Ratios client_errors;  ///< of 4xx, over the built-in rule's window
     judge::Outages outages;
@@ -53,6 +59,8 @@ struct Report {
         folded{};  ///< what `before` has and `servers` has not: it is in `unmapped`
     judge::Alerts alerts;
     std::vector<judge::Rule> rules;
+    history::View history;
+    std::shared_ptr<const attribute::Owners> owners = std::make_shared<const attribute::Owners>();
 
     std::map<std::string, std::uint64_t> kernel_errors;
     std::vector<poll::MapFill> maps;
@@ -64,10 +72,13 @@ struct Report {
     Results push;
     std::map<std::string, Results> alertmanagers;  ///< by URL, as it may be shown
     Results traefik_api;
-    Results name_lookups;                           ///< of servers' host names
-    std::map<std::string, std::string> unresolved;  ///< host names whose last look-up failed, and why
-    std::uint64_t unwatched_cgroups = 0;            ///< in which a new Traefik is found at the next poll only
-    bool config_reloaded = true;                    ///< the last reading of the configuration went well
+    Results name_lookups;  ///< of servers' host names
+    std::map<std::string, std::string>
+        unresolved;                       ///< host names whose last look-up failed, and why; the first of them
+    std::uint64_t unresolved_names = 0;   ///< all of them
+    std::uint64_t unwatched_cgroups = 0;  ///< in which a new Traefik is found at the next poll only
+    bool config_reloaded = true;          ///< the last reading of the configuration went well
+    std::string reading_threads{};        ///< what the threads that read foreign bytes may do
     ProcessStats process;
 };
 

@@ -45,13 +45,22 @@ json results(const Results& results) {
 
 json traefik(const TraefikReport& traefik) {
     return {{"pid", traefik.pid},         {"cgroup", traefik.cgroup},     {"api", traefik.api},
-            {"version", traefik.version}, {"attached", traefik.attached}, {"problem", traefik.problem}};
+            {"version", traefik.version}, {"attached", traefik.attached}, {"tls", traefik.tls},
+            {"problem", traefik.problem}};
 }
 
 json codes(const auto& counts) {
     std::map<std::string, std::uint64_t> sums;
     for (const auto& [key, count] : counts) {
         sums[std::to_string(key.code)] += count;
+    }
+    return sums;
+}
+
+json methods(const poll::ResponseCounts& counts) {
+    std::map<std::string, std::uint64_t> sums;
+    for (const auto& [key, count] : counts) {
+        sums[std::string(to_string(key.method))] += count;
     }
     return sums;
 }
@@ -97,7 +106,7 @@ poll::ResponseCounts with_folded(const Report& report, const std::optional<poll:
 
 json window(const Report& report, const std::string& label, const poll::ServerTotals& totals) {
     json counts = json::object();
-    const auto server = poll::parse_server(label);
+    const auto server = poll::server_of_label(label);
     const auto before = server ? report.before->find(*server) : report.before->end();
     const auto grown = judge::growth(before == report.before->end() ? poll::ResponseCounts() : before->second,
                                      with_folded(report, server, totals.responses));
@@ -111,6 +120,7 @@ json window(const Report& report, const std::string& label, const poll::ServerTo
 
 json server(const Report& report, const std::string& label, const poll::ServerTotals& totals) {
     json out = {{"codes", codes(totals.responses)},
+                {"methods", methods(totals.responses)},
                 {"outstanding", totals.outstanding()},
                 {"window", window(report, label, totals)}};
     for (const auto& count : poll::plain_counts) {
@@ -151,7 +161,8 @@ json backend(const Report& report, const std::string& name, const attribute::Ser
 
 json rule(const judge::Rule& rule) {
     return {{"name", rule.name},
-            {"codes", rule.codes},
+            {"share", to_string(rule.share)},
+            {"codes", rule.share == judge::Share::codes ? rule.codes : ""},
             {"window_seconds", seconds(rule.window)},
             {"for_seconds", seconds(rule.for_duration)},
             {"threshold_percent", rule.threshold_percent},
@@ -162,7 +173,10 @@ json rule(const judge::Rule& rule) {
 }
 
 json worst(const std::optional<judge::Worst>& worst) {
-    return worst ? json{{"server", worst->server}, {"code", worst->code}, {"count", worst->count}} : json();
+    return worst ? json{{"server", worst->server},
+                        {"code", worst->code == 0 ? json() : json(worst->code)},
+                        {"count", worst->count}}
+                 : json();
 }
 
 bool quiet(const judge::Alert& alert) {
@@ -184,6 +198,7 @@ json alert(const Report& report, const judge::Alert& alert) {
             {"rate", number(alert.ratio.all)},
             {"worst", worst(alert.worst)},
             {"sentence", sentence(report, alert)},
+            {"explanation", alert.explanation},
             {"active_since", when(alert.active_since)},
             {"firing_since", when(alert.firing_since)},
             {"resolved_at", when(alert.resolved_at)}};
@@ -195,6 +210,7 @@ std::string status_json(const Report& report) {
     json out = {{"at", rfc3339(report.at)},
                 {"ready", report.not_ready.empty()},
                 {"not_ready", report.not_ready},
+                {"notice", report.notice},
                 {"build", report.build},
                 {"traefiks", json::array()},
                 {"last_poll", when(report.last_poll)},
@@ -203,7 +219,9 @@ std::string status_json(const Report& report) {
                 {"kernel_errors", report.kernel_errors},
                 {"left_out_servers", texts(report.servers.streams)},
                 {"unresolved_names", report.unresolved},
+                {"unresolved_count", report.unresolved_names},
                 {"unwatched_cgroups", report.unwatched_cgroups},
+                {"reading_threads", report.reading_threads},
                 {"alertmanagers", json::object()},
                 {"maps", json::array()},
                 {"programs", json::array()}};
@@ -241,7 +259,10 @@ std::string alerts_json(const Report& report) {
 }
 
 std::string backends_json(const Report& report) {
-    json out = {{"at", rfc3339(report.at)}, {"backends", json::object()}, {"servers", json::object()}};
+    json out = {{"at", rfc3339(report.at)},
+                {"names", to_string(report.names)},
+                {"backends", json::object()},
+                {"servers", json::object()}};
     for (const auto& [name, counts] : report.counts.backends) {
         out["backends"][name] = backend(report, name, counts);
     }

@@ -19,6 +19,7 @@
 #include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <cstring>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -29,10 +30,12 @@
 #include <thread>
 #include <utility>
 
+#include "base/unprivileged.hpp"
 #include "publish/connections.hpp"
 #include "publish/gzip.hpp"
 #include "publish/listen.hpp"
 #include "publish/passwords.hpp"
+#include "publish/refusals.hpp"
 #include "publish/responses.hpp"
 
 namespace upstat::publish {
@@ -330,15 +333,35 @@ class Web::Impl {
         const auto edition = shelf.get();
         if (path == "/-/ready") {
             const auto& why_not = edition.page->report->not_ready;
-            return probe(connection, config, why_not.empty(), "ready", "not ready: " + why_not);
+            const auto& notice = edition.page->report->notice;
+            return probe(connection, config, why_not.empty(), notice.empty() ? "ready" : "ready, but " + notice,
+                         "not ready: " + why_not);
         }
         if (!Responses::has(path)) {
             return MHD_queue_response(connection, MHD_HTTP_NOT_FOUND,
                                       text_response("no such page\n", config.headers).get());
         }
-        return MHD_queue_response(
-            connection, MHD_HTTP_OK,
-            responses_.get(*edition.page, edition.number, path, takes_gzip(connection), config.headers));
+        const auto query = parse_query(argument(connection, "backend"), argument(connection, "server"),
+                                       argument(connection, "seconds"));
+        if (!query) {
+            return MHD_queue_response(
+                connection, MHD_HTTP_BAD_REQUEST,
+                text_response("seconds is a whole number from 1 to 86400\n", config.headers).get());
+        }
+        auto* const response =
+            responses_.get(*edition.page, edition.number, path, *query, takes_gzip(connection), config.headers);
+        if (response == nullptr) {
+            return MHD_queue_response(connection, MHD_HTTP_NOT_FOUND,
+                                      text_response("there is no such backend or server\n", config.headers).get());
+        }
+        return MHD_queue_response(connection, MHD_HTTP_OK, response);
+    }
+
+    static std::optional<std::string> argument(MHD_Connection* connection, const char* name) {
+        const char* value = nullptr;
+        std::size_t size = 0;
+        MHD_lookup_connection_value_n(connection, MHD_GET_ARGUMENT_KIND, name, std::strlen(name), &value, &size);
+        return value == nullptr ? std::nullopt : std::optional(std::string(value, size));
     }
 
     static MHD_Result probe(MHD_Connection* connection, const WebConfig& config, bool good, std::string_view yes,
@@ -354,6 +377,8 @@ class Web::Impl {
     }
 
     void work() {
+        pthread_setname_np(pthread_self(), "web");
+        drop_privilege();  // and so from the thread of the passwords, which this one starts
         std::vector<pollfd> ready;
         const auto wait_for = [&ready](int fd) { ready.push_back({.fd = fd, .events = POLLIN, .revents = 0}); };
         wait_for(wake_.get());
@@ -382,9 +407,15 @@ class Web::Impl {
             connections_.see_off();
             connections_.cut_overdue();
             const auto moved = Tls::moved();
-            MHD_run(daemon_.get());
+            run();
             idle_runs_ = Tls::moved() == moved ? std::min(idle_runs_ + 1, enough_idle) : 0;
         }
+    }
+
+    void run() {
+        const auto config = shelf.config();
+        const StrictRefusals strict(config->headers);
+        MHD_run(daemon_.get());
     }
 
     /// Those that are too many are cut, in favour of the new ones.

@@ -39,7 +39,17 @@ using Settings = ConfigurationFile::Settings;
 using Path = std::span<const std::string_view>;
 constexpr std::array<std::string_view, 3> address_path{"entrypoints", "traefik", "address"};
 constexpr std::array<std::string_view, 1> entry_points_path{"entrypoints"};
+constexpr std::array<std::string_view, 1> api_path{"api"};
+constexpr std::array<std::string_view, 1> v1_api_path{"web"};
 constexpr std::array<std::string_view, 2> base_path_path{"api", "basepath"};
+/// Settings that say where Traefik sends requests of its own.
+constexpr std::array<std::string_view, 6> asked_names{"providers.http.endpoint",      "metrics.otlp.http.endpoint",
+                                                      "metrics.influxdb2.address",    "log.otlp.http.endpoint",
+                                                      "accesslog.otlp.http.endpoint", "tracing.otlp.http.endpoint"};
+constexpr std::size_t max_asked = 512;
+constexpr std::array<std::string_view, 3> file_path{"providers", "file", "filename"};
+constexpr std::array<std::string_view, 3> directory_path{"providers", "file", "directory"};
+constexpr auto ways_out = "--traefik.api says where it is, or --backends.file which servers there are";
 
 std::string lower(std::string_view text) {
     std::string result(text);
@@ -75,6 +85,35 @@ std::optional<std::string> flag(const std::vector<std::string>& arguments, std::
         value = spelled == name ? std::optional(given) : value;
     }
     return value;
+}
+
+/// "api", or "api.insecure" and all else below it. Traefik 1 had "web" before.
+bool is_api(std::string_view name, char separator) {
+    return name == "web" || name == "api" || (name.starts_with("api") && name[3] == separator);
+}
+
+bool is_false(const std::string& value) {
+    const auto text = lower(value);
+    return text == "false" || text == "f" || text == "0";
+}
+
+/// A flag without "=" is true, whatever stands behind it.
+bool has_api_flag(const std::vector<std::string>& arguments) {
+    return std::any_of(arguments.begin() + (arguments.empty() ? 0 : 1), arguments.end(), [](std::string_view one) {
+        const auto name = lower(one.substr(std::min(one.find_first_not_of('-'), one.size())));
+        const auto equals = std::min(name.find('='), name.size());
+        return one.starts_with('-') && is_api(name.substr(0, equals), '.') &&
+               (equals == name.size() || !is_false(name.substr(equals + 1)));
+    });
+}
+
+bool has_api_variable(const std::vector<std::string>& environment) {
+    static constexpr std::string_view prefix = "traefik_";
+    return std::ranges::any_of(environment, [](const std::string& one) {
+        const auto name = lower(one.substr(0, one.find('=')));
+        return name.starts_with(prefix) && is_api(name.substr(prefix.size()), '_') &&
+               !is_false(one.substr(std::min(name.size() + 1, one.size())));
+    });
 }
 
 /// Takes in an entry point's address whose setting is spelled PREFIX NAME SUFFIX, in any case.
@@ -128,6 +167,44 @@ std::optional<std::string> variable(const std::vector<std::string>& environment,
     return std::nullopt;
 }
 
+/// `value_of` says what a setting is by its name.
+std::vector<std::string> asked_by(auto&& value_of) {
+    std::vector<std::string> asked;
+    for (const auto name : asked_names) {
+        if (auto value = value_of(name); value && value->size() <= max_asked && attribute::endpoint_of(*value)) {
+            asked.push_back(*std::move(value));
+        }
+    }
+    return asked;
+}
+
+/// A setting's name as a variable's.
+std::string variable_for(std::string_view name) {
+    std::string text = fmt::format("traefik_{}", name);
+    std::ranges::replace(text, '.', '_');
+    return text;
+}
+
+Settings settings_of(const std::vector<std::string>& arguments) {
+    return {.address = flag(arguments, "entrypoints.traefik.address"),
+            .base_path = flag(arguments, "api.basepath"),
+            .api = has_api_flag(arguments),
+            .entry_points = entry_points_of(arguments),
+            .file = flag(arguments, "providers.file.filename"),
+            .directory = flag(arguments, "providers.file.directory"),
+            .asked = asked_by([&](std::string_view name) { return flag(arguments, name); })};
+}
+
+Settings settings_in(const std::vector<std::string>& environment) {
+    return {.address = variable(environment, "TRAEFIK_ENTRYPOINTS_TRAEFIK_ADDRESS"),
+            .base_path = variable(environment, "TRAEFIK_API_BASEPATH"),
+            .api = has_api_variable(environment),
+            .entry_points = entry_points_in(environment),
+            .file = variable(environment, "TRAEFIK_PROVIDERS_FILE_FILENAME"),
+            .directory = variable(environment, "TRAEFIK_PROVIDERS_FILE_DIRECTORY"),
+            .asked = asked_by([&](std::string_view name) { return variable(environment, variable_for(name)); })};
+}
+
 // --- the configuration file; keys are in any case there too ---
 
 YAML::Node node_in(YAML::Node node, Path path) {
@@ -152,6 +229,14 @@ YAML::Node node_in(YAML::Node node, Path path) {
 std::optional<std::string> in_yaml(const YAML::Node& document, Path path) {
     const auto node = node_in(document, path);
     return node.IsDefined() && node.IsScalar() ? std::optional(node.Scalar()) : std::nullopt;
+}
+
+bool has_api(const YAML::Node& document) {
+    const auto has = [&document](Path path) {
+        const auto node = node_in(document, path);
+        return node.IsDefined() && !(node.IsScalar() && is_false(node.Scalar()));
+    };
+    return has(api_path) || has(v1_api_path);
 }
 
 std::map<std::string, std::string> entry_points_in_yaml(const YAML::Node& document) {
@@ -208,18 +293,45 @@ std::map<std::string, std::string> entry_points_in_toml(const toml::table& docum
     return entry_points;
 }
 
+bool has_api(const toml::table& document) {
+    const auto has = [&document](Path path) {
+        const auto* const node = node_in(document, path);
+        return node != nullptr && node->value<bool>().value_or(true);
+    };
+    return has(api_path) || has(v1_api_path);
+}
+
+/// A setting's name as a path in a file.
+std::vector<std::string_view> path_to(std::string_view name) {
+    std::vector<std::string_view> path;
+    for (auto dot = name.find('.'); dot != std::string_view::npos; dot = name.find('.')) {
+        path.push_back(name.substr(0, dot));
+        name.remove_prefix(dot + 1);
+    }
+    path.push_back(name);
+    return path;
+}
+
 /// Throws what the libraries throw on a broken file.
 Settings parsed(const std::string& text, bool toml) {
     if (toml) {
         const toml::table document = toml::parse(text);
         return {.address = in_toml(document, address_path),
                 .base_path = in_toml(document, base_path_path),
-                .entry_points = entry_points_in_toml(document)};
+                .api = has_api(document),
+                .entry_points = entry_points_in_toml(document),
+                .file = in_toml(document, file_path),
+                .directory = in_toml(document, directory_path),
+                .asked = asked_by([&](std::string_view name) { return in_toml(document, path_to(name)); })};
     }
     const auto document = YAML::Load(text);
     return {.address = in_yaml(document, address_path),
             .base_path = in_yaml(document, base_path_path),
-            .entry_points = entry_points_in_yaml(document)};
+            .api = has_api(document),
+            .entry_points = entry_points_in_yaml(document),
+            .file = in_yaml(document, file_path),
+            .directory = in_yaml(document, directory_path),
+            .asked = asked_by([&](std::string_view name) { return in_yaml(document, path_to(name)); })};
 }
 
 ConfigurationFile read_configuration(const RegularFile& file, const std::string& path) {
@@ -283,6 +395,15 @@ std::string absolute(const Process& process, const std::string& path) {
         directory.erase(0, top.size());  // a chroot: the link tells the path as we see it
     }
     return (fs::path(directory.empty() ? "/" : directory) / path).string();
+}
+
+/// As Traefik does: of a file its directory is watched.
+std::string watched_directory(const Process& process, const Settings& settings) {
+    if (settings.directory && !settings.directory->empty()) {
+        return absolute(process, *settings.directory);
+    }
+    return settings.file && !settings.file->empty() ? fs::path(absolute(process, *settings.file)).parent_path().string()
+                                                    : "";
 }
 
 std::vector<std::string> candidates(const Process& process) {
@@ -361,27 +482,45 @@ std::optional<std::string> public_at(std::uint16_t port, const Settings& setting
     return std::nullopt;
 }
 
-ApiAddress unless_public(ApiAddress address, const Settings& settings) {
-    const auto port = attribute::endpoint_of(address.url)->port;
-    if (const auto name = public_at(port, settings)) {
-        return {.url = {},
-                .source = fmt::format("Traefik's entry point '{}' is on port {}, where its API would be: --traefik.api "
-                                      "says where it is, or --backends.file which servers there are",
-                                      printable(*name, max_shown), port)};
+ApiAddress not_asked(std::string why) {
+    return {.url = {}, .source = std::move(why)};
+}
+
+/// As Go reads it. Its value may hold a password.
+std::string proxy_of(const std::vector<std::string>& environment) {
+    for (const std::string name : {"HTTP_PROXY", "http_proxy"}) {
+        if (std::ranges::any_of(environment, [&name](const std::string& one) {
+                return one.starts_with(name + "=") && one.size() > name.size() + 1;
+            })) {
+            return name;
+        }
     }
+    return "";
+}
+
+ApiAddress with_others(ApiAddress address, const Process& process, const Settings& settings) {
+    address.files = watched_directory(process, settings);
+    address.asked = settings.asked;
+    address.proxy = proxy_of(process.environment);
     return address;
 }
 
 ApiAddress named(const fs::path& proc, const Settings& settings, const std::string& source) {
+    const bool has_entry_point = settings.address || settings.entry_points.contains("traefik");
+    if (!settings.api && !has_entry_point) {
+        return not_asked(fmt::format("{} has neither an api nor an entry point 'traefik' (api.insecure gives both): {}",
+                                     source, ways_out));
+    }
     const auto url = url_for(proc, settings);
     if (!url) {
-        return unless_public({.url = *url_for(proc, {}),
-                              .source = fmt::format("Traefik's default, because in {} {}; --traefik.api names another",
-                                                    source, url.error())},
-                             settings);
+        return not_asked(fmt::format("in {} {}: {}", source, url.error(), ways_out));
     }
-    return unless_public({.url = *url, .source = settings.address || settings.base_path ? source : "Traefik's default"},
-                         settings);
+    const auto port = attribute::endpoint_of(*url)->port;
+    if (const auto name = public_at(port, settings)) {
+        return not_asked(fmt::format("Traefik's entry point '{}' is on port {}, where its API would be: {}",
+                                     printable(*name, max_shown), port, ways_out));
+    }
+    return {.url = *url, .source = settings.address || settings.base_path ? source : "Traefik's default"};
 }
 
 }  // namespace
@@ -401,23 +540,14 @@ ApiAddress api_address(const fs::path& root, const Instance& traefik, Configurat
         }
         const auto shown = printable(path, max_shown);
         if (!known.problem.empty()) {  // it has changed since Traefik read it
-            return {.url = *url_for(proc, {}),
-                    .source = fmt::format("Traefik's default, because {} {}", shown, known.problem)};
+            return not_asked(fmt::format("{} {}: {}", shown, known.problem, ways_out));
         }
-        return named(proc, known.settings, shown);
+        return with_others(named(proc, known.settings, shown), process, known.settings);
     }
-    if (process.arguments.size() > 1) {
-        return named(proc,
-                     {.address = flag(process.arguments, "entrypoints.traefik.address"),
-                      .base_path = flag(process.arguments, "api.basepath"),
-                      .entry_points = entry_points_of(process.arguments)},
-                     fmt::format("the command line of process {}", traefik.pid));
-    }
-    return named(proc,
-                 {.address = variable(process.environment, "TRAEFIK_ENTRYPOINTS_TRAEFIK_ADDRESS"),
-                  .base_path = variable(process.environment, "TRAEFIK_API_BASEPATH"),
-                  .entry_points = entry_points_in(process.environment)},
-                 fmt::format("the environment of process {}", traefik.pid));
+    const bool has_flags = process.arguments.size() > 1;
+    const auto settings = has_flags ? settings_of(process.arguments) : settings_in(process.environment);
+    const auto source = fmt::format("the {} of process {}", has_flags ? "command line" : "environment", traefik.pid);
+    return with_others(named(proc, settings, source), process, settings);
 }
 
 }  // namespace upstat::traefik

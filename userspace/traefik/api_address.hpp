@@ -7,6 +7,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "traefik/find.hpp"
 
@@ -14,9 +15,12 @@ namespace upstat::traefik {
 
 /// Where a Traefik's API should be.
 struct ApiAddress {
-    std::string url;     ///< "http://127.0.0.1:8080" or with api.basePath behind it; "/api/rawdata" is to be appended.
-                         ///< Empty: it is not to be asked, and `source` says why
-    std::string source;  ///< where that was read, for the log: "/etc/traefik/traefik.yml", "Traefik's default"
+    std::string url;      ///< "http://127.0.0.1:8080" or with api.basePath behind it; "/api/rawdata" is to be appended.
+                          ///< Empty: it is not to be asked, and `source` says why
+    std::string source;   ///< where that was read, for the log: "/etc/traefik/traefik.yml", "Traefik's default"
+    std::string proxy{};  ///< the variable of the process's environment that sends its requests to a proxy
+    std::string files{};  ///< the directory of the file provider, absolute as the process sees it; empty: it has none
+    std::vector<std::string> asked{};  ///< where the process sends requests of its own: providers, receivers of traces
 };
 
 /// A configuration file of a Traefik as it was read. It is parsed again only when it has changed.
@@ -24,7 +28,11 @@ struct ConfigurationFile {
     struct Settings {
         std::optional<std::string> address;                 ///< entryPoints.traefik.address
         std::optional<std::string> base_path;               ///< api.basePath
+        bool api = false;                                   ///< there is an `api`, whatever it says
         std::map<std::string, std::string> entry_points{};  ///< the addresses of the others
+        std::optional<std::string> file;                    ///< providers.file.filename
+        std::optional<std::string> directory;               ///< providers.file.directory
+        std::vector<std::string> asked{};                   ///< as in ApiAddress
     };
     std::string path;  ///< as the process sees it; empty: none was read
     struct stat status{};
@@ -34,13 +42,14 @@ struct ConfigurationFile {
 
 /// Read from how the process was started: its configuration file, else its command line, else its environment. Traefik
 /// takes the first of the three that there is and ignores the others, and so does this. The port is never probed: a
-/// probe could be proxied and counted. Neither is a port asked on which another entry point listens: to that one our
-/// requests would be a client's, and their 404s would raise the alert. To be asked from the process's network
-/// namespace.
+/// probe could be proxied and counted. There is nothing to ask where the configuration has neither an `api` nor an
+/// entry point `traefik`, nor on a port on which another entry point listens: to that one our requests would be a
+/// client's, and their 404s would raise the alert. To be asked from the process's network namespace, and only while
+/// the socket that listens there is the process's own (listener.hpp).
 ///
 /// The process's owner chose all of this, so: a file is a regular one inside the process's root and of 64 KB at most,
 /// an address is the loopback or one of the process's network namespace, a path is plain. What is not is said in
-/// `source`, escaped and cut, and Traefik's default holds.
+/// `source`, escaped and cut.
 ApiAddress api_address(const std::filesystem::path& root, const Instance& traefik, ConfigurationFile& known);
 
 }  // namespace upstat::traefik

@@ -13,19 +13,26 @@ class Traefik(Part):
     """services: name -> list of URLs. A request for /NAME/path goes to service NAME as /path.
 
     tcp: name -> HOST:PORT. What comes to tcp_ports[NAME] goes there as it is, through a TCP router.
+    more: what changes the dynamic configuration before it is written. Certificates of servers are not checked.
     authenticated: name of a service -> URL that is asked before each of its requests (forwardAuth).
+    checked: name of a service -> its healthCheck.
+    provider: URL of a file that it asks for again and again (HTTP provider).
     """
 
     def __init__(self, binary, directory, cgroup, services, metrics=True, api=True, name="traefik", experimental=None,
-                 tcp=None, authenticated=None):
+                 tcp=None, authenticated=None, checked=None, provider=None, more=None):
         self.directory = Path(directory) / name
         self.services = services
         self.metrics = metrics
         self.api = api
+        self._own_entry_point = True
         self.experimental = experimental
         self.tcp = tcp or {}
         self.tcp_ports = {name: free_port() for name in self.tcp}
         self.authenticated = authenticated or {}
+        self.more = more
+        self.checked = checked or {}
+        self.provider = provider
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.api_url = f"http://127.0.0.1:{free_port()}"
@@ -51,13 +58,19 @@ class Traefik(Part):
         self._process.command = space.inside(self.cgroup.inside(self._process.command))
         self._process.cgroup = None
 
+    def write_static(self):
+        """What Traefik reads when it starts. JSON is YAML, and the standard library writes it."""
+        (self.directory / "traefik.yml").write_text(json.dumps(self._static(), indent=1))
+
     def start(self):
         self.directory.mkdir(parents=True, exist_ok=True)
-        # JSON is YAML, and the standard library writes it.
-        (self.directory / "traefik.yml").write_text(json.dumps(self._static(), indent=1))
+        self.write_static()
         self.write_services(self.services)
         self._process.start()
-        self._process.ready_when(lambda: status_of(f"{self.url}/-/loaded") == 200, 30, "Traefik serves")
+        self._process.ready_when(self.is_loaded, 30, "Traefik serves")
+
+    def is_loaded(self):
+        return status_of(f"{self.url}/-/loaded") == 200
 
     def stop(self):
         self._process.stop(grace=5)
@@ -89,6 +102,11 @@ class Traefik(Part):
     def rawdata(self):
         return get_json(f"{self.api_url}/api/rawdata")
 
+    def close(self):
+        """Before the start: neither API nor metrics, nor an entry point for them."""
+        self.api = self.metrics = False
+        self._own_entry_point = False
+
     def _static(self):
         static = {
             "global": {"checkNewVersion": False, "sendAnonymousUsage": False},
@@ -97,9 +115,14 @@ class Traefik(Part):
                             "traefik": {"address": self.api_url.removeprefix("http://")}},
             "providers": {"file": {"filename": str(self.directory / "dynamic.yml"), "watch": True}},
             "ping": {"manualRouting": True},
+            "serversTransport": {"insecureSkipVerify": True},
         }
         if self.api:
             static["api"] = {"insecure": True}
+        if self.provider:
+            static["providers"]["http"] = {"endpoint": self.provider, "pollInterval": "200ms"}
+        if not self._own_entry_point:
+            del static["entryPoints"]["traefik"]
         if self.experimental:
             static["experimental"] = self.experimental
         for name, port in self.tcp_ports.items():
@@ -113,6 +136,10 @@ class Traefik(Part):
         for name, url in self.authenticated.items():
             dynamic["http"]["middlewares"][f"auth-{name}"] = {"forwardAuth": {"address": url}}
             dynamic["http"]["routers"][name]["middlewares"].append(f"auth-{name}")
+        if self.more:
+            self.more(dynamic["http"])
+        for name, check in self.checked.items():
+            dynamic["http"]["services"][name]["loadBalancer"]["healthCheck"] = check
         if self.tcp:
             dynamic["tcp"] = {
                 "routers": {name: {"rule": "HostSNI(`*`)", "service": name, "entryPoints": [f"tcp-{name}"]} for name in self.tcp},

@@ -2,8 +2,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <spdlog/spdlog.h>
+#include <sys/stat.h>
 
+#include <fstream>
+
+#include "base/error.hpp"
 #include "base/receiver.hpp"
+#include "base/temporary_directory.hpp"
 #include "base/version.hpp"
 #include "cli/command_line.hpp"
 #include "cli/log.hpp"
@@ -64,7 +69,8 @@ constexpr auto status = R"({
   "results": {"polls": {"success": 3, "failure": 1, "last_error": "bad\u0007"}},
   "left_out_servers": ["1", "2", "3", "4", "5", "6", "7", "8\u001b", "9"],
   "alertmanagers": {"http://two:9093\u001b": {"success": 0, "failure": 4, "last_error": "refused\u0007"}},
-  "unresolved_names": {"no\u001b": "no such host"}, "unwatched_cgroups": 3, "kernel_errors": {"none": 0, "some\u001b": 2}})";
+  "unresolved_names": {"no\u001b": "no such host"}, "unresolved_count": 3, "notice": "no backend is known\u001b", "unwatched_cgroups": 3,
+  "reading_threads": "user 7\u001b", "kernel_errors": {"none": 0, "some\u001b": 2}})";
 constexpr auto backends = R"({"at": "now",
   "backends": {"a": {"ratio": 0.9, "rate": 1.0, "requests": 1, "provider": "file", "outage": "", "alerts": {}, "listed": []},
     "sh\u001b[2Jop": {"ratio": 0.25, "rate": 4.0, "requests": 9, "provider": "file\u001b", "outage": "no\u001b responses",
@@ -94,8 +100,10 @@ TEST(Status, IsPrintedWithoutAnotherOnesControls) {
               "polls                      3 good, 1 failed, last: bad\\x07\n"
               "alertmanager http://two:9093\\x1b 0 good, 4 failed, last: refused\\x07\n"
               "name       no\\x1b cannot be looked up: no such host\n"
+              "name       2 more cannot be looked up\n"
               "left out   9 servers of TCP or UDP services: 1, 2, 3, 4, 5, 6, 7, 8\\x1b, ...\n"
               "cgroups    3 without an inotify watch: raise fs.inotify.max_user_watches\n"
+              "threads    that read foreign bytes: user 7\\x1b\n"
               "kernel     some\\x1b: 2\n");
 }
 
@@ -107,28 +115,37 @@ TEST(Top, IsPrintedWithoutAnotherOnesControls) {
         "BACKEND / SERVER                 RESPONSES   PER SEC       4XX  ALERTS / CODES IN THE WINDOW\n"
         "sh\\x1b[2Jop                              9       4.0    25.0 %  no\\x1b responses, firing 50.0 % A\\x1b\n"
         "  10.0.0.2:80                            7                      200:1 503:4\n"
-        "  10.0.0.1:80\\x1b                        9                      404:3 DOWN\n"
+        "  10.0.0.1:80\\x1b                        8                      404:3 DOWN\n"
         "a                                        1       1.0    90.0 %  inactive\n");
 }
 
+constexpr auto explanation = R"({"at": "now", "backends": {"a": {}, "sh\u001b[2Jop": {}}, "backend": "sh\u001b[2Jop",
+  "sentence": "sh\u001b[2Jop: bad", "facts": [{"topic": "since", "text": "no\u009bon"}, {"topic": "server", "text": "one\nbad"}],
+  "next": [{"text": "ask", "command": "curl '\u001b'"}, {"text": "watch", "command": ""}]})";
+constexpr auto explanations = R"({"at": "now", "sentence": "a\u001b: bad", "problems": [
+  {"sentence": "a\u001b: bad", "facts": [{"topic": "since", "text": "noon"}], "next": []},
+  {"sentence": "b: worse\u001b", "facts": [{"topic": "since", "text": "one"}], "next": []}]})";
+
+TEST(Commands, CallServicesWhatTheAgentCallsThem) {
+    std::string services(backends);
+    services.insert(1, R"("names": "service", )");
+    EXPECT_THAT(Agent(services).asked({"top"}).out, testing::StartsWith("SERVICE / SERVER  "));
+    EXPECT_THAT(Agent(services).asked({"explain", "x"}).error, HasSubstr("there is no service x\n"));
+    services = std::string(backends);
+    services.insert(1, R"("names": 5, )");
+    EXPECT_EQ(Agent(services).asked({"top"}).code, 1);
+}
+
 TEST(Explain, IsPrintedWithoutAnotherOnesControls) {
-    const auto ended = Agent(backends).asked({"explain", "sh\x1b[2Jop"});
+    const auto ended = Agent(explanation).asked({"explain", "sh\x1b[2Jop"});
     EXPECT_EQ(ended.code, 0) << ended.error;
     EXPECT_EQ(ended.out,
-              "no\\x1b responses\n"
-              "A\\x1b: firing since noon\\x1b: 50.00 % of 4.0 responses a second are 5..\\x1b, the threshold is 5 %\n"
-              "  most come from server 10.0.0.1:80\\x1b: 8 responses with 500\n"
-              "B: inactive: no traffic in the window\n"
-              "backend sh\\x1b[2Jop (file\\x1b): 4.0 responses a second\n"
-              "These responses came from the servers; what Traefik answers by itself is not among them.\n"
-              "  10.0.0.2:80: 7 requests, 0 unanswered, 0 outstanding; responses in the last 185 s:\n"
-              "    200  1\n"
-              "    503  4\n"
-              "    connect_failures refused  2\n"
-              "  10.0.0.1:80\\x1b (DOWN says Traefik): 9 requests, 1 unanswered, 1 outstanding; responses in the last "
-              "185 s:\n"
-              "    404  3\n"
-              "    unanswered reset\\x1b  1\n");
+              "sh\\x1b[2Jop: bad\n"
+              "  since    no\\xc2\\x9bon\n"
+              "  server   one\\x0abad\n"
+              "  next     ask\n"
+              "             curl '\\x1b'\n"
+              "           watch\n");
     const auto unknown = Agent(backends).asked({"explain", "x\x1b"});
     EXPECT_EQ(unknown.code, 2);
     EXPECT_EQ(unknown.error, "upstat: there is no backend x\\x1b\nHINT: known are a, sh\\x1b[2Jop\n");
@@ -137,7 +154,13 @@ TEST(Explain, IsPrintedWithoutAnotherOnesControls) {
 TEST(Commands, PrintTheAgentsJson) {
     EXPECT_THAT(Agent(status).asked({"status", "--output=json"}).out, HasSubstr("\"poll_seconds\": 0.0021"));
     EXPECT_THAT(Agent(backends).asked({"top", "--output=json"}).out, HasSubstr("\"at\": \"now\""));
-    EXPECT_THAT(Agent(backends).asked({"explain", "sh\x1b[2Jop", "--output=json"}).out, HasSubstr("\"detail\": {"));
+    EXPECT_THAT(Agent(explanation).asked({"explain", "sh\x1b[2Jop", "--output=json"}).out, HasSubstr("\"sentence\": "));
+}
+
+TEST(Explain, WithoutANameHasTheWorstInFullAndALineForEachOther) {
+    EXPECT_EQ(Agent(explanations).asked({"explain"}).out, "a\\x1b: bad\n  since    noon\n\nb: worse\\x1b\n");
+    EXPECT_EQ(Agent(R"({"at": "now", "sentence": "all is well", "problems": []})").asked({"explain"}).out,
+              "all is well\n");
 }
 
 /// What is no agent: another web server, or an agent of another version.
@@ -194,6 +217,39 @@ TEST(Commands, AskNoProxyOfTheEnvironment) {
     EXPECT_EQ(proxied.asked(), 0);
 }
 
+TEST(CheckConfig, WaitsForNoPipe) {
+    const TemporaryDirectory directory;
+    const auto pipe = (directory.path() / "pipe").string();
+    ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+    const auto refused = ": cannot read " + pipe + ": it is no regular file";
+    std::vector<std::string> settings{"backends.file", "web.config.file", "traefik.api.password-file",
+                                      "traefik.api.ca-file"};
+    for (const std::string receiver : {"push", "alertmanager"}) {
+        for (const std::string file : {".ca-file", ".bearer-token-file", ".cert-file", ".key-file"}) {
+            settings.push_back(receiver + file);
+        }
+    }
+    const auto file = (directory.path() / "upstat.yml").string();
+    {
+        std::ofstream text(file);
+        for (const auto& setting : settings) {
+            text << setting << ": " << pipe << '\n';
+        }
+    }
+    const auto ended = run({"check-config", file});
+    EXPECT_EQ(ended.code, 2);
+    for (const auto& setting : settings) {
+        EXPECT_THAT(ended.out, HasSubstr(setting + refused));
+    }
+    const auto web = (directory.path() / "web.yml").string();
+    std::ofstream(web) << "tls_server_config:\n  cert_file: pipe\n  key_file: pipe\n";
+    std::ofstream(file) << "web.config.file: " << web << '\n';
+    const auto tls = run({"check-config", file});
+    EXPECT_THAT(tls.out, HasSubstr(web + ":2: cert_file" + refused));
+    EXPECT_THAT(tls.out, HasSubstr(web + ":3: key_file" + refused));
+    EXPECT_THAT(run({"check-config", pipe}).out, HasSubstr(refused.substr(2)));
+}
+
 TEST(CommandLine, SaysItsVersion) {
     const auto text = "upstat " + std::string(version()) + " (revision " + std::string(revision()) + ")\n";
     for (const auto* const word : {"version", "--version", "-V"}) {
@@ -245,6 +301,21 @@ TEST(Log, HasNoControlsInIt) {
     spdlog::info("{}", "a\x1b[2J\u009b2J\x7f\nb\u00e9\"");
     const auto line = testing::internal::GetCapturedStderr();
     EXPECT_THAT(line, HasSubstr("\"msg\":\"a\\u001b[2J\\u009b2J\\u007f\\nb\u00e9\\\"\"}"));
+}
+
+TEST(Log, HasAHintAsAFieldOfItsOwn) {
+    const Error error{.kind = Error::Kind::runtime, .message = "it \"broke\"", .hint = "mend\nit"};
+    testing::internal::CaptureStderr();
+    set_up_log("info", "json");
+    spdlog::info("{}", error.text("nothing works"));
+    set_up_log("info", "logfmt");
+    spdlog::info("{}", error.text());
+    spdlog::info("all is well");
+    const auto lines = testing::internal::GetCapturedStderr();
+    EXPECT_THAT(lines, HasSubstr(R"("msg":"it \"broke\": nothing works","hint":"mend\nit"})"));
+    EXPECT_THAT(lines, HasSubstr(R"(msg="it \"broke\"" hint="mend\nit")"
+                                 "\n"));
+    EXPECT_THAT(lines, HasSubstr("msg=\"all is well\"\n"));
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "attribute/kubernetes.hpp"
 #include "traefik/fake_host.hpp"
 
 namespace upstat::traefik {
@@ -66,6 +67,27 @@ TEST(Rawdata, TheServersOfTcpAndUdpServicesAreNoBackends) {
                 ElementsAre(listed("tcp://[fd00::1]:25", "[fd00::1]:25"),
                             attribute::Listed{.url = "tcp://redis:6379", .up = true, .servers = {}},
                             listed("udp://10.0.0.1:53", "10.0.0.1:53")));
+}
+
+TEST(Rawdata, TellsWhomTraefikAsksByItself) {
+    const auto read = parse_rawdata(R"({"services":{
+        "checked@f":{"loadBalancer":{"healthCheck":{"mode":"http","path":"/h","method":"head","port":9000,"interval":"1s"},
+                                     "servers":[{"url":"http://10.0.0.1:80"}]}},
+        "plain@f":{"loadBalancer":{"healthCheck":{"path":"/h"},"servers":[{"url":"http://10.0.0.2"}]}},
+        "odd@f":{"loadBalancer":{"healthCheck":null,"servers":[]}},
+        "odder@f":{"loadBalancer":{"healthCheck":7}},
+        "none@f":{"loadBalancer":{"healthCheck":{"method":null,"port":"x"}}}},
+        "middlewares":{"auth@f":{"forwardAuth":{"address":"http://10.0.0.3:9091/verify","trustForwardHeader":true}},
+                       "strip@f":{"stripPrefix":{"prefixes":["/a"]}},"odd@f":{"forwardAuth":7},"odder@f":7}})",
+                                    url);
+    ASSERT_TRUE(read) << read.error().text();
+    const auto& backends = read->catalogue.backends;
+    EXPECT_EQ(backends.at("checked@f").check, (attribute::HealthCheck{.method = poll::Method::head, .port = 9000}));
+    EXPECT_EQ(backends.at("plain@f").check, attribute::HealthCheck{});
+    EXPECT_EQ(backends.at("odd@f").check, std::nullopt);
+    EXPECT_EQ(backends.at("odder@f").check, std::nullopt);
+    EXPECT_EQ(backends.at("none@f").check, attribute::HealthCheck{});
+    EXPECT_THAT(read->catalogue.auths, ElementsAre(listed("http://10.0.0.3:9091/verify", "10.0.0.3:9091")));
 }
 
 std::string complaint(const std::string& body) {
@@ -191,6 +213,23 @@ TEST(Catalogue, MergesWhatSeveralSay) {
     EXPECT_THAT(both.backends, ElementsAre(Key("a@f"), Key("b@f")));
     EXPECT_THAT(both.backends.at("a@f").listed,
                 ElementsAre(listed("http://10.0.0.1", "10.0.0.1:80", false), listed("http://10.0.0.2", "10.0.0.2:80")));
+}
+
+/// Written by hand from the documentation of both Kubernetes providers.
+TEST(Rawdata, OfBothKubernetesProvidersNamesNamespaceServiceAndPort) {
+    const auto read = parse_rawdata(fixture("rawdata-kubernetes.json"), url);
+    ASSERT_TRUE(read) << read.error().text();
+    const auto namespaces = attribute::plain_namespaces(read->catalogue);
+    std::map<std::string, attribute::KubernetesName> names;
+    for (const auto& [name, backend] : read->catalogue.backends) {
+        names.emplace(name, attribute::kubernetes_name(name, backend.provider, namespaces));
+    }
+    EXPECT_EQ(names, (std::map<std::string, attribute::KubernetesName>{
+                         {"default-shop-050afe453baf5e1d3427@kubernetescrd", {"default", "", ""}},
+                         {"default-web-8080@kubernetescrd", {"default", "web", "8080"}},
+                         {"monitoring-canary-9090@kubernetescrd", {"monitoring", "canary", "9090"}},
+                         {"default-web-80@kubernetes", {"default", "web", "80"}}}))
+        << "a weighted parent has no servers of its own";
 }
 
 }  // namespace
