@@ -61,15 +61,25 @@ function fillSaid(list, model) {
        (node, one) => { setClass(node, `said ${one.kind}`); setText(node, one.text); });
 }
 
-/// What `upstat explain` says.
+/// What `upstat explain` says: the sentence, the facts behind it, and what to do next.
 export function explained() {
-  const list = element('div');
-  const root = element('section', {class: 'panel', hidden: true}, element('h2', {}, 'What is known'), list);
+  const sentence = element('p');
+  const facts = element('ul');
+  const next = element('ul');
+  const root = element('section', {class: 'panel', hidden: true}, element('h2', {}, 'What is known'), sentence, facts,
+      element('h2', {}, 'What to do'), next);
+  const makeStep = step => element('li', {}, element('span', {}), step.command ? element('pre', {tabindex: 0}, element('code')) : '');
+  function fillStep(node, step) {
+    setText(node.firstChild, step.text);
+    if (step.command) setText(node.lastChild.firstChild, step.command);
+  }
   function show(report) {
-    const sentences = report?.text ? report.text.split('\n').filter(Boolean) : [];
-    root.hidden = !sentences.length;
-    sync(list, sentences.map((text, index) => ({text, index})), one => one.index,
-         () => element('p'), (node, one) => setText(node, one.text));
+    root.hidden = !report;
+    if (!report) return;
+    setText(sentence, report.sentence);
+    sync(facts, report.facts, one => one.topic + one.text, () => element('li'), (node, one) => setText(node, one.text));
+    sync(next, report.next, one => one.text + one.command, makeStep, fillStep);
+    next.previousSibling.hidden = !report.next.length;
   }
   return {root, show};
 }

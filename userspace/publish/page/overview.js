@@ -52,8 +52,10 @@ function fillRow(row, backend, threshold) {
 
 /// What is wrong now, worst first; a sentence each.
 export function troubles(model) {
-  const out = model.backends.filter(one => one.outage)
-      .map(one => ({key: `outage ${one.name}`, kind: 'outage', query: {backend: one.name}, title: one.name, text: one.outage}));
+  const notice = model.status.notice;
+  const out = notice ? [{key: 'notice', kind: 'notice', query: {page: 'status'}, title: 'Ready, but', text: notice}] : [];
+  out.push(...model.backends.filter(one => one.outage)
+      .map(one => ({key: `outage ${one.name}`, kind: 'outage', query: {backend: one.name}, title: one.name, text: one.outage})));
   for (const alert of [...model.alerts].sort((one, other) => severity[other.state] - severity[one.state])) {
     out.push({key: `${alert.alert} ${alert.backend}`, kind: alert.state, query: {alert: alert.alert, backend: alert.backend},
               title: `${alert.alert} ${alert.state}, ${alert.backend}`, text: alert.sentence});
