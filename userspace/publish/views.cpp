@@ -204,64 +204,6 @@ json alert(const Report& report, const judge::Alert& alert) {
             {"resolved_at", when(alert.resolved_at)}};
 }
 
-std::string percent_text(const std::optional<double>& ratio) {
-    return ratio && std::isfinite(*ratio) ? fmt::format("{:.2f} %", *ratio * 100) : std::string("&ndash;");
-}
-
-using AlertsOfBackends = std::map<std::string, std::vector<const judge::Alert*>>;
-
-AlertsOfBackends loud_alerts(const Report& report) {
-    AlertsOfBackends alerts;
-    for (const auto& alert : report.alerts.alerts) {
-        if (!quiet(alert)) {
-            alerts[alert.backend].push_back(&alert);
-        }
-    }
-    return alerts;
-}
-
-/// One row of the table: of a backend and what is loud about it.
-std::string row(const std::string& name, const attribute::SeriesCounts& counts, const measure::Ratio& client_errors,
-                const std::string& outage, const std::vector<const judge::Alert*>& alerts) {
-    std::array<std::uint64_t, 6> classes{};
-    for (const auto& [series, count] : counts) {
-        classes.at(std::min<std::size_t>(series.code / 100U, classes.size() - 1)) += count;
-    }
-    auto worst_state = judge::State::inactive;
-    auto said = html(outage);
-    for (const auto* const alert : alerts) {
-        worst_state = std::max(worst_state, alert->state);
-        said += fmt::format("{}{}: {}, {}", said.empty() ? "" : "<br>", html(alert->rule), to_string(alert->state),
-                            percent_text(alert->ratio.value()));
-    }
-    return fmt::format(
-        "<tr "
-        "class=\"{}\"><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
-        outage.empty() ? to_string(worst_state) : "outage", html(name), said.empty() ? "inactive" : said,
-        percent_text(client_errors.value()), sum(counts), classes[2], classes[3], classes[4], classes[5]);
-}
-
-/// Its links lead on from where it is, so that a proxy may serve it under a path.
-constexpr std::string_view index_head = R"(<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>upstat</title>
-<style>
-body { font-family: sans-serif; margin: 2em; }
-table { border-collapse: collapse; }
-td, th { padding: 0.3em 0.8em; border-bottom: 1px solid #ccc; text-align: right; }
-td:first-child, th:first-child { text-align: left; }
-.pending { background: #fff3cd; }
-.firing, .outage { background: #f8d7da; }
-</style></head><body>
-<h1>upstat</h1>
-<p>Status codes of the responses that Traefik's servers give, counted in the kernel.</p>
-<ul>
-<li><a href="metrics">/metrics</a>: for Prometheus</li>
-<li><a href="api/v1/backends">/api/v1/backends</a>, <a href="api/v1/alerts">/api/v1/alerts</a>,
-<a href="api/v1/status">/api/v1/status</a>: JSON</li>
-<li><a href="-/healthy">/-/healthy</a>, <a href="-/ready">/-/ready</a></li>
-</ul>
-)";
-
 }  // namespace
 
 std::string status_json(const Report& report) {
@@ -333,31 +275,6 @@ std::string backends_json(const Report& report) {
         out["servers"][label] = server(report, label, totals);
     });
     return dump(out);
-}
-
-std::string index_html(const Report& report) {
-    std::string out(index_head);
-    if (!report.not_ready.empty()) {
-        out += "<p><strong>Not ready: " + html(report.not_ready) + ".</strong></p>\n";
-    }
-    if (!report.notice.empty()) {
-        out += "<p><strong>Ready, but " + html(report.notice) + ".</strong></p>\n";
-    }
-    out += fmt::format(
-        "<table><tr><th>{}</th><th>alerts</th><th>4xx</th><th>responses</th><th>2xx</th><th>3xx</th>"
-        "<th>4xx</th><th>5xx</th></tr>\n",
-        noun(report.names));
-    auto alerts = loud_alerts(report);
-    for (const auto& [name, counts] : report.counts.backends) {
-        out += row(name, counts, client_errors_of(report, name), outage_of(report, name), alerts[name]);
-    }
-    out += "</table>\n";
-    for (const auto& one : report.alerts.alerts) {
-        if (!quiet(one)) {
-            out += "<p>" + html(sentence(report, one)) + ".</p>\n";
-        }
-    }
-    return out + "<p>" + rfc3339(report.at) + "</p>\n</body></html>\n";
 }
 
 }  // namespace upstat::publish

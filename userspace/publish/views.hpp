@@ -28,7 +28,4 @@ std::string alerts_json(const Report& report);
 /// 38s, ..."), or is empty. `window` is what a server gave since one or two of the longest windows ago.
 std::string backends_json(const Report& report);
 
-/// /: the endpoints and the table of the backends.
-std::string index_html(const Report& report);
-
 }  // namespace upstat::publish
