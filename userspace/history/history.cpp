@@ -181,7 +181,7 @@ History History::restore(Saved saved, Bounds bounds) {
         const Known known{.number = number, .totals = saved.totals.at(number)};
         if (subject.is_backend) {
             history.backends_.emplace(subject.name, known);
-        } else if (const auto server = poll::parse_server(subject.name)) {
+        } else if (const auto server = poll::server_of_label(subject.name)) {
             history.servers_[*server] = known;
         }
     }

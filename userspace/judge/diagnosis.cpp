@@ -201,10 +201,53 @@ Case Diagnoser::open(const std::string& backend) const {
             is.rule = is.rule == nullptr && rule.share == Share::codes ? &rule : is.rule;
         }
     }
+    is.bad =
+        &codes_.find(is.rule == nullptr ? std::string_view(other_codes) : std::string_view(is.rule->codes))->second;
+    is.bad_classes = classes_of(*is.bad);
+    if (const auto outage = evidence_->outages.find(backend); outage != evidence_->outages.end()) {
+        is.outage = outage->second;
+    }
+    if (const auto before = in_hour_.find(backend); before != in_hour_.end()) {
+        is.before = before->second;
+    }
+    is.before_length =
+        history::length_of(evidence_->history, {.from = is.now.at - is.window - hour, .to = is.now.at - is.window});
+    add_servers(is);
+    return is;
+}
+
+void Diagnoser::add_servers(Case& is) const {
+    std::map<poll::Server, bool> listed;
+    if (const auto found = evidence_->catalogue.backends.find(is.backend);
+        found != evidence_->catalogue.backends.end()) {
+        for (const auto& one : found->second.listed) {
+            for (const auto& server : one.servers) {
+                listed[server] = one.up;
+            }
+        }
+    }
+    auto all = servers_.contains(is.backend) ? servers_.at(is.backend) : std::set<poll::Server>();
+    for (const auto& server : listed | std::views::keys) {
+        all.insert(server);
+    }
+    for (const auto& server : all) {
+        auto one = server_case(server);
+        const auto found = listed.find(server);
+        one.listed = found != listed.end();
+        one.up = !one.listed || found->second;
+        if (one.listed || one.counts != Amounts{}) {
+            is.servers.push_back(std::move(one));
+        }
+    }
+}
+
+/// The servers that no backend lists and that fail: an authentication server, for one.
+Case Diagnoser::open_unlisted() const {
+    Case is{.backend = {}, .now = evidence_->now, .window = evidence_->rules.front().window};
     is.bad = &codes_.find(other_codes)->second;
     is.bad_classes = classes_of(*is.bad);
     for (const auto& [label, counts] : in_window_) {
-        const auto server = poll::parse_server(label);
+        const auto server = poll::server_of_label(label);
         if (fails_much(counts) && server && !evidence_->owners.contains(*server) &&
             !std::ranges::binary_search(evidence_->streams, *server)) {
             is.servers.push_back(server_case(*server));

@@ -115,7 +115,7 @@ std::optional<std::string> backend_history(const Report& report, const Query& qu
 }
 
 std::optional<std::string> server_history(const Report& report, const Query& query) {
-    const auto server = poll::parse_server(query.server);
+    const auto server = poll::server_of_label(query.server);
     const Subject subject{.is_backend = false, .name = server ? to_string(*server) : std::string()};
     if (!server || std::ranges::find(*report.history.subjects, subject) == report.history.subjects->end()) {
         return std::nullopt;
