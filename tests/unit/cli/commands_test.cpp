@@ -101,6 +101,7 @@ TEST(Status, IsPrintedWithoutAnotherOnesControls) {
               "alertmanager http://two:9093\\x1b 0 good, 4 failed, last: refused\\x07\n"
               "name       no\\x1b cannot be looked up: no such host\n"
               "name       2 more cannot be looked up\n"
+              "notice     ready, but no backend is known\\x1b\n"
               "left out   9 servers of TCP or UDP services: 1, 2, 3, 4, 5, 6, 7, 8\\x1b, ...\n"
               "cgroups    3 without an inotify watch: raise fs.inotify.max_user_watches\n"
               "threads    that read foreign bytes: user 7\\x1b\n"
