@@ -114,6 +114,13 @@ static __always_inline void set_event(struct upstat_probed_key *key, __s64 code)
     }
 }
 
+/* With its request, which elsewhere follows from the response: the sum stays right. */
+COLD void count_elsewhere(const struct upstat_probed_key *key)
+{
+    count_overflow(UPSTAT_REQUEST, 0, 0, UPSTAT_USERS);
+    count_overflow(key->event, key->detail, key->method, UPSTAT_USERS);
+}
+
 static __always_inline void count_probed(const struct upstat_probed_key *key)
 {
     const __u64 zero = 0;
@@ -126,7 +133,7 @@ static __always_inline void count_probed(const struct upstat_probed_key *key)
     if (counter)
         __sync_fetch_and_add(counter, 1); /* atomic although it is this CPU's: a thread can take another's place here */
     else
-        count_overflow(key->event, key->detail, key->method, UPSTAT_USERS);
+        count_elsewhere(key);
 }
 
 static __always_inline int read_host(struct upstat_probed_key *key, const struct go_string *host)
@@ -162,7 +169,7 @@ int upstat_probed(struct pt_regs *ctx)
         count_probed(&key);
     } else {
         count_place(UPSTAT_PLACE_PROBE_NAME);
-        count_overflow(key.event, key.detail, key.method, UPSTAT_USERS);
+        count_elsewhere(&key);
     }
     return 0;
 }

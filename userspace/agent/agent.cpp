@@ -257,8 +257,11 @@ void Agent::tell_looks(const attribute::SharedCatalogue& catalogue) {
     if (told == std::exchange(told_looks_, told)) {
         return;
     }
-    const auto set = parts_.kernel->set_looks(attribute::looks_in(*catalogue), told.second);
+    const auto set = parts_.kernel->set_looks(attribute::looks_in(*catalogues_.listed()), told.second);
     const auto problem = set ? std::string() : set.error().text();
+    if (!set) {
+        told_looks_ = {};  // tried again at the next poll
+    }
     if (problem != looks_problem_ && !problem.empty()) {
         spdlog::error("{}", problem);
     }

@@ -28,11 +28,13 @@ constexpr Millis api_timeout = std::chrono::seconds(5);
 
 /// How long an API that was never read is waited for.
 constexpr Millis nameless_after = std::chrono::minutes(1);
-/// Of a backend that is only a server's address.
-constexpr auto nameless_provider = "none";
 constexpr auto no_backend_sentence =
     "no backend is known, so each server is shown and judged by its address: start Traefik with --api.insecure=true, "
     "or name its API with --traefik.api, or the backends with --backends.file";
+
+bool is_nameless_backend(const std::pair<const std::string, attribute::Backend>& entry) {
+    return entry.second.provider == attribute::nameless_provider;
+}
 
 /// The namespace to connect from: empty where the process shares ours.
 std::string foreign_network(const std::filesystem::path& root, const std::string& path) {
@@ -402,9 +404,11 @@ bool Catalogues::finds_apis() const {
     return settings_.traefik_api.empty() && settings_.backends_file.empty();
 }
 
+/// A Traefik that has no API to be asked is not waited for where another one has said something.
 bool Catalogues::all_known() const {
-    return !sources_.empty() &&
-           std::ranges::all_of(sources_, [](const auto& entry) { return entry.second.body.has_value(); });
+    const auto is_read = [](const auto& entry) { return entry.second.body.has_value(); };
+    return std::ranges::any_of(sources_, is_read) &&
+           std::ranges::all_of(sources_, [&](const auto& entry) { return is_read(entry) || entry.second.url.empty(); });
 }
 
 std::set<attribute::HostName> Catalogues::all_names() const {
@@ -428,11 +432,17 @@ attribute::Catalogue Catalogues::merge_all(const attribute::Known& known) const 
     for (const auto& [key, source] : sources_) {
         all = merged(std::move(all), filled(source.catalogue, source.processes));
     }
-    all = all_known() ? all : merged(std::move(all), filled(*last_, processes_));
+    if (!all_known()) {
+        auto before = filled(*last_, processes_);
+        if (!all.backends.empty()) {  // servers have names again
+            std::erase_if(before.backends, is_nameless_backend);
+        }
+        all = merged(std::move(all), std::move(before));
+    }
     keep_pending(all, *current_, known.pending);
     for (const auto& server : nameless_) {
         const auto address = to_string(server);
-        all.backends.try_emplace(address, attribute::Backend{.provider = nameless_provider,
+        all.backends.try_emplace(address, attribute::Backend{.provider = attribute::nameless_provider,
                                                              .listed = {attribute::listed_at("http://" + address)}});
     }
     return all;
@@ -469,8 +479,7 @@ void Catalogues::note_lookups(const attribute::Known& known, Time now) {
 
 /// Whether no backend is known and none will be soon: nobody can be asked, or nobody has answered for a minute.
 bool Catalogues::is_nameless(Time now) const {
-    const auto is_real = [](const auto& entry) { return entry.second.provider != nameless_provider; };
-    return static_.backends.empty() && !sources_.empty() && std::ranges::none_of(last_->backends, is_real) &&
+    return static_.backends.empty() && !sources_.empty() && std::ranges::all_of(last_->backends, is_nameless_backend) &&
            std::ranges::all_of(sources_, [now](const auto& entry) {
                const auto& source = entry.second;
                return !source.body && (source.url.empty() || (source.since && now - *source.since >= nameless_after));
@@ -534,6 +543,7 @@ void Catalogues::succeed(Catalogues previous) {
     resolver_ = std::move(previous.resolver_);
     failures_ = std::move(previous.failures_);
     left_out_ = previous.left_out_;
+    processes_ = std::move(previous.processes_);  // else the servers' names would be none's until the next poll
     lines_ = previous.lines_;
     current_ = std::move(previous.current_);
     lookups_ = std::move(previous.lookups_);

@@ -78,6 +78,9 @@ class Catalogues {
     /// known, each server that was seen is one, called by its address.
     attribute::SharedCatalogue catalogue(Time now, const poll::Servers& seen);
 
+    /// The same, before servers that several backends list got one of their own.
+    [[nodiscard]] const attribute::SharedCatalogue& listed() const { return current_; }
+
     /// What is to be said although all goes on: no backend is known, or a Traefik sends to a proxy; empty: nothing.
     [[nodiscard]] std::string notice() const;
 

@@ -33,7 +33,9 @@ bool has_veiled(const poll::Servers& servers) {
 }  // namespace
 
 void Probing::look(const attribute::Catalogue& catalogue, const poll::Servers& servers, Time now) {
-    if (lists_veiled(catalogue) || (catalogue.backends.empty() && has_veiled(servers))) {
+    const auto is_nameless = [](const auto& entry) { return entry.second.provider == attribute::nameless_provider; };
+    has_looked_ = has_looked_ || !catalogue.backends.empty();
+    if (lists_veiled(catalogue) || (std::ranges::all_of(catalogue.backends, is_nameless) && has_veiled(servers))) {
         needed_ = now;
     }
 }
@@ -41,6 +43,9 @@ void Probing::look(const attribute::Catalogue& catalogue, const poll::Servers& s
 void Probing::follow(Kernel& kernel, const std::vector<programs::Probed>& processes, const std::string& mode,
                      Time now) {
     mode_ = mode;
+    if (mode == "auto" && !has_looked_ && !needed_) {
+        return;  // what an agent before this one probes goes on until it is known what for
+    }
     const bool needed = mode == "on" || (mode == "auto" && needed_ && now - *needed_ <= linger);
     auto wanted = needed ? processes : std::vector<programs::Probed>();
     if (wanted == wanted_) {

@@ -33,6 +33,7 @@ class Probing {
   private:
     void say(const programs::ProbeState& state);
 
+    bool has_looked_ = false;     ///< at a catalogue with anything in it
     std::optional<Time> needed_;  ///< when there were such servers last
     std::string mode_;
     std::optional<std::vector<programs::Probed>> wanted_;  ///< what the kernel was asked for

@@ -236,6 +236,7 @@ bool Traefiks::react(steady_clock::time_point now) {
     for (const auto& process : processes_) {
         if (process.ended()) {
             spdlog::info("Traefik (pid {}) has ended", process.pid());
+            await_successor(process.pid(), now);
             changed = true;
         }
     }
@@ -256,6 +257,14 @@ bool Traefiks::react(steady_clock::time_point now) {
         look();
     }
     return stirred;
+}
+
+/// The next one may come into the same cgroup, which tells nobody: it is to be found before its first request.
+void Traefiks::await_successor(pid_t pid, steady_clock::time_point now) {
+    const auto ended = std::ranges::find(watched_, pid, [](const Watched& watched) { return watched.traefik.pid; });
+    if (ended != watched_.end() && candidates_.size() < most_candidates) {
+        candidates_[ended->traefik.cgroup] = now + candidacy;
+    }
 }
 
 void Traefiks::on_cgroup_created(const std::string& cgroup, steady_clock::time_point now) {

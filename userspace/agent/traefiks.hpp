@@ -65,6 +65,7 @@ class Traefiks {
 
     void attach_again();
     void attach(Watched& watched, const std::string& problem_before);
+    void await_successor(pid_t pid, std::chrono::steady_clock::time_point now);
     void on_cgroup_created(const std::string& cgroup, std::chrono::steady_clock::time_point now);
     void say_stranger(const traefik::Instance& traefik);
     [[nodiscard]] bool holds_traefik(const std::string& cgroup);

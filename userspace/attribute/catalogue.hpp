@@ -44,6 +44,9 @@ struct HealthCheck {
     bool operator==(const HealthCheck&) const = default;
 };
 
+/// The provider of a backend that is only a server's address, for want of any name.
+inline constexpr auto nameless_provider = "none";
+
 struct Backend {
     std::string provider;
     std::vector<Listed> listed;

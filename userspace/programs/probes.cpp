@@ -210,6 +210,9 @@ Result<void> Probes::attach(const Probed& process, const Generation& generation)
         pins_.emplace(process, pin);
         return {};
     }
+    if (errno != EINVAL && errno != EOPNOTSUPP) {
+        return std::unexpected(bpf_error(errno, "cannot attach the probe"));
+    }
     if (ioctl(event->get(), PERF_EVENT_IOC_SET_BPF, *program) != 0) {
         return std::unexpected(bpf_error(errno, "cannot attach the probe"));
     }
@@ -225,6 +228,9 @@ void Probes::drop_others(const std::vector<Probed>& processes) {
     std::erase_if(events_, [&](const auto& entry) { return !is_wanted(entry); });
     std::erase_if(pins_, [&](const auto& entry) { return !is_wanted(entry); });
     std::set<fs::path> kept;
+    for (const auto& [process, pin] : pins_) {
+        kept.insert(pin);  // also where its executable cannot be opened just now
+    }
     for (const auto& process : processes) {
         if (const auto file = open_regular(process.executable); file.fd) {
             kept.insert(directory_ / name_of(process, file.status));
@@ -239,6 +245,7 @@ void Probes::drop_others(const std::vector<Probed>& processes) {
 
 ProbeState Probes::follow(const std::vector<Probed>& processes, const Generation& generation) {
     ProbeState state;
+    std::erase_if(pins_, [](const auto& entry) { return !fs::exists(entry.second); });  // somebody took it away
     drop_others(processes);
     for (const auto& process : processes) {
         if (pins_.contains(process) || events_.contains(process)) {

@@ -59,6 +59,20 @@ TEST_F(ProbingTest, WithoutACatalogueConnectionsTell) {
     EXPECT_THAT(follow(), ElementsAre(traefik));
 }
 
+TEST_F(ProbingTest, ServersThatAreCalledByTheirAddressDoNotTell) {
+    auto catalogue = listing("http://10.0.0.1:443");
+    catalogue.backends["shop@file"].provider = attribute::nameless_provider;
+    probing.look(catalogue, unread("tls"), now);
+    EXPECT_THAT(follow(), ElementsAre(traefik));
+}
+
+TEST_F(ProbingTest, WhatIsProbedGoesOnUntilACatalogueIsKnown) {
+    counts.probed = {traefik};  // by the agent before
+    EXPECT_THAT(follow(), ElementsAre(traefik));
+    probing.look(listing("http://10.0.0.1"), {}, now);
+    EXPECT_THAT(follow(), IsEmpty());
+}
+
 TEST_F(ProbingTest, StaysForTheLastRequestsInFlight) {
     probing.look(listing("https://10.0.0.1"), {}, now);
     EXPECT_THAT(follow(), ElementsAre(traefik));
