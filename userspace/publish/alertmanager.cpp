@@ -10,6 +10,7 @@
 #include <set>
 
 #include "base/json_text.hpp"
+#include "base/url.hpp"
 #include "judge/judge.hpp"
 #include "judge/sentence.hpp"
 #include "publish/text.hpp"
@@ -99,6 +100,12 @@ json annotations(const judge::Rule& rule, const judge::Alert& alert, const std::
     return over(std::move(all), rule.annotations);
 }
 
+/// The page that says what is known of an alert.
+std::string page_of(const std::string& pages, const judge::Alert& alert) {
+    return fmt::format("{}{}?alert={}&backend={}", pages, pages.ends_with('/') ? "" : "/", percent_encoded(alert.rule),
+                       percent_encoded(alert.backend));
+}
+
 /// An Alertmanager refuses an alert that ends before it starts, which it does where the wall clock was set back since.
 /// One that fires keeps its start then, one that has ended its end.
 std::pair<Wall, Wall> span(Wall starts, Wall ends, bool firing) {
@@ -183,7 +190,7 @@ std::string Notifier::body(const std::vector<const judge::Alert*>& alerts, Wall 
                     {"startsAt", rfc3339(from)},
                     {"endsAt", rfc3339(until)}};
         if (!options_.generator_url.empty()) {
-            one["generatorURL"] = options_.generator_url;
+            one["generatorURL"] = page_of(options_.generator_url, *alert);
         }
         out.push_back(std::move(one));
     }

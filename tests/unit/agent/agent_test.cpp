@@ -532,7 +532,7 @@ TEST_F(Loop, AlertmanagerIsToldTheServerAndNoDeadLink) {
     next_->web_external_url = url("https://edge.test/upstat");
     signals_->send(SIGHUP);
     run(std::chrono::minutes(2), 8, 2);
-    EXPECT_THAT(told(), HasSubstr(R"("generatorURL":"https://edge.test/upstat")"));
+    EXPECT_THAT(told(), HasSubstr(R"("generatorURL":"https://edge.test/upstat/?alert=)"));
 }
 
 TEST_F(Loop, AnOutageDoesNotReadAsHealth) {
