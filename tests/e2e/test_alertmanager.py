@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from conftest import DATA
-from parts.base import free_port, get, get_json, wait_for
+from parts.base import free_port, get_json, wait_for
 from parts.exposition import select
 from parts.load import Clients, Request
 from parts.monitoring import Alertmanager, Prometheus, Webhook
@@ -128,4 +128,4 @@ def test_an_outage_does_not_read_as_health(rig, stack, tmp_path, agent, trouble)
         said = subprocess.run([upstat.binary, *command, "--web.listen-address", upstat.address], capture_output=True, text=True,
                               timeout=30, check=True).stdout
         assert re.search(outage, said), said
-    assert re.search(outage, get(upstat.url))
+    assert re.search(outage, get_json(f"{upstat.url}/api/v1/backends")["backends"][BACKEND]["outage"])

@@ -334,6 +334,7 @@ void Catalogues::take_catalogue(Source& source, traefik::Read read, Time now) {
         }
         source.catalogue = std::move(said.catalogue);
         source.body = read.mark;
+        source.pace.changed(now);
         changed_ = true;
     }
     end(source, "", now);

@@ -45,8 +45,8 @@ json everything(const Report& report, const judge::Diagnoser& diagnoser) {
     if (!report.not_ready.empty()) {
         out["sentence"] = "not ready: " + report.not_ready;
     } else if (problems.empty()) {
-        out["sentence"] =
-            fmt::format("all is well: {} backends, none with anything wrong", report.counts.backends.size());
+        out["sentence"] = fmt::format("all is well: {} {}s, none with anything wrong", report.counts.backends.size(),
+                                      noun(report.names));
     } else {
         out["sentence"] = problems.front().sentence;
     }

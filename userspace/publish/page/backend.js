@@ -54,7 +54,7 @@ function fillSaid(list, model) {
   const {detail} = model;
   const said = detail.outage ? [{key: 'outage', kind: 'outage', text: detail.outage}] : [];
   for (const alert of detail.alerts.filter(one => one.state !== 'inactive')) {
-    said.push({key: alert.alert, kind: alert.state, text: `${alert.alert}: ${alert.state}: ${alert.sentence}`});
+    said.push({key: alert.alert, kind: alert.state, text: alert.sentence});
   }
   if (!said.length) said.push({key: 'well', kind: 'well', text: 'No alert is pending or firing.'});
   sync(list, said, one => one.key, () => element('p', {class: 'said'}),

@@ -32,12 +32,16 @@ const marks = {
   },
 };
 
+/// A point between two that say nothing is on no line: it is drawn as a dot.
+const has = point => point !== undefined && point.y !== null;
+const radius = ({dataset, dataIndex}) => has(dataset.data[dataIndex - 1]) || has(dataset.data[dataIndex + 1]) ? 0 : 2;
+
 function options(unit, stacked) {
   const now = colors();
   return {
     animation: false, responsive: true, maintainAspectRatio: false, parsing: false, normalized: true,
     interaction: {mode: 'index', intersect: false},
-    elements: {point: {radius: 0, hitRadius: 6}, line: {borderWidth: 2}},
+    elements: {point: {radius, hitRadius: 6}, line: {borderWidth: 2}},
     scales: {
       x: {type: 'linear', grid: {color: now.line}, ticks: {color: now.text, maxTicksLimit: 6, maxRotation: 0, callback: time}},
       y: {beginAtZero: true, stacked, grid: {color: now.line}, ticks: {color: now.text, callback: value => `${value}${unit}`}},

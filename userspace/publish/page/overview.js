@@ -58,7 +58,7 @@ export function troubles(model) {
       .map(one => ({key: `outage ${one.name}`, kind: 'outage', query: {backend: one.name}, title: one.name, text: one.outage})));
   for (const alert of [...model.alerts].sort((one, other) => severity[other.state] - severity[one.state])) {
     out.push({key: `${alert.alert} ${alert.backend}`, kind: alert.state, query: {alert: alert.alert, backend: alert.backend},
-              title: `${alert.alert} ${alert.state}, ${alert.backend}`, text: alert.sentence});
+              title: `${alert.alert} ${alert.state}, ${alert.backend}`, text: alert.explanation || alert.sentence});
   }
   return out;
 }
