@@ -108,7 +108,7 @@ Result<Catalogues> Catalogues::open(const config::Settings& settings, std::files
     return catalogues;
 }
 
-void Catalogues::remember(attribute::SharedCatalogue saved) {
+void Catalogues::remember(const attribute::SharedCatalogue& saved) {
     if (settings_.backends_file.empty()) {
         last_ = std::make_shared<const attribute::Catalogue>(attribute::without_shared(*saved));
     }

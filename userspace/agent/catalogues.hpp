@@ -38,7 +38,7 @@ class Catalogues {
     static Result<Catalogues> open(const config::Settings& settings, std::filesystem::path root);
 
     /// What was in force before a restart of the agent. Not used beside a static map, which says it all by itself.
-    void remember(attribute::SharedCatalogue saved);
+    void remember(const attribute::SharedCatalogue& saved);
 
     /// Takes the place of `previous`: what its Traefiks have said stays in force until they say more.
     void succeed(Catalogues previous);

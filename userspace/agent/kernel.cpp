@@ -54,6 +54,7 @@ class PinnedKernel : public Kernel {
     }
     Result<void> set_looks(const std::map<poll::Server, attribute::Look>& looks, bool complete) override {
         std::vector<programs::Record> records;
+        records.reserve(looks.size());
         for (const auto& [server, look] : looks) {
             records.push_back(record_of(server, look));
         }

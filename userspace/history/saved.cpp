@@ -140,7 +140,7 @@ class Reader {
     }
 
     /// Packed counts in today's fields; each is handed on as well.
-    std::string repacked(const json& packed, auto&& each) const {
+    [[nodiscard]] std::string repacked(const json& packed, auto&& each) const {
         const auto& bytes = packed.get_binary();
         const std::string text(bytes.begin(), bytes.end());
         Packer packer;
@@ -157,8 +157,8 @@ class Reader {
     }
 
     void take_totals(const json& item) {
-        repacked(item.at("totals"),
-                 [this](std::uint32_t subject, const Amounts& amounts) { totals_[subject] = amounts; });
+        static_cast<void>(repacked(
+            item.at("totals"), [this](std::uint32_t subject, const Amounts& amounts) { totals_[subject] = amounts; }));
         last_ = time_of(item, "at");
         adds_ = true;
     }

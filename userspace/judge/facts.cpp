@@ -39,6 +39,7 @@ std::string codes_and_methods(const poll::ResponseCounts& counts) {
         }
     }
     std::vector<std::pair<std::uint64_t, std::string>> order;
+    order.reserve(codes.size());
     for (const auto& [code, seen] : codes) {
         order.emplace_back(seen.first, fmt::format("{}: {} ({})", code, seen.first, seen.second));
     }
@@ -67,6 +68,7 @@ std::string server_text(const Case& is, const ServerCase& server) {
 /// The worst first: by what is bad of it, then by all that failed.
 std::vector<const ServerCase*> worst_first(const Case& is) {
     std::vector<const ServerCase*> order;
+    order.reserve(is.servers.size());
     for (const auto& server : is.servers) {
         order.push_back(&server);
     }
@@ -224,6 +226,7 @@ std::string advice(Cause cause) {
 
 std::vector<Fact> facts_of(const Case& is, const std::vector<history::Event>& events, const Alerts& alerts) {
     std::vector<Fact> facts;
+    facts.reserve(is.alerts.size());
     for (const auto* const alert : is.alerts) {
         facts.push_back(
             {.topic = "alert",

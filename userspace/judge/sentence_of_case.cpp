@@ -214,6 +214,7 @@ std::string codes_text(const Case& is) {
         }
     }
     std::vector<std::pair<std::uint64_t, std::uint16_t>> order;
+    order.reserve(counts.size());
     for (const auto& [code, count] : counts) {
         order.emplace_back(count, code);
     }

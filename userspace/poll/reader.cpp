@@ -74,9 +74,9 @@ const std::string& kind_of(const Total& total) {
                                             : unknown_reason;
 }
 
-std::map<std::string, std::vector<Total>> by_kind(std::vector<Total> totals) {
+std::map<std::string, std::vector<Total>> by_kind(const std::vector<Total>& totals) {
     std::map<std::string, std::vector<Total>> kinds;
-    for (auto& total : totals) {
+    for (const auto& total : totals) {
         kinds[kind_of(total)].push_back(total);
     }
     return kinds;

@@ -35,7 +35,7 @@ std::string_view take_string(std::string_view& bytes) {
 
 }  // namespace
 
-std::optional<BuildInfo> read_build_info(const Fd& file, const Elf& elf) {
+std::optional<BuildInfo> read_build_info(const Fd& file, const ElfFile& elf) {
     constexpr auto magic = "\xff Go buildinf:"sv;
     constexpr std::size_t flags_at = 15;
     constexpr std::size_t strings_at = 32;

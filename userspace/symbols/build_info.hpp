@@ -16,6 +16,6 @@ struct BuildInfo {
 };
 
 /// Nothing where there is none, or one of before Go 1.18.
-std::optional<BuildInfo> read_build_info(const Fd& file, const Elf& elf);
+std::optional<BuildInfo> read_build_info(const Fd& file, const ElfFile& elf);
 
 }  // namespace upstat::symbols

@@ -51,7 +51,7 @@ OpenElf open_elf(const Fd& file) {
     return elf && elf_kind(elf.get()) == ELF_K_ELF ? std::move(elf) : nullptr;
 }
 
-bool read_segments(::Elf* elf, Elf& read) {
+bool read_segments(::Elf* elf, ElfFile& read) {
     std::size_t count = 0;
     if (elf_getphdrnum(elf, &count) != 0 || count > max_headers) {
         return false;
@@ -83,7 +83,7 @@ std::optional<std::size_t> names_of(::Elf* elf) {
     return names;
 }
 
-bool read_sections(::Elf* elf, Elf& read) {
+bool read_sections(::Elf* elf, ElfFile& read) {
     std::size_t count = 0;
     if (elf_getshdrnum(elf, &count) != 0 || count > max_headers) {
         return false;
@@ -107,13 +107,13 @@ bool read_sections(::Elf* elf, Elf& read) {
 
 }  // namespace
 
-const Section* Elf::section(std::string_view end) const {
+const Section* ElfFile::section(std::string_view end) const {
     const auto found =
         std::ranges::find_if(sections, [end](const Section& section) { return section.name.ends_with(end); });
     return found == sections.end() ? nullptr : &*found;
 }
 
-std::optional<std::uint64_t> Elf::code_offset(std::uint64_t address) const {
+std::optional<std::uint64_t> ElfFile::code_offset(std::uint64_t address) const {
     for (const auto& segment : segments) {
         if (segment.executable && address >= segment.address && address - segment.address < segment.size) {
             return segment.offset + (address - segment.address);
@@ -122,13 +122,13 @@ std::optional<std::uint64_t> Elf::code_offset(std::uint64_t address) const {
     return std::nullopt;
 }
 
-std::optional<Elf> read_elf(const Fd& file) {
+std::optional<ElfFile> read_elf(const Fd& file) {
     const auto elf = open_elf(file);
     GElf_Ehdr header{};
     if (!elf || gelf_getehdr(elf.get(), &header) == nullptr) {
         return std::nullopt;
     }
-    Elf read{.type = header.e_type, .machine = header.e_machine, .sections = {}, .segments = {}};
+    ElfFile read{.type = header.e_type, .machine = header.e_machine, .sections = {}, .segments = {}};
     if (!read_segments(elf.get(), read) || !read_sections(elf.get(), read)) {
         return std::nullopt;
     }

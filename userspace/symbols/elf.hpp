@@ -30,7 +30,7 @@ struct Segment {
 };
 
 /// The headers of an ELF file.
-struct Elf {
+struct ElfFile {
     std::uint16_t type = 0;     ///< ET_EXEC, ET_DYN, ...
     std::uint16_t machine = 0;  ///< EM_X86_64, ...
     std::vector<Section> sections;
@@ -45,6 +45,6 @@ struct Elf {
 };
 
 /// Nothing for what is no ELF file, or one with more sections, segments or names than any program has.
-std::optional<Elf> read_elf(const Fd& file);
+std::optional<ElfFile> read_elf(const Fd& file);
 
 }  // namespace upstat::symbols

@@ -68,7 +68,7 @@ class Window {
 
 }  // namespace
 
-LineTable::LineTable(const Fd& file, const Elf& elf) : file_(&file) {
+LineTable::LineTable(const Fd& file, const ElfFile& elf) : file_(&file) {
     const auto* const section = elf.section(".gopclntab");
     if (section == nullptr) {
         problem_ = "it has no table of Go's functions (.gopclntab): it is packed, or no Go program";
@@ -113,7 +113,7 @@ std::string LineTable::read_header() {
 
 /// Functions are told from the module's text on. The table's header says where that is in Go 1.25 and earlier only; the
 /// module's description always does. It begins with the addresses of this table and of its pieces.
-std::string LineTable::find_text(const Elf& elf) {
+std::string LineTable::find_text(const ElfFile& elf) {
     auto left = max_data;
     for (const auto& section : elf.sections) {
         if (section.writable && section.size <= left && text_ == 0) {

@@ -21,7 +21,7 @@ namespace upstat::symbols {
 class LineTable {
   public:
     /// The table is wrong where `problem` says so.
-    LineTable(const Fd& file, const Elf& elf);
+    LineTable(const Fd& file, const ElfFile& elf);
 
     /// One sentence without a full stop; empty where the table can be read.
     [[nodiscard]] const std::string& problem() const { return problem_; }
@@ -39,7 +39,7 @@ class LineTable {
     };
 
     [[nodiscard]] std::string read_header();
-    [[nodiscard]] std::string find_text(const Elf& elf);
+    [[nodiscard]] std::string find_text(const ElfFile& elf);
     [[nodiscard]] std::uint64_t text_in(const Section& section) const;
     [[nodiscard]] std::uint64_t find_name(std::string_view function) const;
     [[nodiscard]] std::string piece(std::uint64_t offset, std::size_t size) const;

@@ -79,7 +79,7 @@ std::optional<std::size_t> frame_at(std::string_view code) {
 }
 
 /// What speaks against a program before its code is looked for; empty where nothing does.
-std::string objection(const Elf& elf, const std::optional<BuildInfo>& info) {
+std::string objection(const ElfFile& elf, const std::optional<BuildInfo>& info) {
     if (elf.machine != EM_X86_64) {
         return "the program is not built for amd64, the only processor on which this was tried";
     }
