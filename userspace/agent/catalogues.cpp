@@ -27,7 +27,7 @@ namespace {
 constexpr Millis api_timeout = std::chrono::seconds(5);
 
 /// How long an API that was never read is waited for.
-constexpr Millis nameless_after = std::chrono::minutes(1);
+constexpr Millis nameless_after = std::chrono::seconds(30);  // before what no backend lists goes to `unmapped`
 constexpr auto no_backend_sentence =
     "no backend is known, so each server is shown and judged by its address: start Traefik with --api.insecure=true, "
     "or name its API with --traefik.api, or the backends with --backends.file";
@@ -478,7 +478,7 @@ void Catalogues::note_lookups(const attribute::Known& known, Time now) {
                 .last_error = failures_.empty() ? "" : failures_.begin()->second};
 }
 
-/// Whether no backend is known and none will be soon: nobody can be asked, or nobody has answered for a minute.
+/// Whether no backend is known and none will be soon: nobody can be asked, or nobody has answered for half a minute.
 bool Catalogues::is_nameless(Time now) const {
     return static_.backends.empty() && !sources_.empty() && std::ranges::all_of(last_->backends, is_nameless_backend) &&
            std::ranges::all_of(sources_, [now](const auto& entry) {

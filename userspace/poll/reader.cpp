@@ -240,7 +240,7 @@ std::map<std::string, std::map<Server, std::uint64_t>> Reader::left_unanswered(R
         }
     }
     std::map<std::string, std::map<Server, std::uint64_t>> left;
-    for (const auto& [kind, some] : by_kind(std::move(totals))) {
+    for (const auto& [kind, some] : by_kind(totals)) {
         left[kind] = never_answered(to_servers(some));
     }
     return left;
@@ -258,7 +258,7 @@ void Reader::begin_servers_anew() {
         }
     }
     counted_.clear();
-    for (const auto& [kind, some] : by_kind(std::move(totals))) {
+    for (const auto& [kind, some] : by_kind(totals)) {
         counted_[kind] = to_servers(some);
     }
     for (const auto& [kind, servers] : left_unanswered(Role::ended)) {
