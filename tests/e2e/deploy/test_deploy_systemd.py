@@ -49,12 +49,13 @@ def test_the_unit_and_the_example_are_sound(machine, tmp_path):
     machine.run("upstat", "check-config", "/etc/upstat/upstat.yml")
     # What the example shows commented out is valid too.
     shown = re.sub(r"(?m)^#((?:  +)?(?:- )?[a-z])", r"\1", EXAMPLE.read_text())
-    for file in ("backends.yml", "ca.pem", "token", "web.yml"):
+    for file in ("backends.yml", "ca.pem", "token", "web.yml", "traefik-password"):
         shown = shown.replace(f"file: /etc/upstat/{file}", f"file: {tmp_path}/{file}")
     assert "alertmanager:\n  url" in shown and "\ntraefik:\n  api: " in shown
     (tmp_path / "shown.yml").write_text(shown)
     (tmp_path / "ca.pem").write_text("-----BEGIN CERTIFICATE-----\n")
     (tmp_path / "token").write_text("secret\n")
+    (tmp_path / "traefik-password").write_text("secret\n")
     (tmp_path / "web.yml").write_text("basic_auth_users: {}\n")
     (tmp_path / "backends.yml").write_text("backends:\n  shop: [http://127.0.0.1:8000]\n")
     assert machine.run("upstat", "check-config", tmp_path / "shown.yml") == ""
@@ -150,7 +151,7 @@ def test_it_runs_with_no_more_than_its_capabilities(stack, machine, servers, tra
     machine.systemctl("kill", "--signal=KILL", "upstat")
     wait_for(lambda: machine.systemctl("show", "--property=NRestarts", "--value", "upstat").strip() == "1", 30, "a restart by systemd")
     agent.wait_until_ready()
-    assert machine.run("ls", "/var/lib/upstat").split() == ["state.json"]
+    assert machine.run("ls", "/var/lib/upstat").split() == ["history.cbor", "state.json"]
 
     # A reload takes the file's new rule, and keeps what it has where the file is wrong.
     def reloaded():
