@@ -438,7 +438,7 @@ attribute::Catalogue Catalogues::merge_all(const attribute::Known& known) const 
         if (!all.backends.empty()) {  // servers have names again
             std::erase_if(before.backends, is_nameless_backend);
         }
-        all = merged(std::move(all), std::move(before));
+        all = merged(std::move(all), before);
     }
     keep_pending(all, *current_, known.pending);
     for (const auto& server : nameless_) {

@@ -14,7 +14,7 @@ namespace {
 
 /// How many polls the previous version's programs stay attached for requests in flight. They no longer see how
 /// connections end.
-constexpr int upgrade_patience = 100;
+constexpr int upgrade_patience = 100;  // intervals of polls: maps are read between two as well
 
 poll::Sources sources_of(const programs::Counter& counter) {
     poll::Sources sources{.own = counter.maps(), .carried = counter.carried()};
@@ -36,7 +36,8 @@ programs::Record record_of(const poll::Server& server, const attribute::Look& lo
 /// Programs and maps that are pinned, so that counting goes on when the agent ends.
 class PinnedKernel : public Kernel {
   public:
-    explicit PinnedKernel(programs::Counter counter) : counter_(std::move(counter)), reader_(sources_of(counter_)) {
+    PinnedKernel(programs::Counter counter, Millis patience)
+        : counter_(std::move(counter)), reader_(sources_of(counter_)), patience_(patience) {
         for (const auto& carried : counter_.carried()) {
             spdlog::info("{} goes on with the counts of {}", counter_.maps().path, carried.maps.path);
         }
@@ -71,7 +72,8 @@ class PinnedKernel : public Kernel {
             reader_ = poll::Reader(std::move(sources));
         }
         auto snapshot = reader_.read(at);
-        if (snapshot && (snapshot->leaving == 0 || upgrade_patience_-- <= 0)) {
+        first_read_ = first_read_.value_or(at);
+        if (snapshot && (snapshot->leaving == 0 || at - *first_read_ >= patience_)) {
             counter_.detach_previous();
         }
         return snapshot;
@@ -80,7 +82,8 @@ class PinnedKernel : public Kernel {
   private:
     programs::Counter counter_;
     poll::Reader reader_;
-    int upgrade_patience_ = upgrade_patience;
+    Millis patience_;  ///< with requests in flight of an agent's before an upgrade
+    std::optional<Time> first_read_;
 };
 
 }  // namespace
@@ -91,7 +94,7 @@ Result<std::unique_ptr<Kernel>> open_kernel(const config::Settings& settings) {
     if (!counter) {
         return std::unexpected(counter.error());
     }
-    return std::make_unique<PinnedKernel>(std::move(*counter));
+    return std::make_unique<PinnedKernel>(std::move(*counter), upgrade_patience * settings.poll_interval);
 }
 
 }  // namespace upstat::agent
