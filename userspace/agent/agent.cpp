@@ -37,8 +37,6 @@ Millis pushed_zero_for(const config::Settings& settings) {
 
 /// The longest wait, if nothing is due: /-/healthy takes a loop that is silent for 30 s for dead.
 constexpr Millis longest_wait = std::chrono::seconds(10);
-/// How often new cgroups are looked into.
-constexpr auto candidates_interval = Millis(50);
 /// How often the catalogue may change between two polls. Who lists the backends decides how often it does.
 constexpr auto change_interval = Millis(100);
 
@@ -467,7 +465,7 @@ Result<void> Agent::adopt(const config::Settings& next) {
 bool Agent::wait() {
     auto until = waiting_ ? std::min(patience_, next_poll_) : next_poll_;
     if (traefiks_->has_candidates()) {
-        until = std::min(until, parts_.clock.steady() + candidates_interval);
+        until = std::min(until, parts_.clock.steady() + traefiks_->candidates_interval());
     }
     const auto next_question = catalogues_.due_in(timeline_->now().at);
     until = std::min(until, parts_.clock.steady() + next_question);

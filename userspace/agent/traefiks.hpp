@@ -43,6 +43,8 @@ class Traefiks {
 
     /// Whether `react` should be called again soon although nothing may have become readable.
     [[nodiscard]] bool has_candidates() const { return !candidates_.empty(); }
+    /// How soon to look again at these cgroups: a Traefik sends its first request 100 ms after its start.
+    [[nodiscard]] Millis candidates_interval() const { return Millis(candidates_.size() <= 10 ? 10 : 50); }
 
     [[nodiscard]] const std::vector<Watched>& watched() const { return watched_; }
 
