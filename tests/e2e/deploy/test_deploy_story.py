@@ -173,7 +173,7 @@ class Story:
     def remove(self, before):
         self.machine.run("sh", "-ec", "; ".join(shown("Remove")))
         assert not list(self.machine.run("find", "/sys/fs/bpf", "-mindepth", "1", "-not", "-name", "*.debug").split()), "pins"
-        left = {path for path in self.files() - before if not path.endswith(("boot.target", "/etc/systemd/system"))}
+        left = {path for path in self.files() - before if not path.endswith(("boot.target", "/etc/systemd/system", "/etc/sysusers.d"))}
         assert not left, left
         assert self.machine.systemctl("is-active", "upstat", check=False).strip() == "inactive"
         assert "could not be found" in self.machine.systemctl("status", "upstat", check=False)
