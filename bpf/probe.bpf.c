@@ -115,7 +115,7 @@ static __always_inline void set_event(struct upstat_probed_key *key, __s64 code)
 }
 
 /* With its request, which elsewhere follows from the response: the sum stays right. */
-COLD void count_elsewhere(const struct upstat_probed_key *key)
+static __always_inline void count_elsewhere(const struct upstat_probed_key *key)
 {
     count_overflow(UPSTAT_REQUEST, 0, 0, UPSTAT_USERS);
     count_overflow(key->event, key->detail, key->method, UPSTAT_USERS);
