@@ -12,9 +12,9 @@ namespace upstat::agent {
 
 namespace {
 
-/// How many polls the previous version's programs stay attached for requests in flight. They no longer see how
-/// connections end.
-constexpr int upgrade_patience = 100;  // intervals of polls: maps are read between two as well
+/// How many intervals of polls the previous version's programs stay attached for requests in flight. They no longer see
+/// how connections end. Maps are read between two polls as well, so reads are not what is counted.
+constexpr int upgrade_patience = 100;
 
 poll::Sources sources_of(const programs::Counter& counter) {
     poll::Sources sources{.own = counter.maps(), .carried = counter.carried()};
