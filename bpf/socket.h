@@ -34,6 +34,8 @@ enum gap {
 /* socket_state.whose: enum upstat_whose, or this. The request is not counted yet; it will be when its head has been
  * read, or as a user's when it ends before that. */
 #define WHOSE_UNDECIDED 255
+/* Or this: a user's, and it is known by which route it came. */
+#define WHOSE_ROUTED 254
 
 /* What stands at socket_state.next. */
 enum part {
@@ -66,7 +68,7 @@ struct socket_state {
             __u8 stage;   /* enum stage */
             __u8 method;  /* enum upstat_method */
             __u8 gaps;    /* enum gap */
-            __u8 whose;   /* enum upstat_whose, or WHOSE_UNDECIDED */
+            __u8 whose;   /* enum upstat_whose, WHOSE_UNDECIDED or WHOSE_ROUTED */
         };
     };
     __u64 have;      /* which bytes of the window are there; bit and byte of sequence number s stand at s % 64 */
@@ -89,6 +91,8 @@ struct socket_state {
     __u8 line[LINE_BYTES] __attribute__((aligned(8)));
     __u32 skipped; /* see RESPONSE_SKIPPED */
     __u32 tail;    /* the last bytes of an interim head, the newest lowest */
+    __u16 table;   /* what its server's record says: the table of routes */
+    __u16 route;   /* egress writes it before `flight`: by which the request in flight came, where `whose` says so */
     __u8 window[WINDOW_BYTES];
 };
 
@@ -159,18 +163,19 @@ COLD struct socket_state *make_state(struct bpf_sock *sk, enum stage stage)
     return state;
 }
 
-/* Whose the request is that ends now. An undecided one is a user's from here on. The lock is held. */
-static __always_inline __u8 take_whose(struct socket_state *state)
+/* Whose the request is that ends now: enum upstat_whose, and in the bits above a byte the route of a user's; or
+ * WHOSE_UNDECIDED, which is a user's from here on. The lock is held. */
+static __always_inline __u32 take_whose(struct socket_state *state)
 {
     __u8 whose = state->whose;
 
     if (whose == WHOSE_UNDECIDED)
         state->whose = UPSTAT_USERS;
-    return whose;
+    return whose == WHOSE_ROUTED ? UPSTAT_USERS | (__u32)state->route << 8 : whose;
 }
 
 /* What became of a request that take_whose has told. */
-COLD void count_end(const struct bpf_sock *sk, __u8 whose, __u8 event, __u16 detail, __u8 method)
+COLD void count_end(const struct bpf_sock *sk, __u32 whose, __u8 event, __u16 detail, __u8 method)
 {
     if (whose == WHOSE_UNDECIDED) {
         count_place(UPSTAT_PLACE_HEAD_UNREAD);
@@ -186,7 +191,7 @@ COLD void give_up(const struct bpf_sock *sk, struct socket_state *state, enum up
     bpf_spin_lock(&state->lock);
     int already = state->stage == STAGE_UNREAD;
     int ended = in_flight(state->stage);
-    __u8 whose = take_whose(state);
+    __u32 whose = take_whose(state);
     state->stage = STAGE_UNREAD;
     bpf_spin_unlock(&state->lock);
     if (!already)
@@ -200,7 +205,7 @@ COLD void end_unanswered(const struct bpf_sock *sk, struct socket_state *state, 
 {
     bpf_spin_lock(&state->lock);
     int ended = in_flight(state->stage);
-    __u8 whose = take_whose(state);
+    __u32 whose = take_whose(state);
     if (ended)
         state->stage = STAGE_IDLE;
     bpf_spin_unlock(&state->lock);

@@ -59,6 +59,7 @@ class Reader {
         Role role = Role::going_on;
         std::vector<std::uint64_t*> cells{};     ///< by entry, in counted_; null where it is not wanted
         std::vector<std::uint64_t*> requests{};  ///< likewise, where the entry counts a request too
+        std::vector<std::uint64_t*> routes{};    ///< likewise, where it is counted by a route too
         std::vector<std::uint64_t> added{};      ///< by entry, how much of it is in its cell
     };
 
@@ -76,6 +77,7 @@ class Reader {
     std::vector<int> places_;
     std::vector<Error> left_out_;
     std::map<std::string, Servers> counted_;  ///< by kind as in Probes; users' requests stand under the empty one
+    Routed routed_;
     bool stale_ = false;                      ///< counted_ has not a cell for every entry
 };
 

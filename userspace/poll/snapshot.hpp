@@ -127,6 +127,9 @@ using Servers = FlatMap<Server, ServerTotals>;
 /// counts. Their responses have no method.
 using Probes = std::map<std::string, Servers>;
 
+/// The part of servers' responses that came by a route, by its number.
+using Routed = std::map<Server, std::map<std::uint16_t, ResponseCounts>>;
+
 /// A count of a server that has no other label.
 struct PlainCount {
     std::string_view name;    ///< in the state file and in JSON
@@ -181,6 +184,7 @@ struct ProgramRuns {
 struct Snapshot {
     Time at;  ///< when it was due (see aligned()), or just before the first read
     Servers servers{};
+    Routed routed{};                                       ///< each of these is in `servers` too
     Probes probes{};                                       ///< those that overflowed stand under a server of zeros
     ServerTotals overflow{};                               ///< of servers that found no room in a full kernel map
     std::map<std::string, std::uint64_t> kernel_errors{};  ///< by place, every place present

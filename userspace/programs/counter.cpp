@@ -266,6 +266,7 @@ class Counter::Impl {
     }
 
     [[nodiscard]] Probes& probes() { return probes_; }
+    [[nodiscard]] Routes& routes() { return routes_; }
 
     /// Programs that write the same maps, and know themselves to be of this zone.
     Result<void> load_zone(std::uint16_t zone) {
@@ -300,6 +301,7 @@ class Counter::Impl {
     Root root_;
     Zones zones_;
     Probes probes_;
+    Routes routes_;
     std::map<std::uint16_t, Skeleton> skeletons_;  ///< by zone; 0 is always there
     std::vector<Generation> generations_;          ///< the last one is the programs' own
     CgroupLinks cgroup_links_;
@@ -335,6 +337,10 @@ Result<Counter> Counter::open(const fs::path& pin_path, const MapSizes& sizes) {
     set_constants(**skeleton, before->size() + (home.is_new ? 1 : 0), 0);
     if (auto loaded = load(**skeleton, *root, home); !loaded) {
         return std::unexpected(loaded.error());
+    }
+    // Sockets may remember records of another generation, whose tables were others.
+    if (auto begun = begin_epoch({.epoch = bpf_map__fd((*skeleton)->maps.records_epoch)}); !begun) {
+        return std::unexpected(begun.error());
     }
     auto generations = find_generations(*root);
     if (!generations) {
@@ -372,6 +378,12 @@ ProbeState Counter::probe(const std::vector<Probed>& processes) {
 Result<void> Counter::set_records(const std::vector<Record>& records, bool complete) {
     const auto& maps = impl_->newest();
     return write_records({.records = maps.map("records"), .epoch = maps.map("records_epoch")}, records, complete);
+}
+
+Result<std::vector<std::uint16_t>> Counter::set_routes(const std::vector<RouteTable>& tables, bool complete) {
+    const auto& maps = impl_->newest();
+    return impl_->routes().write({.hosts = maps.map("route_hosts"), .paths = maps.map("route_paths")}, tables,
+                                 complete);
 }
 
 void Counter::detach_previous() {
