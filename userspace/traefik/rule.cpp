@@ -3,6 +3,9 @@
 
 #include <algorithm>
 #include <cctype>
+#include <optional>
+#include <string>
+#include <utility>
 
 namespace upstat::traefik {
 
@@ -12,9 +15,10 @@ constexpr std::size_t longest_rule = 16384;
 constexpr std::size_t most_matches = 64;
 constexpr int deepest = 32;
 
-using Matches = std::vector<RuleMatch>;
+using attribute::RouteMatch;
+using Matches = std::vector<RouteMatch>;
 
-const Matches anything{RuleMatch{.exact = false}};
+const Matches anything{RouteMatch{.exact = false}};
 
 std::string in_lower_case(std::string_view text) {
     std::string result(text);
@@ -23,7 +27,7 @@ std::string in_lower_case(std::string_view text) {
 }
 
 /// Both constraints on the path in one; nothing where no path meets both.
-std::optional<RuleMatch> with_path_of(RuleMatch match, const RuleMatch& other) {
+std::optional<RouteMatch> with_path_of(RouteMatch match, const RouteMatch& other) {
     const bool longer = other.path.size() > match.path.size() || (other.path.size() == match.path.size() && other.whole);
     const auto& narrow = longer ? other : match;
     const auto& wide = longer ? match : other;
@@ -35,7 +39,7 @@ std::optional<RuleMatch> with_path_of(RuleMatch match, const RuleMatch& other) {
     return match;
 }
 
-std::optional<RuleMatch> both(RuleMatch one, const RuleMatch& other) {
+std::optional<RouteMatch> both(RouteMatch one, const RouteMatch& other) {
     if (one.host && other.host && one.host != other.host) {
         return std::nullopt;
     }
@@ -56,48 +60,51 @@ Matches both(const Matches& left, const Matches& right) {
     return all.size() > most_matches ? anything : all;
 }
 
-RuleMatch for_host(std::string_view host) {
+constexpr std::string_view host_bytes = "-.abcdefghijklmnopqrstuvwxyz0123456789_";
+/// What is sent on as it came, and in no other way: see http_is_plain_path in bpf/http.h.
+constexpr std::string_view path_bytes =
+    "/-._~!$&'()*+,;=:@ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+
+RouteMatch for_host(std::string_view host) {
     auto name = in_lower_case(host);
     if (name.ends_with('.')) {
         name.pop_back();
     }
-    return name.empty() ? RuleMatch{.exact = false} : RuleMatch{.host = name};
+    const bool plain = name.find_first_not_of(host_bytes) == std::string::npos && !name.empty() && !name.ends_with('.');
+    return plain ? RouteMatch{.host = name} : RouteMatch{.exact = false};
 }
 
-/// A regular expression that only one host meets: ^shop\.example\.com$. In v2's syntax, text without braces.
-RuleMatch for_host_regexp(std::string_view text, RuleSyntax syntax) {
-    static constexpr std::string_view plain = "-abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_";
-    if (syntax == RuleSyntax::v3 && (!text.starts_with('^') || !text.ends_with('$'))) {
+/// A regular expression that only one host meets: ^shop\.example\.com$
+RouteMatch for_host_regexp(std::string_view text) {
+    if (!text.starts_with('^') || !text.ends_with('$')) {
         return {.exact = false};
     }
-    const auto inside = syntax == RuleSyntax::v3 ? text.substr(1, text.size() - 2) : text;
     std::string host;
+    const auto inside = text.substr(1, text.size() - 2);
     for (std::size_t at = 0; at < inside.size(); ++at) {
-        const bool escaped_dot = syntax == RuleSyntax::v3 && inside.substr(at).starts_with("\\.");
-        at += escaped_dot ? 1 : 0;
-        if (!plain.contains(inside[at]) && !escaped_dot && (syntax == RuleSyntax::v3 || inside[at] != '.')) {
+        const bool is_dot = inside.substr(at).starts_with("\\.");
+        at += is_dot ? 1 : 0;
+        if (!host_bytes.contains(inside[at]) || (inside[at] == '.' && !is_dot)) {
             return {.exact = false};
         }
         host += inside[at];
     }
-    return for_host(host);
+    return host.ends_with('.') ? RouteMatch{.exact = false} : for_host(host);
 }
 
-RuleMatch for_path(std::string_view path, bool whole, RuleSyntax syntax) {
-    const auto brace = syntax == RuleSyntax::v2 ? path.find('{') : std::string_view::npos;
+RouteMatch for_path(std::string_view path, bool whole) {
+    const auto plain = std::min(path.find_first_not_of(path_bytes), path.size());
     if (!path.starts_with('/')) {
         return {.exact = false};
     }
-    if (brace != std::string_view::npos) {  // {name:regular expression}
-        return {.path = std::string(path.substr(0, brace)), .exact = false};
-    }
-    return {.path = std::string(path), .whole = whole};
+    const bool is_plain = plain == path.size();
+    return {.path = std::string(path.substr(0, plain)), .whole = whole && is_plain, .exact = is_plain};
 }
 
 /// Reads a rule as Traefik's predicate library does, in Go's syntax of expressions.
 class Rule {
   public:
-    Rule(std::string_view text, RuleSyntax syntax) : left_(text), syntax_(syntax) {}
+    explicit Rule(std::string_view text) : left_(text) {}
 
     /// Nothing where it cannot be read.
     std::optional<Matches> read() {
@@ -196,15 +203,15 @@ class Rule {
         fail();
         return {};
     }
-    [[nodiscard]] Matches meaning(const std::string& name, const std::vector<std::string>& words) const {
+    static Matches meaning(const std::string& name, const std::vector<std::string>& words) {
         Matches all;
         for (const auto& one : words) {
             if (name == "host") {
                 all.push_back(for_host(one));
             } else if (name == "hostregexp") {
-                all.push_back(for_host_regexp(one, syntax_));
+                all.push_back(for_host_regexp(one));
             } else if (name == "path" || name == "pathprefix") {
-                all.push_back(for_path(one, name == "path", syntax_));
+                all.push_back(for_path(one, name == "path"));
             } else {
                 return anything;
             }
@@ -213,14 +220,13 @@ class Rule {
     }
 
     std::string_view left_;
-    RuleSyntax syntax_;
     bool broken_ = false;
 };
 
 }  // namespace
 
-std::vector<RuleMatch> compile_rule(std::string_view rule, RuleSyntax syntax) {
-    return rule.size() > longest_rule ? anything : Rule(rule, syntax).read().value_or(anything);
+std::vector<RouteMatch> compile_rule(std::string_view rule) {
+    return rule.size() > longest_rule ? anything : Rule(rule).read().value_or(anything);
 }
 
 }  // namespace upstat::traefik
