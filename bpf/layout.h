@@ -141,12 +141,12 @@ struct upstat_server_key {
 /* The key of the totals map. */
 struct upstat_total_key {
     struct upstat_server_key server;
-    __u16 detail;    /* see enum upstat_event */
-    __u8 event;      /* enum upstat_event */
-    __u8 method;     /* enum upstat_method; zero where the event has none, and where the request is no user's */
-    __u8 whose;      /* enum upstat_whose */
-    __u8 padding;    /* zero */
-    __u16 route;     /* of a user's response: see route.h; zero where it is not told */
+    __u16 detail; /* see enum upstat_event */
+    __u8 event;   /* enum upstat_event */
+    __u8 method;  /* enum upstat_method; zero where the event has none, and where the request is no user's */
+    __u8 whose;   /* enum upstat_whose */
+    __u8 padding; /* zero */
+    __u16 route;  /* of a user's response: see route.h; zero where it is not told */
 };
 
 /* The key of the requests map. */

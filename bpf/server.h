@@ -71,8 +71,8 @@ static __always_inline void remember(__u64 *word, __u32 slot, __u16 what)
     *(volatile __u64 *)word = known.word;
 }
 
-/* Counts by the socket's key; `whose` is enum upstat_whose, and above that byte the route of a user's. The slot; 0 where
- * the table was full. */
+/* Counts by the socket's key; `whose` is enum upstat_whose, and above that byte the route of a user's. The slot; 0
+ * where the table was full. */
 COLD __u32 count_event_of(const struct bpf_sock *sk, __u32 whose, __u8 event, __u16 detail, __u8 method)
 {
     struct upstat_total_key key = {.detail = detail,

@@ -127,11 +127,13 @@ Catalogue merged(Catalogue first, const Catalogue& second) {
         if (!added) {
             merge(entry->second.listed, backend.listed);
             entry->second.check = backend.check ? backend.check : entry->second.check;
+            entry->second.has_routers = entry->second.has_routers && backend.has_routers;
         }
     }
     merge(first.streams, second.streams);
     merge(first.auths, second.auths);
     merge(first.asked, second.asked);
+    first.routers.insert(first.routers.end(), second.routers.begin(), second.routers.end());
     return first;
 }
 

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "attribute/routes.hpp"
 #include "base/host_port.hpp"
 #include "poll/snapshot.hpp"
 
@@ -51,6 +52,8 @@ struct Backend {
     std::string provider;
     std::vector<Listed> listed;
     std::optional<HealthCheck> check{};
+    bool has_routers = false;     ///< whoever sends to its servers is in Catalogue.routers
+    std::vector<Route> routes{};  ///< of one that stands for several: how what is sent to its servers is told apart
 
     bool operator==(const Backend&) const = default;
 };
@@ -61,6 +64,7 @@ struct Catalogue {
     std::vector<Listed> streams;  ///< the servers of TCP and UDP services
     std::vector<Listed> auths{};  ///< where forwardAuth middlewares ask
     std::vector<Listed> asked{};  ///< what else Traefik asks by itself: providers, receivers of traces and metrics
+    std::vector<Router> routers{};
 
     bool operator==(const Catalogue&) const = default;
 };

@@ -46,13 +46,38 @@ void move_shared(Listed& listed, const std::optional<HealthCheck>& check,
     }
 }
 
+/// The owners of shared servers, by the name of the backend that stands for them.
+using Groups = std::map<std::string, std::set<std::set<std::string>>>;
+
+/// Says of the backends that stand for several how what is sent to their servers is told apart.
+void add_routes(const Groups& groups, const Catalogue& catalogue, Catalogue& added) {
+    std::map<std::string, std::vector<Router>> routers;
+    for (const auto& router : catalogue.routers) {
+        routers[router.backend].push_back(router);
+    }
+    const auto has_routers = [&](const std::string& name) { return catalogue.backends.at(name).has_routers; };
+    for (const auto& [name, all_owners] : groups) {
+        const auto& owners = *all_owners.begin();
+        if (all_owners.size() > 1 || !std::ranges::all_of(owners, has_routers)) {
+            continue;  // a name that was cut is of two groups; or requests may come that no router tells of
+        }
+        std::vector<Router> theirs;
+        for (const auto& owner : owners) {
+            theirs.insert(theirs.end(), routers[owner].begin(), routers[owner].end());
+        }
+        added.backends.at(name).routes = routes_among(theirs, owners);
+    }
+}
+
 }  // namespace
 
 Catalogue with_shared(Catalogue catalogue) {
     std::map<poll::Server, std::string> shared;
+    Groups groups;
     for (const auto& [server, owners] : owners_in(catalogue)) {
         if (owners.size() > 1) {
             shared.emplace(server, name_of(owners));
+            groups[name_of(owners)].insert(owners);
         }
     }
     Catalogue added;
@@ -61,6 +86,7 @@ Catalogue with_shared(Catalogue catalogue) {
             move_shared(listed, backend.check, shared, added);
         }
     }
+    add_routes(groups, catalogue, added);
     catalogue.backends.merge(std::move(added.backends));
     return catalogue;
 }

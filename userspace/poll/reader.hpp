@@ -78,7 +78,7 @@ class Reader {
     std::vector<Error> left_out_;
     std::map<std::string, Servers> counted_;  ///< by kind as in Probes; users' requests stand under the empty one
     Routed routed_;
-    bool stale_ = false;                      ///< counted_ has not a cell for every entry
+    bool stale_ = false;  ///< counted_ has not a cell for every entry
 };
 
 /// Reads once: for those who need no second poll.

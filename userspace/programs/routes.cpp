@@ -169,8 +169,9 @@ Result<std::vector<std::uint16_t>> Routes::write(const RouteMaps& maps, const st
     if (error != 0) {
         remove_others<upstat_route_host_key>(maps.hosts, tables_before);
         remove_others<upstat_route_path_key>(maps.paths, tries_before);
-        auto problem = bpf_error(error, "the routes to servers that several backends list find no room in the maps "
-                                        "route_hosts and route_paths: they are counted together");
+        auto problem = bpf_error(error,
+                                 "the routes to servers that several backends list find no room in the maps "
+                                 "route_hosts and route_paths: they are counted together");
         problem.hint = "this is a limit of upstat's; tell its authors how many routers there are";
         return std::unexpected(std::move(problem));
     }

@@ -28,7 +28,8 @@ std::string in_lower_case(std::string_view text) {
 
 /// Both constraints on the path in one; nothing where no path meets both.
 std::optional<RouteMatch> with_path_of(RouteMatch match, const RouteMatch& other) {
-    const bool longer = other.path.size() > match.path.size() || (other.path.size() == match.path.size() && other.whole);
+    const bool longer =
+        other.path.size() > match.path.size() || (other.path.size() == match.path.size() && other.whole);
     const auto& narrow = longer ? other : match;
     const auto& wide = longer ? match : other;
     if (!narrow.path.starts_with(wide.path) || (wide.whole && narrow.path != wide.path)) {
@@ -61,7 +62,7 @@ Matches both(const Matches& left, const Matches& right) {
 }
 
 constexpr std::string_view host_bytes = "-.abcdefghijklmnopqrstuvwxyz0123456789_";
-/// What is sent on as it came, and in no other way: see http_is_plain_path in bpf/http.h.
+/// See http_is_plain_path in bpf/http.h.
 constexpr std::string_view path_bytes =
     "/-._~!$&'()*+,;=:@ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 
@@ -93,12 +94,12 @@ RouteMatch for_host_regexp(std::string_view text) {
 }
 
 RouteMatch for_path(std::string_view path, bool whole) {
-    const auto plain = std::min(path.find_first_not_of(path_bytes), path.size());
+    const auto plain = plain_part(path);
     if (!path.starts_with('/')) {
         return {.exact = false};
     }
-    const bool is_plain = plain == path.size();
-    return {.path = std::string(path.substr(0, plain)), .whole = whole && is_plain, .exact = is_plain};
+    const bool is_plain = plain.size() == path.size();
+    return {.path = std::string(plain), .whole = whole && is_plain, .exact = is_plain};
 }
 
 /// Reads a rule as Traefik's predicate library does, in Go's syntax of expressions.
@@ -227,6 +228,10 @@ class Rule {
 
 std::vector<RouteMatch> compile_rule(std::string_view rule) {
     return rule.size() > longest_rule ? anything : Rule(rule).read().value_or(anything);
+}
+
+std::string_view plain_part(std::string_view path) {
+    return path.substr(0, path.find_first_not_of(path_bytes));
 }
 
 }  // namespace upstat::traefik

@@ -39,9 +39,8 @@ TEST(Routes, PathsAreToldApartByPriority) {
 
 TEST(Routes, AWholePathIsNotWhatBeginsWithIt) {
     const auto all = {router("a@f", {{.path = "/x"}}, 1), router("b@f", {{.path = "/x", .whole = true}}, 2)};
-    EXPECT_THAT(routes_among(all, both_backends),
-                ElementsAre(Route{}, Route{.path = "/x", .backend = "a@f"},
-                            Route{.path = "/x", .whole = true, .backend = "b@f"}));
+    EXPECT_THAT(routes_among(all, both_backends), ElementsAre(Route{}, Route{.path = "/x", .backend = "a@f"},
+                                                              Route{.path = "/x", .whole = true, .backend = "b@f"}));
 }
 
 TEST(Routes, AHostThatIsNamedStillHasThePathsOfAnyHost) {
@@ -86,17 +85,17 @@ TEST(Routes, WhatIsRewrittenIsNotTakenAwayByOtherRules) {
                 ElementsAre(Route{}, Route{.path = "/", .backend = "b@f"}, Route{.path = "/pre"}));
     auto stripped = router("a@f", {{.host = "shop"}}, 1);
     stripped.rewrites = true;
-    EXPECT_THAT(routes_among({stripped, router("b@f", {{.host = "admin"}}, 9)}, both_backends),
-                ElementsAre(Route{}, Route{.host = "admin", .backend = "b@f"},
-                            Route{.host = "shop", .backend = "a@f"}));
+    EXPECT_THAT(
+        routes_among({stripped, router("b@f", {{.host = "admin"}}, 9)}, both_backends),
+        ElementsAre(Route{}, Route{.host = "admin", .backend = "b@f"}, Route{.host = "shop", .backend = "a@f"}));
 }
 
 TEST(Routes, LongHostsAndPaths) {
     const std::string path = "/" + std::string(longest_path, 'x');
     const auto all = {router("a@f", {{.path = "/"}}, 1), router("b@f", {{.path = path}}, 2),
                       router("b@f", {{.host = std::string(longest_host + 1, 'x')}}, 3)};
-    EXPECT_THAT(routes_among(all, both_backends),
-                ElementsAre(Route{}, Route{.path = "/", .backend = "a@f"}, Route{.path = path.substr(0, longest_path)}));
+    EXPECT_THAT(routes_among(all, both_backends), ElementsAre(Route{}, Route{.path = "/", .backend = "a@f"},
+                                                              Route{.path = path.substr(0, longest_path)}));
 }
 
 TEST(Routes, TooManyToCompareAreNotTold) {

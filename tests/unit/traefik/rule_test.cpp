@@ -19,15 +19,17 @@ TEST(Rule, HostsAndPaths) {
     EXPECT_THAT(compile_rule("Host(`a.`)"), ElementsAre(RouteMatch{.host = "a"}));
     EXPECT_THAT(compile_rule("PathPrefix(`/a`)"), ElementsAre(RouteMatch{.path = "/a"}));
     EXPECT_THAT(compile_rule(" path ( \"/a\" ) "), ElementsAre(RouteMatch{.path = "/a", .whole = true}));
-    EXPECT_THAT(compile_rule(R"(HostRegexp(`^shop\.example\.com$`))"), ElementsAre(RouteMatch{.host = "shop.example.com"}));
+    EXPECT_THAT(compile_rule(R"(HostRegexp(`^shop\.example\.com$`))"),
+                ElementsAre(RouteMatch{.host = "shop.example.com"}));
 }
 
 TEST(Rule, AndOrAndBrackets) {
     EXPECT_THAT(compile_rule("Host(`a`) && PathPrefix(`/x`) || Host(`b`)"),
                 ElementsAre(RouteMatch{.host = "a", .path = "/x"}, RouteMatch{.host = "b"}));
-    EXPECT_THAT(compile_rule("(Host(`a`) || Host(`b`)) && (PathPrefix(`/x`) || Path(`/y`))"),
-                ElementsAre(RouteMatch{.host = "a", .path = "/x"}, RouteMatch{.host = "a", .path = "/y", .whole = true},
-                            RouteMatch{.host = "b", .path = "/x"}, RouteMatch{.host = "b", .path = "/y", .whole = true}));
+    EXPECT_THAT(
+        compile_rule("(Host(`a`) || Host(`b`)) && (PathPrefix(`/x`) || Path(`/y`))"),
+        ElementsAre(RouteMatch{.host = "a", .path = "/x"}, RouteMatch{.host = "a", .path = "/y", .whole = true},
+                    RouteMatch{.host = "b", .path = "/x"}, RouteMatch{.host = "b", .path = "/y", .whole = true}));
     EXPECT_THAT(compile_rule("Host(`a`) && Host(`b`)"), IsEmpty());
     EXPECT_THAT(compile_rule("PathPrefix(`/a`) && PathPrefix(`/a/b`)"), ElementsAre(RouteMatch{.path = "/a/b"}));
     EXPECT_THAT(compile_rule("PathPrefix(`/a`) && Path(`/a`)"), ElementsAre(RouteMatch{.path = "/a", .whole = true}));
@@ -58,9 +60,10 @@ TEST(Rule, WhatIsSentInTwoWaysIsNotExact) {
     EXPECT_THAT(compile_rule("PathPrefix(`/a%20b`)"), ElementsAre(RouteMatch{.path = "/a", .exact = false}));
     EXPECT_THAT(compile_rule("Path(`/a b`)"), ElementsAre(RouteMatch{.path = "/a", .exact = false}));
     EXPECT_THAT(compile_rule("Path(`/a?b`)"), ElementsAre(RouteMatch{.path = "/a", .exact = false}));
-    for (const auto* const rule : {"Host(`*.example.com`)", "Host(`b\xc3\xbc.de`)", "Host(`a b`)", "Host(`.`)", "Host(``)",
-                                   "Host(`a..`)", "Host(`[::1]`)", "HostRegexp(`^Shop$`)", R"(HostRegexp(`^a\.$`))",
-                                   "HostRegexp(`^$`)", "HostRegexp(`^`)", R"(HostRegexp(`^\d$`))"}) {
+    for (const auto* const rule :
+         {"Host(`*.example.com`)", "Host(`b\xc3\xbc.de`)", "Host(`a b`)", "Host(`.`)", "Host(``)", "Host(`a..`)",
+          "Host(`[::1]`)", "HostRegexp(`^Shop$`)", R"(HostRegexp(`^a\.$`))", "HostRegexp(`^$`)", "HostRegexp(`^`)",
+          R"(HostRegexp(`^\d$`))"}) {
         EXPECT_THAT(compile_rule(rule), ElementsAre(unknown)) << rule;
     }
 }
