@@ -15,6 +15,7 @@
 #include "base/file.hpp"
 #include "base/version.hpp"
 #include "publish/process.hpp"
+#include "traefik/name.hpp"
 
 namespace upstat::agent {
 
@@ -74,6 +75,11 @@ Result<std::unique_ptr<Agent>> Agent::start(const config::Settings& settings, Pa
         return std::unexpected(catalogues.error());
     }
     std::unique_ptr<Agent> agent(new Agent(settings, std::move(parts), *std::move(catalogues), *std::move(judgement)));
+    if (auto locked = agent->state_.lock(); !locked) {
+        return std::unexpected(locked.error());
+    }
+    agent->restore();  // first of all: it tells the Traefiks' numbers
+    malloc_trim(0);    // what the file's whole text and tree took is several times what is kept
     auto allowed = traefik::parse_allow(settings.traefik_allow, agent->parts_.root);
     if (!allowed) {
         return std::unexpected(allowed.error());
@@ -88,11 +94,6 @@ Result<std::unique_ptr<Agent>> Agent::start(const config::Settings& settings, Pa
         return std::unexpected(traefiks.error());
     }
     agent->traefiks_ = std::move(*traefiks);
-    if (auto locked = agent->state_.lock(); !locked) {
-        return std::unexpected(locked.error());
-    }
-    agent->restore();
-    malloc_trim(0);  // what the file's whole text and tree took is several times what is kept
     agent->lost_counters_ = agent->parts_.counted_before && agent->ledger_.state().backends.empty();
     if (auto opened = agent->open_outside(); !opened) {
         return std::unexpected(opened.error());
@@ -128,6 +129,9 @@ Result<void> Agent::open_outside() {
 
 void Agent::restore() {
     auto restored = restore_state(settings_.state_path, parts_.kernel->epoch());
+    if (auto adopted = parts_.kernel->adopt_zones(restored.saved.zones); !adopted) {
+        restored = {.saved = {}, .notes = {adopted.error().text()}};
+    }
     timeline_.emplace(parts_.clock, boot_id(parts_.root), restored.saved.mark);
     ledger_ = std::move(restored.saved.ledger);
     catalogues_.remember(ledger_.state().catalogue);
@@ -175,7 +179,10 @@ void Agent::absorb(poll::Snapshot snapshot) {
         lost_counters_ = false;
         births_.restore(ledger_.state(), true);  // exported from 0, the whole total would look like one burst
     }
-    judgement_.evaluate(counts_, snapshot, *ledger_.state().catalogue, *last_poll_);
+    if (const auto& zones = parts_.kernel->zones(); zones.size() != traefik_names_.size()) {
+        traefik_names_ = traefik::short_names(zones);
+    }
+    judgement_.evaluate(counts_, snapshot, *ledger_.state().catalogue, traefik_names_, *last_poll_);
     save(growth);
     publish(std::move(snapshot));
 }
@@ -183,9 +190,11 @@ void Agent::absorb(poll::Snapshot snapshot) {
 /// Before anything is published, so that no restart, not even after the power failed, shows less than was shown.
 void Agent::save(const std::optional<attribute::Growth>& growth) {
     const auto alerts = judgement_.ongoing_alerts();
-    auto saved = growth ? state_.append(*growth, alerts, last_poll_->wall) : Result<bool>(false);
+    const auto& zones = parts_.kernel->zones();
+    auto saved = growth ? state_.append(*growth, alerts, last_poll_->wall, zones) : Result<bool>(false);
     if (saved && !*saved) {
-        const auto all = state_.save(ledger_.state(), judgement_.history(), alerts, timeline_->mark(*last_poll_));
+        const auto all =
+            state_.save(ledger_.state(), judgement_.history(), alerts, timeline_->mark(*last_poll_), zones);
         saved = all ? Result<bool>(true) : std::unexpected(all.error());
         malloc_trim(0);  // the whole text is rarely made, and longer than all that a poll needs
     }
@@ -199,8 +208,10 @@ void Agent::save(const std::optional<attribute::Growth>& growth) {
 
 std::vector<publish::TraefikReport> Agent::traefik_reports() const {
     std::vector<publish::TraefikReport> reports;
-    for (const auto& [traefik, problem] : traefiks_->watched()) {
-        publish::TraefikReport report{.pid = traefik.pid,
+    for (const auto& [traefik, problem, zone] : traefiks_->watched()) {
+        const auto name = problem.empty() ? traefik_names_.find(zone) : traefik_names_.end();
+        publish::TraefikReport report{.name = name == traefik_names_.end() ? std::string() : name->second,
+                                      .pid = traefik.pid,
                                       .cgroup = traefik.cgroup,
                                       .api = {},
                                       .version = {},
@@ -223,7 +234,8 @@ publish::Report Agent::report(poll::Snapshot snapshot) const {
     publish::Report report{.at = last_poll_->wall,
                            .not_ready = traefiks_->all_refused(),
                            .build = {{"version", std::string(version())}, {"revision", std::string(revision())}},
-                           .traefik = settings_.push_instance,
+                           .agent = settings_.push_instance,
+                           .traefik_names = traefik_names_,
                            .traefiks = traefik_reports(),
                            .counts = counts_,
                            .servers = {},

@@ -97,6 +97,7 @@ class Agent {
     std::optional<Timeline> timeline_;
     FillWatch fills_;
     std::optional<Traefiks> traefiks_;
+    std::map<std::uint16_t, std::string> traefik_names_;  ///< by zone
     Catalogues catalogues_;
     attribute::Ledger ledger_;
     Judgement judgement_;

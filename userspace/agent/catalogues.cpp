@@ -18,6 +18,8 @@ namespace upstat::agent {
 namespace {
 
 constexpr Millis api_timeout = std::chrono::seconds(5);
+/// A restart takes less. A pod that was replaced never comes back.
+constexpr Millis gone_patience = std::chrono::minutes(5);
 
 /// The namespace to connect from: empty where the process shares ours.
 std::string foreign_network(const std::filesystem::path& root, const std::string& path) {
@@ -84,9 +86,14 @@ void Catalogues::update_sources(const std::vector<Watched>& traefiks) {
     for (int i = 0; const auto& url : settings_.traefik_api) {
         point(kept(--i), {.url = url, .source = "--traefik.api"}, {});
     }
-    for (const auto& [traefik, problem] : traefiks) {
+    running_.clear();
+    for (const auto& [traefik, problem, zone] : traefiks) {
+        if (problem.empty()) {
+            running_.insert(zone);
+        }
         if (settings_.traefik_api.empty() && problem.empty()) {
             auto& source = kept(traefik.pid);
+            source.zone = zone;
             // Who lists the servers by hand may have no API: whoever listens there instead would be believed.
             point(source,
                   finds_apis() ? traefik::api_address(root_, traefik, source.configuration)
@@ -189,36 +196,78 @@ bool Catalogues::finds_apis() const {
     return settings_.traefik_api.empty() && settings_.backends_file.empty();
 }
 
-bool Catalogues::all_known() const {
-    return !sources_.empty() && std::ranges::all_of(sources_, [](const auto& entry) { return entry.second.known; });
+/// Whether all who speak for a zone have spoken.
+bool Catalogues::all_known(std::uint16_t zone) const {
+    bool any = false;
+    for (const auto& [key, source] : sources_) {
+        const bool is_about_it = source.zone.value_or(zone) == zone;
+        if (is_about_it && !source.known) {
+            return false;
+        }
+        any = any || is_about_it;
+    }
+    return any;
 }
 
-/// Where names of the static map are looked up: where the Traefik runs that it is about.
-std::string Catalogues::first_network() const {
-    return sources_.empty() ? std::string() : sources_.begin()->second.network_namespace;
+/// Where names are looked up: where the Traefik runs that they are about.
+std::string Catalogues::network_of(std::uint16_t zone) const {
+    const auto found =
+        std::ranges::find_if(sources_, [zone](const auto& entry) { return entry.second.zone.value_or(zone) == zone; });
+    return found == sources_.end() ? std::string() : found->second.network_namespace;
+}
+
+/// Which Traefiks the catalogue is about.
+void Catalogues::note_zones(Time now) {
+    const auto before = ran_.size();
+    for (const auto zone : running_) {
+        changed_ = ran_.insert_or_assign(zone, now).second || changed_;
+    }
+    for (const auto zone : attribute::zones_in(*last_)) {
+        ran_.try_emplace(zone, now);
+    }
+    if (!running_.empty()) {
+        std::erase_if(ran_, [now](const auto& entry) { return now - entry.second >= gone_patience; });
+    } else if (ran_.empty()) {
+        ran_.emplace(0, now);  // before the first Traefik a static map is about it
+    }
+    changed_ = changed_ || ran_.size() != before;
 }
 
 std::set<attribute::HostName> Catalogues::all_names() const {
-    auto names = attribute::names_of(static_, first_network());
+    std::set<attribute::HostName> names;
     for (const auto& [key, source] : sources_) {
         names.merge(attribute::names_of(source.catalogue, source.network_namespace));
     }
-    if (!all_known()) {
-        names.merge(attribute::names_of(*last_, first_network()));
+    for (const auto& [zone, ran] : ran_) {
+        names.merge(attribute::names_of(static_, network_of(zone)));
+        if (!all_known(zone)) {
+            names.merge(attribute::names_of(attribute::part_of(*last_, zone), network_of(zone)));
+        }
     }
     return names;
 }
 
-attribute::Catalogue Catalogues::merge_all(const attribute::Addresses& addresses) const {
+attribute::Catalogue Catalogues::merge_zone(std::uint16_t zone, const attribute::Addresses& addresses) const {
     const auto filled = [&addresses](attribute::Catalogue catalogue, const std::string& network) {
         attribute::fill(catalogue, network, addresses);
         return catalogue;
     };
-    auto all = filled(static_, first_network());
+    auto all = filled(static_, network_of(zone));
     for (const auto& [key, source] : sources_) {
-        all = merged(std::move(all), filled(source.catalogue, source.network_namespace));
+        if (source.zone.value_or(zone) == zone) {
+            all = merged(std::move(all), filled(source.catalogue, source.network_namespace));
+        }
     }
-    return all_known() ? all : merged(std::move(all), filled(*last_, first_network()));
+    return all_known(zone) ? all : merged(std::move(all), filled(attribute::part_of(*last_, zone), network_of(zone)));
+}
+
+attribute::Catalogue Catalogues::merge_all(const attribute::Addresses& addresses) const {
+    attribute::Catalogue all;
+    for (const auto& [zone, ran] : ran_) {
+        auto part = attribute::moved_to(merge_zone(zone, addresses), zone);
+        all = all == attribute::Catalogue{} ? std::move(part) : merged(std::move(all), part);
+    }
+    return all;
 }
 
 /// A failure is said once when a name's look-up fails for another reason than before, and once when it works again.
@@ -241,6 +290,7 @@ void Catalogues::note_lookups(const attribute::Known& known) {
 }
 
 attribute::SharedCatalogue Catalogues::catalogue(Time now) {
+    note_zones(now);
     const bool changed = std::exchange(changed_, false);
     if (changed) {
         names_ = all_names();
@@ -251,7 +301,7 @@ attribute::SharedCatalogue Catalogues::catalogue(Time now) {
     if (changed || known.addresses != addresses_) {
         current_ = std::make_shared<const attribute::Catalogue>(merge_all(known.addresses));
         addresses_ = std::move(known.addresses);
-        last_ = all_known() ? current_ : last_;
+        last_ = settings_.backends_file.empty() ? current_ : last_;
     }
     return current_;
 }

@@ -24,6 +24,10 @@ namespace upstat::agent {
 /// The last good catalogue of every Traefik's API and of the static map, and the requests that renew them. An API that
 /// is down or answers nonsense leaves its catalogue as it was; while a Traefik has not answered yet, what was known
 /// before it came stays in force.
+///
+/// A backend is one Traefik's: what a Traefik's API lists is of its zone. The static map and the APIs that the user
+/// named are about every Traefik of the host. What one that has ended listed stays in force for `gone_patience`, since
+/// it may be about to start again, and as long as no other runs.
 class Catalogues {
   public:
     /// Reads the password file and the static map; each mistake is an Error of kind usage.
@@ -51,6 +55,7 @@ class Catalogues {
     struct Source {
         std::string url;                           ///< empty: it is not asked, `problem` says why
         std::string network_namespace;             ///< empty: our own
+        std::optional<std::uint16_t> zone;         ///< of the process that is asked; nothing: every Traefik's
         traefik::ConfigurationFile configuration;  ///< of the process that is asked
         bool v1 = false;                           ///< speaks /api/providers
         std::optional<std::uint64_t> ticket;
@@ -80,20 +85,23 @@ class Catalogues {
 
     /// Whether the APIs that Traefiks' configurations tell of are asked.
     [[nodiscard]] bool finds_apis() const;
-    [[nodiscard]] bool all_known() const;
-    [[nodiscard]] std::string first_network() const;
+    void note_zones(Time now);
+    [[nodiscard]] bool all_known(std::uint16_t zone) const;
+    [[nodiscard]] std::string network_of(std::uint16_t zone) const;
     [[nodiscard]] std::set<attribute::HostName> all_names() const;
     [[nodiscard]] attribute::Catalogue merge_all(const attribute::Addresses& addresses) const;
+    [[nodiscard]] attribute::Catalogue merge_zone(std::uint16_t zone, const attribute::Addresses& addresses) const;
     void note_lookups(const attribute::Known& known);
 
     config::Settings settings_;
     std::filesystem::path root_;
     std::string password_;
     attribute::Catalogue static_;
-    attribute::SharedCatalogue last_ =
-        std::make_shared<const attribute::Catalogue>();  ///< when every API was known, for the last time
-    std::map<int, Source> sources_;                      ///< by Traefik's pid; of --traefik.api: by -1, -2, ...
-    bool changed_ = true;                                ///< a catalogue, since they were merged
+    attribute::SharedCatalogue last_ = std::make_shared<const attribute::Catalogue>();  ///< what was in force before
+    std::map<int, Source> sources_;      ///< by Traefik's pid; of --traefik.api: by -1, -2, ...
+    std::set<std::uint16_t> running_;    ///< the zones whose Traefik runs
+    std::map<std::uint16_t, Time> ran_;  ///< when it did last; of those in force
+    bool changed_ = true;                ///< a catalogue, since they were merged
     attribute::SharedCatalogue current_;
     std::set<attribute::HostName> names_;  ///< the host names in it
     attribute::Addresses addresses_;       ///< of these, as they are in it

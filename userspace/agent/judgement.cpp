@@ -63,7 +63,7 @@ Result<void> Judgement::set_rules(const std::vector<judge::Rule>& rules) {
 }
 
 void Judgement::evaluate(const attribute::Counts& counts, const poll::Snapshot& snapshot,
-                         const attribute::Catalogue& catalogue, Moment now) {
+                         const attribute::Catalogue& catalogue, const TraefikNames& traefiks, Moment now) {
     window_.add(counts);
     past_.add(snapshot);
     silences_.look(snapshot);
@@ -78,23 +78,25 @@ void Judgement::evaluate(const attribute::Counts& counts, const poll::Snapshot& 
     alerts_ = judge_.evaluate(ratios_, now);
     for (auto& alert : alerts_.alerts) {
         if (alert.state != judge::State::inactive || alert.resolved_at) {
-            look_into(alert, snapshot, catalogue);
+            look_into(alert, snapshot, catalogue, traefiks);
         }
     }
     for (auto& transition : alerts_.transitions) {
-        look_into(transition.now, snapshot, catalogue);
+        look_into(transition.now, snapshot, catalogue, traefiks);
         spdlog::log(transition.now.state == judge::State::firing ? spdlog::level::warn : spdlog::level::info, "{}",
                     judge::sentence(transition, rule_of(transition.now).rule));
     }
 }
 
 /// Says what is behind it.
-void Judgement::look_into(judge::Alert& alert, const poll::Snapshot& snapshot,
-                          const attribute::Catalogue& catalogue) const {
+void Judgement::look_into(judge::Alert& alert, const poll::Snapshot& snapshot, const attribute::Catalogue& catalogue,
+                          const TraefikNames& traefiks) const {
     alert.worst =
         judge::worst(past_.begin(), snapshot, attribute::servers_of(catalogue, alert.backend), rule_of(alert).codes);
     const auto outage = outages_.find(alert.backend);
     alert.outage = outage == outages_.end() ? std::string() : outage->second;
+    const auto traefik = traefiks.find(alert.backend.zone);
+    alert.traefik = traefik == traefiks.end() ? std::string() : traefik->second;
 }
 
 bool Judgement::judges_client_errors() const {

@@ -32,9 +32,12 @@ class Judgement {
     /// The same polls and alerts, judged by these rules from now on. Changes nothing where it fails.
     Result<void> set_rules(const std::vector<judge::Rule>& rules);
 
+    /// By zone.
+    using TraefikNames = std::map<std::uint16_t, std::string>;
+
     /// One evaluation of every rule. Each change of an alert's state is said in the log.
     void evaluate(const attribute::Counts& counts, const poll::Snapshot& snapshot,
-                  const attribute::Catalogue& catalogue, Moment now);
+                  const attribute::Catalogue& catalogue, const TraefikNames& traefiks, Moment now);
 
     /// Of 4xx, over the built-in rule's window, whatever codes that rule is about.
     [[nodiscard]] const measure::Ratios& client_errors() const;
@@ -50,7 +53,8 @@ class Judgement {
   private:
     Judgement(std::vector<judge::CompiledRule> compiled, judge::CompiledRule client_errors,
               const std::vector<judge::Rule>& rules);
-    void look_into(judge::Alert& alert, const poll::Snapshot& snapshot, const attribute::Catalogue& catalogue) const;
+    void look_into(judge::Alert& alert, const poll::Snapshot& snapshot, const attribute::Catalogue& catalogue,
+                   const TraefikNames& traefiks) const;
     [[nodiscard]] bool judges_client_errors() const;
     [[nodiscard]] const judge::CompiledRule& rule_of(const judge::Alert& alert) const;
 

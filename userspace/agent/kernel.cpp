@@ -41,6 +41,7 @@ class PinnedKernel : public Kernel {
         return counter_.attach(cgroup, listening, zone);
     }
     Result<std::uint16_t> zone_of(const std::string& name) override { return counter_.zone_of(name); }
+    Result<void> adopt_zones(const programs::ZoneNames& names) override { return counter_.adopt_zones(names); }
     [[nodiscard]] const programs::ZoneNames& zones() const override { return counter_.zones(); }
     void drop_dead() override { counter_.drop_dead(); }
     [[nodiscard]] std::set<std::uint64_t> attached() const override { return counter_.attached(); }
@@ -54,6 +55,9 @@ class PinnedKernel : public Kernel {
         if (snapshot && (snapshot->leaving == 0 || upgrade_patience_-- <= 0)) {
             counter_.detach_previous();
         }
+        if (std::exchange(begun_, true)) {  // nobody waits for a second Traefik before the first poll is shown
+            counter_.load_ahead();
+        }
         return snapshot;
     }
 
@@ -61,6 +65,7 @@ class PinnedKernel : public Kernel {
     programs::Counter counter_;
     poll::Reader reader_;
     int upgrade_patience_ = upgrade_patience;
+    bool begun_ = false;
 };
 
 }  // namespace

@@ -43,7 +43,7 @@ std::map<poll::Server, std::set<std::string>> owners_in(const Catalogue& catalog
     for (const auto& [name, backend] : catalogue.backends) {
         for (const auto& listed : backend.listed) {
             for (const auto& server : listed.servers) {
-                owners[server].insert(name);
+                owners[server].insert(name.name);
             }
         }
     }
@@ -60,7 +60,7 @@ std::vector<poll::Server> streams_in(const Catalogue& catalogue) {
     return {streams.begin(), streams.end()};
 }
 
-std::set<poll::Server> servers_of(const Catalogue& catalogue, const std::string& backend) {
+std::set<poll::Server> servers_of(const Catalogue& catalogue, const BackendName& backend) {
     std::set<poll::Server> servers;
     if (const auto found = catalogue.backends.find(backend); found != catalogue.backends.end()) {
         for (const auto& listed : found->second.listed) {
@@ -101,6 +101,71 @@ Catalogue merged(Catalogue first, const Catalogue& second) {
     }
     merge(first.streams, second.streams);
     return first;
+}
+
+namespace {
+
+Listed moved_to(Listed listed, std::uint16_t zone) {
+    std::set<poll::Server> servers;
+    for (auto server : listed.servers) {
+        server.zone = zone;
+        servers.insert(server);
+    }
+    listed.servers = std::move(servers);
+    return listed;
+}
+
+}  // namespace
+
+Catalogue moved_to(Catalogue catalogue, std::uint16_t zone) {
+    if (zone == 0) {
+        return catalogue;
+    }
+    Catalogue moved;
+    for (auto& [name, backend] : catalogue.backends) {
+        auto& here = moved.backends[{name.name, zone}];
+        here.provider = std::move(backend.provider);
+        for (auto& listed : backend.listed) {
+            here.listed.push_back(moved_to(std::move(listed), zone));
+        }
+    }
+    for (auto& listed : catalogue.streams) {
+        moved.streams.push_back(moved_to(std::move(listed), zone));
+    }
+    return moved;
+}
+
+Catalogue part_of(const Catalogue& catalogue, std::uint16_t zone) {
+    Catalogue part;
+    for (const auto& [name, backend] : catalogue.backends) {
+        if (name.zone == zone) {
+            auto& here = part.backends[name.name];
+            here.provider = backend.provider;
+            for (const auto& listed : backend.listed) {
+                here.listed.push_back(moved_to(listed, 0));
+            }
+        }
+    }
+    for (auto listed : catalogue.streams) {
+        std::erase_if(listed.servers, [zone](const poll::Server& server) { return server.zone != zone; });
+        if (!listed.servers.empty()) {
+            part.streams.push_back(moved_to(std::move(listed), 0));
+        }
+    }
+    return part;
+}
+
+std::set<std::uint16_t> zones_in(const Catalogue& catalogue) {
+    std::set<std::uint16_t> zones;
+    for (const auto& [name, backend] : catalogue.backends) {
+        zones.insert(name.zone);
+    }
+    for (const auto& listed : catalogue.streams) {
+        for (const auto& server : listed.servers) {
+            zones.insert(server.zone);
+        }
+    }
+    return zones;
 }
 
 }  // namespace upstat::attribute

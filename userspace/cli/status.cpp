@@ -20,9 +20,10 @@ std::string or_dash(const json& value) {
 }
 
 std::string traefik_text(const json& traefik) {
-    auto text = fmt::format(
-        "traefik    pid {} version {} {} in {}\n", or_dash(traefik.at("pid")), or_dash(traefik.at("version")),
-        traefik.at("attached").get<bool>() ? "counted" : "NOT COUNTED", or_dash(traefik.at("cgroup")));
+    auto text =
+        fmt::format("traefik    {} pid {} version {} {} in {}\n", or_dash(traefik.at("name")),
+                    or_dash(traefik.at("pid")), or_dash(traefik.at("version")),
+                    traefik.at("attached").get<bool>() ? "counted" : "NOT COUNTED", or_dash(traefik.at("cgroup")));
     text += fmt::format("           api {}\n", or_dash(traefik.at("api")));
     if (or_dash(traefik.at("problem")) != "-") {
         text += fmt::format("           problem: {}\n", or_dash(traefik.at("problem")));

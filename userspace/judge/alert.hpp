@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "attribute/backend_name.hpp"
 #include "base/time.hpp"
 #include "measure/ratio.hpp"
 
@@ -45,7 +46,8 @@ struct Worst {
 /// The state of one rule for one backend.
 struct Alert {
     std::string rule;
-    std::string backend;
+    attribute::BackendName backend;
+    std::string traefik{};  ///< the name of the Traefik whose backend it is; empty where none is known
     State state = State::inactive;
     std::optional<double> percent{};       ///< at the last evaluation; absent when there was no sample or NaN
     measure::Ratio ratio{};                ///< what that percentage is of

@@ -62,8 +62,9 @@ std::string duration_text(Millis duration) {
 
 std::string sentence(const Transition& transition, const Rule& rule) {
     const auto& alert = transition.now;
-    auto text = fmt::format("{} is {} for backend {}: {} (threshold {:g} %{})", alert.rule, what_happened(transition),
-                            alert.backend, value_text(alert, rule), rule.threshold_percent, hold_text(alert, rule));
+    auto text = fmt::format("{} is {} for backend {}{}{}: {} (threshold {:g} %{})", alert.rule,
+                            what_happened(transition), alert.backend.name, alert.traefik.empty() ? "" : " of ",
+                            alert.traefik, value_text(alert, rule), rule.threshold_percent, hold_text(alert, rule));
     if (alert.worst) {
         text += fmt::format("; most come from server {}: {} responses with {}", alert.worst->server, alert.worst->count,
                             alert.worst->code);

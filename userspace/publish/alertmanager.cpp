@@ -59,19 +59,24 @@ json over(json all, const judge::Labels& own) {
 
 /// They tell alerts apart: no value that changes may be among them.
 json labels(const judge::Rule& rule, const judge::Alert& alert, const std::string& instance) {
-    return over(
-        {{"alertname", alert.rule}, {"backend", alert.backend}, {"severity", rule.severity}, {"instance", instance}},
-        rule.labels);
+    json all = {{"alertname", alert.rule},
+                {"backend", alert.backend.name},
+                {"severity", rule.severity},
+                {"instance", instance}};
+    if (!alert.traefik.empty()) {
+        all["traefik"] = alert.traefik;
+    }
+    return over(std::move(all), rule.labels);
 }
 
 json annotations(const judge::Rule& rule, const judge::Alert& alert, const std::string& instance) {
     const auto codes = class_of(rule.codes);
     json all = {
-        {"summary", fmt::format("Traefik high HTTP {} error rate backend {} (instance {}){}{}", codes, alert.backend,
-                                instance, alert.outage.empty() ? "" : ": ", alert.outage)},
+        {"summary", fmt::format("Traefik high HTTP {} error rate backend {} (instance {}){}{}", codes,
+                                alert.backend.name, instance, alert.outage.empty() ? "" : ": ", alert.outage)},
         {"description",
          fmt::format("Traefik backend {} error rate is above {}%\n  VALUE = {}\n  BACKEND = {}\n  WINDOW = {}", codes,
-                     rule.threshold_percent, value_of(alert), alert.backend, judge::duration_text(rule.window))},
+                     rule.threshold_percent, value_of(alert), alert.backend.name, judge::duration_text(rule.window))},
         {"sentence", judge::sentence(alert, rule)}};
     if (alert.rule == judge::Rule{}.name) {
         all["runbook"] = runbook;

@@ -114,6 +114,16 @@ std::string label(std::string_view name, std::string_view value) {
     return text;
 }
 
+/// Behind another label; empty where no Traefik is known.
+std::string traefik_label(const Report& report, std::optional<std::uint16_t> zone) {
+    const auto name = zone ? traefik_name(report, *zone) : std::string_view();
+    return name.empty() ? std::string() : "," + label("traefik", name);
+}
+
+std::string labels_of(const Report& report, const attribute::BackendName& backend) {
+    return label("backend", backend.name) + traefik_label(report, backend.zone);
+}
+
 /// The counts, and 0 for every usual code of GET that has none; in the order of the series. `take(series, value)` gets
 /// them one by one.
 void each_with_zeros(const attribute::SeriesCounts& counts, auto&& take) {
@@ -179,7 +189,7 @@ void backend_requests(Writer& out, const Shown& shown) {
                "Responses of the servers of a Traefik backend, as the kernel saw them.");
     Endings<attribute::Series> endings;
     for (const auto& [backend, counts] : shown.page->report->counts.backends) {
-        const auto beginning = "traefik_backend_requests_total{" + label("backend", backend) + ",code=\"";
+        const auto beginning = "traefik_backend_requests_total{" + labels_of(*shown.page->report, backend) + ",code=\"";
         const auto write = [&](const attribute::Series& series, std::uint64_t value) {
             out.line(beginning, endings.of(series), value);
         };
@@ -192,24 +202,24 @@ void backend_requests(Writer& out, const Shown& shown) {
     }
 }
 
-void backend_ups(Writer& out, const attribute::Catalogue& catalogue) {
+void backend_ups(Writer& out, const Report& report) {
     out.metric("traefik_backend_server_up", "gauge",
                "1 if Traefik takes this server of a backend for healthy, 0 if not.");
-    for (const auto& [name, backend] : catalogue.backends) {
+    for (const auto& [name, backend] : report.catalogue->backends) {
         std::map<std::string_view, bool> ups;  // a url that is listed twice is one series
         for (const auto& listed : backend.listed) {
             ups.emplace(listed.url, listed.up);
         }
-        const auto ready = label("backend", name);
+        const auto ready = labels_of(report, name);
         for (const auto& [url, up] : ups) {
             out.sample(ready, {{"url", url}}, up ? 1 : 0);
         }
     }
 }
 
-/// A server with its label ready to print.
+/// A server with its labels ready to print.
 struct LabelledServer {
-    std::string label;
+    std::string labels;
     const poll::ServerTotals* totals;
     const poll::ServerTotals* shown;  ///< young series at 0
 };
@@ -218,13 +228,13 @@ void server_counts(Writer& out, const std::vector<LabelledServer>& servers) {
     for (const auto& count : poll::plain_counts) {
         out.metric(count.metric, "counter", count.help);
         for (const auto& server : servers) {
-            out.sample(server.label, {}, server.shown->*count.member);
+            out.sample(server.labels, {}, server.shown->*count.member);
         }
     }
     out.metric("upstat_server_responses_total", "counter", "Responses of a server by status code and request method.");
     Endings<poll::ResponseKey> endings;
     for (const auto& server : servers) {
-        const auto beginning = "upstat_server_responses_total{" + server.label + ",code=\"";
+        const auto beginning = "upstat_server_responses_total{" + server.labels + ",code=\"";
         for (const auto& [key, value] : server.shown->responses) {
             out.line(beginning, endings.of(key), value);
         }
@@ -232,7 +242,7 @@ void server_counts(Writer& out, const std::vector<LabelledServer>& servers) {
     out.metric("upstat_server_outstanding_requests", "gauge",
                "Requests that wait for their response: requests - responses - unanswered.");
     for (const auto& server : servers) {
-        out.sample(server.label, {}, server.totals->outstanding());
+        out.sample(server.labels, {}, server.totals->outstanding());
     }
 }
 
@@ -240,7 +250,7 @@ void server_counts_by_reason(Writer& out, const std::vector<LabelledServer>& ser
     constexpr std::string_view end = "\"} ";
     out.metric(count.metric, "counter", count.help);
     for (const auto& server : servers) {
-        const auto beginning = std::string(count.metric) + "{" + server.label + ",reason=\"";
+        const auto beginning = std::string(count.metric) + "{" + server.labels + ",reason=\"";
         for (const auto& [reason, value] : server.shown->*count.member) {
             out.line(beginning, reason + std::string(end), value);
         }
@@ -252,12 +262,12 @@ void servers(Writer& out, const Shown& shown) {
     std::deque<poll::ServerTotals> with_zeros;  // does not move them
     std::vector<LabelledServer> labelled;
     labelled.reserve(report.servers.servers.size() + 2);
-    each_server(report, [&](const std::string& name, const poll::ServerTotals& totals) {
-        const auto young = shown.page->young->servers.find(name);
+    each_server(report, [&](const ServerSeries& series, const poll::ServerTotals& totals) {
+        const auto young = shown.page->young->servers.find(series);
         const auto* const counts = young == shown.page->young->servers.end()
                                        ? &totals
                                        : &with_zeros.emplace_back(without_young(totals, young->second, shown.born));
-        labelled.push_back({label("server", name), &totals, counts});
+        labelled.push_back({label("server", series.label) + traefik_label(report, series.zone), &totals, counts});
     });
     server_counts(out, labelled);
     for (const auto& count : poll::reason_counts) {
@@ -272,10 +282,10 @@ void backend_servers(Writer& out, const Report& report) {
         for (const auto& entry : backend.listed) {
             listed.insert(entry.servers.begin(), entry.servers.end());
         }
-        const auto ready = label("backend", name);
+        const auto ready = labels_of(report, name);
         for (const auto& server : listed) {
-            out.sample(ready,
-                       {{"server", to_string(server)}, {"provider", backend.provider}, {"traefik", report.traefik}}, 1);
+            out.sample(ready, {{"server", to_string(server)}, {"provider", backend.provider}, {"agent", report.agent}},
+                       1);
         }
     }
 }
@@ -286,18 +296,19 @@ void judgement(Writer& out, const Report& report) {
         "Share of 4xx in a backend's responses, 0 to 1, over the built-in rule's window; absent without traffic.");
     for (const auto& [backend, ratio] : report.client_errors.backends) {
         if (const auto value = ratio.value(); value && !std::isnan(*value)) {
-            out.sample({{"backend", backend}}, *value);
+            out.sample(labels_of(report, backend), {}, *value);
         }
     }
     out.metric("upstat_alert_state", "gauge", "State of an alert for a backend: 0 inactive, 1 pending, 2 firing.");
     for (const auto& alert : report.alerts.alerts) {
-        out.sample({{"alert", alert.rule}, {"backend", alert.backend}}, static_cast<int>(alert.state));
+        out.sample(label("alert", alert.rule) + "," + labels_of(report, alert.backend), {},
+                   static_cast<int>(alert.state));
     }
     out.metric("upstat_alert_ratio", "gauge",
                "Share of a backend's responses that an alert's rule counts, 0 to 1; absent without traffic.");
     for (const auto& alert : report.alerts.alerts) {
         if (const auto value = alert.ratio.value(); value && !std::isnan(*value)) {
-            out.sample({{"alert", alert.rule}, {"backend", alert.backend}}, *value);
+            out.sample(label("alert", alert.rule) + "," + labels_of(report, alert.backend), {}, *value);
         }
     }
 }
@@ -407,7 +418,7 @@ void write_lasting(Writer& out, const Page& page, Time born) {
     const auto& report = *page.report;
     const Shown shown{.page = &page, .born = born};
     backend_requests(out, shown);
-    backend_ups(out, *report.catalogue);
+    backend_ups(out, report);
     servers(out, shown);
     backend_servers(out, report);
     judgement(out, report);

@@ -44,8 +44,9 @@ json results(const Results& results) {
 }
 
 json traefik(const TraefikReport& traefik) {
-    return {{"pid", traefik.pid},         {"cgroup", traefik.cgroup},     {"api", traefik.api},
-            {"version", traefik.version}, {"attached", traefik.attached}, {"problem", traefik.problem}};
+    return {{"name", traefik.name},      {"pid", traefik.pid},         {"cgroup", traefik.cgroup},
+            {"api", traefik.api},        {"version", traefik.version}, {"attached", traefik.attached},
+            {"problem", traefik.problem}};
 }
 
 json codes(const auto& counts) {
@@ -72,18 +73,6 @@ std::uint64_t sum(const attribute::SeriesCounts& counts) {
     return total;
 }
 
-json texts(const auto& servers) {
-    auto all = json::array();
-    for (const auto& server : servers) {
-        all.push_back(to_string(server));
-    }
-    return all;
-}
-
-json listed(const attribute::Listed& entry) {
-    return {{"url", entry.url}, {"up", entry.up}, {"servers", texts(entry.servers)}};
-}
-
 /// All that the kernel has of a server, as `before` has it.
 poll::ResponseCounts with_folded(const Report& report, const std::optional<poll::Server>& server,
                                  poll::ResponseCounts responses) {
@@ -95,9 +84,40 @@ poll::ResponseCounts with_folded(const Report& report, const std::optional<poll:
     return responses;
 }
 
-json window(const Report& report, const std::string& label, const poll::ServerTotals& totals) {
+/// A name, and whose it is where another Traefik has one that reads the same.
+std::string told_apart(const Report& report, const std::string& name, std::uint16_t zone, bool has_namesake) {
+    return has_namesake ? fmt::format("{} of {}", name, traefik_name(report, zone)) : name;
+}
+
+/// As the page and the JSON call a backend.
+std::string shown_name(const Report& report, const attribute::BackendName& backend) {
+    const auto& all = report.counts.backends;
+    const auto first = all.lower_bound({backend.name, 0});  // namesakes are neighbours
+    const auto has_namesake = first != all.end() && std::next(first) != all.end() &&
+                              first->first.name == backend.name && std::next(first)->first.name == backend.name;
+    return told_apart(report, backend.name, backend.zone, has_namesake);
+}
+
+/// And a server.
+std::string shown_name(const Report& report, const poll::Server& server) {
+    const auto& all = report.servers.servers;
+    auto begin = server;
+    begin.zone = 0;
+    const auto is_namesake = [&](const auto& entry) {
+        return entry.first.address == server.address && entry.first.port == server.port;
+    };
+    const auto first = std::ranges::lower_bound(all, begin, {}, [](const auto& entry) { return entry.first; });
+    const auto has_namesake =
+        first != all.end() && std::next(first) != all.end() && is_namesake(*first) && is_namesake(*std::next(first));
+    return told_apart(report, to_string(server), server.zone, has_namesake);
+}
+
+json window(const Report& report, const ServerSeries& series, const poll::ServerTotals& totals) {
     json counts = json::object();
-    const auto server = poll::parse_server(label);
+    auto server = poll::parse_server(series.label);
+    if (server && series.zone) {
+        server->zone = *series.zone;
+    }
     const auto before = server ? report.before->find(*server) : report.before->end();
     const auto grown = judge::growth(before == report.before->end() ? poll::ResponseCounts() : before->second,
                                      with_folded(report, server, totals.responses));
@@ -109,10 +129,11 @@ json window(const Report& report, const std::string& label, const poll::ServerTo
     return {{"seconds", seconds(report.counts.at - report.before_at)}, {"codes", counts}};
 }
 
-json server(const Report& report, const std::string& label, const poll::ServerTotals& totals) {
+json server(const Report& report, const ServerSeries& series, const poll::ServerTotals& totals) {
     json out = {{"codes", codes(totals.responses)},
                 {"outstanding", totals.outstanding()},
-                {"window", window(report, label, totals)}};
+                {"traefik", series.zone ? traefik_name(report, *series.zone) : ""},
+                {"window", window(report, series, totals)}};
     for (const auto& count : poll::plain_counts) {
         out[count.name] = totals.*count.member;
     }
@@ -122,28 +143,40 @@ json server(const Report& report, const std::string& label, const poll::ServerTo
     return out;
 }
 
-const measure::Ratio& client_errors_of(const Report& report, const std::string& backend) {
+const measure::Ratio& client_errors_of(const Report& report, const attribute::BackendName& backend) {
     static const measure::Ratio none;
     const auto found = report.client_errors.backends.find(backend);
     return found == report.client_errors.backends.end() ? none : found->second;
 }
 
-std::string outage_of(const Report& report, const std::string& backend) {
+std::string outage_of(const Report& report, const attribute::BackendName& backend) {
     const auto found = report.outages.find(backend);
     return found == report.outages.end() ? std::string() : found->second;
 }
 
-json backend(const Report& report, const std::string& name, const attribute::SeriesCounts& counts) {
+json texts(const Report& report, const auto& servers) {
+    auto all = json::array();
+    for (const auto& server : servers) {
+        all.push_back(shown_name(report, server));
+    }
+    return all;
+}
+
+json listed(const Report& report, const attribute::Listed& entry) {
+    return {{"url", entry.url}, {"up", entry.up}, {"servers", texts(report, entry.servers)}};
+}
+
+json backend(const Report& report, const attribute::BackendName& name, const attribute::SeriesCounts& counts) {
     const auto& ratio = client_errors_of(report, name);
     json out = {{"ratio", number(ratio.value())}, {"matching_rate", number(ratio.matching)},
                 {"rate", number(ratio.all)},      {"requests", sum(counts)},
                 {"codes", codes(counts)},         {"outage", outage_of(report, name)},
                 {"alerts", json::object()},       {"provider", ""},
-                {"listed", json::array()}};
+                {"listed", json::array()},        {"traefik", traefik_name(report, name.zone)}};
     if (const auto found = report.catalogue->backends.find(name); found != report.catalogue->backends.end()) {
         out["provider"] = found->second.provider;
         for (const auto& entry : found->second.listed) {
-            out["listed"].push_back(listed(entry));
+            out["listed"].push_back(listed(report, entry));
         }
     }
     return out;
@@ -177,7 +210,8 @@ std::string sentence(const Report& report, const judge::Alert& alert) {
 
 json alert(const Report& report, const judge::Alert& alert) {
     return {{"alert", alert.rule},
-            {"backend", alert.backend},
+            {"backend", shown_name(report, alert.backend)},
+            {"traefik", traefik_name(report, alert.backend.zone)},
             {"state", to_string(alert.state)},
             {"percent", number(alert.percent)},
             {"ratio", number(alert.ratio.value())},
@@ -193,7 +227,7 @@ std::string percent_text(const std::optional<double>& ratio) {
     return ratio && std::isfinite(*ratio) ? fmt::format("{:.2f} %", *ratio * 100) : std::string("&ndash;");
 }
 
-using AlertsOfBackends = std::map<std::string, std::vector<const judge::Alert*>>;
+using AlertsOfBackends = std::map<attribute::BackendName, std::vector<const judge::Alert*>>;
 
 AlertsOfBackends loud_alerts(const Report& report) {
     AlertsOfBackends alerts;
@@ -259,7 +293,7 @@ std::string status_json(const Report& report) {
                 {"poll_seconds", static_cast<double>(report.poll_duration.count()) / 1e6},
                 {"config_reloaded", report.config_reloaded},
                 {"kernel_errors", report.kernel_errors},
-                {"left_out_servers", texts(report.servers.streams)},
+                {"left_out_servers", texts(report, report.servers.streams)},
                 {"unresolved_names", report.unresolved},
                 {"unwatched_cgroups", report.unwatched_cgroups},
                 {"alertmanagers", json::object()},
@@ -301,15 +335,18 @@ std::string alerts_json(const Report& report) {
 std::string backends_json(const Report& report) {
     json out = {{"at", rfc3339(report.at)}, {"backends", json::object()}, {"servers", json::object()}};
     for (const auto& [name, counts] : report.counts.backends) {
-        out["backends"][name] = backend(report, name, counts);
+        out["backends"][shown_name(report, name)] = backend(report, name, counts);
     }
     for (const auto& one : report.alerts.alerts) {
-        if (const auto found = out["backends"].find(one.backend); found != out["backends"].end()) {
+        if (const auto found = out["backends"].find(shown_name(report, one.backend)); found != out["backends"].end()) {
             (*found)["alerts"][one.rule] = {{"state", to_string(one.state)}, {"ratio", number(one.ratio.value())}};
         }
     }
-    each_server(report, [&](const std::string& label, const poll::ServerTotals& totals) {
-        out["servers"][label] = server(report, label, totals);
+    for (const auto& [one, totals] : report.servers.servers) {
+        out["servers"][shown_name(report, one)] = server(report, series_of(one), totals);
+    }
+    each_sum(report, [&](const ServerSeries& series, const poll::ServerTotals& totals) {
+        out["servers"][series.label] = server(report, series, totals);
     });
     return dump(out);
 }
@@ -324,7 +361,8 @@ std::string index_html(const Report& report) {
         "<th>4xx</th><th>5xx</th></tr>\n";
     auto alerts = loud_alerts(report);
     for (const auto& [name, counts] : report.counts.backends) {
-        out += row(name, counts, client_errors_of(report, name), outage_of(report, name), alerts[name]);
+        out += row(shown_name(report, name), counts, client_errors_of(report, name), outage_of(report, name),
+                   alerts[name]);
     }
     out += "</table>\n";
     for (const auto& one : report.alerts.alerts) {

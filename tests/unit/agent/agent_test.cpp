@@ -96,7 +96,7 @@ class Loop : public testing::Test {
     /// What the last push says of shop's 404s.
     [[nodiscard]] std::uint64_t pushed_404() const {
         const std::string series =
-            R"(traefik_backend_requests_total{backend="shop@file",code="404",method="GET",protocol="http"} )";
+            R"(traefik_backend_requests_total{backend="shop@file",traefik="traefik",code="404",method="GET",protocol="http"} )";
         const auto last =
             std::ranges::find(network_.requests.rbegin(), network_.requests.rend(), "PUT", &HttpRequest::method);
         return std::stoull(last->body.substr(last->body.find(series) + series.size()));
@@ -595,7 +595,7 @@ TEST_F(Loop, AReloadShowsNoCountAsZeroAgain) {
     start();
     run(std::chrono::seconds(90), 8, 2);
     const std::string born =
-        R"(traefik_backend_requests_total{backend="shop@file",code="404",method="GET",protocol="http"} 0)";
+        R"(traefik_backend_requests_total{backend="shop@file",traefik="traefik",code="404",method="GET",protocol="http"} 0)";
     ASSERT_THAT(page(), Not(HasSubstr(born + "\n")));
     next_ = settings_;
     next_->metrics_zero_for = std::chrono::minutes(10);
@@ -769,6 +769,95 @@ TEST_F(Loop, ANameThatCannotBeLookedUpIsSaidShownAndCounted) {
     EXPECT_EQ(log_.count("no-such-host.invalid cannot be looked up"), 1U);
     EXPECT_TRUE(agent_->shown()->unresolved.contains("no-such-host.invalid"));
     EXPECT_GE(agent_->shown()->name_lookups.failure, 1U);
+}
+
+/// Two Traefiks whose APIs and servers have the same names and addresses, in two networks.
+class TwoTraefiks : public Loop {
+  protected:
+    TwoTraefiks() {
+        host_.cgroup("/edge/traefik", {43});
+        host_.process({.pid = 43, .cgroup = "/edge/traefik"});
+        other_.zone = 1;
+    }
+    void answer_other(std::uint64_t count) {
+        auto& totals = counts_.servers[other_];
+        totals.responses[ok] += count;
+        totals.requests += count;
+    }
+    [[nodiscard]] std::uint64_t counted_other() const {
+        std::uint64_t sum = 0;
+        for (const auto& [series, count] : agent_->shown()->counts.backends.at({"shop@file", 1})) {
+            sum += count;
+        }
+        return sum;
+    }
+
+    poll::Server other_ = *poll::parse_server("10.0.0.1:80");
+};
+
+TEST_F(TwoTraefiks, AreCountedApart) {
+    start();
+    answer(5, 0);
+    answer_other(7);
+    run(std::chrono::seconds(11));
+    EXPECT_EQ(counted(), 5U);
+    EXPECT_EQ(counted_other(), 7U);
+    EXPECT_EQ(counts_.zones, (programs::ZoneNames{{0, "/traefik"}, {1, "/edge/traefik"}}));
+    EXPECT_THAT(page(),
+                HasSubstr(R"(traefik_backend_requests_total{backend="shop@file",traefik="traefik",code="200")"));
+    EXPECT_THAT(page(),
+                HasSubstr(R"(traefik_backend_requests_total{backend="shop@file",traefik="/edge/traefik",code="200")"));
+}
+
+TEST_F(TwoTraefiks, KeepTheirNumbersOverARestartOfTheAgentAndAReboot) {
+    start();
+    answer(5, 0);
+    answer_other(7);
+    run(std::chrono::seconds(11));
+    host_.cgroup("/edge/traefik", {});
+    host_.cgroup("/traefik", {});
+    std::filesystem::remove_all(host_.at("/proc/42"));
+    std::filesystem::remove_all(host_.at("/proc/43"));
+    host_.cgroup("/edge/traefik", {50});
+    host_.process({.pid = 50, .cgroup = "/edge/traefik"});
+    counts_ = {.servers = {}, .failure = {}, .epoch = "boot-2", .cgroups = {}, .zone_of_cgroup = {}, .zones = {}};
+    start();
+    answer_other(2);
+    run(std::chrono::seconds(11));
+    EXPECT_EQ(counts_.zones, (programs::ZoneNames{{0, "/traefik"}, {1, "/edge/traefik"}}));
+    EXPECT_EQ(counted_other(), 9U);
+}
+
+TEST_F(TwoTraefiks, OneThatRestartsKeepsItsSeriesAndOneThatIsGoneLeavesThem) {
+    start();
+    answer(5, 0);
+    answer_other(7);
+    run(std::chrono::seconds(11));
+    host_.cgroup("/edge/traefik", {});
+    std::filesystem::remove_all(host_.at("/proc/43"));
+    run(std::chrono::seconds(60));
+    EXPECT_EQ(counted_other(), 7U) << "it may be about to start again";
+    host_.cgroup("/edge/traefik", {50});
+    host_.process({.pid = 50, .cgroup = "/edge/traefik"});
+    answer_other(1);
+    run(std::chrono::seconds(11));
+    EXPECT_EQ(counted_other(), 8U);
+    host_.cgroup("/edge/traefik", {});
+    std::filesystem::remove_all(host_.at("/proc/50"));
+    run(std::chrono::minutes(6));
+    EXPECT_FALSE(agent_->shown()->counts.backends.contains({"shop@file", 1}));
+    EXPECT_EQ(counted(), 5U);
+}
+
+TEST_F(TwoTraefiks, OfAnUpgradeTheFirstGoesOnWithWhatWasCountedBefore) {
+    settings_.backends_file = (directory_.path() / "backends.yml").string();
+    std::ofstream(settings_.backends_file) << R"(backends: {shop@file: ["10.0.0.1:80"]})";
+    answer(5, 0);  // when there were no zones
+    start(true);
+    answer_other(7);
+    run(std::chrono::seconds(11));
+    EXPECT_EQ(counted(), 5U);
+    EXPECT_EQ(counted_other(), 7U) << "a static map is about both";
 }
 
 }  // namespace
