@@ -166,7 +166,7 @@ void Agent::poll() {
     polls_.count({});
     last_poll_ = now;
     // Asked after the maps were read: whatever was counted was sent to servers that Traefik knew by then.
-    catalogues_.ask(*parts_.http, traefiks_->watched());
+    catalogues_.ask(*parts_.http, traefiks_->watched(), now.at);
     waiting_ = std::move(*snapshot);
     patience_ = began + std::min<steady_clock::duration>(api_patience, settings_.poll_interval);
 }
@@ -258,6 +258,7 @@ publish::Report Agent::report(poll::Snapshot snapshot) const {
                            .traefik_api = catalogues_.results(),
                            .name_lookups = catalogues_.lookup_results(),
                            .unresolved = catalogues_.unresolved(),
+                           .unresolved_names = catalogues_.unresolved_count(),
                            .unwatched_cgroups = traefiks_->unwatched(),
                            .config_reloaded = reloaded_,
                            .process = publish::read_process(parts_.root)};

@@ -6,11 +6,14 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <ranges>
 #include <utility>
 
 #include "agent/log_line.hpp"
 #include "attribute/static_map.hpp"
+#include "base/printable.hpp"
 #include "traefik/api_address.hpp"
+#include "traefik/proc.hpp"
 #include "traefik/rawdata.hpp"
 
 namespace upstat::agent {
@@ -27,6 +30,33 @@ std::string foreign_network(const std::filesystem::path& root, const std::string
     const auto theirs = std::filesystem::read_symlink(path, error);
     const auto ours = std::filesystem::read_symlink(root / "proc/self/ns/net", error);
     return error || theirs == ours ? std::string() : path;
+}
+
+/// The directories of those that are counted; our own where there is none.
+std::set<std::string> all_processes_of(const std::filesystem::path& root, const std::vector<Watched>& traefiks) {
+    std::set<std::string> processes;
+    for (const auto& [traefik, problem, zone] : traefiks) {
+        if (problem.empty()) {
+            processes.insert(traefik::proc_of(root, traefik.pid).string());
+        }
+    }
+    return processes.empty() ? std::set<std::string>{""} : processes;
+}
+
+/// A name of which nothing was heard yet is what it was: a Traefik that has restarted asks anew.
+void keep_pending(attribute::Catalogue& catalogue, const attribute::Catalogue& before,
+                  const std::set<std::string>& pending) {
+    for (auto& [name, backend] : catalogue.backends) {
+        const auto known = before.backends.find(name);
+        for (auto& listed : backend.listed) {
+            const auto endpoint = listed.servers.empty() ? attribute::endpoint_of(listed.url) : std::nullopt;
+            if (known == before.backends.end() || !endpoint || !pending.contains(endpoint->host)) {
+                continue;
+            }
+            const auto same = std::ranges::find(known->second.listed, listed.url, &attribute::Listed::url);
+            listed.servers = same == known->second.listed.end() ? listed.servers : same->servers;
+        }
+    }
 }
 
 /// Enough to tell whether a response is the same again, without keeping it.
@@ -70,7 +100,9 @@ void Catalogues::update_sources(const std::vector<Watched>& traefiks) {
         }
         return source;
     };
-    const auto point = [this](Source& source, const traefik::ApiAddress& address, const std::string& network) {
+    auto processes = all_processes_of(root_, traefiks);
+    const auto point = [this](Source& source, const traefik::ApiAddress& address, const std::string& network,
+                              const std::set<std::string>& whose) {
         if (address.url.empty() && source.problem != address.source) {
             spdlog::log(settings_.backends_file.empty() ? spdlog::level::warn : spdlog::level::info,
                         "Traefik's API is not asked: {}", address.source);
@@ -82,14 +114,15 @@ void Catalogues::update_sources(const std::vector<Watched>& traefiks) {
         source.url = address.url;
         source.problem = address.url.empty() ? address.source : source.problem;
         source.network_namespace = network;
+        source.processes = whose;
     };
     for (int i = 0; const auto& url : settings_.traefik_api) {
-        point(kept(--i), {.url = url, .source = "--traefik.api"}, {});
+        point(kept(--i), {.url = url, .source = "--traefik.api"}, {}, processes);
     }
     running_.clear();
     for (const auto& [traefik, problem, zone] : traefiks) {
         if (problem.empty()) {
-            running_.insert(zone);
+            running_[zone].insert(traefik::proc_of(root_, traefik.pid).string());
         }
         if (settings_.traefik_api.empty() && problem.empty()) {
             auto& source = kept(traefik.pid);
@@ -98,12 +131,19 @@ void Catalogues::update_sources(const std::vector<Watched>& traefiks) {
             point(source,
                   finds_apis() ? traefik::api_address(root_, traefik, source.configuration)
                                : traefik::ApiAddress{.url = {}, .source = "--backends.file lists the servers"},
-                  foreign_network(root_, traefik.network_namespace));
+                  foreign_network(root_, traefik.network_namespace), {traefik::proc_of(root_, traefik.pid).string()});
         }
     }
     const auto same = [](const auto& one, const auto& other) { return one.first == other.first; };
     changed_ = changed_ || !std::ranges::equal(sources_, now, same);
     sources_ = std::move(now);
+    if (processes != processes_) {
+        processes_ = std::move(processes);
+        changed_ = true;
+        for (auto& [key, source] : sources_) {
+            source.backoff.succeeded();  // it may be there again
+        }
+    }
 }
 
 HttpRequest Catalogues::request(const Source& source, const std::string& path, std::size_t longest) const {
@@ -117,10 +157,20 @@ HttpRequest Catalogues::request(const Source& source, const std::string& path, s
             .max_bytes = longest};
 }
 
-void Catalogues::ask(Http& http, const std::vector<Watched>& traefiks) {
+/// Whether what a source names may be asked and believed. An API that was found, not named, is Traefik's own or none.
+std::string Catalogues::stranger_at(int key, Source& source) const {
+    const auto address = key < 0 ? std::nullopt : attribute::endpoint_of(source.url);
+    return address ? traefik::not_its_listener(root_, key, *address, source.own_sockets) : "";
+}
+
+void Catalogues::ask(Http& http, const std::vector<Watched>& traefiks, Time now) {
     update_sources(traefiks);
     for (auto& [key, source] : sources_) {
-        if (source.url.empty()) {
+        if (source.url.empty() || (!source.ticket && !source.backoff.ready(now))) {
+            continue;
+        }
+        if (const auto stranger = source.ticket ? "" : stranger_at(key, source); !stranger.empty()) {
+            note(source, stranger, now);
             continue;
         }
         if (!source.ticket) {
@@ -133,33 +183,47 @@ void Catalogues::ask(Http& http, const std::vector<Watched>& traefiks) {
     }
 }
 
-void Catalogues::take_catalogue(Source& source, const HttpDone& done, Time now) {
-    std::string problem;
-    const auto body = done.result ? summary_of(done.result->body) : source.body;
-    if (!done.result) {
-        problem = done.result.error();
+/// Empty: there is nothing new, as in most responses.
+std::string Catalogues::read_catalogue(Source& source, const HttpResponse& response) {
+    const auto body = summary_of(response.body);
+    if (source.known && body == source.body) {
+        return "";
+    }
+    auto read = source.v1 ? traefik::parse_providers(response.body, source.url)
+                          : traefik::parse_rawdata(response.body, source.url);
+    if (!read) {
+        return read.error().message;
+    }
+    if (read->left_out != 0) {
+        spdlog::warn("{} lists {} names of more than 512 bytes: they are left out", source.url, read->left_out);
+    }
+    source.catalogue = std::move(read->catalogue);
+    source.body = body;
+    source.known = true;
+    changed_ = true;
+    return "";
+}
+
+void Catalogues::take_catalogue(int key, Source& source, const HttpDone& done, Time now) {
+    if (const auto stranger = stranger_at(key, source); !stranger.empty()) {
+        note(source, stranger, now);
+    } else if (!done.result) {
+        note(source, done.result.error(), now);
     } else if (done.result->status == 404) {
         source.v1 = !source.v1;  // the next request asks in the other version's way
-        problem = fmt::format("{} has neither /api/rawdata nor, as Traefik v1 does, /api/providers: is the API on?",
-                              source.url);
+        note(source,
+             fmt::format("{} has neither /api/rawdata nor, as Traefik v1 does, /api/providers: is the API on?",
+                         source.url),
+             now, source.v1);
     } else if (done.result->status != 200) {
-        problem = fmt::format("{} answers {}", source.url, done.result->status);
-    } else if (source.known && body == source.body) {
-        // Nothing new: most responses are that.
-    } else if (auto catalogue = source.v1 ? traefik::parse_providers(done.result->body, source.url)
-                                          : traefik::parse_rawdata(done.result->body, source.url);
-               !catalogue) {
-        problem = catalogue.error().message;
+        note(source, fmt::format("{} answers {}", source.url, done.result->status), now);
     } else {
-        if (catalogue->left_out != 0) {
-            spdlog::warn("{} lists {} names of more than 512 bytes: they are left out", source.url,
-                         catalogue->left_out);
-        }
-        source.catalogue = std::move(catalogue->catalogue);
-        source.body = body;
-        source.known = true;
-        changed_ = true;
+        note(source, read_catalogue(source, *done.result), now);
     }
+}
+
+/// `flips`: the other version's way is tried at once.
+void Catalogues::note(Source& source, const std::string& problem, Time now, bool flips) {
     auto line = source.outage.note(problem, now);
     if (line && line->failing) {
         line->text += fmt::format("; {} backends stay as they were", source.catalogue.backends.size());
@@ -167,13 +231,18 @@ void Catalogues::take_catalogue(Source& source, const HttpDone& done, Time now) 
     log_line(line);
     source.problem = problem;
     results_.count(problem);
+    if (problem.empty()) {
+        source.backoff.succeeded();
+    } else if (!flips) {
+        source.backoff.failed(now, std::nullopt);
+    }
 }
 
 bool Catalogues::take(const HttpDone& done, Time now) {
     for (auto& [key, source] : sources_) {
         if (source.ticket == done.ticket) {
             source.ticket.reset();
-            take_catalogue(source, done, now);
+            take_catalogue(key, source, done, now);
             return true;
         }
         if (source.version_ticket == done.ticket) {
@@ -209,17 +278,16 @@ bool Catalogues::all_known(std::uint16_t zone) const {
     return any;
 }
 
-/// Where names are looked up: where the Traefik runs that they are about.
-std::string Catalogues::network_of(std::uint16_t zone) const {
-    const auto found =
-        std::ranges::find_if(sources_, [zone](const auto& entry) { return entry.second.zone.value_or(zone) == zone; });
-    return found == sources_.end() ? std::string() : found->second.network_namespace;
+/// Whose the names are that a zone's catalogue holds. What one has listed that has ended stays as it was.
+std::set<std::string> Catalogues::processes_of(std::uint16_t zone) const {
+    const auto found = running_.find(zone);
+    return found != running_.end() ? found->second : running_.empty() ? processes_ : std::set<std::string>{};
 }
 
 /// Which Traefiks the catalogue is about.
 void Catalogues::note_zones(Time now) {
     const auto before = ran_.size();
-    for (const auto zone : running_) {
+    for (const auto& [zone, processes] : running_) {
         changed_ = ran_.insert_or_assign(zone, now).second || changed_;
     }
     for (const auto zone : attribute::zones_in(*last_)) {
@@ -236,54 +304,66 @@ void Catalogues::note_zones(Time now) {
 std::set<attribute::HostName> Catalogues::all_names() const {
     std::set<attribute::HostName> names;
     for (const auto& [key, source] : sources_) {
-        names.merge(attribute::names_of(source.catalogue, source.network_namespace));
+        names.merge(attribute::names_of(source.catalogue, source.processes));
     }
     for (const auto& [zone, ran] : ran_) {
-        names.merge(attribute::names_of(static_, network_of(zone)));
+        names.merge(attribute::names_of(static_, processes_of(zone)));
         if (!all_known(zone)) {
-            names.merge(attribute::names_of(attribute::part_of(*last_, zone), network_of(zone)));
+            names.merge(attribute::names_of(attribute::part_of(*last_, zone), processes_of(zone)));
         }
     }
     return names;
 }
 
 attribute::Catalogue Catalogues::merge_zone(std::uint16_t zone, const attribute::Addresses& addresses) const {
-    const auto filled = [&addresses](attribute::Catalogue catalogue, const std::string& network) {
-        attribute::fill(catalogue, network, addresses);
+    const auto processes = processes_of(zone);
+    const auto filled = [&](attribute::Catalogue catalogue) {
+        attribute::fill(catalogue, processes, addresses);
         return catalogue;
     };
-    auto all = filled(static_, network_of(zone));
+    auto all = filled(static_);
     for (const auto& [key, source] : sources_) {
         if (source.zone.value_or(zone) == zone) {
-            all = merged(std::move(all), filled(source.catalogue, source.network_namespace));
+            all = merged(std::move(all), filled(source.catalogue));
         }
     }
-    return all_known(zone) ? all : merged(std::move(all), filled(attribute::part_of(*last_, zone), network_of(zone)));
+    return all_known(zone) ? all : merged(std::move(all), filled(attribute::part_of(*last_, zone)));
 }
 
-attribute::Catalogue Catalogues::merge_all(const attribute::Addresses& addresses) const {
+attribute::Catalogue Catalogues::merge_all(const attribute::Known& known) const {
     attribute::Catalogue all;
     for (const auto& [zone, ran] : ran_) {
-        auto part = attribute::moved_to(merge_zone(zone, addresses), zone);
+        auto part = attribute::moved_to(merge_zone(zone, known.addresses), zone);
         all = all == attribute::Catalogue{} ? std::move(part) : merged(std::move(all), part);
     }
+    keep_pending(all, *current_, known.pending);
     return all;
 }
 
 /// A failure is said once when a name's look-up fails for another reason than before, and once when it works again.
-void Catalogues::note_lookups(const attribute::Known& known) {
+/// Whoever lists names decides how many there are, so there is an end to it.
+void Catalogues::note_lookups(const attribute::Known& known, Time now) {
     for (const auto& [name, reason] : known.failures) {
-        if (const auto before = failures_.find(name); before == failures_.end() || before->second != reason) {
+        const auto before = failures_.find(name);
+        if ((before == failures_.end() || before->second != reason) && lines_.take(now)) {
             spdlog::warn("the server name {} cannot be looked up{}: {}; its responses are counted as unmapped",
-                         name.host, name.network_namespace.empty() ? "" : " in " + name.network_namespace, reason);
+                         printable(name.host), name.process.empty() ? "" : " as " + name.process + " would",
+                         printable(reason));
         }
     }
     for (const auto& [name, reason] : failures_) {
-        if (names_.contains(name) && !known.failures.contains(name)) {
-            spdlog::info("the server name {} is found again", name.host);
+        if (names_.contains(name) && !known.failures.contains(name) && lines_.take(now)) {
+            spdlog::info("the server name {} is found again", printable(name.host));
         }
     }
+    if (known.left_out != 0 && left_out_ == 0) {
+        spdlog::warn("{} server names are not looked up: of one Traefik the first 1,000 are", known.left_out);
+    }
+    if (const auto unsaid = lines_.unsaid()) {
+        spdlog::warn("{} more changes of server names are not said: `upstat status` has the names", unsaid);
+    }
     failures_ = known.failures;
+    left_out_ = known.left_out;
     lookups_ = {.success = known.succeeded,
                 .failure = known.failed,
                 .last_error = failures_.empty() ? "" : failures_.begin()->second};
@@ -296,20 +376,22 @@ attribute::SharedCatalogue Catalogues::catalogue(Time now) {
         names_ = all_names();
     }
     resolver_->ask(names_, now);
-    auto known = resolver_->known();
-    note_lookups(known);
-    if (changed || known.addresses != addresses_) {
-        current_ = std::make_shared<const attribute::Catalogue>(merge_all(known.addresses));
-        addresses_ = std::move(known.addresses);
+    const auto changes = resolver_->changes();
+    const auto known = resolver_->known();
+    note_lookups(known, now);
+    if (changed || changes != looked_up_) {
+        current_ = std::make_shared<const attribute::Catalogue>(merge_all(known));
+        looked_up_ = changes;
         last_ = settings_.backends_file.empty() ? current_ : last_;
     }
     return current_;
 }
 
 std::map<std::string, std::string> Catalogues::unresolved() const {
+    constexpr std::size_t most_shown = 100;
     std::map<std::string, std::string> names;
-    for (const auto& [name, reason] : failures_) {
-        names.emplace(name.host, reason);
+    for (const auto& [name, reason] : failures_ | std::views::take(most_shown)) {
+        names.emplace(printable(name.host), printable(reason));
     }
     return names;
 }
@@ -318,6 +400,9 @@ void Catalogues::succeed(Catalogues previous) {
     results_ = std::move(previous.results_);
     resolver_ = std::move(previous.resolver_);
     failures_ = std::move(previous.failures_);
+    left_out_ = previous.left_out_;
+    lines_ = previous.lines_;
+    current_ = std::move(previous.current_);
     lookups_ = std::move(previous.lookups_);
     for (auto& [key, source] : previous.sources_) {
         const bool is_found = key >= 0;  // those of --traefik.api may be others now

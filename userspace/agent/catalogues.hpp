@@ -13,11 +13,14 @@
 #include "agent/traefiks.hpp"
 #include "attribute/counts.hpp"
 #include "attribute/resolve.hpp"
+#include "base/backoff.hpp"
 #include "base/http_client.hpp"
+#include "base/line_budget.hpp"
 #include "base/outage.hpp"
 #include "base/results.hpp"
 #include "config/settings.hpp"
 #include "traefik/api_address.hpp"
+#include "traefik/listener.hpp"
 
 namespace upstat::agent {
 
@@ -39,8 +42,8 @@ class Catalogues {
     /// Takes the place of `previous`: what its Traefiks have said stays in force until they say more.
     void succeed(Catalogues previous);
 
-    /// Asks every API again that has no response under way.
-    void ask(Http& http, const std::vector<Watched>& traefiks);
+    /// Asks every API again that has no response under way and is not to be left alone after a failure.
+    void ask(Http& http, const std::vector<Watched>& traefiks, Time now);
 
     /// Takes the end of an exchange; false when it is not one of these.
     bool take(const HttpDone& done, Time now);
@@ -56,13 +59,16 @@ class Catalogues {
         std::string url;                           ///< empty: it is not asked, `problem` says why
         std::string network_namespace;             ///< empty: our own
         std::optional<std::uint16_t> zone;         ///< of the process that is asked; nothing: every Traefik's
+        std::set<std::string> processes;           ///< its servers' names are theirs to look up
         traefik::ConfigurationFile configuration;  ///< of the process that is asked
+        traefik::OwnSockets own_sockets;           ///< on which it listens
         bool v1 = false;                           ///< speaks /api/providers
         std::optional<std::uint64_t> ticket;
         std::optional<std::uint64_t> version_ticket;
         std::string version;
         std::string problem;                       ///< of the last response; empty when it was good
         Outage outage{"Traefik's API", {}};        ///< what the log says of that
+        Backoff backoff{1};                        ///< whoever answers instead of Traefik is not asked all the time
         bool known = false;                        ///< it has given a catalogue
         std::pair<std::size_t, std::size_t> body;  ///< size and hash of what it was read from
         attribute::Catalogue catalogue;
@@ -72,8 +78,10 @@ class Catalogues {
 
     /// Look-ups of servers' host names.
     [[nodiscard]] const Results& lookup_results() const { return lookups_; }
-    /// Host names whose last look-up failed, and why.
+    /// Host names whose last look-up failed, and why; of many the first.
     [[nodiscard]] std::map<std::string, std::string> unresolved() const;
+    /// How many there are, with those that are too many to be looked up.
+    [[nodiscard]] std::size_t unresolved_count() const { return failures_.size() + left_out_; }
 
   private:
     Catalogues(config::Settings settings, std::filesystem::path root)
@@ -81,32 +89,38 @@ class Catalogues {
 
     void update_sources(const std::vector<Watched>& traefiks);
     [[nodiscard]] HttpRequest request(const Source& source, const std::string& path, std::size_t longest) const;
-    void take_catalogue(Source& source, const HttpDone& done, Time now);
+    [[nodiscard]] std::string stranger_at(int key, Source& source) const;
+    void take_catalogue(int key, Source& source, const HttpDone& done, Time now);
+    std::string read_catalogue(Source& source, const HttpResponse& response);
+    void note(Source& source, const std::string& problem, Time now, bool flips = false);
 
     /// Whether the APIs that Traefiks' configurations tell of are asked.
     [[nodiscard]] bool finds_apis() const;
     void note_zones(Time now);
     [[nodiscard]] bool all_known(std::uint16_t zone) const;
-    [[nodiscard]] std::string network_of(std::uint16_t zone) const;
+    [[nodiscard]] std::set<std::string> processes_of(std::uint16_t zone) const;
     [[nodiscard]] std::set<attribute::HostName> all_names() const;
-    [[nodiscard]] attribute::Catalogue merge_all(const attribute::Addresses& addresses) const;
+    [[nodiscard]] attribute::Catalogue merge_all(const attribute::Known& known) const;
     [[nodiscard]] attribute::Catalogue merge_zone(std::uint16_t zone, const attribute::Addresses& addresses) const;
-    void note_lookups(const attribute::Known& known);
+    void note_lookups(const attribute::Known& known, Time now);
 
     config::Settings settings_;
     std::filesystem::path root_;
     std::string password_;
     attribute::Catalogue static_;
     attribute::SharedCatalogue last_ = std::make_shared<const attribute::Catalogue>();  ///< what was in force before
-    std::map<int, Source> sources_;      ///< by Traefik's pid; of --traefik.api: by -1, -2, ...
-    std::set<std::uint16_t> running_;    ///< the zones whose Traefik runs
-    std::map<std::uint16_t, Time> ran_;  ///< when it did last; of those in force
+    std::map<int, Source> sources_;                           ///< by Traefik's pid; of --traefik.api: by -1, -2, ...
+    std::set<std::string> processes_;                         ///< of all Traefiks that are counted
+    std::map<std::uint16_t, std::set<std::string>> running_;  ///< the same by zone
+    std::map<std::uint16_t, Time> ran_;  ///< when each zone had one for the last time; those in force
     bool changed_ = true;                ///< a catalogue, since they were merged
-    attribute::SharedCatalogue current_;
+    attribute::SharedCatalogue current_ = std::make_shared<const attribute::Catalogue>();
     std::set<attribute::HostName> names_;  ///< the host names in it
-    attribute::Addresses addresses_;       ///< of these, as they are in it
+    std::uint64_t looked_up_ = 0;          ///< the resolver's changes that are in it
     std::unique_ptr<attribute::Resolver> resolver_ = std::make_unique<attribute::Resolver>();
-    std::map<attribute::HostName, std::string> failures_;  ///< look-ups that were said to fail
+    std::map<attribute::HostName, std::string> failures_;  ///< look-ups that failed
+    std::size_t left_out_ = 0;                             ///< names that are too many
+    LineBudget lines_;                                     ///< of what the log says of names
     Results lookups_;
     Results results_;
 };

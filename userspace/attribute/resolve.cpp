@@ -1,81 +1,64 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "attribute/resolve.hpp"
 
-#include <fcntl.h>
-#include <fmt/format.h>
-#include <netdb.h>
-#include <sched.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-
 #include <algorithm>
-#include <array>
-#include <cerrno>
-#include <condition_variable>
-#include <cstring>
-#include <iterator>
 #include <mutex>
 #include <optional>
+#include <system_error>
 #include <thread>
 #include <utility>
+#include <vector>
 
-#include "attribute/catalogue.hpp"
-#include "base/fd.hpp"
+#include "base/host_port.hpp"
 
 namespace upstat::attribute {
 
 namespace {
 
+constexpr std::size_t most_names = 1000;  ///< of one process
+constexpr std::size_t most_near = 64;     ///< that are looked up every few seconds
+constexpr int most_threads = 8;
+constexpr Millis longest_unlisted = std::chrono::seconds(90);  ///< Go's pool keeps an idle connection for so long
+
 bool is_localhost(const std::string& host) {
     return host == "localhost";
 }
 
-std::expected<std::set<std::string>, std::string> ask_system(const std::string& name) {
-    addrinfo hints{};
-    hints.ai_family = AF_UNSPEC;
-    hints.ai_socktype = SOCK_STREAM;
-    addrinfo* found = nullptr;
-    if (const int failed = getaddrinfo(name.c_str(), nullptr, &hints, &found); failed != 0) {
-        return std::unexpected(std::string(gai_strerror(failed)));
-    }
-    const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> owner(found, freeaddrinfo);
-    std::set<std::string> addresses;
-    for (const auto* one = found; one != nullptr; one = one->ai_next) {
-        std::array<char, NI_MAXHOST> text{};
-        if (getnameinfo(one->ai_addr, one->ai_addrlen, text.data(), text.size(), nullptr, 0, NI_NUMERICHOST) == 0) {
-            addresses.insert(std::string(text.data()).substr(0, std::strcspn(text.data(), "%")));
-        }
-    }
-    return addresses;
+bool look_up_for(const std::string& process, const std::set<std::string>& names, const TakeName& take) {
+    return look_up(process.empty() ? "/proc/self" : process, names, take);
 }
 
-/// Moves the calling thread, and no other, into a network namespace.
-std::expected<void, std::string> enter(const std::string& network_namespace) {
-    const Fd target(open(network_namespace.c_str(), O_RDONLY | O_CLOEXEC));
-    struct stat wanted{};
-    struct stat present{};
-    if (!target || fstat(target.get(), &wanted) != 0) {
-        return std::unexpected(fmt::format("cannot open {}: {}", network_namespace, std::strerror(errno)));
+std::optional<HostPort> named_endpoint(const std::string& url) {
+    auto endpoint = any_endpoint_of(url);
+    return endpoint && !poll::parse_server(*endpoint) ? std::move(endpoint) : std::nullopt;
+}
+
+/// Those that are looked up.
+std::set<HostName> first_of_each(const std::set<HostName>& names) {
+    std::set<HostName> first;
+    const std::string* process = nullptr;
+    std::size_t count = 0;
+    for (const auto& name : names) {
+        count = process != nullptr && *process == name.process ? count + 1 : 1;
+        process = &name.process;
+        if (count <= most_names) {
+            first.insert(first.end(), name);
+        }
     }
-    if (stat("/proc/thread-self/ns/net", &present) == 0 && present.st_ino == wanted.st_ino &&
-        present.st_dev == wanted.st_dev) {
-        return {};  // no privilege needed where there is nothing to do
-    }
-    if (setns(target.get(), CLONE_NEWNET) != 0) {
-        return std::unexpected(fmt::format("cannot enter {}: {}", network_namespace, std::strerror(errno)));
-    }
-    return {};
+    return first;
 }
 
 }  // namespace
 
-std::set<HostName> names_of(const Catalogue& catalogue, const std::string& network_namespace) {
+std::set<HostName> names_of(const Catalogue& catalogue, const std::set<std::string>& processes) {
     std::set<HostName> names;
     const auto add = [&](const std::vector<Listed>& all) {
         for (const auto& listed : all) {
-            const auto endpoint = any_endpoint_of(listed.url);
-            if (endpoint && !poll::parse_server(*endpoint) && !is_localhost(endpoint->host)) {
-                names.insert({.network_namespace = network_namespace, .host = endpoint->host});
+            const auto endpoint = named_endpoint(listed.url);
+            for (const auto& process : processes) {
+                if (endpoint && !is_localhost(endpoint->host)) {
+                    names.insert({.process = process, .host = endpoint->host});
+                }
             }
         }
     };
@@ -86,22 +69,25 @@ std::set<HostName> names_of(const Catalogue& catalogue, const std::string& netwo
     return names;
 }
 
-void fill(Catalogue& catalogue, const std::string& network_namespace, const Addresses& addresses) {
-    const std::set<std::string> loopback{"127.0.0.1", "::1"};
-    const auto addresses_of = [&](const std::string& host) -> const std::set<std::string>* {
-        const auto found = addresses.find({.network_namespace = network_namespace, .host = host});
-        return is_localhost(host) ? &loopback : found == addresses.end() ? nullptr : &found->second;
+void fill(Catalogue& catalogue, const std::set<std::string>& processes, const Addresses& addresses) {
+    const auto addresses_of = [&](const std::string& host) {
+        auto all = is_localhost(host) ? std::set<std::string>{"127.0.0.1", "::1"} : std::set<std::string>();
+        for (const auto& process : processes) {
+            if (const auto found = addresses.find({.process = process, .host = host}); found != addresses.end()) {
+                all.insert(found->second.begin(), found->second.end());
+            }
+        }
+        return all;
     };
     const auto fill_all = [&](std::vector<Listed>& all) {
         for (auto& listed : all) {
-            const auto endpoint = any_endpoint_of(listed.url);
-            const auto* const known =
-                endpoint && !poll::parse_server(*endpoint) ? addresses_of(endpoint->host) : nullptr;
-            if (known == nullptr) {
+            const auto endpoint = named_endpoint(listed.url);
+            const auto known = endpoint ? addresses_of(endpoint->host) : std::set<std::string>();
+            if (known.empty()) {
                 continue;
             }
             listed.servers.clear();
-            for (const auto& address : *known) {
+            for (const auto& address : known) {
                 if (const auto server = poll::parse_server(address, endpoint->port)) {
                     listed.servers.insert(*server);
                 }
@@ -114,102 +100,165 @@ void fill(Catalogue& catalogue, const std::string& network_namespace, const Addr
     fill_all(catalogue.streams);
 }
 
-/// Owned by the Resolver and by its worker, so that the worker may outlive the Resolver inside a look-up.
+/// Owned by the Resolver and by its threads, so that these may outlive the Resolver inside a look-up.
 struct Resolver::Shared {
-    Shared(Millis every, LookUp with) : period(every), look_up(with ? std::move(with) : LookUp(ask_system)) {}
+    struct Name {
+        std::map<std::string, Time> seen;  ///< addresses, and when an answer had them last
+        std::set<std::string> latest;      ///< those of the last answer
+        std::optional<Time> asked;
+        bool under_way = false;
+        bool heard = false;  ///< of its first look-up
+        bool near = false;
+    };
+
+    Shared(Millis every, Millis near_every, LookUp with)
+        : period(every), near_period(near_every), look_up(with ? std::move(with) : LookUp(look_up_for)) {}
 
     const Millis period;
+    const Millis near_period;
     const LookUp look_up;
 
     std::mutex mutex;
-    std::condition_variable_any wake;
-    std::optional<std::set<HostName>> job;  ///< what the worker is to look up next
-    bool busy = false;                      ///< it is doing something
-    std::set<HostName> names;               ///< asked for now
-    std::set<HostName> tried;               ///< of these, looked up or about to be
-    Time round;                             ///< when all names were last looked up
-    Known known;
+    Time now;  ///< as it was last said
+    std::map<HostName, Name> names;
+    std::map<HostName, std::string> failures;
+    std::size_t left_out = 0;
+    std::uint64_t succeeded = 0;
+    std::uint64_t failed = 0;
+    std::uint64_t changes = 0;
+    int threads = 0;
 
-    void keep(const HostName& name, std::expected<std::set<std::string>, std::string> answer) {
+    [[nodiscard]] bool is_due(const Name& name) const {
+        return !name.under_way && (!name.asked || now - *name.asked >= (name.near ? near_period : period));
+    }
+
+    void each_of(const std::string& process, auto&& take) {
+        for (auto at = names.lower_bound({.process = process, .host = {}});
+             at != names.end() && at->first.process == process; ++at) {
+            take(at->second);
+        }
+    }
+
+    /// What is new here is no longer another's, and what is no longer here may be another's.
+    void take_answer(const std::string& process, Name& name, std::set<std::string> answer) {
+        const auto before = std::exchange(name.latest, std::move(answer));
+        for (const auto& address : name.latest) {
+            changes += name.seen.insert_or_assign(address, now).second ? 1 : 0;
+            if (!before.contains(address)) {
+                each_of(process, [&](Name& other) {
+                    changes += other.latest.contains(address) ? 0 : other.seen.erase(address);
+                });
+            }
+        }
+        for (const auto& address : before) {
+            bool is_claimed = false;
+            if (!name.latest.contains(address)) {
+                each_of(process, [&](Name& other) { is_claimed = is_claimed || other.latest.contains(address); });
+            }
+            changes += is_claimed ? name.seen.erase(address) : 0;
+        }
+        changes += std::erase_if(name.seen, [&](const auto& entry) { return now - entry.second > longest_unlisted; });
+    }
+
+    void keep(const HostName& host, LookedUp answer) {
         const std::lock_guard lock(mutex);
-        ++(answer ? known.succeeded : known.failed);
-        if (!names.contains(name)) {
+        ++(answer ? succeeded : failed);
+        const auto found = names.find(host);
+        if (found == names.end()) {
             return;  // it has left the catalogue meanwhile
         }
+        found->second.under_way = false;
+        changes += std::exchange(found->second.heard, true) ? 0 : 1;
         if (answer) {
-            known.failures.erase(name);
-            known.addresses[name].merge(*answer);
+            failures.erase(host);
+            take_answer(host.process, found->second, *std::move(answer));
         } else {
-            known.failures[name] = std::move(answer.error());
+            failures[host] = std::move(answer.error());
         }
     }
 
-    /// The names of one network stand together.
-    void run(const std::set<HostName>& task) {
-        const auto own = std::string("/proc/self/ns/net");  // the process's, whichever the worker is in
-        std::optional<std::string> network;
-        std::expected<void, std::string> entered;
+    void run(const std::string& process, const std::set<std::string>& task) {
+        const bool near = look_up(process, task, [&](const std::string& name, LookedUp answer) {
+            keep({.process = process, .host = name}, std::move(answer));
+        });
+        const std::lock_guard lock(mutex);
+        --threads;
         for (const auto& name : task) {
-            if (network != name.network_namespace) {
-                network = name.network_namespace;
-                entered = enter(network->empty() ? own : *network);
+            if (const auto found = names.find({.process = process, .host = name}); found != names.end()) {
+                found->second.near = near && task.size() <= most_near;
             }
-            keep(name, entered ? look_up(name.host) : std::unexpected(entered.error()));
         }
     }
 
-    void work(const std::stop_token& stop) {
-        std::unique_lock lock(mutex);
-        while (wake.wait(lock, stop, [&] { return job.has_value(); })) {
-            const auto task = *std::exchange(job, std::nullopt);
-            busy = true;
-            lock.unlock();
-            run(task);
-            lock.lock();
-            busy = false;
+    /// False where there is no room for another thread: the names stay due.
+    static bool start(const std::shared_ptr<Shared>& shared, const std::string& process,
+                      const std::set<std::string>& task) {
+        if (shared->threads >= most_threads) {
+            return false;
         }
+        try {
+            std::thread([shared, process, task] { shared->run(process, task); }).detach();
+        } catch (const std::system_error&) {
+            return false;
+        }
+        ++shared->threads;
+        return true;
     }
-
-    std::jthread worker;
 };
 
-Resolver::Resolver(Millis period, LookUp look_up) : shared_(std::make_shared<Shared>(period, std::move(look_up))) {
-    shared_->worker = std::jthread([shared = shared_](const std::stop_token& stop) { shared->work(stop); });
-}
+Resolver::Resolver(Millis period, Millis near_period, LookUp look_up)
+    : shared_(std::make_shared<Shared>(period, near_period, std::move(look_up))) {}
 
-Resolver::~Resolver() {
-    shared_->worker.request_stop();
-    // A look-up cannot be interrupted, and the agent's exit may not wait for a dead name server.
-    shared_->worker.detach();
-}
+Resolver::~Resolver() = default;
 
 void Resolver::ask(const std::set<HostName>& names, Time now) {
     const std::lock_guard lock(shared_->mutex);
     auto& state = *shared_;
-    state.names = names;
-    const auto left = [&](const auto& entry) { return !names.contains(entry.first); };
-    std::erase_if(state.known.addresses, left);
-    std::erase_if(state.known.failures, left);
-    std::erase_if(state.tried, [&](const HostName& name) { return !names.contains(name); });
-    if (state.busy || state.job || names.empty()) {
-        return;
+    state.now = now;
+    const auto wanted = first_of_each(names);
+    state.left_out = names.size() - wanted.size();
+    std::erase_if(state.names, [&](const auto& entry) { return !wanted.contains(entry.first); });
+    std::erase_if(state.failures, [&](const auto& entry) { return !wanted.contains(entry.first); });
+    std::map<std::string, std::set<std::string>> due;
+    for (const auto& name : wanted) {
+        if (state.is_due(state.names[name])) {
+            due[name.process].insert(name.host);
+        }
     }
-    auto task = names;
-    if (state.tried.empty() || now - state.round >= state.period) {
-        state.round = now;
-    } else {
-        std::erase_if(task, [&](const HostName& name) { return state.tried.contains(name); });
-    }
-    if (!task.empty()) {
-        state.tried = names;
-        state.job = std::move(task);
-        state.wake.notify_all();
+    for (const auto& [process, hosts] : due) {
+        if (!Shared::start(shared_, process, hosts)) {
+            continue;
+        }
+        for (const auto& host : hosts) {
+            auto& name = state.names[{.process = process, .host = host}];
+            name.asked = now;
+            name.under_way = true;
+        }
     }
 }
 
 Known Resolver::known() const {
     const std::lock_guard lock(shared_->mutex);
-    return shared_->known;
+    Known known{.addresses = {},
+                .failures = shared_->failures,
+                .pending = {},
+                .succeeded = shared_->succeeded,
+                .failed = shared_->failed,
+                .left_out = shared_->left_out};
+    for (const auto& [host, name] : shared_->names) {
+        if (!name.heard) {
+            known.pending.insert(host.host);
+        }
+        for (const auto& [address, seen] : name.seen) {
+            known.addresses[host].insert(address);
+        }
+    }
+    return known;
+}
+
+std::uint64_t Resolver::changes() const {
+    const std::lock_guard lock(shared_->mutex);
+    return shared_->changes;
 }
 
 }  // namespace upstat::attribute

@@ -3,7 +3,6 @@
 
 #include <compare>
 #include <cstdint>
-#include <expected>
 #include <functional>
 #include <map>
 #include <memory>
@@ -11,13 +10,14 @@
 #include <string>
 
 #include "attribute/catalogue.hpp"
+#include "attribute/dns.hpp"
 #include "base/time.hpp"
 
 namespace upstat::attribute {
 
-/// A host name, and where it is looked up: each Traefik resolves names in a network of its own.
+/// A host name, and whose: each Traefik resolves names with files and in a network of its own.
 struct HostName {
-    std::string network_namespace;  ///< "/proc/PID/ns/net"; empty: our own
+    std::string process;  ///< its directory, "/proc/PID"; empty: our own
     std::string host;
 
     auto operator<=>(const HostName&) const = default;
@@ -27,41 +27,50 @@ struct HostName {
 using Addresses = std::map<HostName, std::set<std::string>>;
 
 /// The host names that a catalogue's urls hold; numeric ones and localhost need no look-up and are not among them.
-std::set<HostName> names_of(const Catalogue& catalogue, const std::string& network_namespace);
+std::set<HostName> names_of(const Catalogue& catalogue, const std::set<std::string>& processes);
 
-/// Fills Listed::servers of every url that holds a name of this network. A name without addresses is left as it is.
-void fill(Catalogue& catalogue, const std::string& network_namespace, const Addresses& addresses);
+/// Fills Listed::servers of every url that holds a name, with what it is to any of these processes. A name without
+/// addresses is left as it is.
+void fill(Catalogue& catalogue, const std::set<std::string>& processes, const Addresses& addresses);
 
 /// What is known about the names last asked for.
 struct Known {
     Addresses addresses;
     std::map<HostName, std::string> failures;  ///< why a name's last look-up failed; older addresses still stand
+    std::set<std::string> pending;             ///< hosts of which nothing was heard yet
     std::uint64_t succeeded = 0;               ///< look-ups so far
     std::uint64_t failed = 0;
+    std::size_t left_out = 0;  ///< names that are too many to be looked up
 };
 
-/// Looks names up on a thread of its own, since a look-up can take many seconds and the loop may not wait.
+/// Looks names up on threads of its own, since a look-up can take many seconds and the loop may not wait. Of one
+/// process a thousand names are looked up, the first in the order of their letters.
 ///
-/// Answers are a history: an address seen for a name stays for as long as the name is asked for, because a pooled
-/// connection outlives the DNS answer that made it.
+/// Answers are a history: an address that was seen for a name stays for a while, because a pooled connection outlives
+/// the DNS answer that made it. It goes once the answers to another name of this process have it, or after 90 s of
+/// answers without it. (A server's late responses still go to the backend that listed it last, see Ledger.)
 class Resolver {
   public:
-    /// One look-up of one name, or one sentence why it failed; runs on the worker.
-    using LookUp = std::function<std::expected<std::set<std::string>, std::string>(const std::string& name)>;
+    /// One round, on a thread that ends with it: dns.hpp says what is to be done.
+    using LookUp =
+        std::function<bool(const std::string& process, const std::set<std::string>& names, const TakeName& take)>;
 
-    /// Every name is looked up again after `period`. The default is getaddrinfo.
-    explicit Resolver(Millis period = std::chrono::seconds(30), LookUp look_up = {});
+    /// Every name is looked up again after `period`, where asking costs nobody else anything after `near_period`.
+    explicit Resolver(Millis period = std::chrono::seconds(30), Millis near_period = std::chrono::seconds(5),
+                      LookUp look_up = {});
     Resolver(const Resolver&) = delete;
     Resolver& operator=(const Resolver&) = delete;
-    /// Does not wait for a look-up that is under way.
+    /// Does not wait for look-ups that are under way.
     ~Resolver();
 
-    /// Says which names matter now; to be called each turn of the loop. Starts the worker when a name is new or the
-    /// period is over.
+    /// Says which names matter now; to be called each turn of the loop. Starts the look-ups that are due.
     void ask(const std::set<HostName>& names, Time now);
 
     /// The answers so far; never waits.
     [[nodiscard]] Known known() const;
+
+    /// Grows whenever the addresses have changed.
+    [[nodiscard]] std::uint64_t changes() const;
 
   private:
     struct Shared;

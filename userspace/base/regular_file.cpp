@@ -12,6 +12,14 @@ namespace upstat {
 
 namespace {
 
+Fd open_inside(const std::filesystem::path& top, const std::string& path, std::uint64_t flags) {
+    const Fd directory(::open(top.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    open_how how{};
+    how.flags = flags;
+    how.resolve = RESOLVE_IN_ROOT;
+    return Fd(static_cast<int>(syscall(SYS_openat2, directory.get(), path.c_str(), &how, sizeof how)));
+}
+
 RegularFile reopened(const Fd& looked_at) {
     RegularFile file;
     if (!looked_at || fstat(looked_at.get(), &file.status) != 0 || !S_ISREG(file.status.st_mode)) {
@@ -29,11 +37,11 @@ RegularFile open_regular(const std::filesystem::path& path) {
 }
 
 RegularFile open_regular_inside(const std::filesystem::path& top, const std::string& path) {
-    const Fd directory(::open(top.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-    open_how how{};
-    how.flags = O_PATH | O_CLOEXEC;
-    how.resolve = RESOLVE_IN_ROOT;
-    return reopened(Fd(static_cast<int>(syscall(SYS_openat2, directory.get(), path.c_str(), &how, sizeof how))));
+    return reopened(open_inside(top, path, O_PATH | O_CLOEXEC));
+}
+
+Fd open_directory_inside(const std::filesystem::path& top, const std::string& path) {
+    return open_inside(top, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 }
 
 std::string read_at(const Fd& file, std::uint64_t offset, std::size_t longest) {

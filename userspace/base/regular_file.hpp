@@ -27,6 +27,9 @@ RegularFile open_regular(const std::filesystem::path& path);
 /// followed.
 RegularFile open_regular_inside(const std::filesystem::path& top, const std::string& path);
 
+/// A directory, in the same way; only as a place (O_PATH).
+Fd open_directory_inside(const std::filesystem::path& top, const std::string& path);
+
 /// Up to `longest` bytes from `offset` on: fewer where the file ends or cannot be read.
 std::string read_at(const Fd& file, std::uint64_t offset, std::size_t longest);
 

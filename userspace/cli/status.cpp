@@ -85,6 +85,11 @@ std::string status_text(const json& status) {
     for (const auto& [name, reason] : status.at("unresolved_names").items()) {
         text += fmt::format("name       {} cannot be looked up: {}\n", printable(name), or_dash(reason));
     }
+    if (const auto all = status.at("unresolved_count").get<std::uint64_t>(),
+        shown = status.at("unresolved_names").size();
+        all > shown) {
+        text += fmt::format("name       {} more cannot be looked up\n", all - shown);
+    }
     text += left_out_text(status.at("left_out_servers"));
     if (const auto unwatched = status.at("unwatched_cgroups").get<std::uint64_t>(); unwatched != 0) {
         text += fmt::format("cgroups    {} without an inotify watch: raise fs.inotify.max_user_watches\n", unwatched);

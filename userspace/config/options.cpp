@@ -217,8 +217,7 @@ using S = Settings;
 using R = judge::Rule;
 using F = HttpFiles;
 constexpr std::array all_options{
-    option<parse_base_url, &S::traefik_api>("traefik.api", "URL", "",
-                                            "Traefik's API; found from the process, else http://127.0.0.1:8080"),
+    option<parse_base_url, &S::traefik_api>("traefik.api", "URL", "", "Traefik's API; else found from the process"),
     option<parse_text, &S::traefik_api_username>("traefik.api.username", "NAME", "", "basic auth for the API"),
     option<parse_text, &S::traefik_api_password_file>("traefik.api.password-file", "FILE", "",
                                                       "the file that holds its password"),

@@ -346,7 +346,7 @@ void work(Writer& out, const Report& report) {
     results(out, "upstat_name_lookups_total", "Look-ups of servers' host names.", report.name_lookups);
     out.metric("upstat_unresolved_names", "gauge",
                "Host names of servers whose last look-up failed: their responses are not told apart.");
-    out.sample(report.unresolved.size());
+    out.sample(report.unresolved_names);
     out.metric("upstat_unwatched_cgroups", "gauge",
                "Cgroups without an inotify watch: a Traefik that starts in one is found at the next poll only.");
     out.sample(report.unwatched_cgroups);

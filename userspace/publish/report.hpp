@@ -67,10 +67,12 @@ struct Report {
     Results push;
     std::map<std::string, Results> alertmanagers;  ///< by URL, as it may be shown
     Results traefik_api;
-    Results name_lookups;                           ///< of servers' host names
-    std::map<std::string, std::string> unresolved;  ///< host names whose last look-up failed, and why
-    std::uint64_t unwatched_cgroups = 0;            ///< in which a new Traefik is found at the next poll only
-    bool config_reloaded = true;                    ///< the last reading of the configuration went well
+    Results name_lookups;  ///< of servers' host names
+    std::map<std::string, std::string>
+        unresolved;                       ///< host names whose last look-up failed, and why; the first of them
+    std::uint64_t unresolved_names = 0;   ///< all of them
+    std::uint64_t unwatched_cgroups = 0;  ///< in which a new Traefik is found at the next poll only
+    bool config_reloaded = true;          ///< the last reading of the configuration went well
     ProcessStats process;
 };
 

@@ -295,6 +295,7 @@ std::string status_json(const Report& report) {
                 {"kernel_errors", report.kernel_errors},
                 {"left_out_servers", texts(report, report.servers.streams)},
                 {"unresolved_names", report.unresolved},
+                {"unresolved_count", report.unresolved_names},
                 {"unwatched_cgroups", report.unwatched_cgroups},
                 {"alertmanagers", json::object()},
                 {"maps", json::array()},

@@ -39,7 +39,10 @@ using Settings = ConfigurationFile::Settings;
 using Path = std::span<const std::string_view>;
 constexpr std::array<std::string_view, 3> address_path{"entrypoints", "traefik", "address"};
 constexpr std::array<std::string_view, 1> entry_points_path{"entrypoints"};
+constexpr std::array<std::string_view, 1> api_path{"api"};
+constexpr std::array<std::string_view, 1> v1_api_path{"web"};
 constexpr std::array<std::string_view, 2> base_path_path{"api", "basepath"};
+constexpr auto ways_out = "--traefik.api says where it is, or --backends.file which servers there are";
 
 std::string lower(std::string_view text) {
     std::string result(text);
@@ -75,6 +78,35 @@ std::optional<std::string> flag(const std::vector<std::string>& arguments, std::
         value = spelled == name ? std::optional(given) : value;
     }
     return value;
+}
+
+/// "api", or "api.insecure" and all else below it. Traefik 1 had "web" before.
+bool is_api(std::string_view name, char separator) {
+    return name == "web" || name == "api" || (name.starts_with("api") && name[3] == separator);
+}
+
+bool is_false(const std::string& value) {
+    const auto text = lower(value);
+    return text == "false" || text == "f" || text == "0";
+}
+
+/// A flag without "=" is true, whatever stands behind it.
+bool has_api_flag(const std::vector<std::string>& arguments) {
+    return std::any_of(arguments.begin() + (arguments.empty() ? 0 : 1), arguments.end(), [](std::string_view one) {
+        const auto name = lower(one.substr(std::min(one.find_first_not_of('-'), one.size())));
+        const auto equals = std::min(name.find('='), name.size());
+        return one.starts_with('-') && is_api(name.substr(0, equals), '.') &&
+               (equals == name.size() || !is_false(name.substr(equals + 1)));
+    });
+}
+
+bool has_api_variable(const std::vector<std::string>& environment) {
+    static constexpr std::string_view prefix = "traefik_";
+    return std::ranges::any_of(environment, [](const std::string& one) {
+        const auto name = lower(one.substr(0, one.find('=')));
+        return name.starts_with(prefix) && is_api(name.substr(prefix.size()), '_') &&
+               !is_false(one.substr(std::min(name.size() + 1, one.size())));
+    });
 }
 
 /// Takes in an entry point's address whose setting is spelled PREFIX NAME SUFFIX, in any case.
@@ -154,6 +186,14 @@ std::optional<std::string> in_yaml(const YAML::Node& document, Path path) {
     return node.IsDefined() && node.IsScalar() ? std::optional(node.Scalar()) : std::nullopt;
 }
 
+bool has_api(const YAML::Node& document) {
+    const auto has = [&document](Path path) {
+        const auto node = node_in(document, path);
+        return node.IsDefined() && !(node.IsScalar() && is_false(node.Scalar()));
+    };
+    return has(api_path) || has(v1_api_path);
+}
+
 std::map<std::string, std::string> entry_points_in_yaml(const YAML::Node& document) {
     std::map<std::string, std::string> entry_points;
     const auto named = node_in(document, entry_points_path);
@@ -208,17 +248,27 @@ std::map<std::string, std::string> entry_points_in_toml(const toml::table& docum
     return entry_points;
 }
 
+bool has_api(const toml::table& document) {
+    const auto has = [&document](Path path) {
+        const auto* const node = node_in(document, path);
+        return node != nullptr && node->value<bool>().value_or(true);
+    };
+    return has(api_path) || has(v1_api_path);
+}
+
 /// Throws what the libraries throw on a broken file.
 Settings parsed(const std::string& text, bool toml) {
     if (toml) {
         const toml::table document = toml::parse(text);
         return {.address = in_toml(document, address_path),
                 .base_path = in_toml(document, base_path_path),
+                .api = has_api(document),
                 .entry_points = entry_points_in_toml(document)};
     }
     const auto document = YAML::Load(text);
     return {.address = in_yaml(document, address_path),
             .base_path = in_yaml(document, base_path_path),
+            .api = has_api(document),
             .entry_points = entry_points_in_yaml(document)};
 }
 
@@ -361,27 +411,26 @@ std::optional<std::string> public_at(std::uint16_t port, const Settings& setting
     return std::nullopt;
 }
 
-ApiAddress unless_public(ApiAddress address, const Settings& settings) {
-    const auto port = attribute::endpoint_of(address.url)->port;
-    if (const auto name = public_at(port, settings)) {
-        return {.url = {},
-                .source = fmt::format("Traefik's entry point '{}' is on port {}, where its API would be: --traefik.api "
-                                      "says where it is, or --backends.file which servers there are",
-                                      printable(*name, max_shown), port)};
-    }
-    return address;
+ApiAddress not_asked(std::string why) {
+    return {.url = {}, .source = std::move(why)};
 }
 
 ApiAddress named(const fs::path& proc, const Settings& settings, const std::string& source) {
+    const bool has_entry_point = settings.address || settings.entry_points.contains("traefik");
+    if (!settings.api && !has_entry_point) {
+        return not_asked(fmt::format("{} has neither an api nor an entry point 'traefik' (api.insecure gives both): {}",
+                                     source, ways_out));
+    }
     const auto url = url_for(proc, settings);
     if (!url) {
-        return unless_public({.url = *url_for(proc, {}),
-                              .source = fmt::format("Traefik's default, because in {} {}; --traefik.api names another",
-                                                    source, url.error())},
-                             settings);
+        return not_asked(fmt::format("in {} {}: {}", source, url.error(), ways_out));
     }
-    return unless_public({.url = *url, .source = settings.address || settings.base_path ? source : "Traefik's default"},
-                         settings);
+    const auto port = attribute::endpoint_of(*url)->port;
+    if (const auto name = public_at(port, settings)) {
+        return not_asked(fmt::format("Traefik's entry point '{}' is on port {}, where its API would be: {}",
+                                     printable(*name, max_shown), port, ways_out));
+    }
+    return {.url = *url, .source = settings.address || settings.base_path ? source : "Traefik's default"};
 }
 
 }  // namespace
@@ -401,8 +450,7 @@ ApiAddress api_address(const fs::path& root, const Instance& traefik, Configurat
         }
         const auto shown = printable(path, max_shown);
         if (!known.problem.empty()) {  // it has changed since Traefik read it
-            return {.url = *url_for(proc, {}),
-                    .source = fmt::format("Traefik's default, because {} {}", shown, known.problem)};
+            return not_asked(fmt::format("{} {}: {}", shown, known.problem, ways_out));
         }
         return named(proc, known.settings, shown);
     }
@@ -410,12 +458,14 @@ ApiAddress api_address(const fs::path& root, const Instance& traefik, Configurat
         return named(proc,
                      {.address = flag(process.arguments, "entrypoints.traefik.address"),
                       .base_path = flag(process.arguments, "api.basepath"),
+                      .api = has_api_flag(process.arguments),
                       .entry_points = entry_points_of(process.arguments)},
                      fmt::format("the command line of process {}", traefik.pid));
     }
     return named(proc,
                  {.address = variable(process.environment, "TRAEFIK_ENTRYPOINTS_TRAEFIK_ADDRESS"),
                   .base_path = variable(process.environment, "TRAEFIK_API_BASEPATH"),
+                  .api = has_api_variable(process.environment),
                   .entry_points = entry_points_in(process.environment)},
                  fmt::format("the environment of process {}", traefik.pid));
 }

@@ -24,6 +24,7 @@ struct ConfigurationFile {
     struct Settings {
         std::optional<std::string> address;                 ///< entryPoints.traefik.address
         std::optional<std::string> base_path;               ///< api.basePath
+        bool api = false;                                   ///< there is an `api`, whatever it says
         std::map<std::string, std::string> entry_points{};  ///< the addresses of the others
     };
     std::string path;  ///< as the process sees it; empty: none was read
@@ -34,13 +35,14 @@ struct ConfigurationFile {
 
 /// Read from how the process was started: its configuration file, else its command line, else its environment. Traefik
 /// takes the first of the three that there is and ignores the others, and so does this. The port is never probed: a
-/// probe could be proxied and counted. Neither is a port asked on which another entry point listens: to that one our
-/// requests would be a client's, and their 404s would raise the alert. To be asked from the process's network
-/// namespace.
+/// probe could be proxied and counted. There is nothing to ask where the configuration has neither an `api` nor an
+/// entry point `traefik`, nor on a port on which another entry point listens: to that one our requests would be a
+/// client's, and their 404s would raise the alert. To be asked from the process's network namespace, and only while
+/// the socket that listens there is the process's own (listener.hpp).
 ///
 /// The process's owner chose all of this, so: a file is a regular one inside the process's root and of 64 KB at most,
 /// an address is the loopback or one of the process's network namespace, a path is plain. What is not is said in
-/// `source`, escaped and cut, and Traefik's default holds.
+/// `source`, escaped and cut.
 ApiAddress api_address(const std::filesystem::path& root, const Instance& traefik, ConfigurationFile& known);
 
 }  // namespace upstat::traefik

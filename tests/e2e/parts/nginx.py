@@ -106,7 +106,10 @@ class Nginx(Part):
         self._process.start()
         for server in self.servers:
             host, _, port = server.rpartition(":")
-            self._process.ready_when(lambda: connects(host.strip("[]"), int(port)), 20, f"nginx listens on {server}")
+            self._process.ready_when(lambda: self.is_listening(host, int(port)), 20, f"nginx listens on {server}")
+
+    def is_listening(self, host, port):
+        return connects(host.strip("[]"), port)
 
     def stop(self):
         self._process.stop(signal.SIGTERM)

@@ -57,7 +57,10 @@ class Traefik(Part):
         (self.directory / "traefik.yml").write_text(json.dumps(self._static(), indent=1))
         self.write_services(self.services)
         self._process.start()
-        self._process.ready_when(lambda: status_of(f"{self.url}/-/loaded") == 200, 30, "Traefik serves")
+        self._process.ready_when(self.is_loaded, 30, "Traefik serves")
+
+    def is_loaded(self):
+        return status_of(f"{self.url}/-/loaded") == 200
 
     def stop(self):
         self._process.stop(grace=5)

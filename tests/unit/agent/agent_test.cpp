@@ -27,11 +27,15 @@ HttpResponse rawdata(const std::string& url) {
             .body = R"({"services":{"shop@file":{"loadBalancer":{"servers":[{"url":")" + url + R"("}]}}}})"};
 }
 
+traefik::FakeProcess traefik_process(pid_t pid) {
+    return {.pid = pid, .cgroup = "/traefik", .arguments = {"traefik", "--api.insecure"}, .listens = {8080, 8081}};
+}
+
 class Loop : public testing::Test {
   protected:
     Loop() {
         host_.cgroup("/traefik", {42});
-        host_.process({.pid = 42, .cgroup = "/traefik"});
+        host_.process(traefik_process(42));
         network_.responses[api] = rawdata("http://10.0.0.1:80");
         network_.responses["/api/version"] = HttpResponse{.status = 200, .body = R"({"Version":"3.7.15"})"};
         settings_.poll_interval = std::chrono::seconds(5);
@@ -186,7 +190,7 @@ TEST_F(Loop, ATraefikThatGoesAndComesBackIsCountedAgain) {
     EXPECT_TRUE(agent_->shown()->traefiks.empty());
     EXPECT_TRUE(counts_.cgroups.empty());
     host_.cgroup("/traefik", {43});
-    host_.process({.pid = 43, .cgroup = "/traefik"});
+    host_.process(traefik_process(43));
     const auto before = clock_.gone();
     while (counts_.cgroups.empty() && clock_.gone() < before + std::chrono::seconds(20)) {
         ASSERT_TRUE(agent_->turn());
@@ -517,16 +521,53 @@ TEST_F(Loop, HangUpReadsTheSettingsAgain) {
 }
 
 TEST_F(Loop, AnEntryPointOfClientsIsNotAskedForTheApi) {
-    host_.write("/proc/42/root/etc/traefik/traefik.yml", "entryPoints: {web: {address: ':8080'}}\n");
+    host_.write("/proc/42/root/etc/traefik/traefik.yml", "api: {}\nentryPoints: {web: {address: ':8080'}}\n");
     start();
     run(std::chrono::minutes(1), 10);
     EXPECT_EQ(requests("GET"), 0);
     EXPECT_EQ(log_.count("Traefik's API is not asked: Traefik's entry point 'web' is on port 8080"), 1U) << log_.text();
     EXPECT_THAT(agent_->shown()->traefiks.at(0).problem, HasSubstr("--backends.file"));
-    host_.write("/proc/42/root/etc/traefik/traefik.yml", "entryPoints: {web: {address: ':8081'}}\n\n");
+    host_.write("/proc/42/root/etc/traefik/traefik.yml",
+                "{entryPoints: {web: {address: ':80'}}, api: {insecure: true}}\n");
     run(std::chrono::seconds(10), 10);
     EXPECT_GT(counted(), 0U);
     EXPECT_EQ(agent_->shown()->traefiks.at(0).problem, "");
+}
+
+TEST_F(Loop, WhereTheConfigurationHasNoApiNobodyIsAsked) {
+    host_.write("/proc/42/cmdline", std::string("traefik") + '\0' + "--entrypoints.web.address=:80" + '\0');
+    start();
+    run(std::chrono::minutes(1), 10);
+    EXPECT_EQ(requests("GET"), 0);
+    EXPECT_EQ(log_.count("has neither an api nor an entry point 'traefik'"), 1U) << log_.text();
+    EXPECT_THAT(agent_->shown()->traefiks.at(0).problem, HasSubstr("--backends.file"));
+}
+
+/// Who took Traefik's port, before it started or since, could name any server.
+TEST_F(Loop, AStrangerOnTheApisPortIsNeitherAskedNorBelieved) {
+    start();
+    run(std::chrono::seconds(11), 10);
+    const auto before = network_.asked(api);
+    ASSERT_GT(counted(), 0U);
+    std::filesystem::remove_all(host_.at("/proc/42/fd"));
+    network_.responses[api] = HttpResponse{.status = 200, .body = R"({"services":{}})"};
+    const auto total = counted();
+    run(std::chrono::minutes(1), 10);
+    EXPECT_LE(network_.asked(api), before + 1);
+    EXPECT_GE(counted(), total + 400) << "the catalogue from before";
+    EXPECT_EQ(log_.count("another process than Traefik (pid 42) listens on 127.0.0.1:8080"), 1U) << log_.text();
+    EXPECT_THAT(agent_->shown()->traefiks.at(0).problem, HasSubstr("another process than Traefik"));
+}
+
+TEST_F(Loop, AnApiThatIsNoneIsLeftAloneMoreAndMore) {
+    network_.responses[api] = HttpResponse{.status = 404};
+    network_.responses["127.0.0.1:8080/api/providers"] = HttpResponse{.status = 404};
+    start();
+    run(std::chrono::minutes(10), 10);
+    EXPECT_LE(network_.requests.size(), 40U);
+    network_.responses[api] = rawdata("http://10.0.0.1:80");
+    run(std::chrono::minutes(3), 10);
+    EXPECT_GT(counted(), 0U);
 }
 
 TEST_F(Loop, AReloadWithAStaticMapForgetsTheApisBackends) {

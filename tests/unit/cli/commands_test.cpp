@@ -64,7 +64,7 @@ constexpr auto status = R"({
   "results": {"polls": {"success": 3, "failure": 1, "last_error": "bad\u0007"}},
   "left_out_servers": ["1", "2", "3", "4", "5", "6", "7", "8\u001b", "9"],
   "alertmanagers": {"http://two:9093\u001b": {"success": 0, "failure": 4, "last_error": "refused\u0007"}},
-  "unresolved_names": {"no\u001b": "no such host"}, "unwatched_cgroups": 3, "kernel_errors": {"none": 0, "some\u001b": 2}})";
+  "unresolved_names": {"no\u001b": "no such host"}, "unresolved_count": 3, "unwatched_cgroups": 3, "kernel_errors": {"none": 0, "some\u001b": 2}})";
 constexpr auto backends = R"({"at": "now",
   "backends": {"a": {"ratio": 0.9, "rate": 1.0, "requests": 1, "provider": "file", "outage": "", "alerts": {}, "listed": []},
     "sh\u001b[2Jop": {"ratio": 0.25, "rate": 4.0, "requests": 9, "provider": "file\u001b", "outage": "no\u001b responses",

@@ -42,13 +42,39 @@ Local:
     return address(host).url;
 }
 
-TEST(ApiAddress, IsTraefiksDefaultWhereNothingIsSaid) {
-    EXPECT_EQ(url({"traefik"}), "http://127.0.0.1:8080");
-    EXPECT_EQ(url({"traefik", "--api.insecure"}), "http://127.0.0.1:8080");
-    EXPECT_EQ(url({}), "http://127.0.0.1:8080");
+TEST(ApiAddress, IsTraefiksDefaultWhereThereIsAnApi) {
+    for (const auto* const flag : {"--api.insecure", "--api", "--API.Dashboard=true", "-api.insecure=TRUE", "--web"}) {
+        EXPECT_EQ(url({"traefik", flag}), "http://127.0.0.1:8080") << flag;
+    }
+    EXPECT_EQ(url({}, {"TRAEFIK_API_INSECURE=true"}), "http://127.0.0.1:8080");
+    EXPECT_EQ(url({}, {"traefik_api=true"}), "http://127.0.0.1:8080");
+}
+
+/// Whoever else listens there would be asked at each poll, or, if it is a client's entry point, a server.
+TEST(ApiAddress, NobodyIsAskedWhereThereIsNone) {
+    for (const auto* const flag : {"--providers.docker", "--api=false", "--api.insecure=false", "--apis", "api",
+                                   "--entrypoints.web.address=:80", "--log.level=--api"}) {
+        EXPECT_EQ(url({"traefik", flag}), "") << flag;
+    }
+    EXPECT_EQ(url({"traefik"}), "");
+    EXPECT_EQ(url({}), "");
+    EXPECT_EQ(url({}, {"TRAEFIK_API_INSECURE=false", "TRAEFIK_APIS=true", "API_INSECURE=true"}), "");
     const FakeHost gone;
-    EXPECT_EQ(address(gone).url, "http://127.0.0.1:8080");
-    EXPECT_EQ(address(gone).source, "Traefik's default");
+    EXPECT_EQ(address(gone).url, "");
+    EXPECT_THAT(address(gone).source, HasSubstr("neither an api nor an entry point 'traefik'"));
+    for (const auto* const text : {"api: false\n", "log: {level: INFO}\n", "[]\n", ""}) {
+        const FakeHost host;
+        host.process({.pid = 42, .arguments = {"traefik", "--api"}});
+        host.write("/proc/42/root/etc/traefik/traefik.yml", text);
+        EXPECT_EQ(address(host).url, "") << text;
+        EXPECT_THAT(address(host).source, HasSubstr("/etc/traefik/traefik.yml has neither")) << text;
+    }
+    for (const auto* const text : {"api: {}\n", "Api:\n  insecure: true\n", "web: {}\n"}) {
+        const FakeHost host;
+        host.process({.pid = 42});
+        host.write("/proc/42/root/etc/traefik/traefik.yml", text);
+        EXPECT_EQ(address(host).url, "http://127.0.0.1:8080") << text;
+    }
 }
 
 TEST(ApiAddress, ReadsFlagsInEverySpelling) {
@@ -59,30 +85,30 @@ TEST(ApiAddress, ReadsFlagsInEverySpelling) {
               "http://[::1]:2");
     EXPECT_EQ(url({"traefik", "--api.basepath=/edge/"}), "http://127.0.0.1:8080/edge");
     EXPECT_EQ(url({"traefik", "--api.basePath=edge"}), "http://127.0.0.1:8080/edge");
-    EXPECT_EQ(url({"traefik", "--entrypoints.web.address=:80"}), "http://127.0.0.1:8080");
 }
 
 /// To an entry point of clients our requests would be theirs: its 404s would raise the alert.
 TEST(ApiAddress, IsNeverAnotherEntryPoints) {
-    EXPECT_EQ(url({"traefik", "--entryPoints.Web.address=:8080"}), "");
-    EXPECT_EQ(url({"traefik", "--entrypoints.web.address", "0.0.0.0:8080/tcp"}), "");
-    EXPECT_EQ(url({"traefik", "--entryPoints=Name:http Address::8080"}), "") << "Traefik 1";
+    EXPECT_EQ(url({"traefik", "--api", "--entryPoints.Web.address=:8080"}), "");
+    EXPECT_EQ(url({"traefik", "--api", "--entrypoints.web.address", "0.0.0.0:8080/tcp"}), "");
+    EXPECT_EQ(url({"traefik", "--api", "--entryPoints=Name:http Address::8080"}), "") << "Traefik 1";
     EXPECT_EQ(url({"traefik", "--entryPoints=Name:Traefik Address::8080"}), "http://127.0.0.1:8080") << "its own";
     EXPECT_EQ(url({"traefik", "--entrypoints.web.address=:9000", "--entrypoints.traefik.address=:9000"}), "");
     EXPECT_EQ(url({"traefik", "--entrypoints.web.address=:8080", "--entrypoints.traefik.address=:9000"}),
               "http://127.0.0.1:9000");
     EXPECT_EQ(url({"traefik", "--api"}, {"TRAEFIK_ENTRYPOINTS_WEB_ADDRESS=:8080"}), "http://127.0.0.1:8080")
         << "which it does not read beside arguments";
-    EXPECT_EQ(url({}, {"TRAEFIK_ENTRYPOINTS_WEB_ADDRESS=:8080"}), "");
+    EXPECT_EQ(url({}, {"TRAEFIK_API=true", "TRAEFIK_ENTRYPOINTS_WEB_ADDRESS=:8080"}), "");
     const FakeHost host;
     host.process({.pid = 42});
     host.write("/proc/42/root/etc/traefik/traefik.yml",
-               "entryPoints: {web: {address: ':8080'}, x: , y: {address: []}}\n");
+               "api: {}\nentryPoints: {web: {address: ':8080'}, x: , y: {address: []}}\n");
     EXPECT_EQ(address(host).url, "");
     EXPECT_EQ(address(host).source,
               "Traefik's entry point 'web' is on port 8080, where its API would be: --traefik.api says where it is, or "
               "--backends.file which servers there are");
-    host.write("/proc/42/root/etc/traefik/traefik.toml", "[entryPoints]\n[entryPoints.http]\naddress = \":8080\"\n");
+    host.write("/proc/42/root/etc/traefik/traefik.toml",
+               "[api]\n[entryPoints]\n[entryPoints.http]\naddress = \":8080\"\n");
     EXPECT_EQ(address(host).url, "");
 }
 
@@ -93,8 +119,7 @@ TEST(ApiAddress, IsOfTheProcesssOwnHost) {
     for (const auto* const foreign :
          {"10.0.0.6:9000", "0.0.0.5:9000", "10.0.0.255:9000", "[fd00::2]:9000", "169.254.169.254:80",
           "metadata.internal:80", "u@127.0.0.1:80", "127.0.0.1#:80"}) {
-        EXPECT_EQ(url({"traefik", std::string("--entrypoints.traefik.address=") + foreign}), "http://127.0.0.1:8080")
-            << foreign;
+        EXPECT_EQ(url({"traefik", std::string("--entrypoints.traefik.address=") + foreign}), "") << foreign;
     }
 }
 
@@ -102,13 +127,13 @@ TEST(ApiAddress, ABasePathIsPlain) {
     EXPECT_EQ(url({"traefik", "--api.basepath=/a-b_c.d/~e"}), "http://127.0.0.1:8080/a-b_c.d/~e");
     for (const std::string wrong : {"/latest/iam?role=x#", "/a#", "@evil:80/", "/a b", "/a\nb", "/../x", "/%2e%2e/x",
                                     "/a\x1b[31m", "/\xc3\xa4", "/\\x"}) {
-        EXPECT_EQ(url({"traefik", "--api.basepath=" + wrong}), "http://127.0.0.1:8080") << wrong;
+        EXPECT_EQ(url({"traefik", "--api.basepath=" + wrong}), "") << wrong;
     }
     const FakeHost host;
     host.process({.pid = 42, .arguments = {"traefik", "--api.basepath=/\x1b" + std::string(1U << 20U, '?')}});
-    EXPECT_EQ(address(host).url, "http://127.0.0.1:8080");
+    EXPECT_EQ(address(host).url, "");
     EXPECT_THAT(address(host).source, HasSubstr("'/\\x1b???"));
-    EXPECT_LT(address(host).source.size(), 300U);
+    EXPECT_LT(address(host).source.size(), 400U);
 }
 
 TEST(ApiAddress, AFileIsReadOnlyWhenItHasChanged) {
@@ -147,15 +172,15 @@ TEST(ApiAddress, WhatIsNoRegularFileIsNotOpened) {
     ASSERT_EQ(mkfifo(fifo.c_str(), 0600), 0);
     const Fd watch(inotify_init1(IN_NONBLOCK));
     ASSERT_GE(inotify_add_watch(watch.get(), fifo.c_str(), IN_OPEN), 0);
-    EXPECT_EQ(address(host).url, "http://127.0.0.1:8080");
+    EXPECT_EQ(address(host).url, "");
     std::array<char, 4096> events{};
     EXPECT_LT(read(watch.get(), events.data(), events.size()), 0);
 }
 
-TEST(ApiAddress, NonsenseIsTheDefaultAndSaid) {
+TEST(ApiAddress, NonsenseIsNotAskedAndSaid) {
     const FakeHost host;
     host.process({.pid = 42, .arguments = {"traefik", "--entrypoints.traefik.address=:99999999"}});
-    EXPECT_EQ(address(host).url, "http://127.0.0.1:8080");
+    EXPECT_EQ(address(host).url, "");
     EXPECT_THAT(address(host).source, HasSubstr(":99999999"));
 }
 
@@ -223,13 +248,13 @@ TEST(ApiAddress, ALinkInTheContainerStaysInTheContainer) {
     EXPECT_EQ(address(host).url, "http://127.0.0.1:9600");
 }
 
-TEST(ApiAddress, ABrokenFileIsTheDefaultAndSaid) {
+TEST(ApiAddress, ABrokenFileIsNotAskedAndSaid) {
     for (const auto* const text :
          {"a: [b", "- x\n- y\n", "entryPoints: 3\n", "entryPoints: {traefik: {address: [1]}}"}) {
         const FakeHost host;
         host.process({.pid = 42});
         host.write("/proc/42/root/etc/traefik/traefik.yml", text);
-        EXPECT_EQ(address(host).url, "http://127.0.0.1:8080") << text;
+        EXPECT_EQ(address(host).url, "") << text;
     }
     const FakeHost host;
     host.process({.pid = 42});

@@ -2,11 +2,13 @@
 #pragma once
 
 #include <elf.h>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <sys/types.h>
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -31,6 +33,7 @@ struct FakeProcess {
     std::string cwd = "/";
     uid_t user = 0;
     std::optional<std::string> package{};  ///< of its executable; without one it is Traefik's if it is called so
+    std::vector<std::uint16_t> listens{};  ///< on every address, with sockets of its own
 };
 
 /// An ELF file with one section of this name and content, stripped of all else.
@@ -117,6 +120,12 @@ class FakeHost {
         write(proc + "/ns/net", "");
         std::filesystem::create_directories(at(proc + "/root"));
         std::filesystem::create_symlink(process.cwd, at(proc + "/cwd"));
+        std::string table = "  sl  local_address rem_address st\n";
+        for (const auto port : process.listens) {
+            table += listener("00000000000000000000000000000000", port, 7000UL + port);
+            own_socket(process.pid, 7000UL + port);
+        }
+        write(proc + "/net/tcp6", table);
         const auto user = std::to_string(process.user);
         write(proc + "/status", "Name:\t" + process.comm + "\nUid:\t0\t" + user + "\t0\t0\n");
         if (!process.exe.empty()) {
@@ -124,6 +133,19 @@ class FakeHost {
             write(process.exe, elf_file(".go.buildinfo", build_info(process.package.value_or(own))));
             std::filesystem::create_symlink(at(process.exe), at(proc + "/exe"));
         }
+    }
+
+    /// A line of net/tcp.
+    static std::string listener(const std::string& address, std::uint16_t port, std::uint64_t inode) {
+        return fmt::format(
+            "   0: {}:{:04X} 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 {} 1\n", address,
+            port, inode);
+    }
+    /// The process has it among its descriptors.
+    void own_socket(pid_t pid, std::uint64_t inode) const {
+        const auto descriptors = at(fmt::format("/proc/{}/fd", pid));
+        std::filesystem::create_directories(descriptors);
+        std::filesystem::create_symlink(fmt::format("socket:[{}]", inode), descriptors / std::to_string(inode));
     }
 
   private:
