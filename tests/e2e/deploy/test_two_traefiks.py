@@ -7,7 +7,8 @@ from collections import Counter
 import pytest
 
 from containers import Store, command
-from parts.base import free_port, status_of, unique_name, wait_for
+from parts import counts
+from parts.base import free_port, get_json, status_of, unique_name, wait_for
 from parts.exposition import select, total
 from parts.load import Clients, Wrk, bulk_mix, mix
 from parts.nginx import Nginx
@@ -122,22 +123,18 @@ def two(stack, tmp_path, traefik_binary):
 def counted(samples, name, **labels):
     """(server or backend, code, method) -> count, of one Traefik."""
     owner = "server" if "server" in name else "backend"
-    counts = Counter()
+    counted = Counter()
     for sample in select(samples, name, **labels):
         if sample.value:
-            counts[sample.labels[owner], int(sample.labels["code"]), sample.labels["method"]] += int(sample.value)
-    return counts
+            counted[sample.labels[owner], int(sample.labels["code"]), sample.labels["method"]] += int(sample.value)
+    return counted
 
 
 def expect(agent, traefik, servers):
     """The series of this Traefik, by server and by backend, are its servers' log."""
     rows = servers.rows()
-    logged = Counter((row.server, row.code, row.method) for row in rows)
-    by_backend = Counter()
-    for name, listed in traefik.listed_services().items():
-        for (server, code, method), count in logged.items():
-            by_backend[name, code, method] += count if server in listed else 0
-    by_backend = +by_backend
+    logged = counts.of_nginx(rows)
+    by_backend = counts.by_service(logged, traefik.listed_services())
     agent.wait_for_counts(logged, lambda: counted(agent.samples(), "upstat_server_responses_total", traefik=traefik.label))
     agent.wait_for_counts(by_backend, lambda: counted(agent.samples(), "traefik_backend_requests_total", traefik=traefik.label))
     return rows
@@ -175,7 +172,7 @@ def test_equal_addresses_and_names(stack, tmp_path, two, upstat_binary):
     # The alert, the page and the commands tell them apart, too.
     name = f"{next(iter(one.services))}@file"
     backends = {f"{name} of {each.label}" for each, _ in two}
-    assert backends <= {*agent.backends()}
+    assert backends <= {*get_json(f"{agent.url}/api/v1/backends")["backends"]}
     for backend in backends:
         assert f"backend {backend} " in agent.ask("explain", backend)
     assert all(one.label in line or other.label in line for line in agent.ask("top").splitlines() if name in line)
