@@ -38,6 +38,8 @@ Millis pushed_zero_for(const config::Settings& settings) {
 constexpr Millis longest_wait = std::chrono::seconds(10);
 /// How often new cgroups are looked into.
 constexpr auto candidates_interval = Millis(50);
+/// How often the catalogue may change between two polls. Who lists the backends decides how often it does.
+constexpr auto change_interval = Millis(100);
 
 /// A name for the time from one boot of the host to the next; empty where it has none.
 std::string boot_id(const std::filesystem::path& root) {
@@ -171,9 +173,34 @@ void Agent::poll() {
     patience_ = began + std::min<steady_clock::duration>(api_patience, settings_.poll_interval);
 }
 
-void Agent::absorb(poll::Snapshot snapshot) {
+/// What was counted until now is the previous catalogue's; gives the one that is in force from now on.
+attribute::SharedCatalogue Agent::close_books(const poll::Snapshot& snapshot) {
     auto catalogue = catalogues_.catalogue(snapshot.at);
-    const auto growth = ledger_.growth(snapshot, *catalogue);
+    const auto& before = ledger_.state().catalogue;
+    if (absorbed_ && catalogue != before && *catalogue != *before) {
+        ledger_.absorb(snapshot, before);
+        is_ahead_ = true;
+    }
+    return catalogue;
+}
+
+/// Backends have changed between two polls: the maps are read at once, so that the next poll gives each what is its.
+void Agent::change_catalogue() {
+    const auto now = parts_.clock.steady();
+    if (!absorbed_ || waiting_ || now < next_change_ || !catalogues_.changed()) {
+        return;
+    }
+    next_change_ = now + change_interval;
+    if (const auto snapshot = parts_.kernel->read(timeline_->now().at)) {  // an error is the next poll's to say
+        ledger_.absorb(*snapshot, close_books(*snapshot));
+        is_ahead_ = true;
+    }
+}
+
+void Agent::absorb(poll::Snapshot snapshot) {
+    auto catalogue = close_books(snapshot);
+    const auto growth = is_ahead_ ? std::nullopt : ledger_.growth(snapshot, *catalogue);
+    absorbed_ = true;
     counts_ = ledger_.absorb(snapshot, std::move(catalogue));
     if (lost_counters_ && !counts_.backends.empty()) {
         lost_counters_ = false;
@@ -204,6 +231,7 @@ void Agent::save(const std::optional<attribute::Growth>& growth) {
                       error);
     }
     state_error_ = error;
+    is_ahead_ = is_ahead_ && !error.empty();
 }
 
 std::vector<publish::TraefikReport> Agent::traefik_reports() const {
@@ -380,7 +408,12 @@ bool Agent::wait() {
     if (traefiks_->has_candidates()) {
         until = std::min(until, parts_.clock.steady() + candidates_interval);
     }
+    const auto next_question = catalogues_.due_in(timeline_->now().at);
+    until = std::min(until, parts_.clock.steady() + next_question);
     auto fds = traefiks_->fds();
+    if (catalogues_.fd() >= 0) {
+        fds.push_back({.fd = catalogues_.fd(), .events = POLLIN, .revents = 0});
+    }
     fds.push_back({.fd = parts_.signals.get(), .events = POLLIN, .revents = 0});
     const auto patience = parts_.supervisor.patience;
     const auto longest = patience == Millis(0) ? longest_wait : std::min(longest_wait, patience / 2);
@@ -393,7 +426,11 @@ bool Agent::wait() {
     if (fds.back().revents != 0 && !heed_signal()) {
         return false;
     }
-    traefiks_->react(parts_.clock.steady());
+    const auto now = timeline_->now().at;
+    if (traefiks_->react(parts_.clock.steady())) {
+        catalogues_.stir(now);
+    }
+    catalogues_.look(now);
     return true;
 }
 
@@ -407,6 +444,8 @@ bool Agent::turn() {
     if (parts_.clock.steady() >= next_poll_) {
         poll();
     }
+    catalogues_.ask_due(*parts_.http, timeline_->now().at);
+    change_catalogue();
     if (waiting_ && (!catalogues_.awaited() || parts_.clock.steady() >= patience_)) {
         absorb(*std::exchange(waiting_, std::nullopt));
     }

@@ -79,6 +79,8 @@ class Agent {
 
     void poll();
     void absorb(poll::Snapshot snapshot);
+    void change_catalogue();
+    attribute::SharedCatalogue close_books(const poll::Snapshot& snapshot);
     void save(const std::optional<attribute::Growth>& growth);
     void publish(poll::Snapshot snapshot);
     [[nodiscard]] publish::Report report(poll::Snapshot snapshot) const;
@@ -111,6 +113,9 @@ class Agent {
     std::chrono::steady_clock::time_point next_poll_;
     std::optional<poll::Snapshot> waiting_;  ///< polled, and waiting for Traefik's API until `patience_`
     std::chrono::steady_clock::time_point patience_;
+    bool absorbed_ = false;  ///< a poll: the ledger's catalogue is this life's
+    bool is_ahead_ = false;  ///< the ledger has more than the last state that was saved can be grown by
+    std::chrono::steady_clock::time_point next_change_{};  ///< of the catalogue between two polls
     attribute::Counts counts_;
     std::shared_ptr<const publish::Page> page_;
     Results polls_;

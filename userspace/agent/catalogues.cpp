@@ -12,6 +12,7 @@
 #include "agent/log_line.hpp"
 #include "attribute/static_map.hpp"
 #include "base/printable.hpp"
+#include "base/regular_file.hpp"
 #include "traefik/api_address.hpp"
 #include "traefik/proc.hpp"
 #include "traefik/rawdata.hpp"
@@ -59,6 +60,19 @@ void keep_pending(attribute::Catalogue& catalogue, const attribute::Catalogue& b
     }
 }
 
+std::set<int> keys_of(const auto& sources) {
+    std::set<int> keys;
+    for (const auto& [key, source] : sources) {
+        keys.insert(key);
+    }
+    return keys;
+}
+
+bool is_same_file(const struct stat& one, const struct stat& other) {
+    return one.st_dev == other.st_dev && one.st_ino == other.st_ino && one.st_size == other.st_size &&
+           one.st_ctim.tv_sec == other.st_ctim.tv_sec && one.st_ctim.tv_nsec == other.st_ctim.tv_nsec;
+}
+
 /// Enough to tell whether a response is the same again, without keeping it.
 std::pair<std::size_t, std::size_t> summary_of(const std::string& body) {
     return {body.size(), std::hash<std::string>{}(body)};
@@ -80,7 +94,9 @@ Result<Catalogues> Catalogues::open(const config::Settings& settings, std::files
         if (!map.mistakes.empty()) {
             return std::unexpected(map.mistakes.front());
         }
+        catalogues.static_status_ = open_regular(settings.backends_file).status;
         catalogues.static_ = std::move(map.catalogue);
+        catalogues.watch_files();
     }
     return catalogues;
 }
@@ -91,55 +107,64 @@ void Catalogues::remember(attribute::SharedCatalogue saved) {
     }
 }
 
+/// Where a source is to be found from now on, and what the log says of that.
+void Catalogues::point(Source& source, const traefik::ApiAddress& address) const {
+    if (address.url.empty() && source.problem != address.source) {
+        spdlog::log(settings_.backends_file.empty() ? spdlog::level::warn : spdlog::level::info,
+                    "Traefik's API is not asked: {}", address.source);
+    } else if (!address.url.empty() && source.url != address.url) {
+        spdlog::info("reading the backends from {} ({})", address.url, address.source);
+        source.outage = Outage("Traefik's API", address.url);
+        source.problem.clear();
+    }
+    source.url = address.url;
+    source.problem = address.url.empty() ? address.source : source.problem;
+}
+
+/// Takes in one Traefik that is counted: its configuration, and its API unless another was named.
+void Catalogues::add_traefik(const Watched& watched, std::map<int, Source>& now) {
+    const auto& traefik = watched.traefik;
+    const auto process = traefik::proc_of(root_, traefik.pid).string();
+    running_[watched.zone].insert(process);
+    const auto address = traefik::api_address(root_, traefik, configurations_[traefik.pid]);
+    if (!address.files.empty()) {
+        files_.insert({.top = process + "/root", .path = address.files});
+    }
+    if (settings_.traefik_api.empty()) {
+        auto& source = now[traefik.pid] = std::move(sources_[traefik.pid]);
+        // Who lists the servers by hand may have no API: whoever listens there instead would be believed.
+        point(source,
+              finds_apis() ? address : traefik::ApiAddress{.url = {}, .source = "--backends.file lists the servers"});
+        source.network_namespace = foreign_network(root_, traefik.network_namespace);
+        source.processes = {process};
+        source.zone = watched.zone;
+    }
+}
+
 void Catalogues::update_sources(const std::vector<Watched>& traefiks) {
-    std::map<int, Source> now;
-    const auto kept = [&](int key) -> Source& {
-        auto& source = now[key];
-        if (const auto known = sources_.find(key); known != sources_.end()) {
-            source = std::move(known->second);
-        }
-        return source;
-    };
+    const auto before = keys_of(sources_);
     auto processes = all_processes_of(root_, traefiks);
-    const auto point = [this](Source& source, const traefik::ApiAddress& address, const std::string& network,
-                              const std::set<std::string>& whose) {
-        if (address.url.empty() && source.problem != address.source) {
-            spdlog::log(settings_.backends_file.empty() ? spdlog::level::warn : spdlog::level::info,
-                        "Traefik's API is not asked: {}", address.source);
-        } else if (!address.url.empty() && source.url != address.url) {
-            spdlog::info("reading the backends from {} ({})", address.url, address.source);
-            source.outage = Outage("Traefik's API", address.url);
-            source.problem.clear();
-        }
-        source.url = address.url;
-        source.problem = address.url.empty() ? address.source : source.problem;
-        source.network_namespace = network;
-        source.processes = whose;
-    };
+    std::map<int, Source> now;
     for (int i = 0; const auto& url : settings_.traefik_api) {
-        point(kept(--i), {.url = url, .source = "--traefik.api"}, {}, processes);
+        auto& source = now[--i] = std::move(sources_[i]);
+        point(source, {.url = url, .source = "--traefik.api"});
+        source.processes = processes;
     }
+    files_.clear();
     running_.clear();
-    for (const auto& [traefik, problem, zone] : traefiks) {
-        if (problem.empty()) {
-            running_[zone].insert(traefik::proc_of(root_, traefik.pid).string());
-        }
-        if (settings_.traefik_api.empty() && problem.empty()) {
-            auto& source = kept(traefik.pid);
-            source.zone = zone;
-            // Who lists the servers by hand may have no API: whoever listens there instead would be believed.
-            point(source,
-                  finds_apis() ? traefik::api_address(root_, traefik, source.configuration)
-                               : traefik::ApiAddress{.url = {}, .source = "--backends.file lists the servers"},
-                  foreign_network(root_, traefik.network_namespace), {traefik::proc_of(root_, traefik.pid).string()});
+    std::set<int> pids;
+    for (const auto& watched : traefiks) {
+        if (watched.problem.empty()) {
+            add_traefik(watched, now);
+            pids.insert(watched.traefik.pid);
         }
     }
-    const auto same = [](const auto& one, const auto& other) { return one.first == other.first; };
-    changed_ = changed_ || !std::ranges::equal(sources_, now, same);
+    std::erase_if(configurations_, [&pids](const auto& entry) { return !pids.contains(entry.first); });
+    changed_ = changed_ || before != keys_of(now) || processes != processes_;
     sources_ = std::move(now);
+    watch_files();
     if (processes != processes_) {
         processes_ = std::move(processes);
-        changed_ = true;
         for (auto& [key, source] : sources_) {
             source.backoff.succeeded();  // it may be there again
         }
@@ -163,24 +188,85 @@ std::string Catalogues::stranger_at(int key, Source& source) const {
     return address ? traefik::not_its_listener(root_, key, *address, source.own_sockets) : "";
 }
 
+void Catalogues::watch_files() {
+    auto directories = files_;
+    if (!settings_.backends_file.empty()) {
+        directories.insert({.top = {}, .path = std::filesystem::absolute(settings_.backends_file).parent_path()});
+    }
+    directories_.watch(directories);
+}
+
+void Catalogues::look(Time now) {
+    if (directories_.take()) {
+        read_static();
+        stir(now);
+    }
+}
+
+void Catalogues::stir(Time now) {
+    for (auto& [key, source] : sources_) {
+        source.pace.stir(now);
+    }
+}
+
+/// A mistake leaves the backends as they are.
+void Catalogues::read_static() {
+    const auto status = open_regular(settings_.backends_file).status;
+    if (settings_.backends_file.empty() || is_same_file(status, static_status_)) {
+        return;
+    }
+    static_status_ = status;
+    auto map = attribute::load_static_map(settings_.backends_file);
+    const auto problem = map.mistakes.empty() ? std::string() : map.mistakes.front().text();
+    if (!problem.empty() && problem != static_problem_) {
+        spdlog::error("{}; its backends stay as they were", problem);
+    } else if (problem.empty() && map.catalogue != static_) {
+        spdlog::info("{} has changed: it lists {} backends", settings_.backends_file, map.catalogue.backends.size());
+        static_ = std::move(map.catalogue);
+        changed_ = true;
+    }
+    static_problem_ = problem;
+}
+
+void Catalogues::ask_one(Http& http, int key, Source& source, Time now) {
+    if (source.url.empty() || source.ticket || !source.backoff.ready(now)) {
+        return;
+    }
+    source.pace.asked(now);
+    if (const auto stranger = stranger_at(key, source); !stranger.empty()) {
+        note(source, stranger, now);
+        return;
+    }
+    source.ticket =
+        http.start(request(source, source.v1 ? "/api/providers" : "/api/rawdata", traefik::max_catalogue_bytes));
+    if (source.version.empty() && !source.version_ticket && source.problem.empty()) {
+        source.version_ticket = http.start(request(source, "/api/version", traefik::max_version_bytes));
+    }
+}
+
 void Catalogues::ask(Http& http, const std::vector<Watched>& traefiks, Time now) {
     update_sources(traefiks);
     for (auto& [key, source] : sources_) {
-        if (source.url.empty() || (!source.ticket && !source.backoff.ready(now))) {
-            continue;
-        }
-        if (const auto stranger = source.ticket ? "" : stranger_at(key, source); !stranger.empty()) {
-            note(source, stranger, now);
-            continue;
-        }
-        if (!source.ticket) {
-            source.ticket = http.start(
-                request(source, source.v1 ? "/api/providers" : "/api/rawdata", traefik::max_catalogue_bytes));
-        }
-        if (source.version.empty() && !source.version_ticket && source.problem.empty()) {
-            source.version_ticket = http.start(request(source, "/api/version", traefik::max_version_bytes));
+        ask_one(http, key, source, now);
+    }
+}
+
+void Catalogues::ask_due(Http& http, Time now) {
+    for (auto& [key, source] : sources_) {
+        if (source.pace.wait(now, settings_.poll_interval) == Millis(0)) {
+            ask_one(http, key, source, now);
         }
     }
+}
+
+Millis Catalogues::due_in(Time now) const {
+    auto due = settings_.poll_interval;
+    for (const auto& [key, source] : sources_) {
+        if (!source.url.empty() && !source.ticket && source.backoff.ready(now)) {
+            due = std::min(due, source.pace.wait(now, settings_.poll_interval));
+        }
+    }
+    return due;
 }
 
 /// Empty: there is nothing new, as in most responses.
@@ -242,6 +328,7 @@ bool Catalogues::take(const HttpDone& done, Time now) {
     for (auto& [key, source] : sources_) {
         if (source.ticket == done.ticket) {
             source.ticket.reset();
+            source.pace.answered(now);
             take_catalogue(key, source, done, now);
             return true;
         }

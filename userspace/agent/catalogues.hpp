@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <sys/stat.h>
+
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -10,10 +12,12 @@
 #include <utility>
 #include <vector>
 
+#include "agent/ask_pace.hpp"
 #include "agent/traefiks.hpp"
 #include "attribute/counts.hpp"
 #include "attribute/resolve.hpp"
 #include "base/backoff.hpp"
+#include "base/directory_watch.hpp"
 #include "base/http_client.hpp"
 #include "base/line_budget.hpp"
 #include "base/outage.hpp"
@@ -42,8 +46,27 @@ class Catalogues {
     /// Takes the place of `previous`: what its Traefiks have said stays in force until they say more.
     void succeed(Catalogues previous);
 
-    /// Asks every API again that has no response under way and is not to be left alone after a failure.
+    /// Takes in which Traefiks there are now, and asks each API that has no response under way; to be called each poll.
     void ask(Http& http, const std::vector<Watched>& traefiks, Time now);
+
+    /// Asks those whose turn it is, between two polls.
+    void ask_due(Http& http, Time now);
+
+    /// How long until that is to be called again.
+    [[nodiscard]] Millis due_in(Time now) const;
+
+    /// Readable when `look` has something to see; negative where there is none.
+    [[nodiscard]] int fd() const { return directories_.fd(); }
+
+    /// Takes what the file system tells: a static map that has changed is read again, and where a Traefik's provider
+    /// has a file that has changed, its API will say so soon.
+    void look(Time now);
+
+    /// Backends may change just now.
+    void stir(Time now);
+
+    /// Whether there is news for `catalogue`.
+    [[nodiscard]] bool changed() const { return changed_ || resolver_->changes() != looked_up_; }
 
     /// Takes the end of an exchange; false when it is not one of these.
     bool take(const HttpDone& done, Time now);
@@ -56,19 +79,19 @@ class Catalogues {
 
     /// What is known of one Traefik's API: its URL and version, and what is wrong with it.
     struct Source {
-        std::string url;                           ///< empty: it is not asked, `problem` says why
-        std::string network_namespace;             ///< empty: our own
-        std::optional<std::uint16_t> zone;         ///< of the process that is asked; nothing: every Traefik's
-        std::set<std::string> processes;           ///< its servers' names are theirs to look up
-        traefik::ConfigurationFile configuration;  ///< of the process that is asked
-        traefik::OwnSockets own_sockets;           ///< on which it listens
-        bool v1 = false;                           ///< speaks /api/providers
+        std::string url;                    ///< empty: it is not asked, `problem` says why
+        std::string network_namespace;      ///< empty: our own
+        std::optional<std::uint16_t> zone;  ///< of the process that is asked; nothing: every Traefik's
+        std::set<std::string> processes;    ///< its servers' names are theirs to look up
+        traefik::OwnSockets own_sockets;    ///< on which it listens
+        bool v1 = false;                    ///< speaks /api/providers
         std::optional<std::uint64_t> ticket;
         std::optional<std::uint64_t> version_ticket;
         std::string version;
-        std::string problem;                       ///< of the last response; empty when it was good
-        Outage outage{"Traefik's API", {}};        ///< what the log says of that
-        Backoff backoff{1};                        ///< whoever answers instead of Traefik is not asked all the time
+        std::string problem;                 ///< of the last response; empty when it was good
+        Outage outage{"Traefik's API", {}};  ///< what the log says of that
+        Backoff backoff{1};                  ///< whoever answers instead of Traefik is not asked all the time
+        AskPace pace;
         bool known = false;                        ///< it has given a catalogue
         std::pair<std::size_t, std::size_t> body;  ///< size and hash of what it was read from
         attribute::Catalogue catalogue;
@@ -88,6 +111,11 @@ class Catalogues {
         : settings_(std::move(settings)), root_(std::move(root)) {}
 
     void update_sources(const std::vector<Watched>& traefiks);
+    void point(Source& source, const traefik::ApiAddress& address) const;
+    void add_traefik(const Watched& watched, std::map<int, Source>& now);
+    void watch_files();
+    void read_static();
+    void ask_one(Http& http, int key, Source& source, Time now);
     [[nodiscard]] HttpRequest request(const Source& source, const std::string& path, std::size_t longest) const;
     [[nodiscard]] std::string stranger_at(int key, Source& source) const;
     void take_catalogue(int key, Source& source, const HttpDone& done, Time now);
@@ -108,10 +136,15 @@ class Catalogues {
     std::filesystem::path root_;
     std::string password_;
     attribute::Catalogue static_;
+    struct stat static_status_{};  ///< of the file that it was read from
+    std::string static_problem_;   ///< why it was not read again
+    DirectoryWatch directories_;
     attribute::SharedCatalogue last_ = std::make_shared<const attribute::Catalogue>();  ///< what was in force before
-    std::map<int, Source> sources_;                           ///< by Traefik's pid; of --traefik.api: by -1, -2, ...
-    std::set<std::string> processes_;                         ///< of all Traefiks that are counted
-    std::map<std::uint16_t, std::set<std::string>> running_;  ///< the same by zone
+    std::map<int, Source> sources_;                             ///< by Traefik's pid; of --traefik.api: by -1, -2, ...
+    std::map<int, traefik::ConfigurationFile> configurations_;  ///< of these, by pid
+    std::set<DirectoryWatch::Directory> files_;                 ///< of their file providers
+    std::set<std::string> processes_;                           ///< of all Traefiks that are counted
+    std::map<std::uint16_t, std::set<std::string>> running_;    ///< the same by zone
     std::map<std::uint16_t, Time> ran_;  ///< when each zone had one for the last time; those in force
     bool changed_ = true;                ///< a catalogue, since they were merged
     attribute::SharedCatalogue current_ = std::make_shared<const attribute::Catalogue>();

@@ -230,8 +230,9 @@ std::vector<pollfd> Traefiks::fds() const {
     return fds;
 }
 
-void Traefiks::react(steady_clock::time_point now) {
+bool Traefiks::react(steady_clock::time_point now) {
     bool changed = false;
+    bool stirred = false;
     for (const auto& process : processes_) {
         if (process.ended()) {
             spdlog::info("Traefik (pid {}) has ended", process.pid());
@@ -239,6 +240,7 @@ void Traefiks::react(steady_clock::time_point now) {
         }
     }
     for (const auto& event : cgroups_ ? cgroups_->take() : std::vector<traefik::CgroupEvent>{}) {
+        stirred = true;
         if (event.kind == traefik::CgroupEvent::Kind::created) {
             on_cgroup_created(event.directory, now);
         } else {
@@ -253,6 +255,7 @@ void Traefiks::react(steady_clock::time_point now) {
     if (changed) {
         look();
     }
+    return stirred;
 }
 
 void Traefiks::on_cgroup_created(const std::string& cgroup, steady_clock::time_point now) {

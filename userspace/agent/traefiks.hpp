@@ -38,8 +38,9 @@ class Traefiks {
     /// Descriptors that become readable when there is something for `react`.
     [[nodiscard]] std::vector<pollfd> fds() const;
 
-    /// Takes what the descriptors tell, and looks into the cgroups that were made lately.
-    void react(std::chrono::steady_clock::time_point now);
+    /// Takes what the descriptors tell, and looks into the cgroups that were made lately. True if one came or went: a
+    /// container, maybe, that Traefik sends to.
+    bool react(std::chrono::steady_clock::time_point now);
 
     /// Whether `react` should be called again soon although nothing may have become readable.
     [[nodiscard]] bool has_candidates() const { return !candidates_.empty(); }

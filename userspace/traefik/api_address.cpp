@@ -42,6 +42,8 @@ constexpr std::array<std::string_view, 1> entry_points_path{"entrypoints"};
 constexpr std::array<std::string_view, 1> api_path{"api"};
 constexpr std::array<std::string_view, 1> v1_api_path{"web"};
 constexpr std::array<std::string_view, 2> base_path_path{"api", "basepath"};
+constexpr std::array<std::string_view, 3> file_path{"providers", "file", "filename"};
+constexpr std::array<std::string_view, 3> directory_path{"providers", "file", "directory"};
 constexpr auto ways_out = "--traefik.api says where it is, or --backends.file which servers there are";
 
 std::string lower(std::string_view text) {
@@ -160,6 +162,24 @@ std::optional<std::string> variable(const std::vector<std::string>& environment,
     return std::nullopt;
 }
 
+Settings settings_of(const std::vector<std::string>& arguments) {
+    return {.address = flag(arguments, "entrypoints.traefik.address"),
+            .base_path = flag(arguments, "api.basepath"),
+            .api = has_api_flag(arguments),
+            .entry_points = entry_points_of(arguments),
+            .file = flag(arguments, "providers.file.filename"),
+            .directory = flag(arguments, "providers.file.directory")};
+}
+
+Settings settings_in(const std::vector<std::string>& environment) {
+    return {.address = variable(environment, "TRAEFIK_ENTRYPOINTS_TRAEFIK_ADDRESS"),
+            .base_path = variable(environment, "TRAEFIK_API_BASEPATH"),
+            .api = has_api_variable(environment),
+            .entry_points = entry_points_in(environment),
+            .file = variable(environment, "TRAEFIK_PROVIDERS_FILE_FILENAME"),
+            .directory = variable(environment, "TRAEFIK_PROVIDERS_FILE_DIRECTORY")};
+}
+
 // --- the configuration file; keys are in any case there too ---
 
 YAML::Node node_in(YAML::Node node, Path path) {
@@ -263,13 +283,17 @@ Settings parsed(const std::string& text, bool toml) {
         return {.address = in_toml(document, address_path),
                 .base_path = in_toml(document, base_path_path),
                 .api = has_api(document),
-                .entry_points = entry_points_in_toml(document)};
+                .entry_points = entry_points_in_toml(document),
+                .file = in_toml(document, file_path),
+                .directory = in_toml(document, directory_path)};
     }
     const auto document = YAML::Load(text);
     return {.address = in_yaml(document, address_path),
             .base_path = in_yaml(document, base_path_path),
             .api = has_api(document),
-            .entry_points = entry_points_in_yaml(document)};
+            .entry_points = entry_points_in_yaml(document),
+            .file = in_yaml(document, file_path),
+            .directory = in_yaml(document, directory_path)};
 }
 
 ConfigurationFile read_configuration(const RegularFile& file, const std::string& path) {
@@ -333,6 +357,15 @@ std::string absolute(const Process& process, const std::string& path) {
         directory.erase(0, top.size());  // a chroot: the link tells the path as we see it
     }
     return (fs::path(directory.empty() ? "/" : directory) / path).string();
+}
+
+/// As Traefik does: of a file its directory is watched.
+std::string watched_directory(const Process& process, const Settings& settings) {
+    if (settings.directory && !settings.directory->empty()) {
+        return absolute(process, *settings.directory);
+    }
+    return settings.file && !settings.file->empty() ? fs::path(absolute(process, *settings.file)).parent_path().string()
+                                                    : "";
 }
 
 std::vector<std::string> candidates(const Process& process) {
@@ -415,6 +448,11 @@ ApiAddress not_asked(std::string why) {
     return {.url = {}, .source = std::move(why)};
 }
 
+ApiAddress with_files(ApiAddress address, const Process& process, const Settings& settings) {
+    address.files = watched_directory(process, settings);
+    return address;
+}
+
 ApiAddress named(const fs::path& proc, const Settings& settings, const std::string& source) {
     const bool has_entry_point = settings.address || settings.entry_points.contains("traefik");
     if (!settings.api && !has_entry_point) {
@@ -452,22 +490,12 @@ ApiAddress api_address(const fs::path& root, const Instance& traefik, Configurat
         if (!known.problem.empty()) {  // it has changed since Traefik read it
             return not_asked(fmt::format("{} {}: {}", shown, known.problem, ways_out));
         }
-        return named(proc, known.settings, shown);
+        return with_files(named(proc, known.settings, shown), process, known.settings);
     }
-    if (process.arguments.size() > 1) {
-        return named(proc,
-                     {.address = flag(process.arguments, "entrypoints.traefik.address"),
-                      .base_path = flag(process.arguments, "api.basepath"),
-                      .api = has_api_flag(process.arguments),
-                      .entry_points = entry_points_of(process.arguments)},
-                     fmt::format("the command line of process {}", traefik.pid));
-    }
-    return named(proc,
-                 {.address = variable(process.environment, "TRAEFIK_ENTRYPOINTS_TRAEFIK_ADDRESS"),
-                  .base_path = variable(process.environment, "TRAEFIK_API_BASEPATH"),
-                  .api = has_api_variable(process.environment),
-                  .entry_points = entry_points_in(process.environment)},
-                 fmt::format("the environment of process {}", traefik.pid));
+    const bool has_flags = process.arguments.size() > 1;
+    const auto settings = has_flags ? settings_of(process.arguments) : settings_in(process.environment);
+    const auto source = fmt::format("the {} of process {}", has_flags ? "command line" : "environment", traefik.pid);
+    return with_files(named(proc, settings, source), process, settings);
 }
 
 }  // namespace upstat::traefik

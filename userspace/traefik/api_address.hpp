@@ -14,9 +14,10 @@ namespace upstat::traefik {
 
 /// Where a Traefik's API should be.
 struct ApiAddress {
-    std::string url;     ///< "http://127.0.0.1:8080" or with api.basePath behind it; "/api/rawdata" is to be appended.
-                         ///< Empty: it is not to be asked, and `source` says why
-    std::string source;  ///< where that was read, for the log: "/etc/traefik/traefik.yml", "Traefik's default"
+    std::string url;      ///< "http://127.0.0.1:8080" or with api.basePath behind it; "/api/rawdata" is to be appended.
+                          ///< Empty: it is not to be asked, and `source` says why
+    std::string source;   ///< where that was read, for the log: "/etc/traefik/traefik.yml", "Traefik's default"
+    std::string files{};  ///< the directory of the file provider, absolute as the process sees it; empty: it has none
 };
 
 /// A configuration file of a Traefik as it was read. It is parsed again only when it has changed.
@@ -26,6 +27,8 @@ struct ConfigurationFile {
         std::optional<std::string> base_path;               ///< api.basePath
         bool api = false;                                   ///< there is an `api`, whatever it says
         std::map<std::string, std::string> entry_points{};  ///< the addresses of the others
+        std::optional<std::string> file;                    ///< providers.file.filename
+        std::optional<std::string> directory;               ///< providers.file.directory
     };
     std::string path;  ///< as the process sees it; empty: none was read
     struct stat status{};

@@ -176,9 +176,10 @@ TEST_F(Loop, AnApiThatHangsHoldsAPollUpOnceAndNoLongerThanASecond) {
     run(std::chrono::seconds(11), 10);
     network_.responses.erase(api);
     const auto before = counted();
+    const auto asked = network_.asked(api);
     run(std::chrono::seconds(30), 10);
     EXPECT_GE(counted(), before + 250) << "the catalogue at hand goes on";
-    EXPECT_EQ(network_.asked(api), 4U) << "one at a time";
+    EXPECT_EQ(network_.asked(api), asked + 1) << "one at a time";
 }
 
 TEST_F(Loop, ATraefikThatGoesAndComesBackIsCountedAgain) {
@@ -568,6 +569,76 @@ TEST_F(Loop, AnApiThatIsNoneIsLeftAloneMoreAndMore) {
     network_.responses[api] = rawdata("http://10.0.0.1:80");
     run(std::chrono::minutes(3), 10);
     EXPECT_GT(counted(), 0U);
+}
+
+HttpResponse listed_by(const std::string& backend) {
+    return {
+        .status = 200,
+        .body = R"({"services":{")" + backend + R"(":{"loadBalancer":{"servers":[{"url":"http://10.0.0.1:80"}]}}}})"};
+}
+
+/// What was counted before the catalogue changed is the previous backend's, though the next poll is seconds away.
+TEST_F(Loop, AServerThatMovesBetweenTwoPollsTakesNothingAlong) {
+    settings_.poll_interval = std::chrono::seconds(60);
+    start();
+    run(std::chrono::seconds(31), 100);
+    network_.responses[api] = listed_by("blog@file");
+    run(std::chrono::seconds(30), 0, 100);
+    run(std::chrono::seconds(61), 0, 100);
+    EXPECT_NEAR(static_cast<double>(counted("blog@file")), 9000, 200) << "within a second or two";
+    network_.responses[api] = listed_by("shop@file");  // as it was, so that its counts are shown again
+    run(std::chrono::seconds(61));
+    EXPECT_NEAR(static_cast<double>(counted("shop@file")), 3100, 200);
+    start(true);
+    run(std::chrono::seconds(61));
+    EXPECT_NEAR(static_cast<double>(counted("shop@file")), 3100, 200) << "nor over a restart";
+}
+
+TEST_F(Loop, WhereAFileOfTheProviderChangesTheApiIsAskedAtOnceAndOften) {
+    host_.write("/proc/42/root/etc/traefik/traefik.yml",
+                "{api: {insecure: true}, providers: {file: {filename: /conf/d.yml}}}\n");
+    host_.write("/proc/42/root/conf/d.yml", "a");
+    start();
+    run(std::chrono::seconds(6));
+    const auto before = network_.asked(api);
+    host_.write("/proc/42/root/conf/d.yml", "b");
+    run(Millis(1100));  // which ends with the wait that was under way
+    run(std::chrono::seconds(2));
+    EXPECT_GE(network_.asked(api), before + 80);
+    const auto after = network_.asked(api);
+    run(std::chrono::seconds(60));
+    EXPECT_LE(network_.asked(api), after + 300) << "for a few seconds";
+}
+
+/// A file beside it may be written all the time.
+TEST_F(Loop, SignsWithoutEndCostFewQuestions) {
+    host_.write("/proc/42/root/etc/traefik/traefik.yml",
+                "{api: {insecure: true}, providers: {file: {directory: /conf}}}\n");
+    host_.write("/proc/42/root/conf/d.yml", "a");
+    start();
+    for (int second = 0; second < 600; ++second) {
+        host_.write("/proc/42/root/conf/access.log", std::to_string(second));
+        run(std::chrono::seconds(1));
+    }
+    EXPECT_LE(network_.asked(api), 600U + 250 + 1200 + 100);
+}
+
+TEST_F(Loop, AStaticMapThatChangesIsReadAgain) {
+    const auto file = directory_.path() / "backends.yml";
+    std::ofstream(file) << "backends: {shop@static: ['10.0.0.1:80']}\n";
+    settings_.backends_file = file.string();
+    start();
+    run(std::chrono::seconds(11), 10);
+    ASSERT_GT(counted("shop@static"), 0U);
+    std::ofstream(file) << "backends: [\n";
+    run(std::chrono::seconds(11), 10);
+    EXPECT_THAT(log_.text(), HasSubstr("its backends stay as they were"));
+    const auto shop = counted("shop@static");
+    std::ofstream(file) << "backends: {blog@static: ['10.0.0.1:80']}\n";
+    run(std::chrono::seconds(21), 10);
+    EXPECT_GE(counted("blog@static"), 100U);
+    EXPECT_GT(shop, 0U);
+    EXPECT_EQ(counted("shop@static"), 0U) << "it is listed no more";
 }
 
 TEST_F(Loop, AReloadWithAStaticMapForgetsTheApisBackends) {
