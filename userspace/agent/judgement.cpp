@@ -10,6 +10,16 @@
 
 namespace upstat::agent {
 
+namespace {
+
+bool has_several_zones(const attribute::Counts& counts) {
+    return std::ranges::any_of(counts.backends, [&counts](const auto& entry) {
+        return entry.first.zone != counts.backends.begin()->first.zone;
+    });
+}
+
+}  // namespace
+
 Judgement::Judgement(std::vector<judge::CompiledRule> compiled, judge::CompiledRule client_errors,
                      const std::vector<judge::Rule>& rules)
     : rules_(std::move(compiled)),
@@ -76,13 +86,14 @@ void Judgement::evaluate(const attribute::Counts& counts, const poll::Snapshot& 
         client_errors_ = judge::evaluate(client_error_rule_, window_, snapshot.at);
     }
     alerts_ = judge_.evaluate(ratios_, now);
+    const auto& named = has_several_zones(counts) ? traefiks : TraefikNames{};
     for (auto& alert : alerts_.alerts) {
         if (alert.state != judge::State::inactive || alert.resolved_at) {
-            look_into(alert, snapshot, catalogue, traefiks);
+            look_into(alert, snapshot, catalogue, named);
         }
     }
     for (auto& transition : alerts_.transitions) {
-        look_into(transition.now, snapshot, catalogue, traefiks);
+        look_into(transition.now, snapshot, catalogue, named);
         spdlog::log(transition.now.state == judge::State::firing ? spdlog::level::warn : spdlog::level::info, "{}",
                     judge::sentence(transition, rule_of(transition.now).rule));
     }

@@ -47,7 +47,8 @@ struct Worst {
 struct Alert {
     std::string rule;
     attribute::BackendName backend;
-    std::string traefik{};  ///< the name of the Traefik whose backend it is; empty where none is known
+    std::string traefik{};  ///< whose backend it is; empty where one Traefik says all, so that Prometheus's own alert
+                            ///< and this one are one
     State state = State::inactive;
     std::optional<double> percent{};       ///< at the last evaluation; absent when there was no sample or NaN
     measure::Ratio ratio{};                ///< what that percentage is of
