@@ -206,6 +206,33 @@ HTTP_INLINE enum http_header http_header(const __u8 *line)
     return HTTP_HEADER_OTHER;
 }
 
+/* A mark is told by a line's first 19 bytes: "X-Forwarded-Server:" is the longest. */
+#define HTTP_MARK_BYTES 19
+
+/* What a head says of who made it: a bit for each. */
+enum http_mark {
+    HTTP_MARK_PROXIED = 1, /* X-Forwarded-Server or X-Forwarded-For: Traefik sends on what a user asked */
+    HTTP_MARK_METHOD = 2,  /* X-Forwarded-Method */
+    HTTP_MARK_URI = 4,     /* X-Forwarded-Uri: with the one before, forwardAuth asks */
+};
+
+/* The mark that the HTTP_MARK_BYTES behind a line's end are; 0 for any other line. */
+HTTP_INLINE int http_mark(const __u8 *line)
+{
+    const __u64 lower = 0x2020202020202020;
+    __u64 first = http_word(line) | lower, second = http_word(line + 8) | lower;
+
+    if (first != HTTP_WORD('x', '-', 'f', 'o', 'r', 'w', 'a', 'r'))
+        return 0;
+    if (second == HTTP_WORD('d', 'e', 'd', '-', 's', 'e', 'r', 'v'))
+        return (line[16] | 0x20) == 'e' && (line[17] | 0x20) == 'r' && line[18] == ':' ? HTTP_MARK_PROXIED : 0;
+    if (second == HTTP_WORD('d', 'e', 'd', '-', 'f', 'o', 'r', ':'))
+        return HTTP_MARK_PROXIED;
+    if (second == HTTP_WORD('d', 'e', 'd', '-', 'm', 'e', 't', 'h'))
+        return (line[16] | 0x20) == 'o' && (line[17] | 0x20) == 'd' && line[18] == ':' ? HTTP_MARK_METHOD : 0;
+    return second == HTTP_WORD('d', 'e', 'd', '-', 'u', 'r', 'i', ':') ? HTTP_MARK_URI : 0;
+}
+
 #define HTTP_LENGTH_BYTES 16
 
 /* The number that the value of a Content-Length begins with. At most 15 digits are read. */

@@ -73,6 +73,15 @@ enum upstat_unread { UPSTAT_UNREAD_LIST(UPSTAT_UNREAD_NUMBER) UPSTAT_UNREAD_REAS
 #define UPSTAT_CONNECT_FAILURE_NUMBER(name, label, meaning) UPSTAT_CONNECT_##name,
 enum upstat_connect_failure { UPSTAT_CONNECT_FAILURE_LIST(UPSTAT_CONNECT_FAILURE_NUMBER) UPSTAT_CONNECT_FAILURES };
 
+/* Requests that Traefik makes by itself, and is not asked for by a user. They are counted apart. */
+#define UPSTAT_PROBE_LIST(X)                                                                                           \
+    X(HEALTH_CHECK, "health-check", "with the method of the health check that Traefik makes at this server")           \
+    X(FORWARD_AUTH, "forward-auth", "a forwardAuth middleware asks whether a user may pass")                           \
+    X(OTHER, "other", "whatever else did not come to Traefik by HTTP: providers, traces, a shell beside it")
+#define UPSTAT_PROBE_NUMBER(name, label, meaning) UPSTAT_PROBE_##name,
+/* Whose a request is. */
+enum upstat_whose { UPSTAT_USERS, UPSTAT_PROBE_LIST(UPSTAT_PROBE_NUMBER) UPSTAT_WHOSE };
+
 /* Places where a kernel program had to skip or failed; each has a counter. */
 #define UPSTAT_PLACE_LIST(X)                                                                                           \
     X(NOT_TCP, "not_tcp", "skip: not TCP over IP")                                                                     \
@@ -86,7 +95,8 @@ enum upstat_connect_failure { UPSTAT_CONNECT_FAILURE_LIST(UPSTAT_CONNECT_FAILURE
     X(UNKNOWN_STREAM, "unknown_stream", "skip: an old connection, seen in the middle of something")                    \
     X(FRAMING_UNKNOWN, "framing_unknown", "a request whose end could not be told from its head")                       \
     X(NO_SOCKET, "no_socket", "skip: a packet without a full socket, such as a reset that the kernel sends")           \
-    X(OVERFLOW_FULL, "overflow_full", "an event that found no room there either: lost")
+    X(OVERFLOW_FULL, "overflow_full", "an event that found no room there either: lost")                                \
+    X(HEAD_UNREAD, "head_unread", "a head that could not be read to its end, to tell whose it is: a user's")
 #define UPSTAT_PLACE_NUMBER(name, label, meaning) UPSTAT_PLACE_##name,
 enum upstat_place { UPSTAT_PLACE_LIST(UPSTAT_PLACE_NUMBER) UPSTAT_PLACES };
 
@@ -118,8 +128,7 @@ struct upstat_slots {
     __u32 given;
 };
 
-/* A server as one Traefik speaks to it; the key of the requests map. IPv4 stands as an IPv4-mapped IPv6 address, so
- * each server has one key. */
+/* A server as one Traefik speaks to it. IPv4 stands as an IPv4-mapped IPv6 address, so each server has one key. */
 struct upstat_server_key {
     __u8 address[16] __attribute__((aligned(4))); /* network order */
     __u16 port;                                   /* host order */
@@ -129,12 +138,35 @@ struct upstat_server_key {
 /* The key of the totals map. */
 struct upstat_total_key {
     struct upstat_server_key server;
-    __u16 detail; /* see enum upstat_event */
-    __u8 event;   /* enum upstat_event */
-    __u8 method;  /* enum upstat_method; zero where the event has none */
+    __u16 detail;    /* see enum upstat_event */
+    __u8 event;      /* enum upstat_event */
+    __u8 method;     /* enum upstat_method; zero where the event has none, and where the request is no user's */
+    __u8 whose;      /* enum upstat_whose */
+    __u8 padding[3]; /* zero */
+};
+
+/* The key of the requests map. */
+struct upstat_request_key {
+    struct upstat_server_key server;
+    __u8 whose;      /* enum upstat_whose */
+    __u8 padding[3]; /* zero */
+};
+
+/* What the requests to a server must be looked at for. */
+enum upstat_look {
+    UPSTAT_LOOK_WHOSE = 1, /* they may be Traefik's own */
+    UPSTAT_LOOK_CHECK = 2, /* it has a health check */
+    UPSTAT_LOOK_AUTH = 4,  /* it is where a forwardAuth middleware asks */
+};
+
+/* What the agent tells of a server; the value of the records map. Without one, all its requests are users'. */
+struct upstat_record {
+    __u8 look;   /* enum upstat_look */
+    __u8 method; /* UPSTAT_LOOK_CHECK: the health check's, enum upstat_method */
 };
 
 _Static_assert(sizeof(struct upstat_server_key) == 20, "no hidden padding in a map key");
-_Static_assert(sizeof(struct upstat_total_key) == 24, "no hidden padding in a map key");
+_Static_assert(sizeof(struct upstat_total_key) == 28, "no hidden padding in a map key");
+_Static_assert(sizeof(struct upstat_request_key) == 24, "no hidden padding in a map key");
 
 #endif

@@ -24,7 +24,7 @@ struct {
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
     __uint(max_entries, 16384);
-    __type(key, struct upstat_server_key);
+    __type(key, struct upstat_request_key);
     __type(value, __u32);
     __uint(pinning, LIBBPF_PIN_BY_NAME);
 } requests SEC(".maps");
@@ -71,7 +71,7 @@ const volatile __u16 zone = 0;
  * that there can be, so that no count is lost, only whose it is. */
 struct {
     __uint(type, BPF_MAP_TYPE_PERCPU_HASH);
-    __uint(max_entries, 8192);
+    __uint(max_entries, 16384);
     __type(key, struct upstat_total_key);
     __type(value, __u64);
     __uint(pinning, LIBBPF_PIN_BY_NAME);
@@ -102,6 +102,24 @@ static __always_inline struct upstat_ports *local_ports(void)
     return bpf_map_lookup_elem(&ports, &only);
 }
 
+/* What the agent tells of servers. It writes the records first and then another number into the epoch: a socket that
+ * remembers a record looks for it again when the number is not the one that it remembers with it. */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 16384);
+    __type(key, struct upstat_server_key);
+    __type(value, struct upstat_record);
+    __uint(pinning, LIBBPF_PIN_BY_NAME);
+} records SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, __u32);
+    __uint(pinning, LIBBPF_PIN_BY_NAME);
+} records_epoch SEC(".maps");
+
 /* Cold paths are out of line so that the per-packet path stays small in the instruction cache. */
 #define COLD static __noinline
 #ifndef unlikely
@@ -116,9 +134,9 @@ COLD void count_place(enum upstat_place place)
         __sync_fetch_and_add(counter, 1);
 }
 
-COLD void count_overflow(__u8 event, __u16 detail, __u8 method)
+COLD void count_overflow(__u8 event, __u16 detail, __u8 method, __u8 whose)
 {
-    struct upstat_total_key key = {.detail = detail, .event = event, .method = method};
+    struct upstat_total_key key = {.detail = detail, .event = event, .method = method, .whose = whose};
     const __u64 zero = 0;
     __u64 *counter = bpf_map_lookup_elem(&overflow, &key);
 
@@ -174,18 +192,18 @@ static __always_inline __u32 count_by_key(const struct upstat_total_key *key)
 
     if (count_in(&total_counts, total_slots, slot))
         return slot;
-    count_overflow(key->event, key->detail, key->method);
+    count_overflow(key->event, key->detail, key->method, key->whose);
     return 0;
 }
 
-/* Counts a request by its server, in the same way. */
-static __always_inline __u32 count_request_by_key(const struct upstat_server_key *server)
+/* Counts a request by its key, in the same way. */
+static __always_inline __u32 count_request_by_key(const struct upstat_request_key *key)
 {
-    __u32 slot = slot_of(&requests, UPSTAT_REQUESTS, server);
+    __u32 slot = slot_of(&requests, UPSTAT_REQUESTS, key);
 
     if (count_in(&request_counts, request_slots, slot))
         return slot;
-    count_overflow(UPSTAT_REQUEST, 0, 0);
+    count_overflow(UPSTAT_REQUEST, 0, 0, key->whose);
     return 0;
 }
 

@@ -4,194 +4,16 @@
 #ifndef UPSTAT_REQUEST_H
 #define UPSTAT_REQUEST_H
 
+#include "head.h"
 #include "socket.h"
+#include "whose.h"
 
-/* A request's head is looked through in its first segment, a chunk at a time, of which HEAD_CHUNKS are looked at.
- * Behind a chunk, HEAD_AHEAD bytes are loaded with it, for the line that begins in front of them. */
-#define HEAD_LOAD 1024
-#define HEAD_AHEAD 32
-#define HEAD_CHUNK (HEAD_LOAD - HEAD_AHEAD)
-#define HEAD_CHUNKS 5
-_Static_assert(HEAD_AHEAD >= HTTP_HEADER_BYTES, "a line that begins in a chunk can be told");
 /* A head that does not end there, or chunks, are read line by line: so many bytes in a step at most, and so many steps,
  * squared, in a segment. Each reads at least one byte, so any super-packet of 64 KB is read to its end. */
 #define LINE_PIECE 32
 #define LINE_STEPS 512
 /* So many steps for a line that does not end: 64 KB. */
 #define LONG_STEPS 2048
-
-/* Per-CPU scratch buffer for scanning a request head: the BPF stack is too small. A program that preempts the buffer's
- * owner falls back to reading line by line. Not pinned: it holds nothing between runs. */
-struct head_buffer {
-    __u64 users;
-    __u64 words[HEAD_LOAD / 8 + HEAD_AHEAD / 8 + 1]; /* and so many zeros behind the last byte of what is left */
-};
-
-struct {
-    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-    __uint(max_entries, 1);
-    __type(key, __u32);
-    __type(value, struct head_buffer);
-} head_buffers SEC(".maps");
-
-static __always_inline struct head_buffer *head_buffer_here(void)
-{
-    const __u32 only = 0;
-    return bpf_map_lookup_elem(&head_buffers, &only);
-}
-
-static __always_inline void release_buffer(struct head_buffer *buffer)
-{
-    __sync_fetch_and_add(&buffer->users, -1);
-}
-
-/* 0 where another program uses it. Programs on one CPU interrupt each other anywhere. One that finds no other user
- * behind its own addition is alone, and any that comes before it releases the buffer finds a user. */
-static __always_inline int acquire_buffer(struct head_buffer *buffer)
-{
-    __sync_fetch_and_add(&buffer->users, 1);
-    if (unlikely(*(volatile __u64 *)&buffer->users != 1)) {
-        release_buffer(buffer);
-        return 0;
-    }
-    return 1;
-}
-
-enum head {
-    HEAD_NONE,  /* no request begins here, or too little of one to tell; or it must be read line by line */
-    HEAD_BEGUN, /* its end is not in this segment, or too far away */
-    HEAD_WHOLE,
-};
-
-#define ONES 0x0101010101010101ULL
-
-/* SWAR byte search (Mycroft's haszero), the first byte lowest: bit 7 of each byte that equals `byte`. False positives
- * are possible above the first match, so callers confirm with equal(). */
-static __always_inline __u64 may_equal(__u64 word, __u8 byte)
-{
-    return (word ^ ONES * byte) - ONES;
-}
-
-/* The same without false positives. */
-static __always_inline __u64 equal(__u64 word, __u8 byte)
-{
-    const __u64 low = ONES * 0x7f;
-
-    word ^= ONES * byte;
-    return ~(((word & low) + low) | word | low);
-}
-
-/* Whether a line that take_field looks for may begin in a word behind another one: with a C, a T or its own end. No
- * branch, since where lines end no CPU foresees. */
-static __always_inline int may_matter(__u64 before, __u64 word)
-{
-    __u64 ends = may_equal(word, '\n'), letters = word | ONES * 0x20;
-    __u64 begins = ends << 8 | may_equal(before, '\n') >> 56;
-
-    return (begins & (ends | may_equal(word, '\r') | may_equal(letters, 'c') | may_equal(letters, 't')) & ONES << 7) !=
-           0;
-}
-
-/* Which of eight bytes the lowest one of such marks stands for. */
-static __always_inline __u32 index_of(__u64 marks)
-{
-    return ((((marks & -marks) - 1) & ONES) * ONES >> 56) - 1;
-}
-
-/* What a line says that begins at the head's byte `at`; 1 when the head ends with it. */
-static __always_inline int take_field(struct __sk_buff *skb, const __u8 *line, __u32 at)
-{
-    switch (http_header(line)) {
-    case HTTP_HEADER_NONE:
-        set_scratch(skb, HEAD_END, at + (line[0] == '\r' ? 2 : 1));
-        return 1;
-    case HTTP_HEADER_LENGTH:
-        set_scratch(skb, HEAD_LENGTH_VALUE, at + HTTP_LENGTH_VALUE);
-        return 0;
-    case HTTP_HEADER_ENCODING:
-        set_scratch(skb, HEAD_CHUNKED, 1);
-        return 0;
-    default:
-        return 0;
-    }
-}
-
-/* Looks at the lines that begin in a word, at `at` in the buffer, behind another one; 1 when the head ends with one of
- * them. The buffer's first byte is the head's byte `done`. A function of its own, which is verified once for all its
- * calls. */
-__noinline int read_fields(struct __sk_buff *skb, __u64 before, __u64 word, __u32 done, __u32 at)
-{
-    __u64 begins = equal(word, '\n') << 8 | equal(before, '\n') >> 56;
-    struct head_buffer *buffer = head_buffer_here();
-
-    for (int i = 0; i < 8 && begins && buffer; i++) {
-        __u64 place = at + index_of(begins);
-        asm volatile("" : "+r"(place)); /* else 5.10 and 6.1 learn no bound of what is kept on the stack meanwhile */
-        if (place >= HEAD_CHUNK)
-            return 0;
-        if (take_field(skb, (const __u8 *)buffer->words + place, done + place))
-            return 1;
-        begins &= begins - 1;
-    }
-    return 0;
-}
-
-/* Follows a request's head, `left` bytes of which are at `offset` + `done`, through one chunk; its enum head. A
- * function of its own, which is verified once for all its calls. */
-__noinline int scan_chunk(struct __sk_buff *skb, __u32 offset, __u32 done, __u32 left)
-{
-    struct head_buffer *buffer = head_buffer_here();
-    __u32 size = left < HEAD_LOAD ? left : HEAD_LOAD;
-
-    if (!buffer || !size)
-        return HEAD_NONE;
-    __u64 before = done ? __le64_to_cpu(buffer->words[HEAD_CHUNK / 8 - 1]) : 0;
-    for (__u32 i = 0; i <= HEAD_AHEAD / 8; i++)
-        buffer->words[size / 8 + i] = 0; /* behind what is left, where no line ends */
-    if (!load_bytes(skb, offset + done, (__u8 *)buffer->words, size, HEAD_LOAD))
-        return HEAD_NONE;
-    if (!done) {
-        int method = http_plain_method(__builtin_assume_aligned(buffer->words, 8));
-        if (method < 0)
-            return HEAD_NONE;
-        set_scratch(skb, HEAD_METHOD, method);
-    }
-    for (__u32 at = 0; at < HEAD_CHUNK && at < size; at += 8) {
-        __u64 word = __le64_to_cpu(buffer->words[at / 8]);
-        if (may_matter(before, word) && read_fields(skb, before, word, done, at))
-            return HEAD_WHOLE;
-        before = word;
-    }
-    return HEAD_BEGUN;
-}
-
-/* Follows the request's head at `offset` through one segment; its enum head, and HEAD_NONE too where it cannot be
- * looked through here and now. */
-static __always_inline enum head scan_head(struct __sk_buff *skb, __u32 offset, __u32 available)
-{
-    struct head_buffer *buffer = head_buffer_here();
-    enum head head = HEAD_BEGUN;
-
-    if (!buffer || !acquire_buffer(buffer))
-        return HEAD_NONE;
-    set_scratch(skb, HEAD_LENGTH_VALUE, 0);
-    set_scratch(skb, HEAD_CHUNKED, 0);
-    for (__u32 done = 0; done < HEAD_CHUNKS * HEAD_CHUNK && done < available && head == HEAD_BEGUN; done += HEAD_CHUNK)
-        head = scan_chunk(skb, offset, done, available - done);
-    release_buffer(buffer);
-    return head;
-}
-
-/* The value of the Content-Length that a scan found at HEAD_LENGTH_VALUE. */
-COLD __u64 content_length(struct __sk_buff *skb, __u32 offset)
-{
-    __u8 value[HTTP_LENGTH_BYTES] = {};
-    __u32 at = scratch(skb, HEAD_LENGTH_VALUE);
-    __u32 left = scratch(skb, HEAD_END) - at; /* in the head, and so in the packet */
-    __u32 size = left < sizeof(value) ? left : sizeof(value);
-
-    return load_bytes(skb, offset + at, value, size, sizeof(value)) ? http_length(value) : 0;
-}
 
 /* Numbers further apart than this are not compared: sequence numbers turn over at four times as much. */
 #define STRIDE (1U << 30)
@@ -213,6 +35,8 @@ static __always_inline void take_line(struct socket_state *state)
     __s64 size;
 
     state->line_size = 0;
+    if (state->part == PART_HEAD && state->look)
+        state->marks |= http_mark(state->line);
     if (state->part == PART_CHUNK) {
         size = http_chunk_size(state->line);
         if (size > 0) {
@@ -354,7 +178,7 @@ static __always_inline void frame(struct __sk_buff *skb, struct socket_state *st
 
 /* The request in flight is longer than its head said, or its end could not be told: all that is sent before its
  * response belongs to it. */
-COLD void leave_open(struct socket_state *state, const struct packet *packet)
+COLD void leave_open(const struct bpf_sock *sk, struct socket_state *state, const struct packet *packet)
 {
     __u32 end = packet->seq + packet->length;
 
@@ -366,6 +190,7 @@ COLD void leave_open(struct socket_state *state, const struct packet *packet)
         state->next = end;
     if ((__s32)(state->next - state->seen) > 0)
         state->seen = state->next;
+    decide(sk, state);
 }
 
 /* A request whose response was not seen, or not all of whose bytes could be kept in order, is no longer in flight. */
@@ -374,17 +199,18 @@ COLD void clear_flight(struct bpf_sock *sk, struct socket_state *state)
     bpf_spin_lock(&state->lock);
     int missed = in_flight(state->stage);
     int was_scattered = state->gaps & RESPONSE_SCATTERED;
+    __u8 whose = take_whose(state);
     state->stage = STAGE_IDLE;
     state->gaps = 0;
     bpf_spin_unlock(&state->lock);
     if (was_scattered)
         bpf_sk_storage_delete(&scattered, sk);
     if (missed)
-        count_event(sk, UPSTAT_UNANSWERED, UPSTAT_UNANSWERED_MISSED, 0);
+        count_end(sk, whose, UPSTAT_UNANSWERED, UPSTAT_UNANSWERED_MISSED, 0);
 }
 
 /* The end of a connection of which sockops will not tell. */
-COLD void end_unwatched(const struct bpf_sock *sk, struct socket_state *state)
+static __always_inline void end_unwatched(const struct bpf_sock *sk, struct socket_state *state)
 {
     end_unanswered(sk, state,
                    state->reset      ? UPSTAT_UNANSWERED_RESET
@@ -406,12 +232,18 @@ COLD void end_if_reset(const struct bpf_sock *sk, struct socket_state *state)
 /* A request's first segment is here. Its response will begin at the number that this very segment acknowledges, since
  * Traefik sends no request before the previous response was read whole. */
 static __always_inline void start(struct __sk_buff *skb, struct bpf_sock *sk, struct socket_state *state,
-                                  const struct packet *packet, int method)
+                                  const struct packet *packet, int method, __u8 whose)
 {
-    const struct socket_state flying = {
-        .answer = packet->ack_seq, .stage = packet->flags & TCP_SYN ? STAGE_SYN : STAGE_STATUS, .method = method};
+    const struct socket_state flying = {.answer = packet->ack_seq,
+                                        .stage = packet->flags & TCP_SYN ? STAGE_SYN : STAGE_STATUS,
+                                        .method = method,
+                                        .whose = whose};
 
-    count_request(sk, &state->requested); /* before the response can be counted */
+    /* Before the response can be counted. */
+    if (unlikely(whose != UPSTAT_USERS))
+        count_own_request(sk, whose);
+    else
+        count_request(sk, &state->requested);
     if (unlikely(in_flight(state->stage) || state->gaps))
         clear_flight(sk, state);
     state->have = 0;
@@ -424,7 +256,9 @@ static __always_inline void start(struct __sk_buff *skb, struct bpf_sock *sk, st
         read_lines(skb, packet->payload, packet->length, packet->seq);
     if (state->part == PART_OPEN ||
         (state->part == PART_REQUEST && (__s32)(packet->seq + packet->length - state->next) > 0))
-        leave_open(state, packet);
+        leave_open(sk, state, packet);
+    else if (unlikely(whose == WHOSE_UNDECIDED) && state->part != PART_HEAD)
+        decide(sk, state);
 }
 
 /* Reads the opening of a request byte by byte, as its segments bring it; 1 when all of it is in state->line. A function
@@ -466,7 +300,8 @@ static __always_inline void start_in_pieces(struct __sk_buff *skb, struct bpf_so
     state->part = PART_HEAD;
     state->chunked = 0;
     state->length = 0;
-    start(skb, sk, state, packet, method < 0 ? UPSTAT_METHOD_EXTENSION : method);
+    start(skb, sk, state, packet, method < 0 ? UPSTAT_METHOD_EXTENSION : method,
+          is_looked_at(sk, state) ? begin_undecided(state) : UPSTAT_USERS);
 }
 
 /* No other protocol's first line is longer: an SSH banner has up to 255 bytes (RFC 4253). */
@@ -591,7 +426,7 @@ COLD void send_other(struct __sk_buff *skb, struct bpf_sock *sk, struct socket_s
     if (opening == HTTP_OPENING_REQUEST)
         start_in_pieces(skb, sk, state, packet, bytes);
     else if (state->stage != STAGE_FRESH)
-        leave_open(state, packet); /* the last request was longer than its head said */
+        leave_open(sk, state, packet); /* the last request was longer than its head said */
     else if (opening == HTTP_OPENING_TLS)
         give_up(sk, state, UPSTAT_UNREAD_TLS);
     else if (opening == HTTP_OPENING_HTTP2)
@@ -605,6 +440,7 @@ static __always_inline void send_opening(struct __sk_buff *skb, struct bpf_sock 
                                          const struct packet *packet, __u32 begin)
 {
     enum head head = HEAD_NONE;
+    __u8 whose = UPSTAT_USERS;
 
     if (!state->line_size)
         head = scan_head(skb, packet->payload + begin, packet->length - begin);
@@ -612,8 +448,12 @@ static __always_inline void send_opening(struct __sk_buff *skb, struct bpf_sock 
         send_other(skb, sk, state, packet, begin);
         return;
     }
+    if (unlikely(is_looked_at(sk, state))) {
+        whose = look_at_head(skb, state, packet->payload + begin, head);
+        head = whose == WHOSE_UNDECIDED ? HEAD_BEGUN : head; /* it is read line by line */
+    }
     frame(skb, state, packet, begin, head);
-    start(skb, sk, state, packet, scratch(skb, HEAD_METHOD));
+    start(skb, sk, state, packet, scratch(skb, HEAD_METHOD), whose);
 }
 
 /* The number of bytes in the payload before `seq`; negative where the payload begins behind it. */
@@ -693,7 +533,9 @@ static __always_inline void send_payload(struct __sk_buff *skb, struct bpf_sock 
     if (begin >= 0 && begin < (__s32)packet->length && in_lines(state->part)) {
         read_lines(skb, packet->payload, packet->length, packet->seq);
         if (state->part == PART_OPEN)
-            leave_open(state, packet);
+            leave_open(sk, state, packet);
+        else if (unlikely(state->whose == WHOSE_UNDECIDED) && state->part != PART_HEAD)
+            decide(sk, state);
         if (state->part != PART_REQUEST)
             return;
         begin = position(packet, state->next);
@@ -704,11 +546,11 @@ static __always_inline void send_payload(struct __sk_buff *skb, struct bpf_sock 
         begin = 0;
     if (begin < 0) {
         if (flies && (in_lines(state->part) || state->part == PART_OPEN))
-            leave_open(state, packet);
+            leave_open(sk, state, packet);
         else
             skip(state, packet);
     } else if (flies && !begins_another(skb, state, packet, begin)) {
-        leave_open(state, packet);
+        leave_open(sk, state, packet);
     } else {
         send_opening(skb, sk, state, packet, begin);
     }

@@ -147,17 +147,20 @@ static __always_inline enum step skip_on(struct socket_state *state)
 
 /* What one step brought is counted. */
 static __always_inline void count_step(const struct bpf_sock *sk, struct socket_state *state, enum step step, int code,
-                                       __u8 method)
+                                       __u8 method, __u8 whose)
 {
     if (step == STEP_MALFORMED)
-        count_event(sk, UPSTAT_UNANSWERED, UPSTAT_UNANSWERED_MALFORMED, 0);
+        count_end(sk, whose, UPSTAT_UNANSWERED, UPSTAT_UNANSWERED_MALFORMED, 0);
     if (step == STEP_UNPARSED)
-        count_event(sk, UPSTAT_UNANSWERED, UPSTAT_UNANSWERED_UNPARSED, 0);
+        count_end(sk, whose, UPSTAT_UNANSWERED, UPSTAT_UNANSWERED_UNPARSED, 0);
     if (step != STEP_FINAL)
         return;
-    count_response(sk, &state->answered, code, method);
+    if (unlikely(whose != UPSTAT_USERS))
+        count_end(sk, whose, UPSTAT_RESPONSE, code, method);
+    else
+        count_response(sk, &state->answered, code, method);
     if (is_tunnel(code, method))
-        count_event(sk, UPSTAT_UNREAD, UPSTAT_UNREAD_UPGRADED, 0);
+        count_event(sk, UPSTAT_UNREAD, UPSTAT_UNREAD_UPGRADED);
 }
 
 /* Cuts out of the segment what falls into the window; 0 where nothing does or it cannot be read. */
@@ -327,6 +330,7 @@ __noinline int read_piece(struct __sk_buff *skb, __u32 payload, __u32 length, __
     struct socket_state *state;
     struct bpf_sock *sk = skb->sk;
     enum step step = STEP_AGAIN;
+    __u8 whose = UPSTAT_USERS;
     int code = 0;
 
     if (!(state = state_of(sk)))
@@ -341,10 +345,12 @@ __noinline int read_piece(struct __sk_buff *skb, __u32 payload, __u32 length, __
     if (waits_at(state, slice.anchor)) {
         keep(state, &slice);
         step = state->stage == STAGE_INTERIM || at_space(state) ? skip_on(state) : read_status(state, &code);
+        if (!in_flight(state->stage))
+            whose = take_whose(state);
     }
     __u32 anchor = state->answer;
     bpf_spin_unlock(&state->lock);
-    count_step(sk, state, step, code, method);
+    count_step(sk, state, step, code, method, whose);
     if (step == STEP_WAIT) {
         keep_rest(skb, payload, length, seq, anchor);
         /* Another CPU may have read on in the meantime, and have found nothing yet of what was kept just now. */
@@ -371,8 +377,9 @@ static __always_inline enum step read_whole(struct __sk_buff *skb, const struct 
     __u8 method = state->method;
     if (state->answer == anchor && state->stage == STAGE_STATUS)
         step = take_status(state, code, HTTP_STATUS_CODE_END);
+    __u8 whose = step == STEP_WAIT ? UPSTAT_USERS : take_whose(state);
     bpf_spin_unlock(&state->lock);
-    count_step(sk, state, step, code, method);
+    count_step(sk, state, step, code, method, whose);
     return step;
 }
 

@@ -72,38 +72,44 @@ static __always_inline void remember(__u64 *word, __u32 slot, __u16 what)
 }
 
 /* Counts by the socket's key. The slot; 0 where the table was full. */
-COLD __u32 count_event(const struct bpf_sock *sk, __u8 event, __u16 detail, __u8 method)
+COLD __u32 count_event_of(const struct bpf_sock *sk, __u8 whose, __u8 event, __u16 detail, __u8 method)
 {
-    struct upstat_total_key key = {.detail = detail, .event = event, .method = method};
+    struct upstat_total_key key = {
+        .detail = detail, .event = event, .method = whose == UPSTAT_USERS ? method : 0, .whose = whose};
 
     server_of(sk, &key.server);
     return count_by_key(&key);
 }
 
-/* Counts a response; `word` is where the socket remembers the last one. */
+/* The same, of a connection. */
+static __always_inline void count_event(const struct bpf_sock *sk, __u8 event, __u16 detail)
+{
+    count_event_of(sk, UPSTAT_USERS, event, detail, 0);
+}
+
+/* Counts a user's response; `word` is where the socket remembers the last one. */
 static __always_inline void count_response(const struct bpf_sock *sk, __u64 *word, __u16 code, __u8 method)
 {
     __u16 what = response_mark(code, method);
 
     if (!count_in(&total_counts, total_slots, recall(word, what)))
-        remember(word, count_event(sk, UPSTAT_RESPONSE, code, method), what);
+        remember(word, count_event_of(sk, UPSTAT_USERS, UPSTAT_RESPONSE, code, method), what);
 }
 
-COLD void count_first_request(const struct bpf_sock *sk, __u64 *word)
+/* Counts a request by the socket's key. The slot; 0 where the table was full. */
+COLD __u32 count_request_of(const struct bpf_sock *sk, __u8 whose)
 {
-    struct upstat_server_key server;
+    struct upstat_request_key key = {.whose = whose};
 
-    server_of(sk, &server);
-    __u32 slot = count_request_by_key(&server);
-    if (slot)
-        remember(word, slot, 0);
+    server_of(sk, &key.server);
+    return count_request_by_key(&key);
 }
 
-/* Counts a request; `word` is where the socket remembers the last one. */
+/* Counts a user's request; `word` is where the socket remembers the last one. */
 static __always_inline void count_request(const struct bpf_sock *sk, __u64 *word)
 {
     if (!count_in(&request_counts, request_slots, recall(word, 0)))
-        count_first_request(sk, word);
+        remember(word, count_request_of(sk, UPSTAT_USERS), 0);
 }
 
 #endif

@@ -31,6 +31,10 @@ enum gap {
     RESPONSE_SCATTERED = 2, /* they are kept in the socket's other storage */
 };
 
+/* socket_state.whose: enum upstat_whose, or this. The request is not counted yet; it will be when its head has been
+ * read, or as a user's when it ends before that. */
+#define WHOSE_UNDECIDED 255
+
 /* What stands at socket_state.next. */
 enum part {
     PART_REQUEST, /* the next request */
@@ -62,7 +66,7 @@ struct socket_state {
             __u8 stage;   /* enum stage */
             __u8 method;  /* enum upstat_method */
             __u8 gaps;    /* enum gap */
-            __u8 unused;
+            __u8 whose;   /* enum upstat_whose, or WHOSE_UNDECIDED */
         };
     };
     __u64 have;      /* which bytes of the window are there; bit and byte of sequence number s stand at s % 64 */
@@ -76,7 +80,10 @@ struct socket_state {
     __u8 part;      /* enum part */
     __u8 chunked;   /* the request has Transfer-Encoding; PART_LONG: the method has ended */
     __u8 line_size; /* bytes of `line` that are there; PART_LONG: of all that is read, up to 255 */
+    __u8 look;      /* what its server's record says: enum upstat_look, and above that the health check's method */
+    __u8 marks;     /* of the request's head that is read: enum http_mark */
     __u32 seen;     /* the end of the furthest segment that went by unread, because `next` was not in it */
+    __u32 epoch;    /* of the record that `look` is from */
     __u64 length;   /* PART_HEAD: what Content-Length said; PART_BODY: bytes of the body from `next` on;
                        PART_LONG: the last eight bytes, the newest lowest */
     __u8 line[LINE_BYTES] __attribute__((aligned(8)));
@@ -145,9 +152,32 @@ COLD struct socket_state *make_state(struct bpf_sock *sk, enum stage stage)
     bpf_spin_lock(&state->lock);
     state->stage = stage;
     state->requested = state->answered = 0;
+    state->epoch = 0;
+    state->look = 0;
     state->reset = state->finished = 0;
     bpf_spin_unlock(&state->lock);
     return state;
+}
+
+/* Whose the request is that ends now. An undecided one is a user's from here on. The lock is held. */
+static __always_inline __u8 take_whose(struct socket_state *state)
+{
+    __u8 whose = state->whose;
+
+    if (whose == WHOSE_UNDECIDED)
+        state->whose = UPSTAT_USERS;
+    return whose;
+}
+
+/* What became of a request that take_whose has told. */
+COLD void count_end(const struct bpf_sock *sk, __u8 whose, __u8 event, __u16 detail, __u8 method)
+{
+    if (whose == WHOSE_UNDECIDED) {
+        count_place(UPSTAT_PLACE_HEAD_UNREAD);
+        count_request_of(sk, UPSTAT_USERS);
+        whose = UPSTAT_USERS;
+    }
+    count_event_of(sk, whose, event, detail, method);
 }
 
 /* A connection that will never be read again. */
@@ -156,12 +186,13 @@ COLD void give_up(const struct bpf_sock *sk, struct socket_state *state, enum up
     bpf_spin_lock(&state->lock);
     int already = state->stage == STAGE_UNREAD;
     int ended = in_flight(state->stage);
+    __u8 whose = take_whose(state);
     state->stage = STAGE_UNREAD;
     bpf_spin_unlock(&state->lock);
     if (!already)
-        count_event(sk, UPSTAT_UNREAD, reason, 0);
+        count_event(sk, UPSTAT_UNREAD, reason);
     if (ended)
-        count_event(sk, UPSTAT_UNANSWERED, UPSTAT_UNANSWERED_UNPARSED, 0);
+        count_end(sk, whose, UPSTAT_UNANSWERED, UPSTAT_UNANSWERED_UNPARSED, 0);
 }
 
 /* The request in flight, if there is one, will have no response. */
@@ -169,11 +200,12 @@ COLD void end_unanswered(const struct bpf_sock *sk, struct socket_state *state, 
 {
     bpf_spin_lock(&state->lock);
     int ended = in_flight(state->stage);
+    __u8 whose = take_whose(state);
     if (ended)
         state->stage = STAGE_IDLE;
     bpf_spin_unlock(&state->lock);
     if (ended)
-        count_event(sk, UPSTAT_UNANSWERED, reason, 0);
+        count_end(sk, whose, UPSTAT_UNANSWERED, reason, 0);
 }
 
 #endif

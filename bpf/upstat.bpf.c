@@ -107,7 +107,7 @@ static __always_inline struct socket_state *opened(struct bpf_sock_ops *ops, str
     if (refused)
         count_place(UPSTAT_PLACE_CALLBACK_REFUSED);
     if (!known || ops->op == BPF_SOCK_OPS_TCP_CONNECT_CB)
-        count_event(sk, UPSTAT_CONNECT, 0, 0);
+        count_event(sk, UPSTAT_CONNECT, 0);
     state = make_state(sk, STAGE_FRESH);
     if (state)
         state->watched = !refused;
@@ -132,9 +132,9 @@ static __always_inline void accepted(struct bpf_sock_ops *ops, struct bpf_sock *
 static __always_inline void not_connected(struct bpf_sock_ops *ops, struct bpf_sock *sk, struct socket_state *state)
 {
     if (state->reset)
-        count_event(sk, UPSTAT_CONNECT_FAILURE, UPSTAT_CONNECT_REFUSED, 0);
+        count_event(sk, UPSTAT_CONNECT_FAILURE, UPSTAT_CONNECT_REFUSED);
     else if (ops->total_retrans)
-        count_event(sk, UPSTAT_CONNECT_FAILURE, UPSTAT_CONNECT_TIMEOUT, 0);
+        count_event(sk, UPSTAT_CONNECT_FAILURE, UPSTAT_CONNECT_TIMEOUT);
 }
 
 static __always_inline void state_changed(struct bpf_sock_ops *ops, struct bpf_sock *sk, struct socket_state *state)

@@ -218,6 +218,22 @@ std::uint64_t sum_totals(Wanted wanted) {
     return sum_counts<upstat_total_key>("totals", "total_counts", total_slots, wanted);
 }
 
+/// What the agent writes of the server that Connection's constructor makes.
+void tell_record(const Wire& wire) {
+    upstat_server_key server{};
+    const std::array<std::uint8_t, 6> mapped{0xff, 0xff, 127, 0, 0, 1};
+    std::copy(mapped.begin(), mapped.end(), &server.address[10]);
+    if (wire.ipv6) {
+        std::memcpy(server.address, kernel.sock.dst_ip6, sizeof(server.address));
+    }
+    server.port = 8080;
+    const upstat_record record{.look = UPSTAT_LOOK_WHOSE | UPSTAT_LOOK_CHECK | UPSTAT_LOOK_AUTH,
+                               .method = UPSTAT_METHOD_GET};
+    std::memcpy(make_entry(map_named("records"), &server).value.data(), &record, sizeof(record));
+    const std::uint32_t only = 0;
+    make_entry(map_named("records_epoch"), &only).value[0] = 1;
+}
+
 /// The one value of the array of ports, which is too large to be made anew for each connection.
 std::span<unsigned char> value_of_ports() {
     static std::vector<unsigned char> value(sizeof(upstat_ports));
@@ -510,6 +526,9 @@ Connection::Connection(Wire wire, Age age) : wire_(wire) {
     kernel.tcp.snd_nxt = wire.request_seq;
     kernel.tcp.snd_una = wire.request_seq;
     kernel.tcp.rcv_nxt = wire.answer_seq;
+    if (wire.looked_at) {
+        tell_record(wire);
+    }
     if (age == Age::fresh) {
         connect(wire);
     }
@@ -583,8 +602,8 @@ void Connection::change_state(unsigned from, unsigned to) {
 }
 
 std::uint64_t Connection::requests() const {
-    return sum_counts<upstat_server_key>("requests", "request_counts", request_slots,
-                                         [](const upstat_server_key&) { return true; });
+    return sum_counts<upstat_request_key>("requests", "request_counts", request_slots,
+                                          [](const upstat_request_key&) { return true; });
 }
 
 std::uint64_t Connection::answers() const {
@@ -593,8 +612,13 @@ std::uint64_t Connection::answers() const {
 
 std::uint64_t Connection::answers(int code, upstat_method method) const {
     return sum_totals([&](const upstat_total_key& key) {
-        return key.event == UPSTAT_RESPONSE && key.detail == code && key.method == method;
+        return key.event == UPSTAT_RESPONSE && key.detail == code && (key.whose != 0 || key.method == method);
     });
+}
+
+std::uint64_t Connection::answers_of(upstat_whose whose) const {
+    return sum_totals(
+        [whose](const upstat_total_key& key) { return key.event == UPSTAT_RESPONSE && key.whose == whose; });
 }
 
 std::uint64_t Connection::unanswered() const {

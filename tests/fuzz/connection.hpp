@@ -16,6 +16,7 @@ struct Wire {
     unsigned tcp_options = 0;  ///< words, up to 10
     std::uint32_t request_seq = 1;
     std::uint32_t answer_seq = 1;
+    bool looked_at = false;  ///< the agent has told of the server: a health check by GET, and forwardAuth asks there
 };
 
 /// Bytes of a stream and where in it they stand.
@@ -64,9 +65,10 @@ class Connection {
     void change_state(unsigned from, unsigned to);
 
     std::uint64_t requests() const;
-    /// All, or those of a code and method.
+    /// All, or those of a code and method; Traefik's own have no method.
     std::uint64_t answers() const;
     std::uint64_t answers(int code, upstat_method method) const;
+    std::uint64_t answers_of(upstat_whose whose) const;
     std::uint64_t unanswered() const;
     std::uint64_t unanswered(upstat_unanswered reason) const;
     std::uint64_t unread() const;

@@ -20,7 +20,8 @@ inline Wire take_wire(FuzzedDataProvider& input) {
             .extensions = form / 2U % 7,
             .tcp_options = form / 16U % 11,
             .request_seq = 0U - before_wrap,
-            .answer_seq = 0U - before_wrap};
+            .answer_seq = 0U - before_wrap,
+            .looked_at = form >= 16 * 11};
 }
 
 inline std::vector<Piece> take_pieces(FuzzedDataProvider& input) {

@@ -7,11 +7,13 @@
 #define MAP(name) {#name, &name, sizeof(*name.key), sizeof(*name.value), sizeof(*name.type) / sizeof(int)}
 
 const struct program_map program_maps[] = {
-    MAP(totals), MAP(total_counts), MAP(requests), MAP(request_counts), MAP(slots),        MAP(overflow),
-    MAP(places), MAP(ports),        MAP(sockets),  MAP(scattered),      MAP(head_buffers),
+    MAP(totals), MAP(total_counts), MAP(requests),  MAP(request_counts), MAP(slots),   MAP(overflow),      MAP(places),
+    MAP(ports),  MAP(sockets),      MAP(scattered), MAP(head_buffers),   MAP(records), MAP(records_epoch),
 };
 const size_t program_map_count = sizeof(program_maps) / sizeof(program_maps[0]);
 
 int program_in_flight(const void* state) {
-    return in_flight(((const struct socket_state*)state)->stage);
+    const struct socket_state* socket = state;
+
+    return in_flight(socket->stage) && socket->whose != WHOSE_UNDECIDED;
 }

@@ -23,7 +23,7 @@ extern const size_t program_map_count;
 /* Set by the agent, where there is one. */
 extern const volatile __u32 total_slots, request_slots;
 
-/* Whether a socket's state says that a request has no answer yet. */
+/* Whether a socket's state says that a request that is counted has no answer yet. */
 int program_in_flight(const void* state);
 
 int upstat_egress(struct __sk_buff* skb);

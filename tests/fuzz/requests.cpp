@@ -2,9 +2,12 @@
 /// Requests on one connection, as http_parser tells them apart: each is counted once with its method, and so is its
 /// answer, however the requests are cut into segments, and whatever of them is sent again.
 #include <algorithm>
+#include <array>
 #include <map>
 #include <regex>
 #include <string>
+#include <tuple>
+#include <utility>
 
 #include "input.hpp"
 #include "reference.hpp"
@@ -33,6 +36,18 @@ bool is_read_otherwise(std::string_view head, const ReferenceRequest& request) {
     static const std::regex body("\n(transfer-encoding|content-length):", std::regex::icase);
     const auto has = [head](const std::regex& what) { return std::regex_search(head.begin(), head.end(), what); };
     return has(odd) || (!request.chunked && has(encoding)) || (request.method == "CONNECT" && has(body));
+}
+
+/// Whose a request with this head is, at a server that is looked at.
+upstat_whose whose_is(std::string_view head, const std::string& method) {
+    static const std::regex proxied("\nx-forwarded-(server|for):", std::regex::icase);
+    static const std::regex by("\nx-forwarded-method:", std::regex::icase);
+    static const std::regex of("\nx-forwarded-uri:", std::regex::icase);
+    const auto has = [head](const std::regex& what) { return std::regex_search(head.begin(), head.end(), what); };
+    return has(by) && has(of) ? UPSTAT_PROBE_FORWARD_AUTH
+           : has(proxied)     ? UPSTAT_USERS
+           : method == "GET"  ? UPSTAT_PROBE_HEALTH_CHECK
+                              : UPSTAT_PROBE_OTHER;
 }
 
 /// Sends a stream of requests, and answers each with a code of its own.
@@ -66,11 +81,13 @@ struct Early {
 
 /// Sends one request, and in front of it what was not `sent` of the last one, cut where the pieces begin; behind each
 /// cut, what the piece holds of what was sent before comes again. Answers it, but no server answers a method's first
-/// letters. Returns where the bytes begin that are not sent yet.
-std::size_t exchange_one(Exchange& exchange, const ReferenceRequest& request, std::span<const Piece> pieces,
-                         Early early, std::size_t sent, int code) {
+/// letters. Returns where the bytes begin that are not sent yet, and where they began when it was answered.
+std::pair<std::size_t, std::size_t> exchange_one(Exchange& exchange, const ReferenceRequest& request,
+                                                 std::span<const Piece> pieces, Early early, std::size_t sent,
+                                                 int code) {
     unsigned segments = 0;
     bool answered = false;
+    std::size_t answered_at = request.end;
     for (const Piece& piece : pieces) {
         const std::size_t cut = request.begin + piece.begin;
         if (cut > sent && cut < request.end) {
@@ -80,6 +97,7 @@ std::size_t exchange_one(Exchange& exchange, const ReferenceRequest& request, st
                 sent > request.begin + request.method.size()) {
                 exchange.answer(code);
                 answered = true;
+                answered_at = sent;
             }
         }
         const std::size_t again = std::min(piece.size * 4 / 3 * request.begin / 256, sent);
@@ -88,13 +106,13 @@ std::size_t exchange_one(Exchange& exchange, const ReferenceRequest& request, st
         }
     }
     if (answered && early.joins) {
-        return sent;
+        return {sent, answered_at};
     }
     exchange.send(sent, request.end);
     if (!answered) {
         exchange.answer(code);
     }
-    return request.end;
+    return {request.end, answered_at};
 }
 
 void test(std::string_view stream, const Wire& wire, std::span<const Piece> pieces, Early early) {
@@ -103,12 +121,16 @@ void test(std::string_view stream, const Wire& wire, std::span<const Piece> piec
     std::size_t end = 0;
     std::size_t sent = 0;
     int code = 400;
+    std::array<std::uint64_t, UPSTAT_WHOSE> of{};
     for (const ReferenceRequest& request : reference_requests(stream)) {
         if (request.begin != end ||
             is_read_otherwise(stream.substr(request.begin, request.head - request.begin), request)) {
             return;
         }
-        sent = exchange_one(exchange, request, pieces, early, sent, code);
+        const auto head = stream.substr(request.begin, request.head - request.begin);
+        std::size_t answered_at = 0;
+        std::tie(sent, answered_at) = exchange_one(exchange, request, pieces, early, sent, code);
+        of.at(wire.looked_at && answered_at >= request.head ? whose_is(head, request.method) : UPSTAT_USERS)++;
         const auto method = method_of(request.method);
         const std::uint64_t wanted = code - 399;
         connection.check_balance();
@@ -121,6 +143,12 @@ void test(std::string_view stream, const Wire& wire, std::span<const Piece> piec
                 "%lu unanswered, %lu unread",
                 wanted, request.method.c_str(), request.begin, request.end, connection.requests(),
                 connection.answers(code, method), connection.answers(), connection.unanswered(), connection.unread());
+        }
+        for (std::size_t whose = 0; whose < of.size(); whose++) {
+            if (const auto is = connection.answers_of(static_cast<upstat_whose>(whose)); is != of.at(whose)) {
+                fail("request %lu (%s): %lu answers of %zu, not %lu", wanted, request.method.c_str(), is, whose,
+                     of.at(whose));
+            }
         }
         end = request.end;
         code++;

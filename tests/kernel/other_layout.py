@@ -13,7 +13,7 @@ TOP = Path(__file__).parents[2]
 TOTAL_KEY = """struct upstat_total_key {
     __u8 method;
     __u8 event;
-    __u16 unused;
+    __u16 whose;
     __u32 detail;
     struct upstat_server_key server;
 };"""
@@ -46,6 +46,7 @@ def rewritten(sources, sockets):
     layout = edit(layout, r"struct upstat_total_key \{.*?\n\};", TOTAL_KEY)
     layout = edit(layout, r"struct upstat_slots \{.*?\n\};", SLOTS)
     layout = edit(layout, r"sizeof\(struct upstat_server_key\) == \d+", "sizeof(struct upstat_server_key) == 24")
+    layout = edit(layout, r"sizeof\(struct upstat_request_key\) == \d+", "sizeof(struct upstat_request_key) == 28")
     layout = edit(layout, r"sizeof\(struct upstat_total_key\) == \d+", "sizeof(struct upstat_total_key) == 32")
     changed = {**sources, "layout.h": layout}
     if sockets:

@@ -87,7 +87,7 @@ Result<std::unique_ptr<Agent>> Agent::start(const config::Settings& settings, Pa
         return std::unexpected(allowed.error());
     }
     auto traefiks =
-        Traefiks::open(*agent->parts_.kernel, agent->parts_.root,
+        Traefiks::open(*agent->parts_.kernel, *agent->parts_.executables, agent->parts_.root,
                        {.pid = settings.traefik_pid == 0 ? std::nullopt : std::optional(settings.traefik_pid),
                         .cgroup = settings.traefik_cgroup,
                         .allowed = *std::move(allowed),
@@ -176,6 +176,7 @@ void Agent::poll() {
 /// What was counted until now is the previous catalogue's; gives the one that is in force from now on.
 attribute::SharedCatalogue Agent::close_books(const poll::Snapshot& snapshot) {
     auto catalogue = catalogues_.catalogue(snapshot.at);
+    tell_looks(catalogue);
     const auto& before = ledger_.state().catalogue;
     if (absorbed_ && catalogue != before && *catalogue != *before) {
         ledger_.absorb(snapshot, before);
@@ -212,6 +213,20 @@ void Agent::absorb(poll::Snapshot snapshot) {
     judgement_.evaluate(counts_, snapshot, *ledger_.state().catalogue, traefik_names_, *last_poll_);
     save(growth);
     publish(std::move(snapshot));
+}
+
+/// The programs learn at which servers they must look for Traefik's own requests.
+void Agent::tell_looks(const attribute::SharedCatalogue& catalogue) {
+    const std::pair told(catalogue, catalogues_.all_known());
+    if (told == std::exchange(told_looks_, told)) {
+        return;
+    }
+    const auto set = parts_.kernel->set_looks(attribute::looks_in(*catalogue), told.second);
+    const auto problem = set ? std::string() : set.error().text();
+    if (problem != looks_problem_ && !problem.empty()) {
+        spdlog::error("{}", problem);
+    }
+    looks_problem_ = problem;
 }
 
 /// Before anything is published, so that no restart, not even after the power failed, shows less than was shown.
@@ -268,6 +283,7 @@ publish::Report Agent::report(poll::Snapshot snapshot) const {
                            .counts = counts_,
                            .servers = {},
                            .overflow = std::move(snapshot.overflow),
+                           .probes = std::move(snapshot.probes),
                            .catalogue = ledger_.state().catalogue,
                            .client_errors = judgement_.client_errors(),
                            .outages = judgement_.outages(),
@@ -289,6 +305,7 @@ publish::Report Agent::report(poll::Snapshot snapshot) const {
                            .unresolved_names = catalogues_.unresolved_count(),
                            .unwatched_cgroups = traefiks_->unwatched(),
                            .config_reloaded = reloaded_,
+                           .reading_threads = parts_.reading_threads,
                            .process = publish::read_process(parts_.root)};
     report.servers = ledger_.view(std::move(snapshot));
     for (const auto& [server, part] : ledger_.state().folded) {
@@ -411,6 +428,7 @@ bool Agent::wait() {
     const auto next_question = catalogues_.due_in(timeline_->now().at);
     until = std::min(until, parts_.clock.steady() + next_question);
     auto fds = traefiks_->fds();
+    fds.push_back({.fd = parts_.catalogue_reader->fd(), .events = POLLIN, .revents = 0});
     if (catalogues_.fd() >= 0) {
         fds.push_back({.fd = catalogues_.fd(), .events = POLLIN, .revents = 0});
     }
@@ -418,10 +436,13 @@ bool Agent::wait() {
     const auto patience = parts_.supervisor.patience;
     const auto longest = patience == Millis(0) ? longest_wait : std::min(longest_wait, patience / 2);
     const auto due = std::chrono::ceil<Millis>(until - parts_.clock.steady());
-    for (const auto& done : parts_.http->wait(fds, std::clamp(due, Millis(0), longest))) {
-        if (const auto now = timeline_->now().at; !catalogues_.take(done, now)) {
+    for (auto& done : parts_.http->wait(fds, std::clamp(due, Millis(0), longest))) {
+        if (const auto now = timeline_->now().at; !catalogues_.take(done, *parts_.catalogue_reader, now)) {
             receivers_->take(done, now);
         }
+    }
+    for (auto& read : parts_.catalogue_reader->take()) {
+        catalogues_.take(std::move(read), timeline_->now().at);
     }
     if (fds.back().revents != 0 && !heed_signal()) {
         return false;

@@ -38,6 +38,8 @@ struct Parts {
     std::filesystem::path root = "/";  ///< of the host's file system
     Clock clock = system_clock();
     std::unique_ptr<Http> http;
+    std::unique_ptr<traefik::CatalogueReader> catalogue_reader;
+    std::unique_ptr<traefik::Executables> executables;
     std::unique_ptr<Kernel> kernel;
     Fd signals;                   ///< a signalfd: SIGHUP reloads, any other signal ends the agent
     bool counted_before = false;  ///< the kernel's maps were not made by this process
@@ -45,6 +47,7 @@ struct Parts {
     std::function<std::expected<config::Settings, std::vector<Error>>()> load{};
     std::uint64_t seed = std::random_device()();  ///< of the random part of waits
     Supervisor supervisor{};
+    std::string reading_threads{};  ///< what the threads that read foreign bytes may do, for the status
 };
 
 /// The rooms, the values on their way from one to the next, and the one loop that moves them:
@@ -81,6 +84,7 @@ class Agent {
     void absorb(poll::Snapshot snapshot);
     void change_catalogue();
     attribute::SharedCatalogue close_books(const poll::Snapshot& snapshot);
+    void tell_looks(const attribute::SharedCatalogue& catalogue);
     void save(const std::optional<attribute::Growth>& growth);
     void publish(poll::Snapshot snapshot);
     [[nodiscard]] publish::Report report(poll::Snapshot snapshot) const;
@@ -122,6 +126,8 @@ class Agent {
     std::optional<Moment> last_poll_;
     std::chrono::microseconds poll_duration_{};
     std::string state_error_;
+    std::pair<attribute::SharedCatalogue, bool> told_looks_;  ///< of which catalogue, and whether it was complete
+    std::string looks_problem_;
     std::chrono::steady_clock::time_point next_sign_{};  ///< of life, to the supervisor
     std::string told_status_;                            ///< to the supervisor
     bool reloaded_ = true;                               ///< the last reading of the settings went well

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "agent/log_line.hpp"
+#include "attribute/shared.hpp"
 #include "attribute/static_map.hpp"
 #include "base/printable.hpp"
 #include "base/regular_file.hpp"
@@ -73,11 +74,6 @@ bool is_same_file(const struct stat& one, const struct stat& other) {
            one.st_ctim.tv_sec == other.st_ctim.tv_sec && one.st_ctim.tv_nsec == other.st_ctim.tv_nsec;
 }
 
-/// Enough to tell whether a response is the same again, without keeping it.
-std::pair<std::size_t, std::size_t> summary_of(const std::string& body) {
-    return {body.size(), std::hash<std::string>{}(body)};
-}
-
 }  // namespace
 
 Result<Catalogues> Catalogues::open(const config::Settings& settings, std::filesystem::path root) {
@@ -103,7 +99,7 @@ Result<Catalogues> Catalogues::open(const config::Settings& settings, std::files
 
 void Catalogues::remember(attribute::SharedCatalogue saved) {
     if (settings_.backends_file.empty()) {
-        last_ = std::move(saved);
+        last_ = std::make_shared<const attribute::Catalogue>(attribute::without_shared(*saved));
     }
 }
 
@@ -130,6 +126,9 @@ void Catalogues::add_traefik(const Watched& watched, std::map<int, Source>& now)
     if (!address.files.empty()) {
         files_.insert({.top = process + "/root", .path = address.files});
     }
+    for (const auto& url : address.asked) {
+        configured_.asked.push_back(attribute::listed_at(url));
+    }
     if (settings_.traefik_api.empty()) {
         auto& source = now[traefik.pid] = std::move(sources_[traefik.pid]);
         // Who lists the servers by hand may have no API: whoever listens there instead would be believed.
@@ -146,12 +145,14 @@ void Catalogues::update_sources(const std::vector<Watched>& traefiks) {
     auto processes = all_processes_of(root_, traefiks);
     std::map<int, Source> now;
     for (int i = 0; const auto& url : settings_.traefik_api) {
-        auto& source = now[--i] = std::move(sources_[i]);
+        --i;  // not below: what stands on the right of an assignment comes first
+        auto& source = now[i] = std::move(sources_[i]);
         point(source, {.url = url, .source = "--traefik.api"});
         source.processes = processes;
     }
     files_.clear();
     running_.clear();
+    const auto configured = std::exchange(configured_, {});
     std::set<int> pids;
     for (const auto& watched : traefiks) {
         if (watched.problem.empty()) {
@@ -160,7 +161,7 @@ void Catalogues::update_sources(const std::vector<Watched>& traefiks) {
         }
     }
     std::erase_if(configurations_, [&pids](const auto& entry) { return !pids.contains(entry.first); });
-    changed_ = changed_ || before != keys_of(now) || processes != processes_;
+    changed_ = changed_ || before != keys_of(now) || processes != processes_ || configured_ != configured;
     sources_ = std::move(now);
     watch_files();
     if (processes != processes_) {
@@ -269,43 +270,54 @@ Millis Catalogues::due_in(Time now) const {
     return due;
 }
 
-/// Empty: there is nothing new, as in most responses.
-std::string Catalogues::read_catalogue(Source& source, const HttpResponse& response) {
-    const auto body = summary_of(response.body);
-    if (source.known && body == source.body) {
-        return "";
-    }
-    auto read = source.v1 ? traefik::parse_providers(response.body, source.url)
-                          : traefik::parse_rawdata(response.body, source.url);
-    if (!read) {
-        return read.error().message;
-    }
-    if (read->left_out != 0) {
-        spdlog::warn("{} lists {} names of more than 512 bytes: they are left out", source.url, read->left_out);
-    }
-    source.catalogue = std::move(read->catalogue);
-    source.body = body;
-    source.known = true;
-    changed_ = true;
-    return "";
+/// Has a response read. False where too much waits for that.
+bool Catalogues::read(const Source& source, HttpDone& done, traefik::CatalogueReader& reader) {
+    return reader.start({.ticket = done.ticket,
+                         .kind = source.v1 ? traefik::Unread::Kind::providers : traefik::Unread::Kind::rawdata,
+                         .url = source.url,
+                         .body = std::move(done.result->body),
+                         .known = source.body});
 }
 
-void Catalogues::take_catalogue(int key, Source& source, const HttpDone& done, Time now) {
+void Catalogues::take_response(int key, Source& source, HttpDone& done, traefik::CatalogueReader& reader, Time now) {
     if (const auto stranger = stranger_at(key, source); !stranger.empty()) {
-        note(source, stranger, now);
+        end(source, stranger, now);
     } else if (!done.result) {
-        note(source, done.result.error(), now);
+        end(source, done.result.error(), now);
     } else if (done.result->status == 404) {
         source.v1 = !source.v1;  // the next request asks in the other version's way
-        note(source,
-             fmt::format("{} has neither /api/rawdata nor, as Traefik v1 does, /api/providers: is the API on?",
-                         source.url),
-             now, source.v1);
+        end(source,
+            fmt::format("{} has neither /api/rawdata nor, as Traefik v1 does, /api/providers: is the API on?",
+                        source.url),
+            now, source.v1);
     } else if (done.result->status != 200) {
-        note(source, fmt::format("{} answers {}", source.url, done.result->status), now);
-    } else {
-        note(source, read_catalogue(source, *done.result), now);
+        end(source, fmt::format("{} answers {}", source.url, done.result->status), now);
+    } else if (!read(source, done, reader)) {
+        end(source, fmt::format("the response of {} has to wait: there is too much to read", source.url), now);
     }
+}
+
+void Catalogues::take_catalogue(Source& source, traefik::Read read, Time now) {
+    if (read.catalogue && !*read.catalogue) {
+        return end(source, read.catalogue->error().message, now);
+    }
+    if (read.catalogue) {  // else it is the same as before, as most responses are
+        auto& said = **read.catalogue;
+        if (said.left_out != 0) {
+            spdlog::warn("{} lists {} names of more than 512 bytes: they are left out", source.url, said.left_out);
+        }
+        source.catalogue = std::move(said.catalogue);
+        source.body = read.mark;
+        changed_ = true;
+    }
+    end(source, "", now);
+}
+
+/// The next one may be asked.
+void Catalogues::end(Source& source, const std::string& problem, Time now, bool flips) {
+    source.ticket.reset();
+    source.pace.answered(now);
+    note(source, problem, now, flips);
 }
 
 /// `flips`: the other version's way is tried at once.
@@ -324,23 +336,37 @@ void Catalogues::note(Source& source, const std::string& problem, Time now, bool
     }
 }
 
-bool Catalogues::take(const HttpDone& done, Time now) {
+bool Catalogues::take(HttpDone& done, traefik::CatalogueReader& reader, Time now) {
     for (auto& [key, source] : sources_) {
         if (source.ticket == done.ticket) {
-            source.ticket.reset();
-            source.pace.answered(now);
-            take_catalogue(key, source, done, now);
+            take_response(key, source, done, reader, now);
             return true;
         }
         if (source.version_ticket == done.ticket) {
-            source.version_ticket.reset();
-            if (done.result && done.result->status == 200) {
-                source.version = traefik::parse_version(done.result->body, source.url).value_or("");
-            }
+            const bool good = done.result && done.result->status == 200 &&
+                              reader.start({.ticket = done.ticket,
+                                            .kind = traefik::Unread::Kind::version,
+                                            .url = source.url,
+                                            .body = std::move(done.result->body),
+                                            .known = {}});
+            source.version_ticket = good ? source.version_ticket : std::nullopt;
             return true;
         }
     }
     return false;
+}
+
+void Catalogues::take(traefik::Read read, Time now) {
+    for (auto& [key, source] : sources_) {
+        if (source.ticket == read.ticket) {
+            return take_catalogue(source, std::move(read), now);
+        }
+        if (source.version_ticket == read.ticket) {
+            source.version_ticket.reset();
+            source.version = std::move(read.version);
+            return;
+        }
+    }
 }
 
 bool Catalogues::awaited() const {
@@ -352,12 +378,17 @@ bool Catalogues::finds_apis() const {
     return settings_.traefik_api.empty() && settings_.backends_file.empty();
 }
 
+bool Catalogues::all_known() const {
+    return !sources_.empty() &&
+           std::ranges::all_of(sources_, [](const auto& entry) { return entry.second.body.has_value(); });
+}
+
 /// Whether all who speak for a zone have spoken.
 bool Catalogues::all_known(std::uint16_t zone) const {
     bool any = false;
     for (const auto& [key, source] : sources_) {
         const bool is_about_it = source.zone.value_or(zone) == zone;
-        if (is_about_it && !source.known) {
+        if (is_about_it && !source.body) {
             return false;
         }
         any = any || is_about_it;
@@ -395,6 +426,7 @@ std::set<attribute::HostName> Catalogues::all_names() const {
     }
     for (const auto& [zone, ran] : ran_) {
         names.merge(attribute::names_of(static_, processes_of(zone)));
+        names.merge(attribute::names_of(configured_, processes_of(zone)));
         if (!all_known(zone)) {
             names.merge(attribute::names_of(attribute::part_of(*last_, zone), processes_of(zone)));
         }
@@ -408,7 +440,7 @@ attribute::Catalogue Catalogues::merge_zone(std::uint16_t zone, const attribute:
         attribute::fill(catalogue, processes, addresses);
         return catalogue;
     };
-    auto all = filled(static_);
+    auto all = merged(filled(static_), filled(configured_));
     for (const auto& [key, source] : sources_) {
         if (source.zone.value_or(zone) == zone) {
             all = merged(std::move(all), filled(source.catalogue));
@@ -468,10 +500,11 @@ attribute::SharedCatalogue Catalogues::catalogue(Time now) {
     note_lookups(known, now);
     if (changed || changes != looked_up_) {
         current_ = std::make_shared<const attribute::Catalogue>(merge_all(known));
+        shown_ = std::make_shared<const attribute::Catalogue>(attribute::with_shared(*current_));
         looked_up_ = changes;
         last_ = settings_.backends_file.empty() ? current_ : last_;
     }
-    return current_;
+    return shown_;
 }
 
 std::map<std::string, std::string> Catalogues::unresolved() const {

@@ -24,6 +24,7 @@
 #include "base/results.hpp"
 #include "config/settings.hpp"
 #include "traefik/api_address.hpp"
+#include "traefik/catalogue_reader.hpp"
 #include "traefik/listener.hpp"
 
 namespace upstat::agent {
@@ -68,8 +69,11 @@ class Catalogues {
     /// Whether there is news for `catalogue`.
     [[nodiscard]] bool changed() const { return changed_ || resolver_->changes() != looked_up_; }
 
-    /// Takes the end of an exchange; false when it is not one of these.
-    bool take(const HttpDone& done, Time now);
+    /// Takes the end of an exchange and has its response read; false when it is not one of these.
+    bool take(HttpDone& done, traefik::CatalogueReader& reader, Time now);
+
+    /// Takes a response that was read.
+    void take(traefik::Read read, Time now);
 
     /// Whether a response is awaited that will likely come: of an API that answered the last time or was never asked.
     [[nodiscard]] bool awaited() const;
@@ -77,23 +81,25 @@ class Catalogues {
     /// Everything that is known now, with the addresses of host names filled in.
     attribute::SharedCatalogue catalogue(Time now);
 
+    /// Whether each API that is asked has given its catalogue: none of what is known is from before a restart.
+    [[nodiscard]] bool all_known() const;
+
     /// What is known of one Traefik's API: its URL and version, and what is wrong with it.
     struct Source {
-        std::string url;                    ///< empty: it is not asked, `problem` says why
-        std::string network_namespace;      ///< empty: our own
-        std::optional<std::uint16_t> zone;  ///< of the process that is asked; nothing: every Traefik's
-        std::set<std::string> processes;    ///< its servers' names are theirs to look up
-        traefik::OwnSockets own_sockets;    ///< on which it listens
-        bool v1 = false;                    ///< speaks /api/providers
-        std::optional<std::uint64_t> ticket;
+        std::string url;                      ///< empty: it is not asked, `problem` says why
+        std::string network_namespace;        ///< empty: our own
+        std::optional<std::uint16_t> zone;    ///< of the process that is asked; nothing: every Traefik's
+        std::set<std::string> processes;      ///< its servers' names are theirs to look up
+        traefik::OwnSockets own_sockets;      ///< on which it listens
+        bool v1 = false;                      ///< speaks /api/providers
+        std::optional<std::uint64_t> ticket;  ///< until the response is there and was read
         std::optional<std::uint64_t> version_ticket;
         std::string version;
         std::string problem;                 ///< of the last response; empty when it was good
         Outage outage{"Traefik's API", {}};  ///< what the log says of that
         Backoff backoff{1};                  ///< whoever answers instead of Traefik is not asked all the time
         AskPace pace;
-        bool known = false;                        ///< it has given a catalogue
-        std::pair<std::size_t, std::size_t> body;  ///< size and hash of what it was read from
+        std::optional<traefik::BodyMark> body;  ///< of what its catalogue was read from; nothing: it gave none yet
         attribute::Catalogue catalogue;
     };
     [[nodiscard]] const std::map<int, Source>& sources() const { return sources_; }
@@ -118,8 +124,10 @@ class Catalogues {
     void ask_one(Http& http, int key, Source& source, Time now);
     [[nodiscard]] HttpRequest request(const Source& source, const std::string& path, std::size_t longest) const;
     [[nodiscard]] std::string stranger_at(int key, Source& source) const;
-    void take_catalogue(int key, Source& source, const HttpDone& done, Time now);
-    std::string read_catalogue(Source& source, const HttpResponse& response);
+    void take_response(int key, Source& source, HttpDone& done, traefik::CatalogueReader& reader, Time now);
+    void take_catalogue(Source& source, traefik::Read read, Time now);
+    static bool read(const Source& source, HttpDone& done, traefik::CatalogueReader& reader);
+    void end(Source& source, const std::string& problem, Time now, bool flips = false);
     void note(Source& source, const std::string& problem, Time now, bool flips = false);
 
     /// Whether the APIs that Traefiks' configurations tell of are asked.
@@ -136,8 +144,9 @@ class Catalogues {
     std::filesystem::path root_;
     std::string password_;
     attribute::Catalogue static_;
-    struct stat static_status_{};  ///< of the file that it was read from
-    std::string static_problem_;   ///< why it was not read again
+    attribute::Catalogue configured_;  ///< whom the Traefiks ask by themselves, as their own settings say
+    struct stat static_status_{};      ///< of the file that it was read from
+    std::string static_problem_;       ///< why it was not read again
     DirectoryWatch directories_;
     attribute::SharedCatalogue last_ = std::make_shared<const attribute::Catalogue>();  ///< what was in force before
     std::map<int, Source> sources_;                             ///< by Traefik's pid; of --traefik.api: by -1, -2, ...
@@ -147,6 +156,7 @@ class Catalogues {
     std::map<std::uint16_t, std::set<std::string>> running_;    ///< the same by zone
     std::map<std::uint16_t, Time> ran_;  ///< when each zone had one for the last time; those in force
     bool changed_ = true;                ///< a catalogue, since they were merged
+    attribute::SharedCatalogue shown_;   ///< current_, with a backend of its own for servers that several list
     attribute::SharedCatalogue current_ = std::make_shared<const attribute::Catalogue>();
     std::set<attribute::HostName> names_;  ///< the host names in it
     std::uint64_t looked_up_ = 0;          ///< the resolver's changes that are in it

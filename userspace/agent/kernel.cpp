@@ -24,6 +24,15 @@ poll::Sources sources_of(const programs::Counter& counter) {
     return sources;
 }
 
+programs::Record record_of(const poll::Server& server, const attribute::Look& look) {
+    return {.address = server.address,
+            .port = server.port,
+            .zone = server.zone,
+            .checked = look.check.has_value(),
+            .check_method = static_cast<std::uint8_t>(look.check.value_or(poll::Method::extension)),
+            .auth = look.auth};
+}
+
 /// Programs and maps that are pinned, so that counting goes on when the agent ends.
 class PinnedKernel : public Kernel {
   public:
@@ -39,6 +48,13 @@ class PinnedKernel : public Kernel {
     Result<void> attach(const std::filesystem::path& cgroup, const std::set<std::uint16_t>& listening,
                         std::uint16_t zone) override {
         return counter_.attach(cgroup, listening, zone);
+    }
+    Result<void> set_looks(const std::map<poll::Server, attribute::Look>& looks, bool complete) override {
+        std::vector<programs::Record> records;
+        for (const auto& [server, look] : looks) {
+            records.push_back(record_of(server, look));
+        }
+        return counter_.set_records(records, complete);
     }
     Result<std::uint16_t> zone_of(const std::string& name) override { return counter_.zone_of(name); }
     Result<void> adopt_zones(const programs::ZoneNames& names) override { return counter_.adopt_zones(names); }

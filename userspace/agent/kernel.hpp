@@ -3,10 +3,12 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
 
+#include "attribute/catalogue.hpp"
 #include "base/error.hpp"
 #include "config/settings.hpp"
 #include "poll/snapshot.hpp"
@@ -33,6 +35,10 @@ class Kernel {
     virtual Result<void> adopt_zones(const programs::ZoneNames& names) = 0;
     /// All of them, as long as these maps live.
     [[nodiscard]] virtual const programs::ZoneNames& zones() const = 0;
+
+    /// Tells the programs to which servers Traefik sends requests of its own; what they were told before stays beside
+    /// it where these are not `complete`. Errors: not all find room.
+    virtual Result<void> set_looks(const std::map<poll::Server, attribute::Look>& looks, bool complete) = 0;
 
     /// Forgets cgroups that are gone.
     virtual void drop_dead() = 0;

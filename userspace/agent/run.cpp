@@ -12,7 +12,8 @@
 
 #include "agent/agent.hpp"
 #include "base/fd.hpp"
-#include "base/http_client.hpp"
+#include "base/http_thread.hpp"
+#include "base/unprivileged.hpp"
 #include "programs/counter.hpp"
 
 namespace upstat::agent {
@@ -47,12 +48,17 @@ Result<void> run(const config::Settings& settings,
     mallopt(M_ARENA_MAX, 1);         // a heap for each thread would only hold what it once freed
     std::signal(SIGPIPE, SIG_IGN);   // a peer that is gone is an error of its write
     auto signals = watch_signals();  // before any thread is there that could take them
-    auto agent = start(settings, {.http = std::make_unique<HttpClient>(),
+    auto words = unprivileged_words();
+    spdlog::info("threads that read foreign bytes: {}", words);
+    auto agent = start(settings, {.http = std::make_unique<HttpThread>(),
+                                  .catalogue_reader = std::make_unique<traefik::CatalogueThread>(),
+                                  .executables = std::make_unique<traefik::ExecutableThreads>(),
                                   .kernel = nullptr,
                                   .signals = std::move(signals),
                                   .counted_before = pinned_before,
                                   .load = std::move(load),
-                                  .supervisor = systemd()});
+                                  .supervisor = systemd(),
+                                  .reading_threads = std::move(words)});
     if (!agent) {
         if (!pinned_before) {  // a start that was refused leaves the host as it was
             if (auto detached = programs::Counter::detach(settings.bpf_pin_path); !detached) {

@@ -36,8 +36,9 @@ bool is_refused(const traefik::Instance& traefik) {
 
 }  // namespace
 
-Result<Traefiks> Traefiks::open(Kernel& kernel, const fs::path& root, const traefik::FindOptions& options) {
-    Traefiks traefiks(kernel, root, options);
+Result<Traefiks> Traefiks::open(Kernel& kernel, traefik::Executables& executables, const fs::path& root,
+                                const traefik::FindOptions& options) {
+    Traefiks traefiks(kernel, executables, root, options);
     const auto mount = traefik::cgroup2_mount(root);
     if (!mount) {
         return fail(Error::Kind::host, "no cgroup v2 is mounted on this host",
@@ -62,7 +63,7 @@ Result<Traefiks> Traefiks::open(Kernel& kernel, const fs::path& root, const trae
             return std::unexpected(attached.error());
         }
     }
-    auto found = traefiks.finder_.find();
+    auto found = traefiks.find_first();
     if (!found) {
         return std::unexpected(found.error());
     }
@@ -78,6 +79,20 @@ Result<Traefiks> Traefiks::open(Kernel& kernel, const fs::path& root, const trae
             "one");
     }
     return traefiks;
+}
+
+/// A Traefik that is there is known before anything is said of it; but an executable may lie where no response comes
+/// from.
+Result<std::vector<traefik::Instance>> Traefiks::find_first() {
+    constexpr int patience = 20;
+    constexpr int milliseconds = 100;
+    auto found = finder_.find();
+    for (int waits = 0; waits < patience && finder_.is_reading(); ++waits) {
+        pollfd ready{.fd = finder_.fd(), .events = POLLIN, .revents = 0};
+        ::poll(&ready, 1, milliseconds);
+        finder_.take_read();
+    }
+    return found ? finder_.find() : std::move(found);
 }
 
 Result<std::vector<traefik::Instance>> Traefiks::find() {
@@ -220,7 +235,7 @@ void Traefiks::watch_processes() {
 }
 
 std::vector<pollfd> Traefiks::fds() const {
-    std::vector<pollfd> fds;
+    std::vector<pollfd> fds{{.fd = finder_.fd(), .events = POLLIN, .revents = 0}};
     if (cgroups_) {
         fds.push_back({.fd = cgroups_->fd(), .events = POLLIN, .revents = 0});
     }
@@ -231,7 +246,7 @@ std::vector<pollfd> Traefiks::fds() const {
 }
 
 bool Traefiks::react(steady_clock::time_point now) {
-    bool changed = false;
+    bool changed = finder_.take_read();
     bool stirred = false;
     for (const auto& process : processes_) {
         if (process.ended()) {

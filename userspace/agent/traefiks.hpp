@@ -29,7 +29,7 @@ struct Watched {
 class Traefiks {
   public:
     /// Fails when --traefik.pid or --traefik.cgroup names nothing, or when every Traefik found has to be refused.
-    static Result<Traefiks> open(Kernel& kernel, const std::filesystem::path& root,
+    static Result<Traefiks> open(Kernel& kernel, traefik::Executables& executables, const std::filesystem::path& root,
                                  const traefik::FindOptions& options);
 
     /// Looks at all processes again; to be called each poll.
@@ -54,8 +54,12 @@ class Traefiks {
     [[nodiscard]] std::string all_refused() const;
 
   private:
-    Traefiks(Kernel& kernel, std::filesystem::path root, traefik::FindOptions options)
-        : kernel_(&kernel), root_(std::move(root)), options_(std::move(options)), finder_(root_, options_) {}
+    Traefiks(Kernel& kernel, traefik::Executables& executables, std::filesystem::path root,
+             traefik::FindOptions options)
+        : kernel_(&kernel),
+          root_(std::move(root)),
+          options_(std::move(options)),
+          finder_(root_, options_, executables) {}
 
     void attach_again();
     void attach(Watched& watched, const std::string& problem_before);
@@ -65,6 +69,7 @@ class Traefiks {
     void say_stranger(const traefik::Instance& traefik);
     [[nodiscard]] bool holds_traefik(const std::string& cgroup);
     [[nodiscard]] Result<std::vector<traefik::Instance>> find();
+    [[nodiscard]] Result<std::vector<traefik::Instance>> find_first();
     void watch_processes();
     void say_unwatched();
 

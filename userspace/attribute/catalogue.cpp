@@ -60,6 +60,28 @@ std::vector<poll::Server> streams_in(const Catalogue& catalogue) {
     return {streams.begin(), streams.end()};
 }
 
+std::map<poll::Server, Look> looks_in(const Catalogue& catalogue) {
+    std::map<poll::Server, Look> looks;
+    for (const auto* const all : {&catalogue.auths, &catalogue.asked, &catalogue.streams}) {
+        for (const auto& listed : *all) {
+            for (const auto& server : listed.servers) {
+                looks[server].auth |= all == &catalogue.auths;
+            }
+        }
+    }
+    for (const auto& [name, backend] : catalogue.backends) {
+        for (const auto& listed : backend.check ? backend.listed : std::vector<Listed>{}) {
+            for (auto server : listed.servers) {
+                server.port = backend.check->port != 0 ? backend.check->port : server.port;
+                looks[server].check = backend.check->method;
+            }
+        }
+    }
+    const auto owners = owners_in(catalogue);
+    std::erase_if(looks, [&owners](const auto& entry) { return !owners.contains(entry.first); });
+    return looks;
+}
+
 std::set<poll::Server> servers_of(const Catalogue& catalogue, const BackendName& backend) {
     std::set<poll::Server> servers;
     if (const auto found = catalogue.backends.find(backend); found != catalogue.backends.end()) {
@@ -97,9 +119,12 @@ Catalogue merged(Catalogue first, const Catalogue& second) {
         const auto [entry, added] = first.backends.try_emplace(name, backend);
         if (!added) {
             merge(entry->second.listed, backend.listed);
+            entry->second.check = backend.check ? backend.check : entry->second.check;
         }
     }
     merge(first.streams, second.streams);
+    merge(first.auths, second.auths);
+    merge(first.asked, second.asked);
     return first;
 }
 
@@ -115,41 +140,48 @@ Listed moved_to(Listed listed, std::uint16_t zone) {
     return listed;
 }
 
+std::vector<Listed> moved_to(std::vector<Listed> all, std::uint16_t zone) {
+    for (auto& listed : all) {
+        listed = moved_to(std::move(listed), zone);
+    }
+    return all;
+}
+
+/// What is of this zone, in zone 0. A url whose addresses are not known yet is of no zone.
+std::vector<Listed> part_of(std::vector<Listed> all, std::uint16_t zone) {
+    for (auto& listed : all) {
+        std::erase_if(listed.servers, [zone](const poll::Server& server) { return server.zone != zone; });
+    }
+    std::erase_if(all, [](const Listed& listed) { return listed.servers.empty(); });
+    return moved_to(std::move(all), 0);
+}
+
 }  // namespace
 
 Catalogue moved_to(Catalogue catalogue, std::uint16_t zone) {
     if (zone == 0) {
         return catalogue;
     }
-    Catalogue moved;
+    Catalogue moved{.backends = {},
+                    .streams = moved_to(std::move(catalogue.streams), zone),
+                    .auths = moved_to(std::move(catalogue.auths), zone),
+                    .asked = moved_to(std::move(catalogue.asked), zone)};
     for (auto& [name, backend] : catalogue.backends) {
-        auto& here = moved.backends[{name.name, zone}];
-        here.provider = std::move(backend.provider);
-        for (auto& listed : backend.listed) {
-            here.listed.push_back(moved_to(std::move(listed), zone));
-        }
-    }
-    for (auto& listed : catalogue.streams) {
-        moved.streams.push_back(moved_to(std::move(listed), zone));
+        backend.listed = moved_to(std::move(backend.listed), zone);
+        moved.backends.emplace(BackendName(name.name, zone), std::move(backend));
     }
     return moved;
 }
 
 Catalogue part_of(const Catalogue& catalogue, std::uint16_t zone) {
-    Catalogue part;
+    Catalogue part{.backends = {},
+                   .streams = part_of(catalogue.streams, zone),
+                   .auths = part_of(catalogue.auths, zone),
+                   .asked = part_of(catalogue.asked, zone)};
     for (const auto& [name, backend] : catalogue.backends) {
         if (name.zone == zone) {
-            auto& here = part.backends[name.name];
-            here.provider = backend.provider;
-            for (const auto& listed : backend.listed) {
-                here.listed.push_back(moved_to(listed, 0));
-            }
-        }
-    }
-    for (auto listed : catalogue.streams) {
-        std::erase_if(listed.servers, [zone](const poll::Server& server) { return server.zone != zone; });
-        if (!listed.servers.empty()) {
-            part.streams.push_back(moved_to(std::move(listed), 0));
+            auto& here = part.backends[name.name] = backend;
+            here.listed = moved_to(std::move(here.listed), 0);
         }
     }
     return part;

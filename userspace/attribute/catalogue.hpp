@@ -33,9 +33,18 @@ std::optional<HostPort> any_endpoint_of(const std::string& url);
 /// A listed server whose address is known when its url is numeric; names wait for resolve.hpp.
 Listed listed_at(std::string url, bool up = true);
 
+/// The health check that Traefik makes at each server of a backend.
+struct HealthCheck {
+    poll::Method method = poll::Method::get;
+    std::uint16_t port = 0;  ///< 0: the server's own
+
+    bool operator==(const HealthCheck&) const = default;
+};
+
 struct Backend {
     std::string provider;
     std::vector<Listed> listed;
+    std::optional<HealthCheck> check{};
 
     bool operator==(const Backend&) const = default;
 };
@@ -44,6 +53,8 @@ struct Backend {
 struct Catalogue {
     std::map<BackendName, Backend> backends;  ///< each lists servers of its own zone only
     std::vector<Listed> streams;              ///< the servers of TCP and UDP services
+    std::vector<Listed> auths{};              ///< where forwardAuth middlewares ask
+    std::vector<Listed> asked{};  ///< what else Traefik asks by itself: providers, receivers of traces and metrics
 
     bool operator==(const Catalogue&) const = default;
 };
@@ -56,6 +67,17 @@ std::map<poll::Server, std::set<std::string>> owners_in(const Catalogue& catalog
 
 /// The servers of TCP and UDP services that are no backend's, ascending: what is sent there is not Traefik's HTTP.
 std::vector<poll::Server> streams_in(const Catalogue& catalogue);
+
+/// What the requests to a server may be besides users'.
+struct Look {
+    std::optional<poll::Method> check{};  ///< health checks, with this method
+    bool auth = false;                    ///< what forwardAuth asks
+
+    bool operator==(const Look&) const = default;
+};
+
+/// The backends' servers to which Traefik sends requests of its own.
+std::map<poll::Server, Look> looks_in(const Catalogue& catalogue);
 
 /// Every address that one backend lists; none for an unknown backend.
 std::set<poll::Server> servers_of(const Catalogue& catalogue, const BackendName& backend);

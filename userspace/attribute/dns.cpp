@@ -26,6 +26,7 @@
 #include "base/fd.hpp"
 #include "base/host_port.hpp"
 #include "base/regular_file.hpp"
+#include "base/unprivileged.hpp"
 
 namespace upstat::attribute {
 
@@ -251,22 +252,26 @@ std::string host_name_of(const fs::path& process) {
 }  // namespace
 
 bool look_up(const fs::path& process, const std::set<std::string>& names, const TakeName& take) {
+    const auto hosts = text_of(process, "/etc/hosts", longest_hosts);
+    const auto resolv_conf = text_of(process, "/etc/resolv.conf", longest_resolv_conf);
+    const auto host_name = host_name_of(process);
+    const auto entered = enter(process);
+    drop_privilege();
     auto left = names;
-    for (auto& [name, addresses] : hosts_of(text_of(process, "/etc/hosts", longest_hosts), names)) {
+    for (auto& [name, addresses] : hosts_of(hosts, names)) {
         left.erase(name);
         take(name, std::move(addresses));
     }
     if (left.empty()) {
         return true;
     }
-    if (const auto entered = enter(process); !entered) {
+    if (!entered) {
         for (const auto& name : left) {
             take(name, std::unexpected(entered.error()));
         }
         return false;
     }
-    const auto settings =
-        parse_resolv_conf(text_of(process, "/etc/resolv.conf", longest_resolv_conf), host_name_of(process));
+    const auto settings = parse_resolv_conf(resolv_conf, host_name);
     Round(settings, take).run(left);
     return std::ranges::all_of(settings.servers, is_loopback);
 }

@@ -20,9 +20,9 @@ using TakeName = std::function<void(const std::string& name, LookedUp addresses)
 /// most that all of them take. True where asking costs nobody else anything: all names stood in the hosts file, or the
 /// name servers are on the loopback, as Docker's is.
 ///
-/// The calling thread stays in the namespace: it is one that ends afterwards. What the process's owner chose is
-/// bounded: files are regular ones inside its root and of 1 MB and 64 KB at most, the servers are 3, the addresses of a
-/// name 64.
+/// The calling thread stays in the namespace and has no privileges any more: it is one that ends afterwards. What the
+/// process's owner chose is bounded: files are regular ones inside its root and of 1 MB and 64 KB at most, the servers
+/// are 3, the addresses of a name 64.
 bool look_up(const std::filesystem::path& process, const std::set<std::string>& names, const TakeName& take);
 
 }  // namespace upstat::attribute

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "attribute/resolve.hpp"
 
+#include <pthread.h>
+
 #include <algorithm>
 #include <mutex>
 #include <optional>
@@ -65,7 +67,9 @@ std::set<HostName> names_of(const Catalogue& catalogue, const std::set<std::stri
     for (const auto& [name, backend] : catalogue.backends) {
         add(backend.listed);
     }
-    add(catalogue.streams);
+    for (const auto* const all : {&catalogue.streams, &catalogue.auths, &catalogue.asked}) {
+        add(*all);
+    }
     return names;
 }
 
@@ -98,6 +102,8 @@ void fill(Catalogue& catalogue, const std::set<std::string>& processes, const Ad
         fill_all(backend.listed);
     }
     fill_all(catalogue.streams);
+    fill_all(catalogue.auths);
+    fill_all(catalogue.asked);
 }
 
 /// Owned by the Resolver and by its threads, so that these may outlive the Resolver inside a look-up.
@@ -178,6 +184,7 @@ struct Resolver::Shared {
     }
 
     void run(const std::string& process, const std::set<std::string>& task) {
+        pthread_setname_np(pthread_self(), "names");
         const bool near = look_up(process, task, [&](const std::string& name, LookedUp answer) {
             keep({.process = process, .host = name}, std::move(answer));
         });

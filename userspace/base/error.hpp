@@ -27,4 +27,7 @@ inline std::unexpected<Error> fail(Error::Kind kind, std::string message, std::s
     return std::unexpected(Error{kind, std::move(message), std::move(hint)});
 }
 
+/// The system's words for an errno, as they stand within a sentence: "connection refused".
+std::string error_words(int error);
+
 }  // namespace upstat

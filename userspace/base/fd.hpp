@@ -26,6 +26,8 @@ class Fd {
     }
 
     [[nodiscard]] int get() const { return fd_; }
+    /// It is another's to close now.
+    [[nodiscard]] int release() { return std::exchange(fd_, -1); }
     explicit operator bool() const { return fd_ >= 0; }
 
   private:

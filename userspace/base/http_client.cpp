@@ -2,23 +2,14 @@
 #include "base/http_client.hpp"
 
 #include <curl/curl.h>
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sched.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <array>
-#include <cctype>
-#include <cerrno>
-#include <cstring>
-#include <limits>
 #include <map>
-#include <system_error>
-#include <thread>
 #include <utility>
 
-#include "base/fd.hpp"
 #include "base/url.hpp"
 
 namespace upstat {
@@ -41,7 +32,7 @@ struct FreeList {
 
 /// One exchange under way. libcurl holds pointers into it, so it must not move.
 struct Exchange {
-    HttpRequest request;
+    OpenedRequest opened;
     std::string body;
     bool was_cut = false;
     std::string problem;  ///< what a callback of ours found wrong; it goes before libcurl's own words
@@ -50,63 +41,27 @@ struct Exchange {
     std::unique_ptr<CURL, FreeEasy> easy;
 };
 
-std::string reason(int error) {
-    auto text = std::generic_category().message(error);
-    if (!text.empty()) {
-        text.front() = static_cast<char>(std::tolower(static_cast<unsigned char>(text.front())));
-    }
-    return text;
-}
-
 std::size_t take_body(const char* data, std::size_t size, std::size_t count, void* user) {
     auto& exchange = *static_cast<Exchange*>(user);
-    const auto room = exchange.request.max_bytes - exchange.body.size();
-    if (size * count > room && exchange.request.cut) {
+    const auto room = exchange.opened.request.max_bytes - exchange.body.size();
+    if (size * count > room && exchange.opened.request.cut) {
         exchange.body.append(data, room);
         exchange.was_cut = true;
         return 0;
     }
     if (size * count > room) {
-        exchange.problem = fmt::format("the response is longer than {} bytes", exchange.request.max_bytes);
+        exchange.problem = fmt::format("the response is longer than {} bytes", exchange.opened.request.max_bytes);
         return 0;
     }
     exchange.body.append(data, size * count);
     return size * count;
 }
 
-/// A socket lives in the namespace where it was made. A thread of its own makes it: it enters the namespace and
-/// ends, so that no failure can leave the caller in a foreign one.
-int socket_inside(const Fd& network_namespace, const curl_sockaddr& address, int& error) {
-    int made = -1;
-    std::thread([&] {
-        if (setns(network_namespace.get(), CLONE_NEWNET) == 0) {
-            made = socket(address.family, address.socktype | SOCK_CLOEXEC, address.protocol);
-        }
-        error = errno;
-    }).join();
-    return made;
-}
-
-curl_socket_t open_inside(void* user, curlsocktype /*purpose*/, curl_sockaddr* address) {
+/// One of the sockets that were made for it. libcurl closes it.
+curl_socket_t take_socket(void* user, curlsocktype /*purpose*/, curl_sockaddr* address) {
     auto& exchange = *static_cast<Exchange*>(user);
-    const auto& name = exchange.request.network_namespace;
-    const Fd there(open(name.c_str(), O_RDONLY | O_CLOEXEC));
-    if (!there) {
-        exchange.problem = fmt::format("cannot open the network namespace {}: {}", name, reason(errno));
-        return CURL_SOCKET_BAD;
-    }
-    int error = 0;
-    int made = -1;
-    try {
-        made = socket_inside(there, *address, error);
-    } catch (const std::system_error& failure) {
-        error = failure.code().value();
-    }
-    if (made < 0) {
-        exchange.problem = fmt::format("cannot make a socket in the network namespace {}: {}", name, reason(error));
-        return CURL_SOCKET_BAD;
-    }
-    return made;
+    auto& made = address->family == AF_INET6 ? exchange.opened.socket_v6 : exchange.opened.socket_v4;
+    return made ? made.release() : CURL_SOCKET_BAD;
 }
 
 /// curl_easy_setopt, remembering the first refusal.
@@ -119,7 +74,7 @@ void set(Exchange& exchange, CURLoption option, Value value) {
 }
 
 void set_method(Exchange& exchange) {
-    const auto& request = exchange.request;
+    const auto& request = exchange.opened.request;
     if (request.method == "HEAD") {
         set(exchange, CURLOPT_NOBODY, 1L);
         return;
@@ -137,7 +92,7 @@ void set_method(Exchange& exchange) {
 void set_headers(Exchange& exchange) {
     // No "Expect: 100-continue": it only adds a wait where the receiver does not know it.
     auto* list = curl_slist_append(nullptr, "Expect:");
-    for (const auto& header : exchange.request.headers) {
+    for (const auto& header : exchange.opened.request.headers) {
         list = curl_slist_append(list, header.c_str());
     }
     exchange.headers.reset(list);
@@ -145,7 +100,7 @@ void set_headers(Exchange& exchange) {
 }
 
 void set_limits(Exchange& exchange) {
-    const auto timeout = std::max(exchange.request.timeout, Millis(1));
+    const auto timeout = std::max(exchange.opened.request.timeout, Millis(1));
     set(exchange, CURLOPT_TIMEOUT_MS, static_cast<long>(timeout.count()));
     set(exchange, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(std::min(timeout, longest_connect).count()));
     set(exchange, CURLOPT_NOSIGNAL, 1L);
@@ -160,34 +115,32 @@ void set_limits(Exchange& exchange) {
 /// A browser, and so Go's client, turns a POST into a GET after a 301, 302 or 303. What we send would be lost, and a
 /// page's 200 be taken for its receipt. Names and passwords stay at home: libcurl keeps them to one origin by itself.
 void set_redirects(Exchange& exchange) {
-    set(exchange, CURLOPT_FOLLOWLOCATION, exchange.request.redirects ? 1L : 0L);
+    set(exchange, CURLOPT_FOLLOWLOCATION, exchange.opened.request.redirects ? 1L : 0L);
     set(exchange, CURLOPT_MAXREDIRS, most_redirects);
     set(exchange, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
     set(exchange, CURLOPT_POSTREDIR, static_cast<long>(CURL_REDIR_POST_ALL));
 }
 
+void set_pem(Exchange& exchange, CURLoption option, std::string& pem) {
+    if (!pem.empty()) {
+        curl_blob blob{.data = pem.data(), .len = pem.size(), .flags = CURL_BLOB_NOCOPY};
+        set(exchange, option, &blob);
+    }
+}
+
 void set_files(Exchange& exchange) {
-    const auto& files = exchange.request.files;
-    if (!files.ca_file.empty()) {
-        set(exchange, CURLOPT_CAINFO, files.ca_file.c_str());
-    }
-    if (!files.cert_file.empty()) {
-        set(exchange, CURLOPT_SSLCERT, files.cert_file.c_str());
-        set(exchange, CURLOPT_SSLKEY, files.key_file.c_str());
-    }
-    if (files.bearer_token_file.empty()) {
-        return;
-    }
-    if (const auto token = read_token(files.bearer_token_file)) {
+    auto& opened = exchange.opened;
+    set_pem(exchange, CURLOPT_CAINFO_BLOB, opened.ca);
+    set_pem(exchange, CURLOPT_SSLCERT_BLOB, opened.cert);
+    set_pem(exchange, CURLOPT_SSLKEY_BLOB, opened.key);
+    if (!opened.token.empty()) {
         set(exchange, CURLOPT_HTTPAUTH, static_cast<long>(CURLAUTH_BEARER));
-        set(exchange, CURLOPT_XOAUTH2_BEARER, token->c_str());
-    } else {
-        exchange.problem = "bearer token: " + token.error().message;
+        set(exchange, CURLOPT_XOAUTH2_BEARER, opened.token.c_str());
     }
 }
 
 void set_identity(Exchange& exchange) {
-    const auto& request = exchange.request;
+    const auto& request = exchange.opened.request;
     set(exchange, CURLOPT_USERAGENT, "upstat");
     if (!request.username.empty()) {
         set(exchange, CURLOPT_HTTPAUTH, static_cast<long>(CURLAUTH_BASIC));
@@ -195,7 +148,7 @@ void set_identity(Exchange& exchange) {
         set(exchange, CURLOPT_PASSWORD, request.password.c_str());
     }
     if (!request.network_namespace.empty()) {
-        set(exchange, CURLOPT_OPENSOCKETFUNCTION, &open_inside);
+        set(exchange, CURLOPT_OPENSOCKETFUNCTION, &take_socket);
         set(exchange, CURLOPT_OPENSOCKETDATA, static_cast<void*>(&exchange));
     }
 }
@@ -203,7 +156,7 @@ void set_identity(Exchange& exchange) {
 /// The proxy of the environment (http_proxy) is for what is elsewhere: its own loopback is not ours, and it cannot
 /// connect from inside a network namespace of this host.
 void set_proxy(Exchange& exchange) {
-    const auto& request = exchange.request;
+    const auto& request = exchange.opened.request;
     const auto url = parse_url(request.url);
     if (request.direct || !request.network_namespace.empty() || (url && is_loopback(url->address.host))) {
         set(exchange, CURLOPT_NOPROXY, "*");
@@ -212,7 +165,7 @@ void set_proxy(Exchange& exchange) {
 
 void set_up(Exchange& exchange) {
     exchange.easy.reset(curl_easy_init());
-    set(exchange, CURLOPT_URL, exchange.request.url.c_str());
+    set(exchange, CURLOPT_URL, exchange.opened.request.url.c_str());
     set(exchange, CURLOPT_ERRORBUFFER, exchange.words.data());
     set(exchange, CURLOPT_WRITEFUNCTION, &take_body);
     set(exchange, CURLOPT_WRITEDATA, static_cast<void*>(&exchange));
@@ -233,15 +186,15 @@ std::string timeout_words(Exchange& exchange) {
     curl_off_t connected = 0;
     curl_easy_getinfo(exchange.easy.get(), CURLINFO_CONNECT_TIME_T, &connected);
     if (connected == 0) {
-        return "no connection within " + seconds(std::min(exchange.request.timeout, longest_connect));
+        return "no connection within " + seconds(std::min(exchange.opened.request.timeout, longest_connect));
     }
-    return "no complete response within " + seconds(exchange.request.timeout);
+    return "no complete response within " + seconds(exchange.opened.request.timeout);
 }
 
 std::string connect_words(Exchange& exchange) {
     long error = 0;
     curl_easy_getinfo(exchange.easy.get(), CURLINFO_OS_ERRNO, &error);
-    return error != 0 ? reason(static_cast<int>(error)) : "no connection";
+    return error != 0 ? error_words(static_cast<int>(error)) : "no connection";
 }
 
 /// A server that answers HTTP/0.9, anything but a status line, gives the same code as a URL of another scheme.
@@ -251,7 +204,8 @@ std::string protocol_words(Exchange& exchange) {
     if (redirects > 0) {
         return "a redirect leads to what is neither http nor https, or to a response that is not HTTP";
     }
-    return exchange.request.url.starts_with("http") ? "the response is not HTTP" : "only http and https are spoken";
+    return exchange.opened.request.url.starts_with("http") ? "the response is not HTTP"
+                                                           : "only http and https are spoken";
 }
 
 /// libcurl's code as words for a person.
@@ -278,7 +232,7 @@ std::string words(Exchange& exchange, CURLcode code) {
         case CURLE_URL_MALFORMAT:
             return "this is not a URL";
         case CURLE_SSL_CACERT_BADFILE:
-            return "the CA file " + exchange.request.files.ca_file + " cannot be used";
+            return "the CA file " + exchange.opened.request.files.ca_file + " cannot be used";
         default:
             return exchange.words.front() != '\0' ? exchange.words.data() : curl_easy_strerror(code);
     }
@@ -305,8 +259,8 @@ std::string redirected_to(const Exchange& exchange) {
 std::expected<HttpResponse, std::string> outcome(Exchange& exchange, CURLcode code) {
     if ((code != CURLE_OK && !exchange.was_cut) || !exchange.problem.empty()) {
         const auto& why = exchange.problem.empty() ? words(exchange, code) : exchange.problem;
-        return std::unexpected(
-            fmt::format("{} {}: {}", exchange.request.method, without_password(exchange.request.url), why));
+        return std::unexpected(fmt::format("{} {}: {}", exchange.opened.request.method,
+                                           without_password(exchange.opened.request.url), why));
     }
     HttpResponse response;
     curl_easy_getinfo(exchange.easy.get(), CURLINFO_RESPONSE_CODE, &response.status);
@@ -319,10 +273,6 @@ std::expected<HttpResponse, std::string> outcome(Exchange& exchange, CURLcode co
 void init_curl_once() {
     static const auto code = curl_global_init(CURL_GLOBAL_DEFAULT);
     static_cast<void>(code);
-}
-
-int poll_timeout(Millis longest) {
-    return static_cast<int>(std::clamp<Millis::rep>(longest.count(), 0, std::numeric_limits<int>::max()));
 }
 
 }  // namespace
@@ -341,10 +291,11 @@ class HttpClient::Impl {
         }
     }
 
-    std::uint64_t start(const HttpRequest& request) {
+    std::uint64_t start(OpenedRequest request) {
         const auto ticket = ++last_ticket_;
         auto exchange = std::make_unique<Exchange>();
-        exchange->request = request;
+        exchange->opened = std::move(request);
+        exchange->problem = exchange->opened.problem;
         set_up(*exchange);
         if (exchange->problem.empty()) {
             const auto code = curl_multi_add_handle(multi_.get(), exchange->easy.get());
@@ -416,7 +367,11 @@ HttpClient::HttpClient() : impl_(std::make_unique<Impl>()) {}
 HttpClient::~HttpClient() = default;
 
 std::uint64_t HttpClient::start(const HttpRequest& request) {
-    return impl_->start(request);
+    return impl_->start(opened(request));
+}
+
+std::uint64_t HttpClient::start(OpenedRequest request) {
+    return impl_->start(std::move(request));
 }
 
 std::vector<HttpDone> HttpClient::wait(std::span<pollfd> others, Millis longest) {

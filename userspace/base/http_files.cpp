@@ -46,6 +46,8 @@ Result<std::string> read_bounded(const std::string& file, std::uintmax_t longest
     return text;
 }
 
+}  // namespace
+
 Result<std::string> read_pem(const std::string& file) {
     auto text = read_bounded(file, longest_pem);
     if (text && !text->contains("-----BEGIN ")) {
@@ -54,8 +56,6 @@ Result<std::string> read_pem(const std::string& file) {
     }
     return text;
 }
-
-}  // namespace
 
 Result<std::string> read_token(const std::string& file) {
     auto text = read_bounded(file, longest_token);

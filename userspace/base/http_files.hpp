@@ -19,6 +19,9 @@ struct HttpFiles {
     bool operator==(const HttpFiles&) const = default;
 };
 
+/// What a file of PEM holds.
+Result<std::string> read_pem(const std::string& file);
+
 /// The token in a file, without the white space around it. No error shows anything of it.
 Result<std::string> read_token(const std::string& file);
 

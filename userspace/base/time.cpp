@@ -3,6 +3,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <limits>
+
 namespace upstat {
 
 std::string rfc3339(Wall time) {
@@ -12,6 +15,10 @@ std::string rfc3339(Wall time) {
     return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", static_cast<int>(date.year()),
                        static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()), clock.hours().count(),
                        clock.minutes().count(), clock.seconds().count(), clock.subseconds().count());
+}
+
+int poll_timeout(Millis longest) {
+    return static_cast<int>(std::clamp<Millis::rep>(longest.count(), 0, std::numeric_limits<int>::max()));
 }
 
 }  // namespace upstat

@@ -43,4 +43,7 @@ inline Time aligned(std::optional<Time> last, Time now, Millis interval) {
 /// "2023-12-12T21:12:32.022Z".
 std::string rfc3339(Wall time);
 
+/// As poll(2) takes it.
+int poll_timeout(Millis longest);
+
 }  // namespace upstat

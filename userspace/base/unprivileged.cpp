@@ -5,6 +5,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <pwd.h>
@@ -20,13 +22,18 @@
 
 #include <array>
 #include <cerrno>
+#include <cstdint>
 #include <cstdio>
+#include <cstring>
 #include <memory>
 #include <string_view>
 #include <system_error>
 #include <thread>
 #include <type_traits>
 #include <vector>
+
+#include "base/fd.hpp"
+#include "base/regular_file.hpp"
 
 namespace upstat {
 
@@ -224,14 +231,21 @@ constexpr unsigned long set_vma = 0x53564d41;  // PR_SET_VMA, which names memory
 constexpr unsigned long namespaces =
     CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET;
 
+/// A filter as the kernel takes it; empty where it could not be made. Threads may load it until the process is gone, so
+/// nothing destroys it.
+struct Program {
+    std::array<sock_filter, BPF_MAXINSNS> steps{};
+    unsigned short size = 0;
+};
+
 class Filter {
   public:
     /// What is not allowed fails like what root alone may do: bad input ends no agent.
     Filter() : context_(seccomp_init(SCMP_ACT_ERRNO(EPERM))) {}
 
-    [[nodiscard]] bool load() {
+    [[nodiscard]] Program program() {
         if (context_ == nullptr) {
-            return false;
+            return {};
         }
         // A tree instead of a list: a call costs the same wherever it stands.
         seccomp_attr_set(context_.get(), SCMP_FLTATR_CTL_OPTIMIZE, 2);
@@ -242,13 +256,25 @@ class Filter {
         allow_threads();
         allow_memory();
         allow_sockets();
-        return is_good_ && seccomp_load(context_.get()) == 0;
+        return is_good_ ? exported() : Program();
     }
 
   private:
     struct Release {
         void operator()(void* context) const { seccomp_release(context); }
     };
+
+    /// libseccomp writes it to a file only.
+    [[nodiscard]] Program exported() const {
+        Program program;
+        const Fd file(memfd_create("upstat", MFD_CLOEXEC));
+        if (file && seccomp_export_bpf(context_.get(), file.get()) == 0) {
+            const auto text = read_at(file, 0, sizeof program.steps);
+            program.size = static_cast<unsigned short>(text.size() / sizeof program.steps.front());
+            std::memcpy(program.steps.data(), text.data(), text.size());
+        }
+        return program;
+    }
 
     template <typename... Conditions>
     void rule(unsigned action, int call, Conditions... conditions) {
@@ -301,14 +327,21 @@ class Filter {
     bool is_good_ = true;
 };
 
+/// For this thread. The program is made once: threads come and go.
+bool load_filter() {
+    static Program program = Filter().program();
+    const sock_fprog all{.len = program.size, .filter = program.steps.data()};
+    return program.size != 0 && syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &all) == 0;
+}
+
 }  // namespace
 
 std::string drop_privilege() {
     std::vector<std::string> kept;
     change_user(kept);
     drop_capabilities(kept);
-    if (!Filter().load()) {
-        kept.emplace_back("system calls (seccomp)");
+    if (!load_filter()) {
+        kept.push_back(failed("system calls"));
     }
     return fmt::format("{}", fmt::join(kept, ", "));
 }

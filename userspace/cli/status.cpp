@@ -94,6 +94,7 @@ std::string status_text(const json& status) {
     if (const auto unwatched = status.at("unwatched_cgroups").get<std::uint64_t>(); unwatched != 0) {
         text += fmt::format("cgroups    {} without an inotify watch: raise fs.inotify.max_user_watches\n", unwatched);
     }
+    text += fmt::format("threads    that read foreign bytes: {}\n", or_dash(status.at("reading_threads")));
     for (const auto& [place, count] : status.at("kernel_errors").items()) {
         if (count != 0) {
             text += fmt::format("kernel     {}: {}\n", printable(place), or_dash(count));

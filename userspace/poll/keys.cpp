@@ -4,6 +4,7 @@
 #include <bpf/btf.h>
 #include <spdlog/fmt/fmt.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <initializer_list>
@@ -47,6 +48,14 @@ class Finder {
 
     Field number(std::initializer_list<std::string_view> path) {
         return check(path, [](std::uint32_t size) { return size == 1 || size == 2 || size == 4 || size == 8; });
+    }
+    [[nodiscard]] bool has(std::string_view member) const {
+        const int id = btf__resolve_type(types_, key_);
+        const auto* const type = id > 0 ? btf__type_by_id(types_, static_cast<std::uint32_t>(id)) : nullptr;
+        const auto members = type != nullptr && btf_is_struct(type) ? std::span(btf_members(type), btf_vlen(type))
+                                                                    : std::span<btf_member>();
+        return std::ranges::any_of(
+            members, [&](const btf_member& one) { return btf__name_by_offset(types_, one.name_off) == member; });
     }
     Field address(std::initializer_list<std::string_view> path) {
         return check(path, [](std::uint32_t size) { return size == sizeof(Server::address); });
@@ -111,14 +120,18 @@ KeyFields own_total_fields() {
             .zone = {server_at + offsetof(ServerKey, zone), sizeof(ServerKey::zone)},
             .detail = {offsetof(Key, detail), sizeof(Key::detail)},
             .event = {offsetof(Key, event), sizeof(Key::event)},
-            .method = {offsetof(Key, method), sizeof(Key::method)}};
+            .method = {offsetof(Key, method), sizeof(Key::method)},
+            .whose = {offsetof(Key, whose), sizeof(Key::whose)}};
 }
 
-KeyFields own_server_fields() {
-    using Key = upstat_server_key;
-    return {.address = {offsetof(Key, address), sizeof(Key::address)},
-            .port = {offsetof(Key, port), sizeof(Key::port)},
-            .zone = {offsetof(Key, zone), sizeof(Key::zone)}};
+KeyFields own_request_fields() {
+    using Key = upstat_request_key;
+    using ServerKey = upstat_server_key;
+    constexpr std::uint32_t at = offsetof(Key, server);
+    return {.address = {at + offsetof(ServerKey, address), sizeof(ServerKey::address)},
+            .port = {at + offsetof(ServerKey, port), sizeof(ServerKey::port)},
+            .zone = {at + offsetof(ServerKey, zone), sizeof(ServerKey::zone)},
+            .whose = {offsetof(Key, whose), sizeof(Key::whose)}};
 }
 
 std::expected<KeyFields, std::string> total_fields(const btf* types, std::uint32_t key) {
@@ -128,15 +141,23 @@ std::expected<KeyFields, std::string> total_fields(const btf* types, std::uint32
                            .zone = finder.optional_number({"server", "zone"}),
                            .detail = finder.number({"detail"}),
                            .event = finder.number({"event"}),
-                           .method = finder.number({"method"})};
+                           .method = finder.number({"method"}),
+                           .whose = finder.optional_number({"whose"})};
     return finder.result(fields);
 }
 
-std::expected<KeyFields, std::string> server_fields(const btf* types, std::uint32_t key) {
+std::expected<KeyFields, std::string> request_fields(const btf* types, std::uint32_t key) {
     Finder finder(types, key);
-    const KeyFields fields{.address = finder.address({"address"}),
-                           .port = finder.number({"port"}),
-                           .zone = finder.optional_number({"zone"})};
+    if (!finder.has("server")) {  // before layout 3 the key was a server
+        const KeyFields fields{.address = finder.address({"address"}),
+                               .port = finder.number({"port"}),
+                               .zone = finder.optional_number({"zone"})};
+        return finder.result(fields);
+    }
+    const KeyFields fields{.address = finder.address({"server", "address"}),
+                           .port = finder.number({"server", "port"}),
+                           .zone = finder.optional_number({"server", "zone"}),
+                           .whose = finder.optional_number({"whose"})};
     return finder.result(fields);
 }
 
@@ -153,6 +174,7 @@ Total to_total(std::span<const std::byte> key, const KeyFields& fields, std::uin
                 .event = fields.event.size == 0 ? std::uint64_t{UPSTAT_REQUEST} : number_at(key, fields.event),
                 .detail = number_at(key, fields.detail),
                 .method = number_at(key, fields.method),
+                .whose = number_at(key, fields.whose),
                 .count = count};
     std::memcpy(total.server.address.data(), key.data() + fields.address.offset, total.server.address.size());
     return total;

@@ -15,12 +15,13 @@ struct btf;
 namespace upstat::poll {
 
 /// One entry of a map that counts, its CPUs added up. The server is zero where the kernel had no room to tell whose it
-/// is. Event, detail and method are those of bpf/layout.h; numbers of a newer one may be among them.
+/// is. Event, detail, method and whose are those of bpf/layout.h; numbers of a newer one may be among them.
 struct Total {
     Server server;
     std::uint64_t event = 0;
     std::uint64_t detail = 0;
     std::uint64_t method = 0;
+    std::uint64_t whose = 0;
     std::uint64_t count = 0;
 };
 
@@ -32,7 +33,7 @@ struct Field {
     bool operator==(const Field&) const = default;
 };
 
-/// Where the parts of a key stand. The key of the requests map is a server only.
+/// Where the parts of a key stand. The key of the requests map has no event. Before layout 3 all requests were users'.
 struct KeyFields {
     Field address;
     Field port;
@@ -40,17 +41,18 @@ struct KeyFields {
     Field detail{};
     Field event{};
     Field method{};
+    Field whose{};
 
     bool operator==(const KeyFields&) const = default;
 };
 
 /// Of the layout that this agent is built with.
 KeyFields own_total_fields();
-KeyFields own_server_fields();
+KeyFields own_request_fields();
 
 /// Of any layout, older or newer: the members are found by their names. The error names what is missing.
 std::expected<KeyFields, std::string> total_fields(const btf* types, std::uint32_t key);
-std::expected<KeyFields, std::string> server_fields(const btf* types, std::uint32_t key);
+std::expected<KeyFields, std::string> request_fields(const btf* types, std::uint32_t key);
 
 /// Where a value of the map `slots` says how many slots there are, 32 bits; nothing where it does not.
 std::optional<Field> given_field(const btf* types, std::uint32_t value);

@@ -65,6 +65,23 @@ std::uint64_t* cell_of(ServerTotals& server, const Total& total) {
     }
 }
 
+/// Whose requests these are: empty for users', else the kind.
+const std::string& kind_of(const Total& total) {
+    static const std::string users;
+    const auto& kinds = probe_kinds();
+    return total.whose == UPSTAT_USERS      ? users
+           : total.whose - 1 < kinds.size() ? kinds[total.whose - 1]
+                                            : unknown_reason;
+}
+
+std::map<std::string, std::vector<Total>> by_kind(std::vector<Total> totals) {
+    std::map<std::string, std::vector<Total>> kinds;
+    for (auto& total : totals) {
+        kinds[kind_of(total)].push_back(total);
+    }
+    return kinds;
+}
+
 TableMaps totals_of(const CounterMaps& maps) {
     return {.keys = maps.totals, .counts = maps.total_counts, .slots = maps.slots, .number = UPSTAT_TOTALS};
 }
@@ -130,7 +147,7 @@ Reader::Reader(Sources sources) : sources_(std::move(sources)) {
 
 void Reader::add_own() {
     parts_.push_back({.map = own_table(totals_of(sources_.own), own_total_fields()), .wanted = is_event});
-    parts_.push_back({.map = own_table(requests_of(sources_.own), own_server_fields()), .wanted = is_request});
+    parts_.push_back({.map = own_table(requests_of(sources_.own), own_request_fields()), .wanted = is_request});
     if (sources_.own.overflow >= 0) {
         parts_.push_back({.map = own_hash(sources_.own.overflow, own_total_fields()), .wanted = is_event});
         parts_.push_back({.map = own_hash(sources_.own.overflow, own_total_fields()), .wanted = is_request});
@@ -158,7 +175,7 @@ void Reader::add_carried(const CarriedMaps& carried) {
     const TableMaps overflow{.keys = maps.overflow};
     add("totals", totals_of(maps), total_fields, is_event);
     add("overflow", overflow, total_fields, is_event);
-    add("requests", requests_of(maps), server_fields, is_request);
+    add("requests", requests_of(maps), request_fields, is_request);
     add("overflow", overflow, total_fields, is_request);
     if (!problem.empty()) {
         left_out_.push_back({.kind = Error::Kind::runtime,
@@ -200,8 +217,8 @@ Result<void> Reader::read_parts() {
     return {};
 }
 
-/// Requests that generations of one role have counted and not seen the end of.
-std::map<Server, std::uint64_t> Reader::left_unanswered(Role role) const {
+/// Requests that generations of one role have counted and not seen the end of, by kind.
+std::map<std::string, std::map<Server, std::uint64_t>> Reader::left_unanswered(Role role) const {
     std::vector<Total> totals;
     for (const auto& part : parts_) {
         for (std::size_t entry = 0; part.role == role && entry < part.map->size(); entry++) {
@@ -210,7 +227,11 @@ std::map<Server, std::uint64_t> Reader::left_unanswered(Role role) const {
             }
         }
     }
-    return never_answered(to_servers(totals));
+    std::map<std::string, std::map<Server, std::uint64_t>> left;
+    for (const auto& [kind, some] : by_kind(std::move(totals))) {
+        left[kind] = never_answered(to_servers(some));
+    }
+    return left;
 }
 
 /// A cell for every entry, all at 0 but for what the ended generations left unanswered.
@@ -224,9 +245,14 @@ void Reader::begin_servers_anew() {
             }
         }
     }
-    servers_ = to_servers(totals);
-    for (const auto& [server, count] : left_unanswered(Role::ended)) {
-        servers_[server].unanswered[upgraded_reason] += count;
+    counted_.clear();
+    for (const auto& [kind, some] : by_kind(std::move(totals))) {
+        counted_[kind] = to_servers(some);
+    }
+    for (const auto& [kind, servers] : left_unanswered(Role::ended)) {
+        for (const auto& [server, count] : servers) {
+            counted_[kind][server].unanswered[upgraded_reason] += count;
+        }
     }
     // Only now are the cells told: a new server, or a new cell of it, would move the others. From here on all are
     // there.
@@ -235,7 +261,7 @@ void Reader::begin_servers_anew() {
         part.cells.assign(part.map->size(), nullptr);
         for (std::size_t entry = 0; entry < part.map->size(); entry++) {
             const auto total = part.map->total(entry);
-            part.cells[entry] = part.wanted(total) ? cell_of(servers_[total.server], total) : nullptr;
+            part.cells[entry] = part.wanted(total) ? cell_of(counted_[kind_of(total)][total.server], total) : nullptr;
         }
     }
 }
@@ -275,13 +301,17 @@ Result<Snapshot> Reader::read(Time at) {
         begin_servers_anew();
     }
     add_growth();
+    const auto& users = counted_[{}];
     Snapshot snapshot{.at = at,
-                      .servers = servers_,
+                      .servers = users,
+                      .probes = {std::next(counted_.begin()), counted_.end()},  // the first ones are users'
                       .kernel_errors = std::move(*places),
                       .maps = fills(),
                       .programs = read_programs(sources_.programs)};
-    for (const auto& [server, count] : left_unanswered(Role::leaving)) {
-        snapshot.leaving += count;
+    for (const auto& [kind, servers] : left_unanswered(Role::leaving)) {
+        for (const auto& [server, count] : servers) {
+            snapshot.leaving += count;
+        }
     }
     if (const auto overflow = snapshot.servers.find(Server{}); overflow != snapshot.servers.end()) {
         snapshot.overflow = std::move(overflow->second);

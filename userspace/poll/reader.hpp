@@ -57,14 +57,14 @@ class Reader {
         bool (*wanted)(const Total&);
         bool newest = true;  ///< of the generation that counts now
         Role role = Role::going_on;
-        std::vector<std::uint64_t*> cells{};  ///< by entry, in servers_; null where it is not wanted
+        std::vector<std::uint64_t*> cells{};  ///< by entry, in counted_; null where it is not wanted
         std::vector<std::uint64_t> added{};   ///< by entry, how much of it is in its cell
     };
 
     void add_own();
     void add_carried(const CarriedMaps& carried);
     Result<void> read_parts();
-    [[nodiscard]] std::map<Server, std::uint64_t> left_unanswered(Role role) const;
+    [[nodiscard]] std::map<std::string, std::map<Server, std::uint64_t>> left_unanswered(Role role) const;
     void begin_servers_anew();
     void add_growth();
     [[nodiscard]] std::vector<MapFill> fills() const;
@@ -74,8 +74,8 @@ class Reader {
     std::vector<Part> parts_;  ///< in the order of reading
     std::vector<int> places_;
     std::vector<Error> left_out_;
-    Servers servers_;
-    bool stale_ = false;  ///< servers_ have not a cell for every entry
+    std::map<std::string, Servers> counted_;  ///< by kind as in Probes; users' requests stand under the empty one
+    bool stale_ = false;                      ///< counted_ has not a cell for every entry
 };
 
 /// Reads once: for those who need no second poll.

@@ -73,6 +73,14 @@ std::string_view to_string(Method method) {
     return method_names.at(static_cast<std::size_t>(method));
 }
 
+Method method_of(std::string_view name) {
+    const auto same = [name](std::string_view one) {
+        return std::ranges::equal(one, name, {}, {}, [](unsigned char c) { return std::toupper(c); });
+    };
+    const auto* const found = std::ranges::find_if(method_names, same);
+    return found == method_names.end() ? Method::extension : static_cast<Method>(found - method_names.begin());
+}
+
 std::uint64_t ServerTotals::response_sum() const {
     return sum(responses);
 }
@@ -88,6 +96,11 @@ std::int64_t ServerTotals::outstanding() const {
 const std::vector<std::string>& kernel_unanswered_reasons() {
     static const std::vector<std::string> reasons{UPSTAT_UNANSWERED_LIST(UPSTAT_LABEL)};
     return reasons;
+}
+
+const std::vector<std::string>& probe_kinds() {
+    static const std::vector<std::string> kinds{UPSTAT_PROBE_LIST(UPSTAT_LABEL)};
+    return kinds;
 }
 
 const std::vector<std::string>& unanswered_reasons() {

@@ -56,6 +56,8 @@ enum class Method : std::uint8_t { extension, get, head, post, put, delete_, con
 
 /// "GET", ..., "EXTENSION_METHOD": the `method` label.
 std::string_view to_string(Method method);
+/// The inverse, of any spelling: "get". What has no label of its own is an extension.
+Method method_of(std::string_view name);
 
 /// What a response is counted by.
 struct ResponseKey {
@@ -87,6 +89,10 @@ struct ServerTotals {
 
 using Servers = FlatMap<Server, ServerTotals>;
 
+/// Traefik's own requests, by their kind: "health-check", "forward-auth", "other". They are in none of the users'
+/// counts. Their responses have no method.
+using Probes = std::map<std::string, Servers>;
+
 /// A count of a server that has no other label.
 struct PlainCount {
     std::string_view name;    ///< in the state file and in JSON
@@ -106,6 +112,9 @@ struct ReasonCount {
 const std::vector<std::string>& unanswered_reasons();
 const std::vector<std::string>& unread_reasons();
 const std::vector<std::string>& connect_failure_reasons();
+
+/// Every kind of Traefik's own requests.
+const std::vector<std::string>& probe_kinds();
 
 /// All members of ServerTotals but `responses`: whoever adds up, saves or shows a server's counts walks these tables.
 inline constexpr std::array plain_counts{
@@ -138,6 +147,7 @@ struct ProgramRuns {
 struct Snapshot {
     Time at;  ///< when it was due (see aligned()), or just before the first read
     Servers servers{};
+    Probes probes{};                                       ///< those that overflowed stand under a server of zeros
     ServerTotals overflow{};                               ///< of servers that found no room in a full kernel map
     std::map<std::string, std::uint64_t> kernel_errors{};  ///< by place, every place present
     std::vector<MapFill> maps{};

@@ -92,9 +92,10 @@ std::vector<bpf_map*> maps_of(const bpf_object* object) {
     return maps;
 }
 
-/// Whether a map holds what is known of sockets, as opposed to counts.
+/// Whether a map holds what is known of sockets, as opposed to counts. They remember an epoch of the records.
 bool is_state(const bpf_map* map) {
-    return bpf_map__type(map) == BPF_MAP_TYPE_SK_STORAGE || bpf_map__name(map) == std::string_view("ports");
+    const std::string_view name = bpf_map__name(map);
+    return bpf_map__type(map) == BPF_MAP_TYPE_SK_STORAGE || name == "ports" || name == "records_epoch";
 }
 
 /// A new generation takes over the newest one's state of sockets, if its layout is the same. Responses to requests in
@@ -162,6 +163,7 @@ Result<Skeleton> open_skeleton(const MapSizes& sizes) {
     auto sized = set_size(maps.totals, maps.total_counts, sizes.totals);
     if (sized) {
         sized = set_size(maps.requests, maps.request_counts, sizes.requests);
+        bpf_map__set_max_entries(maps.records, sizes.requests);
     }
     return sized ? Result<Skeleton>(std::move(skeleton)) : std::unexpected(sized.error());
 }
@@ -360,6 +362,11 @@ void Counter::load_ahead() {
     if (auto loaded = impl_->load_zone(static_cast<std::uint16_t>(next)); !loaded) {
         spdlog::debug("{}", loaded.error().text());  // said when it is needed
     }
+}
+
+Result<void> Counter::set_records(const std::vector<Record>& records, bool complete) {
+    const auto& maps = impl_->newest();
+    return write_records({.records = maps.map("records"), .epoch = maps.map("records_epoch")}, records, complete);
 }
 
 void Counter::detach_previous() {

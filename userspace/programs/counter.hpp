@@ -10,6 +10,7 @@
 
 #include "base/error.hpp"
 #include "base/maps.hpp"
+#include "programs/records.hpp"
 #include "programs/removal.hpp"
 #include "programs/zones.hpp"
 
@@ -54,6 +55,10 @@ class Counter {
 
     /// Loads the programs for the next new zone ahead of time, so that a cgroup need not wait for the verifier.
     void load_ahead();
+
+    /// Tells the programs of servers whose requests must be looked at; see write_records. They stay in force when the
+    /// agent ends.
+    Result<void> set_records(const std::vector<Record>& records, bool complete);
 
     /// Detaches the previous generations' programs. Call it once the requests that they track are answered.
     void detach_previous();

@@ -24,9 +24,9 @@ constexpr std::string_view prefix = "layout-";
 constexpr std::string_view digits = "0123456789";
 
 /// The maps of bpf/ that are pinned, and those that earlier versions pinned.
-constexpr std::array<std::string_view, 11> map_names{"totals",  "total_counts", "requests", "request_counts",
-                                                     "slots",   "overflow",     "places",   "ports",
-                                                     "sockets", "scattered",    "listening"};
+constexpr std::array<std::string_view, 13> map_names{
+    "totals", "total_counts", "requests",  "request_counts", "slots",   "overflow",     "places",
+    "ports",  "sockets",      "scattered", "listening",      "records", "records_epoch"};
 
 std::string own_name() {
     return fmt::format("{}{}", prefix, UPSTAT_LAYOUT_VERSION);

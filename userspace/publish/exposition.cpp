@@ -275,6 +275,36 @@ void servers(Writer& out, const Shown& shown) {
     }
 }
 
+/// Calls `take(label, kind, totals)` for each server and kind.
+void each_probe(const Report& report, auto&& take) {
+    for (const auto& [kind, servers] : report.probes) {
+        for (const auto& [server, totals] : servers) {
+            take(label("server", server == poll::Server{} ? std::string(overflow_label) : to_string(server)), kind,
+                 totals);
+        }
+    }
+}
+
+void probes(Writer& out, const Report& report) {
+    out.metric("upstat_server_probe_requests_total", "counter",
+               "Requests that Traefik made by itself, by kind; they are in no other series.");
+    each_probe(report, [&](const std::string& server, const std::string& kind, const poll::ServerTotals& totals) {
+        out.sample(server, {{"kind", kind}}, totals.requests);
+    });
+    out.metric("upstat_server_probe_responses_total", "counter", "Responses to these by status code.");
+    each_probe(report, [&](const std::string& server, const std::string& kind, const poll::ServerTotals& totals) {
+        for (const auto& [key, count] : totals.responses) {
+            out.sample(server, {{"code", std::to_string(key.code)}, {"kind", kind}}, count);
+        }
+    });
+    out.metric("upstat_server_probe_unanswered_total", "counter", "Those that will never have a response, by reason.");
+    each_probe(report, [&](const std::string& server, const std::string& kind, const poll::ServerTotals& totals) {
+        for (const auto& [reason, count] : totals.unanswered) {
+            out.sample(server, {{"kind", kind}, {"reason", reason}}, count);
+        }
+    });
+}
+
 void backend_servers(Writer& out, const Report& report) {
     out.metric("upstat_backend_server_info", "gauge", "1 for each server that Traefik lists for a backend.");
     for (const auto& [name, backend] : report.catalogue->backends) {
@@ -420,6 +450,7 @@ void write_lasting(Writer& out, const Page& page, Time born) {
     backend_requests(out, shown);
     backend_ups(out, report);
     servers(out, shown);
+    probes(out, report);
     backend_servers(out, report);
     judgement(out, report);
     work(out, report);

@@ -3,6 +3,7 @@
 
 #include <crypt.h>
 #include <gnutls/crypto.h>
+#include <pthread.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -106,6 +107,7 @@ Passwords::Job Passwords::next_locked() {
 }
 
 void Passwords::work(const std::stop_token& stop) {
+    pthread_setname_np(pthread_self(), "passwords");
     setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), 19);  // of this thread: counting and scrapes go first
     std::unique_lock lock(mutex_);
     while (there_is_work_.wait(lock, stop, [this] { return count_ > 0; }) && !stop.stop_requested()) {

@@ -47,6 +47,7 @@ struct Report {
     attribute::Counts counts;
     attribute::ServerView servers;
     poll::ServerTotals overflow;  ///< shown as a server of this name once there is anything
+    poll::Probes probes{};        ///< Traefik's own requests
     attribute::SharedCatalogue catalogue = std::make_shared<const attribute::Catalogue>();
     measure::Ratios client_errors;  ///< of 4xx, over the built-in rule's window
     judge::Outages outages;
@@ -73,6 +74,7 @@ struct Report {
     std::uint64_t unresolved_names = 0;   ///< all of them
     std::uint64_t unwatched_cgroups = 0;  ///< in which a new Traefik is found at the next poll only
     bool config_reloaded = true;          ///< the last reading of the configuration went well
+    std::string reading_threads{};        ///< what the threads that read foreign bytes may do
     ProcessStats process;
 };
 

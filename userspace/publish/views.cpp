@@ -297,6 +297,7 @@ std::string status_json(const Report& report) {
                 {"unresolved_names", report.unresolved},
                 {"unresolved_count", report.unresolved_names},
                 {"unwatched_cgroups", report.unwatched_cgroups},
+                {"reading_threads", report.reading_threads},
                 {"alertmanagers", json::object()},
                 {"maps", json::array()},
                 {"programs", json::array()}};

@@ -29,6 +29,7 @@
 #include <thread>
 #include <utility>
 
+#include "base/unprivileged.hpp"
 #include "publish/connections.hpp"
 #include "publish/gzip.hpp"
 #include "publish/listen.hpp"
@@ -354,6 +355,8 @@ class Web::Impl {
     }
 
     void work() {
+        pthread_setname_np(pthread_self(), "web");
+        drop_privilege();  // and so from the thread of the passwords, which this one starts
         std::vector<pollfd> ready;
         const auto wait_for = [&ready](int fd) { ready.push_back({.fd = fd, .events = POLLIN, .revents = 0}); };
         wait_for(wake_.get());

@@ -42,6 +42,11 @@ constexpr std::array<std::string_view, 1> entry_points_path{"entrypoints"};
 constexpr std::array<std::string_view, 1> api_path{"api"};
 constexpr std::array<std::string_view, 1> v1_api_path{"web"};
 constexpr std::array<std::string_view, 2> base_path_path{"api", "basepath"};
+/// Settings that say where Traefik sends requests of its own.
+constexpr std::array<std::string_view, 6> asked_names{"providers.http.endpoint",      "metrics.otlp.http.endpoint",
+                                                      "metrics.influxdb2.address",    "log.otlp.http.endpoint",
+                                                      "accesslog.otlp.http.endpoint", "tracing.otlp.http.endpoint"};
+constexpr std::size_t max_asked = 512;
 constexpr std::array<std::string_view, 3> file_path{"providers", "file", "filename"};
 constexpr std::array<std::string_view, 3> directory_path{"providers", "file", "directory"};
 constexpr auto ways_out = "--traefik.api says where it is, or --backends.file which servers there are";
@@ -162,13 +167,32 @@ std::optional<std::string> variable(const std::vector<std::string>& environment,
     return std::nullopt;
 }
 
+/// `value_of` says what a setting is by its name.
+std::vector<std::string> asked_by(auto&& value_of) {
+    std::vector<std::string> asked;
+    for (const auto name : asked_names) {
+        if (auto value = value_of(name); value && value->size() <= max_asked && attribute::endpoint_of(*value)) {
+            asked.push_back(*std::move(value));
+        }
+    }
+    return asked;
+}
+
+/// A setting's name as a variable's.
+std::string variable_for(std::string_view name) {
+    std::string text = fmt::format("traefik_{}", name);
+    std::ranges::replace(text, '.', '_');
+    return text;
+}
+
 Settings settings_of(const std::vector<std::string>& arguments) {
     return {.address = flag(arguments, "entrypoints.traefik.address"),
             .base_path = flag(arguments, "api.basepath"),
             .api = has_api_flag(arguments),
             .entry_points = entry_points_of(arguments),
             .file = flag(arguments, "providers.file.filename"),
-            .directory = flag(arguments, "providers.file.directory")};
+            .directory = flag(arguments, "providers.file.directory"),
+            .asked = asked_by([&](std::string_view name) { return flag(arguments, name); })};
 }
 
 Settings settings_in(const std::vector<std::string>& environment) {
@@ -177,7 +201,8 @@ Settings settings_in(const std::vector<std::string>& environment) {
             .api = has_api_variable(environment),
             .entry_points = entry_points_in(environment),
             .file = variable(environment, "TRAEFIK_PROVIDERS_FILE_FILENAME"),
-            .directory = variable(environment, "TRAEFIK_PROVIDERS_FILE_DIRECTORY")};
+            .directory = variable(environment, "TRAEFIK_PROVIDERS_FILE_DIRECTORY"),
+            .asked = asked_by([&](std::string_view name) { return variable(environment, variable_for(name)); })};
 }
 
 // --- the configuration file; keys are in any case there too ---
@@ -276,6 +301,17 @@ bool has_api(const toml::table& document) {
     return has(api_path) || has(v1_api_path);
 }
 
+/// A setting's name as a path in a file.
+std::vector<std::string_view> path_to(std::string_view name) {
+    std::vector<std::string_view> path;
+    for (auto dot = name.find('.'); dot != std::string_view::npos; dot = name.find('.')) {
+        path.push_back(name.substr(0, dot));
+        name.remove_prefix(dot + 1);
+    }
+    path.push_back(name);
+    return path;
+}
+
 /// Throws what the libraries throw on a broken file.
 Settings parsed(const std::string& text, bool toml) {
     if (toml) {
@@ -285,7 +321,8 @@ Settings parsed(const std::string& text, bool toml) {
                 .api = has_api(document),
                 .entry_points = entry_points_in_toml(document),
                 .file = in_toml(document, file_path),
-                .directory = in_toml(document, directory_path)};
+                .directory = in_toml(document, directory_path),
+                .asked = asked_by([&](std::string_view name) { return in_toml(document, path_to(name)); })};
     }
     const auto document = YAML::Load(text);
     return {.address = in_yaml(document, address_path),
@@ -293,7 +330,8 @@ Settings parsed(const std::string& text, bool toml) {
             .api = has_api(document),
             .entry_points = entry_points_in_yaml(document),
             .file = in_yaml(document, file_path),
-            .directory = in_yaml(document, directory_path)};
+            .directory = in_yaml(document, directory_path),
+            .asked = asked_by([&](std::string_view name) { return in_yaml(document, path_to(name)); })};
 }
 
 ConfigurationFile read_configuration(const RegularFile& file, const std::string& path) {
@@ -448,8 +486,9 @@ ApiAddress not_asked(std::string why) {
     return {.url = {}, .source = std::move(why)};
 }
 
-ApiAddress with_files(ApiAddress address, const Process& process, const Settings& settings) {
+ApiAddress with_others(ApiAddress address, const Process& process, const Settings& settings) {
     address.files = watched_directory(process, settings);
+    address.asked = settings.asked;
     return address;
 }
 
@@ -490,12 +529,12 @@ ApiAddress api_address(const fs::path& root, const Instance& traefik, Configurat
         if (!known.problem.empty()) {  // it has changed since Traefik read it
             return not_asked(fmt::format("{} {}: {}", shown, known.problem, ways_out));
         }
-        return with_files(named(proc, known.settings, shown), process, known.settings);
+        return with_others(named(proc, known.settings, shown), process, known.settings);
     }
     const bool has_flags = process.arguments.size() > 1;
     const auto settings = has_flags ? settings_of(process.arguments) : settings_in(process.environment);
     const auto source = fmt::format("the {} of process {}", has_flags ? "command line" : "environment", traefik.pid);
-    return with_files(named(proc, settings, source), process, settings);
+    return with_others(named(proc, settings, source), process, settings);
 }
 
 }  // namespace upstat::traefik

@@ -7,6 +7,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "traefik/find.hpp"
 
@@ -18,6 +19,7 @@ struct ApiAddress {
                           ///< Empty: it is not to be asked, and `source` says why
     std::string source;   ///< where that was read, for the log: "/etc/traefik/traefik.yml", "Traefik's default"
     std::string files{};  ///< the directory of the file provider, absolute as the process sees it; empty: it has none
+    std::vector<std::string> asked{};  ///< where the process sends requests of its own: providers, receivers of traces
 };
 
 /// A configuration file of a Traefik as it was read. It is parsed again only when it has changed.
@@ -29,6 +31,7 @@ struct ConfigurationFile {
         std::map<std::string, std::string> entry_points{};  ///< the addresses of the others
         std::optional<std::string> file;                    ///< providers.file.filename
         std::optional<std::string> directory;               ///< providers.file.directory
+        std::vector<std::string> asked{};                   ///< as in ApiAddress
     };
     std::string path;  ///< as the process sees it; empty: none was read
     struct stat status{};

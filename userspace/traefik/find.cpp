@@ -3,14 +3,12 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <charconv>
 #include <system_error>
+#include <utility>
 
-#include "base/regular_file.hpp"
-#include "traefik/executable.hpp"
 #include "traefik/proc.hpp"
 
 namespace upstat::traefik {
@@ -169,21 +167,6 @@ std::optional<Error> refusal(const fs::path& root, const Instance& traefik, Cgro
                  .hint = way_out};
 }
 
-/// A file as it is now. Its owner cannot set the time of change back. Nothing is asked of a file system that a stranger
-/// serves himself (FUSE).
-std::optional<std::array<std::uint64_t, 6>> key_of(int directory, const std::string& path, int flags) {
-    struct statx status{};
-    if (statx(directory, path.c_str(), flags | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, &status) != 0) {
-        return std::nullopt;
-    }
-    return std::array<std::uint64_t, 6>{(std::uint64_t{status.stx_dev_major} << 32U) | status.stx_dev_minor,
-                                        status.stx_ino,
-                                        status.stx_size,
-                                        static_cast<std::uint64_t>(status.stx_ctime.tv_sec),
-                                        status.stx_ctime.tv_nsec,
-                                        0};
-}
-
 /// The highest of a process's user ids, real, effective, saved and of file systems: a setuid program that a person
 /// starts is that person's. Not the owner of /proc/PID, which is root for a process that cannot be dumped.
 std::optional<uid_t> user_of(const fs::path& root, pid_t pid) {
@@ -263,20 +246,60 @@ bool Finder::is_allowed(pid_t pid, Cgroups& cgroups) const {
     return place && allows_cgroup(options_.allowed, place->name);
 }
 
-/// What a process runs, read once for each file.
-Finder::Content Finder::content_of(pid_t pid) {
-    const auto exe = proc_of(root_, pid) / "exe";
-    const auto file = open_regular(exe);
-    const auto key = file.fd ? key_of(file.fd.get(), "", AT_EMPTY_PATH) : std::nullopt;
-    if (!key) {
-        return Content::unread;
+/// Has a file read that was not yet, or that has changed since: not all the time, whatever its owner does to it. One
+/// that keeps those waiting that were asked for with it is asked for alone.
+void Finder::want(Seen& seen, const FileMark& mark, pid_t pid) {
+    const bool is_stale = seen.content == Content::unreadable || seen.version != mark.version;
+    const bool is_due = seen.asked == Asked::no
+                            ? seen.content == Content::unread || (is_stale && look_ >= seen.asked_at + looks_apart)
+                            : seen.asked == Asked::among_others && look_ >= seen.asked_at + patience;
+    if (is_due) {
+        seen.asked = seen.asked == Asked::no ? Asked::among_others : Asked::alone;
+        seen.asked_at = look_;
+        wanted_.push_back({.exe = proc_of(root_, pid) / "exe", .file = mark.file});
     }
-    auto& seen = executables_[*key];
-    seen.look = look_;
-    if (seen.content == Content::unread) {
-        seen.content = is_traefik_executable(file.fd) ? Content::traefik : Content::other;
+}
+
+/// Those that are asked for the first time share a thread.
+void Finder::ask() {
+    std::vector<std::vector<AskedExecutable>> threads(1);
+    for (auto& one : std::exchange(wanted_, {})) {
+        if (files_[one.file].asked == Asked::among_others) {
+            threads.front().push_back(std::move(one));
+        } else {
+            threads.push_back({std::move(one)});
+        }
     }
-    return seen.content;
+    for (const auto& asked : threads) {
+        if (!asked.empty() && !executables_->start(asked)) {
+            for (const auto& one : asked) {
+                files_[one.file].asked = Asked::no;  // at a later look
+            }
+        }
+    }
+}
+
+bool Finder::take_read() {
+    bool is_news = false;
+    for (const auto& one : executables_->take()) {
+        if (const auto asked = files_.find(one.asked); asked != files_.end()) {
+            asked->second.asked = Asked::no;
+            asked->second.content = one.read ? asked->second.content : Content::unreadable;
+        }
+        if (!one.read) {
+            continue;
+        }
+        auto& seen = files_[one.read->file];  // it may run another file by now
+        seen.content = one.is_traefik ? Content::traefik : Content::other;
+        seen.version = one.read->version;
+        seen.look = look_;
+        is_news = is_news || one.is_traefik;
+    }
+    return is_news;
+}
+
+bool Finder::is_reading() const {
+    return std::ranges::any_of(files_, [](const auto& entry) { return entry.second.asked != Asked::no; });
 }
 
 /// Its owner need not be asked again yet: it may be another process by now, or in another cgroup.
@@ -288,25 +311,31 @@ bool Finder::is_lately(const std::map<pid_t, std::uint64_t>& strangers, pid_t pi
 /// Nearly all processes are others, which one look at their file tells.
 Finder::Kind Finder::kind_of(pid_t pid, Cgroups& cgroups) {
     const bool is_called_so = program_of(root_, pid) == "traefik";
-    const auto key = key_of(AT_FDCWD, proc_of(root_, pid) / "exe", 0);
-    if (!key && !is_called_so) {
+    const auto mark = mark_of(AT_FDCWD, proc_of(root_, pid) / "exe", 0);
+    if (!mark && !is_called_so) {
         return Kind::other;
     }
-    auto& seen = executables_[key.value_or(Key{})];
+    auto& seen = files_[mark.value_or(FileMark{}).file];
     seen.look = look_;
     const bool is_candidate = is_called_so || seen.content == Content::traefik;
-    if (!is_candidate && (seen.content == Content::other || is_lately(seen.strangers, pid))) {
+    const bool is_other = seen.content == Content::other && mark && seen.version == mark->version;
+    if (!is_candidate && (is_other || is_lately(seen.strangers, pid))) {
         return Kind::other;
     }
     if (!is_allowed(pid, cgroups)) {
         seen.strangers.insert_or_assign(pid, look_);
         return is_candidate ? Kind::stranger : Kind::other;
     }
-    switch (content_of(pid)) {
+    if (mark) {
+        want(seen, *mark, pid);
+    }
+    switch (mark ? seen.content : Content::unreadable) {
         case Content::traefik:
             return Kind::traefik;
-        case Content::unread:  // by an agent without privileges, which still sees names
+        case Content::unreadable:  // by an agent without privileges, which still sees names
             return is_called_so ? Kind::traefik : Kind::other;
+        case Content::unread:
+            return Kind::other;  // it will be known in a moment
         case Content::other:
             break;
     }
@@ -316,6 +345,7 @@ Finder::Kind Finder::kind_of(pid_t pid, Cgroups& cgroups) {
 bool Finder::is_traefik(pid_t pid) {
     Cgroups cgroups(root_);
     const auto kind = kind_of(pid, cgroups);
+    ask();
     return is_named() ? kind != Kind::other : kind == Kind::traefik;
 }
 
@@ -337,8 +367,10 @@ Result<std::vector<Instance>> Finder::find() {
     auto found = options_.pid              ? find_process(*options_.pid)
                  : options_.cgroup.empty() ? Result<std::vector<Instance>>(find_all())
                                            : find_in_cgroup();
-    std::erase_if(executables_, [this](const auto& entry) { return entry.second.look != look_; });
-    for (auto& [key, seen] : executables_) {
+    ask();
+    std::erase_if(files_,
+                  [this](const auto& entry) { return entry.second.look != look_ && entry.second.asked == Asked::no; });
+    for (auto& [file, seen] : files_) {
         std::erase_if(seen.strangers, [this](const auto& entry) { return entry.second + looks_apart <= look_; });
     }
     return found;
@@ -393,7 +425,9 @@ std::vector<Instance> Finder::in_directories(const std::set<std::string>& direct
 
 std::vector<Instance> Finder::successors(const std::set<std::string>& cgroups) {
     ++look_;
-    return in_directories(cgroups);
+    auto found = in_directories(cgroups);
+    ask();
+    return found;
 }
 
 std::vector<Instance> Finder::find_all() {

@@ -16,6 +16,7 @@
 #include "base/error.hpp"
 #include "traefik/allow.hpp"
 #include "traefik/cgroups.hpp"
+#include "traefik/executables.hpp"
 
 namespace upstat::traefik {
 
@@ -38,10 +39,12 @@ struct FindOptions {
 
 /// Finds the Traefiks of a host, poll after poll. A process is one if its executable is (executable.hpp), under any
 /// name, and its owner is allowed. One that is only called traefik, or whose owner is not allowed, is told of but
-/// never counted. An executable is read once, not at each look.
+/// never counted. An executable is read once, not at each look, and elsewhere: until that is done, its processes are
+/// none.
 class Finder {
   public:
-    Finder(std::filesystem::path root, FindOptions options) : root_(std::move(root)), options_(std::move(options)) {}
+    Finder(std::filesystem::path root, FindOptions options, Executables& executables)
+        : root_(std::move(root)), options_(std::move(options)), executables_(&executables) {}
 
     /// In the order of their ids; none is no error. Fails when --traefik.pid names no process or --traefik.cgroup no
     /// cgroup. A process whose cgroup is shared is there too, with `refused` set. Of several in one cgroup the first
@@ -54,22 +57,34 @@ class Finder {
     /// Whether a process runs Traefik and its owner is allowed.
     bool is_traefik(pid_t pid);
 
+    /// Takes what was read of executables; true where one of them is Traefik's. The descriptor is readable when there
+    /// is something.
+    bool take_read();
+    [[nodiscard]] int fd() const { return executables_->fd(); }
+    /// Whether executables are being read.
+    [[nodiscard]] bool is_reading() const;
+
   private:
     enum class Kind : std::uint8_t { other, traefik, stranger, impostor };
-    enum class Content : std::uint8_t { unread, traefik, other };
-    using Key = std::array<std::uint64_t, 6>;  ///< a file as it is at one time
+    enum class Content : std::uint8_t { unread, unreadable, traefik, other };
+    enum class Asked : std::uint8_t { no, among_others, alone };
     struct Seen {
         Content content = Content::unread;
-        std::map<pid_t, std::uint64_t> strangers;  ///< run it, and were not allowed at this look
-        std::uint64_t look = 0;                    ///< at which it was run for the last time
+        decltype(FileMark::version) version{};       ///< that was read
+        Asked asked = Asked::no;                     ///< to be read
+        std::uint64_t asked_at = 0;                  ///< at this look
+        std::map<pid_t, std::uint64_t> strangers{};  ///< run it, and were not allowed at this look
+        std::uint64_t look = 0;                      ///< at which it was run for the last time
     };
 
     static constexpr std::uint64_t looks_apart = 12;
+    static constexpr std::uint64_t patience = 2;  ///< looks
 
     [[nodiscard]] bool is_lately(const std::map<pid_t, std::uint64_t>& strangers, pid_t pid) const;
     [[nodiscard]] bool is_named() const { return options_.pid || !options_.cgroup.empty(); }
     [[nodiscard]] Kind kind_of(pid_t pid, Cgroups& cgroups);
-    [[nodiscard]] Content content_of(pid_t pid);
+    void want(Seen& seen, const FileMark& mark, pid_t pid);
+    void ask();
     [[nodiscard]] bool is_allowed(pid_t pid, Cgroups& cgroups) const;
     [[nodiscard]] std::optional<Instance> instance(pid_t pid, Cgroups& cgroups) const;
     [[nodiscard]] Result<std::vector<Instance>> find_process(pid_t pid);
@@ -81,7 +96,9 @@ class Finder {
     FindOptions options_;
     std::optional<decltype(Instance::start_time)> named_start_;  ///< of the process that --traefik.pid names
     std::uint64_t look_ = 0;
-    std::map<Key, Seen> executables_;
+    Executables* executables_;
+    std::map<FileMark::File, Seen> files_;
+    std::vector<AskedExecutable> wanted_;  ///< at this look
 };
 
 /// --traefik.cgroup as a directory to attach to: any cgroup v2 directory but the root. It may be empty of processes, so

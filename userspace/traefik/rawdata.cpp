@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <iterator>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -52,8 +53,8 @@ class Reader : public nlohmann::json_sax<json> {
 
     bool null() override { return scalar(Kind::null, {}); }
     bool boolean(bool) override { return scalar(Kind::boolean, {}); }
-    bool number_integer(number_integer_t) override { return scalar(Kind::number, {}); }
-    bool number_unsigned(number_unsigned_t) override { return scalar(Kind::number, {}); }
+    bool number_integer(number_integer_t value) override { return scalar(Kind::number, std::to_string(value)); }
+    bool number_unsigned(number_unsigned_t value) override { return scalar(Kind::number, std::to_string(value)); }
     bool number_float(number_float_t, const string_t&) override { return scalar(Kind::number, {}); }
     bool string(string_t& text) override { return scalar(Kind::string, text); }
     bool binary(binary_t&) override { return false; }
@@ -140,10 +141,8 @@ class Backends {
             repeated_.insert(name);
         }
     }
-    void add_stream(const std::string& url) {
-        bound(++listed_);
-        read_.catalogue.streams.push_back(attribute::listed_at(url));
-    }
+    void add_stream(const std::string& url) { add_to(read_.catalogue.streams, url); }
+    void add_auth(const std::string& url) { add_to(read_.catalogue.auths, url); }
     /// Whether a name is kept; one that is too long is left out, with whatever it names.
     bool keeps(const std::string& name) {
         read_.left_out += name.size() > max_name ? 1 : 0;
@@ -164,6 +163,11 @@ class Backends {
     }
 
   private:
+    void add_to(std::vector<attribute::Listed>& all, const std::string& url) {
+        bound(++listed_);
+        all.push_back(attribute::listed_at(url));
+    }
+
     ReadCatalogue read_;
     std::size_t listed_ = 0;
     std::set<std::string> repeated_;
@@ -180,6 +184,9 @@ class Rawdata {
         services,
         service,
         balancer,
+        check,
+        check_method,
+        check_port,
         servers,
         server,
         url,
@@ -190,7 +197,11 @@ class Rawdata {
         stream_balancer,
         stream_servers,
         stream_server,
-        address
+        address,
+        middlewares,
+        middleware,
+        auth,
+        auth_address
     };
 
     static Place whole() { return Place::whole; }
@@ -199,13 +210,22 @@ class Rawdata {
             case Place::whole:
                 return key == "services"                              ? Place::services
                        : key == "tcpServices" || key == "udpServices" ? Place::streams
+                       : key == "middlewares"                         ? Place::middlewares
                                                                       : Place::other;
             case Place::services:  // Traefik's own, such as api@internal, are no backends
                 return key.ends_with("@internal") || !kept_.keeps(key) ? Place::other : Place::service;
             case Place::service:
                 return key == "loadBalancer" ? Place::balancer : key == "serverStatus" ? Place::statuses : Place::other;
             case Place::balancer:
-                return key == "servers" ? Place::servers : Place::other;
+                return key == "servers" ? Place::servers : key == "healthCheck" ? Place::check : Place::other;
+            case Place::check:
+                return key == "method" ? Place::check_method : key == "port" ? Place::check_port : Place::other;
+            case Place::middlewares:
+                return Place::middleware;
+            case Place::middleware:
+                return key == "forwardAuth" ? Place::auth : Place::other;
+            case Place::auth:
+                return key == "address" ? Place::auth_address : Place::other;
             case Place::servers:
                 return Place::server;
             case Place::server:
@@ -230,6 +250,13 @@ class Rawdata {
         switch (place) {
             case Place::other:
             case Place::status:
+            case Place::check:
+            case Place::check_method:
+            case Place::check_port:
+            case Place::middlewares:
+            case Place::middleware:
+            case Place::auth:
+            case Place::auth_address:
                 return std::nullopt;
             case Place::servers:
             case Place::stream_servers:
@@ -277,10 +304,13 @@ class Rawdata {
         if (place == Place::service) {
             name_ = key;
             has_balancer_ = false;
+            check_.reset();
             urls_.clear();
             down_.clear();
         } else if (place == Place::streams) {
             scheme_ = key == "tcpServices" ? "tcp://" : "udp://";
+        } else if (place == Place::check) {
+            check_.emplace();
         } else if (place == Place::stream) {
             name_ = key;
         }
@@ -288,6 +318,12 @@ class Rawdata {
     void take(Place place, const std::string& key, const std::string& text) {
         if (place == Place::address && kept_.keeps(text)) {
             kept_.add_stream(scheme_ + text);
+        } else if (place == Place::auth_address && kept_.keeps(text)) {
+            kept_.add_auth(text);
+        } else if (place == Place::check_method && check_ && !text.empty()) {
+            check_->method = poll::method_of(text);
+        } else if (place == Place::check_port && check_) {
+            std::from_chars(text.data(), text.data() + text.size(), check_->port);
         } else if (place == Place::url && kept_.keeps(text)) {
             urls_.push_back(text);
             Backends::bound(urls_.size());
@@ -300,7 +336,7 @@ class Rawdata {
         if (place != Place::service || !has_balancer_) {
             return;
         }
-        attribute::Backend backend{.provider = provider_of(name_), .listed = {}};
+        attribute::Backend backend{.provider = provider_of(name_), .listed = {}, .check = check_};
         for (auto& url : urls_) {
             const bool up = !down_.contains(url);
             backend.listed.push_back(attribute::listed_at(std::move(url), up));
@@ -322,6 +358,7 @@ class Rawdata {
     // of the service that is read:
     std::string name_;
     bool has_balancer_ = false;
+    std::optional<attribute::HealthCheck> check_;
     std::vector<std::string> urls_;
     std::set<std::string> down_;
     std::string scheme_;  ///< of the streams

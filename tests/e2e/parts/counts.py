@@ -29,6 +29,12 @@ def of_upstat_servers(samples):
     return _counter(samples, "upstat_server_responses_total", "server")
 
 
+def of_upstat_probes(samples):
+    """(server, kind, code) -> answers to Traefik's own requests."""
+    return Counter({(s.labels["server"], s.labels["kind"], int(s.labels["code"])): int(s.value)
+                    for s in select(samples, "upstat_server_probe_responses_total") if s.value})
+
+
 def of_upstat_backends(samples):
     """(backend, code, method) -> answers that upstat attributed."""
     return _counter(samples, "traefik_backend_requests_total", "backend")

@@ -14,10 +14,11 @@ class Traefik(Part):
 
     tcp: name -> HOST:PORT. What comes to tcp_ports[NAME] goes there as it is, through a TCP router.
     authenticated: name of a service -> URL that is asked before each of its requests (forwardAuth).
+    checked: name of a service -> its healthCheck.
     """
 
     def __init__(self, binary, directory, cgroup, services, metrics=True, api=True, name="traefik", experimental=None,
-                 tcp=None, authenticated=None):
+                 tcp=None, authenticated=None, checked=None):
         self.directory = Path(directory) / name
         self.services = services
         self.metrics = metrics
@@ -26,6 +27,7 @@ class Traefik(Part):
         self.tcp = tcp or {}
         self.tcp_ports = {name: free_port() for name in self.tcp}
         self.authenticated = authenticated or {}
+        self.checked = checked or {}
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.api_url = f"http://127.0.0.1:{free_port()}"
@@ -116,6 +118,8 @@ class Traefik(Part):
         for name, url in self.authenticated.items():
             dynamic["http"]["middlewares"][f"auth-{name}"] = {"forwardAuth": {"address": url}}
             dynamic["http"]["routers"][name]["middlewares"].append(f"auth-{name}")
+        for name, check in self.checked.items():
+            dynamic["http"]["services"][name]["loadBalancer"]["healthCheck"] = check
         if self.tcp:
             dynamic["tcp"] = {
                 "routers": {name: {"rule": "HostSNI(`*`)", "service": name, "entryPoints": [f"tcp-{name}"]} for name in self.tcp},

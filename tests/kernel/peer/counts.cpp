@@ -151,15 +151,24 @@ bool Counts::head_buffers_untouched() const {
     return bpf_map_lookup_elem(head_buffers_.get(), &only, now.data()) == 0 && now == taken_;
 }
 
+void Counts::set_record(const programs::Record& record) {
+    if (const auto set = counter_->set_records({record}, true); !set) {
+        throw std::runtime_error(set.error().text());
+    }
+}
+
 Counted Counts::take(const poll::Server& server) {
     const auto maps = counter_->maps();
     auto snapshot = must(poll::read_snapshot({.own = maps}, Time{}));
     clear<upstat_total_key>(maps.totals);
-    clear<upstat_server_key>(maps.requests);
+    clear<upstat_request_key>(maps.requests);
     zero_slots(maps.slots);
     zero(maps.total_counts);
     zero(maps.request_counts);
-    Counted counted{.server = std::move(snapshot.servers[server]), .places = {}};
+    Counted counted{.server = std::move(snapshot.servers[server]), .probes = {}, .places = {}};
+    for (auto& [kind, servers] : snapshot.probes) {
+        counted.probes[kind] = std::move(servers[server]);
+    }
     for (const auto& [place, count] : snapshot.kernel_errors) {
         if (const auto since = count - std::exchange(seen_[place], count); since != 0) {
             counted.places[place] = since;

@@ -153,7 +153,8 @@ class Player {
             {"await", &Player::await},       {"too-big", &Player::too_big}, {"keepalive", &Player::keepalive},
             {"lose", &Player::lose},         {"expect", &Player::expect},   {"refuse", &Player::refuse},
             {"send-cut", &Player::send_cut}, {"taken", &Player::taken},     {"accept", &Player::accept},
-            {"call", &Player::call},         {"block", &Player::block},     {"unblock", &Player::unblock}};
+            {"call", &Player::call},         {"block", &Player::block},     {"unblock", &Player::unblock},
+            {"look", &Player::look}};
         const auto verb = verbs.find(step.verb);
         if (verb == verbs.end()) {
             fail("no such verb: " + step.verb);
@@ -202,6 +203,19 @@ class Player {
         } else {
             fail("no such setting: " + name);
         }
+    }
+
+    /// look other | auth | check METHOD ...: what the agent tells of the server.
+    void look(const Words& words) {
+        programs::Record record{.address = server_.address, .port = server_.port};
+        for (std::size_t at = 0; at < words.size(); at++) {
+            record.auth = record.auth || words[at] == "auth";
+            if (words[at] == "check") {
+                record.checked = true;
+                record.check_method = static_cast<std::uint8_t>(poll::method_of(word(words, ++at)));
+            }
+        }
+        counts_.set_record(record);
     }
 
     // ---- the client
@@ -654,12 +668,30 @@ class Player {
 
     // ---- what must have been counted
 
-    /// expect CODE METHOD [xN] | unanswered|unread|failure REASON [xN] | outstanding N | place NAME N
+    static std::uint64_t times_of(const Words& words, std::size_t at) {
+        return static_cast<std::uint64_t>(
+            words.size() > at ? to_number(words[at].substr(words[at].starts_with('x') ? 1 : 0)) : 1);
+    }
+
+    /// expect probe KIND CODE [xN] | probe KIND unanswered REASON
+    void expect_probe(const Words& words) {
+        auto& probes = wanted_.probes[word(words, 1)];
+        if (word(words, 2) == "unanswered") {
+            probes.unanswered[word(words, 3)]++;
+        } else {
+            probes.responses[{.code = static_cast<std::uint16_t>(to_number(words[2]))}] += times_of(words, 3);
+        }
+    }
+
+    /// expect CODE METHOD [xN] | unanswered|unread|failure REASON [xN] | outstanding N | place NAME N | probe ...
     void expect(const Words& words) {
         const auto& kind = word(words, 0);
+        if (kind == "probe") {
+            expect_probe(words);
+            return;
+        }
         const auto& name = word(words, 1);
-        const auto times = static_cast<std::uint64_t>(
-            words.size() > 2 ? to_number(words[2].substr(words[2].starts_with('x') ? 1 : 0)) : 1);
+        const auto times = times_of(words, 2);
         if (kind == "unanswered") {
             wanted_.server.unanswered[name] += times;
         } else if (kind == "unread") {
@@ -703,6 +735,15 @@ class Player {
         std::string wrong;
         if (const auto is = describe(got.server), should = describe(wanted_.server); is != should) {
             wrong = fmt::format("counted {}; expected {}", is, should);
+        }
+        for (const auto& kind : poll::probe_kinds()) {
+            auto& should = wanted_.probes[kind];
+            const auto found = got.probes.find(kind);
+            const auto is = found == got.probes.end() ? poll::ServerTotals{} : found->second;
+            should.requests = should.response_sum() + should.unanswered_sum();
+            if (describe(is) != describe(should)) {
+                wrong += fmt::format("; {} {}; expected {}", kind, describe(is), describe(should));
+            }
         }
         auto places = got.places;
         for (const auto& [place, count] : wanted_.places) {

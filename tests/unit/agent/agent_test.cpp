@@ -55,6 +55,8 @@ class Loop : public testing::Test {
                                   {.root = host_.root(),
                                    .clock = clock_.clock(),
                                    .http = std::make_unique<FakeHttp>(network_, clock_),
+                                   .catalogue_reader = std::make_unique<FakeReader>(desk_),
+                                   .executables = std::make_unique<traefik::ExecutablesHere>(),
                                    .kernel = std::make_unique<FakeKernel>(counts_),
                                    .signals = signals_->take(),
                                    .counted_before = counted_before,
@@ -123,6 +125,7 @@ class Loop : public testing::Test {
     traefik::FakeHost host_;
     FakeClock clock_;
     FakeNetwork network_;
+    FakeReader::Desk desk_;
     FakeCounts counts_;
     CapturedLog log_;
     config::Settings settings_;
@@ -180,6 +183,41 @@ TEST_F(Loop, AnApiThatHangsHoldsAPollUpOnceAndNoLongerThanASecond) {
     run(std::chrono::seconds(30), 10);
     EXPECT_GE(counted(), before + 250) << "the catalogue at hand goes on";
     EXPECT_EQ(network_.asked(api), asked + 1) << "one at a time";
+}
+
+TEST_F(Loop, NothingWaitsForAResponseThatTakesLongToRead) {
+    start();
+    run(std::chrono::seconds(11), 10);
+    network_.responses[api] = rawdata("http://10.0.0.2:80");
+    desk_.held = true;
+    run(std::chrono::seconds(10), 10);
+    const auto polls = agent_->shown()->polls.success;
+    const auto before = counted();
+    const auto asked = network_.asked(api);
+    run(std::chrono::seconds(30), 10);
+    EXPECT_GE(agent_->shown()->polls.success, polls + 5) << "a poll each 5 s, and one more second at most";
+    EXPECT_GE(counted(), before + 200) << "the catalogue at hand goes on";
+    EXPECT_EQ(network_.asked(api), asked) << "nothing is asked again before it is read";
+    next_ = settings_;
+    signals_->send(SIGHUP);
+    run(std::chrono::seconds(6), 10);
+    EXPECT_TRUE(agent_->shown()->config_reloaded);
+    desk_.held = false;
+    run(std::chrono::seconds(6), 10);
+    const auto& listed = agent_->shown()->catalogue->backends.at("shop@file").listed;
+    EXPECT_EQ(listed.at(0).url, "http://10.0.0.2:80");
+    EXPECT_GT(network_.asked(api), asked);
+}
+
+TEST_F(Loop, WhereThereIsTooMuchToReadItIsAskedAgainLater) {
+    desk_.full = true;
+    start();
+    run(std::chrono::seconds(11), 10);
+    EXPECT_THAT(log_.text(), HasSubstr("has to wait: there is too much to read"));
+    EXPECT_EQ(counted(), 0U);
+    desk_.full = false;
+    run(std::chrono::seconds(11), 10);
+    EXPECT_TRUE(agent_->shown()->catalogue->backends.contains("shop@file"));
 }
 
 TEST_F(Loop, ATraefikThatGoesAndComesBackIsCountedAgain) {

@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "agent/agent.hpp"
+#include "traefik/executables_here.hpp"
 #include "traefik/fake_host.hpp"
 
 namespace upstat::agent {
@@ -90,12 +91,42 @@ class FakeHttp : public Http {
     std::vector<std::pair<std::uint64_t, std::string>> under_way_;
 };
 
+/// Reads at once, or when the test says so.
+class FakeReader : public traefik::CatalogueReader {
+  public:
+    /// Of the test's: what is read waits there while `held`.
+    struct Desk {
+        bool held = false;
+        bool full = false;
+        std::vector<traefik::Read> done{};
+        std::size_t read = 0;  ///< responses so far
+    };
+    explicit FakeReader(Desk& desk) : desk_(&desk) {}
+
+    bool start(traefik::Unread response) override {
+        desk_->read += desk_->full ? 0 : 1;
+        if (!desk_->full) {
+            desk_->done.push_back(traefik::read_response(response));
+        }
+        return !desk_->full;
+    }
+    [[nodiscard]] int fd() const override { return -1; }
+    std::vector<traefik::Read> take() override {
+        return desk_->held ? std::vector<traefik::Read>() : std::exchange(desk_->done, {});
+    }
+
+  private:
+    Desk* desk_;
+};
+
 /// What the kernel has counted, and where the programs are.
 struct FakeCounts {
     poll::Servers servers;
     std::optional<Error> failure;  ///< of each reading
     std::string epoch = "boot-1";
     std::set<std::string> cgroups;
+    std::map<poll::Server, attribute::Look> looks{};  ///< as the agent told them last
+    bool looks_complete = false;
     std::map<std::string, std::uint16_t> zone_of_cgroup;
     programs::ZoneNames zones;
 };
@@ -108,6 +139,11 @@ class FakeKernel : public Kernel {
                         std::uint16_t zone) override {
         counts_->cgroups.insert(cgroup.string());
         counts_->zone_of_cgroup[cgroup.string()] = zone;
+        return {};
+    }
+    Result<void> set_looks(const std::map<poll::Server, attribute::Look>& looks, bool complete) override {
+        counts_->looks = looks;
+        counts_->looks_complete = complete;
         return {};
     }
     Result<std::uint16_t> zone_of(const std::string& name) override {

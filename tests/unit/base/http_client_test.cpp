@@ -414,7 +414,12 @@ TEST(HttpClient, AMissingCaFileIsSaid) {
     plain.listen();
     const auto url = "https" + plain.url().substr(4) + "/";
     EXPECT_EQ(sentence({.url = url, .files = {.ca_file = "/nonexistent/ca.pem"}}),
-              "GET " + url + ": the CA file /nonexistent/ca.pem cannot be used");
+              "GET " + url + ": cannot read /nonexistent/ca.pem: No such file or directory");
+    const TemporaryDirectory directory;
+    const auto file = (directory.path() / "ca.pem").string();
+    std::ofstream(file) << "-----BEGIN CERTIFICATE-----\nnone\n-----END CERTIFICATE-----\n";
+    EXPECT_EQ(sentence({.url = url, .files = {.ca_file = file}}),
+              "GET " + url + ": the CA file " + file + " cannot be used");
 }
 
 TEST(HttpClient, ThePasswordInAUrlIsNotShown) {

@@ -64,7 +64,8 @@ constexpr auto status = R"({
   "results": {"polls": {"success": 3, "failure": 1, "last_error": "bad\u0007"}},
   "left_out_servers": ["1", "2", "3", "4", "5", "6", "7", "8\u001b", "9"],
   "alertmanagers": {"http://two:9093\u001b": {"success": 0, "failure": 4, "last_error": "refused\u0007"}},
-  "unresolved_names": {"no\u001b": "no such host"}, "unresolved_count": 3, "unwatched_cgroups": 3, "kernel_errors": {"none": 0, "some\u001b": 2}})";
+  "unresolved_names": {"no\u001b": "no such host"}, "unresolved_count": 3, "unwatched_cgroups": 3,
+  "reading_threads": "user 7\u001b", "kernel_errors": {"none": 0, "some\u001b": 2}})";
 constexpr auto backends = R"({"at": "now",
   "backends": {"a": {"ratio": 0.9, "rate": 1.0, "requests": 1, "provider": "file", "outage": "", "alerts": {}, "listed": []},
     "sh\u001b[2Jop": {"ratio": 0.25, "rate": 4.0, "requests": 9, "provider": "file\u001b", "outage": "no\u001b responses",
@@ -94,8 +95,10 @@ TEST(Status, IsPrintedWithoutAnotherOnesControls) {
               "polls                      3 good, 1 failed, last: bad\\x07\n"
               "alertmanager http://two:9093\\x1b 0 good, 4 failed, last: refused\\x07\n"
               "name       no\\x1b cannot be looked up: no such host\n"
+              "name       2 more cannot be looked up\n"
               "left out   9 servers of TCP or UDP services: 1, 2, 3, 4, 5, 6, 7, 8\\x1b, ...\n"
               "cgroups    3 without an inotify watch: raise fs.inotify.max_user_watches\n"
+              "threads    that read foreign bytes: user 7\\x1b\n"
               "kernel     some\\x1b: 2\n");
 }
 

@@ -52,12 +52,20 @@ struct Layouts : testing::Test {
     }
     int own_total() {
         const int server = own_server();
-        const int total = types.structure("upstat_total_key", 24);
+        const int total = types.structure("upstat_total_key", 28);
         types.member("server", server, 0);
         types.member("detail", u16, 20);
         types.member("event", u8, 22);
         types.member("method", u8, 23);
+        types.member("whose", u8, 24);
         return total;
+    }
+    int own_request() {
+        const int server = own_server();
+        const int request = types.structure("upstat_request_key", 24);
+        types.member("server", server, 0);
+        types.member("whose", u8, 20);
+        return request;
     }
     int other_server() {
         const int server = types.structure("upstat_server_key", 24);
@@ -91,7 +99,7 @@ upstat_total_key sample_key() {
 
 TEST_F(Layouts, OwnKeysStandWhereTheirTypeSays) {
     EXPECT_EQ(total_fields(types.get(), static_cast<std::uint32_t>(own_total())), own_total_fields());
-    EXPECT_EQ(server_fields(types.get(), static_cast<std::uint32_t>(own_server())), own_server_fields());
+    EXPECT_EQ(request_fields(types.get(), static_cast<std::uint32_t>(own_request())), own_request_fields());
 }
 
 TEST_F(Layouts, MembersAreFoundByNameWhereverTheyStand) {
@@ -105,12 +113,20 @@ TEST_F(Layouts, MembersAreFoundByNameWhereverTheyStand) {
     EXPECT_EQ(fields->method, (Field{.offset = 0, .size = 1}));
 }
 
+TEST_F(Layouts, BeforeLayout3AllRequestsWereUsersAndTheirKeyWasAServer) {
+    const auto fields = request_fields(types.get(), static_cast<std::uint32_t>(own_server()));
+    ASSERT_TRUE(fields) << fields.error();
+    EXPECT_EQ(fields->address, (Field{.offset = 0, .size = 16}));
+    EXPECT_EQ(fields->whose, Field{});
+    EXPECT_EQ(total_fields(types.get(), static_cast<std::uint32_t>(other_total()))->whose, Field{});
+}
+
 TEST_F(Layouts, WhatWasCountedBeforeThereWereZonesIsOfZone0) {
     const int server = types.structure("upstat_server_key", 20);
     types.member("address", address, 0);
     types.member("port", u16, 16);
     types.member("unused", u16, 18);
-    const auto fields = server_fields(types.get(), static_cast<std::uint32_t>(server));
+    const auto fields = request_fields(types.get(), static_cast<std::uint32_t>(server));
     ASSERT_TRUE(fields) << fields.error();
     auto key = sample_key().server;
     key.zone = 7;  // the bytes that nobody meant anything by
@@ -121,7 +137,7 @@ TEST_F(Layouts, AKeyThatLacksAMemberIsRefusedWithItsName) {
     const int server = types.structure("upstat_server_key", 20);
     types.member("addr", address, 0);
     types.member("port", u16, 16);
-    EXPECT_EQ(server_fields(types.get(), static_cast<std::uint32_t>(server)).error(),
+    EXPECT_EQ(request_fields(types.get(), static_cast<std::uint32_t>(server)).error(),
               "its key has no address that is known");
 
     const int flat = types.structure("upstat_total_key", 20);
@@ -138,11 +154,11 @@ TEST_F(Layouts, AMemberOfAnotherKindIsRefused) {
     const int narrow = types.structure("upstat_server_key", 20);
     types.member("address", four, 0);
     types.member("port", u16, 16);
-    EXPECT_FALSE(server_fields(types.get(), static_cast<std::uint32_t>(narrow)));
+    EXPECT_FALSE(request_fields(types.get(), static_cast<std::uint32_t>(narrow)));
     const int nested = types.structure("upstat_server_key", 36);
     types.member("address", address, 0);
     types.member("port", narrow, 16);
-    EXPECT_EQ(server_fields(types.get(), static_cast<std::uint32_t>(nested)).error(),
+    EXPECT_EQ(request_fields(types.get(), static_cast<std::uint32_t>(nested)).error(),
               "its key has no port that is known");
 }
 
@@ -157,12 +173,13 @@ TEST_F(Layouts, AnOwnKeyIsRead) {
 }
 
 TEST_F(Layouts, AKeyOfAServerIsARequests) {
-    auto key = sample_key().server;
-    key.zone = 3;
-    const auto total = to_total(std::as_bytes(std::span(&key, 1)), own_server_fields(), 3);
+    upstat_request_key key{.server = sample_key().server, .whose = UPSTAT_PROBE_OTHER, .padding = {}};
+    key.server.zone = 3;
+    const auto total = to_total(std::as_bytes(std::span(&key, 1)), own_request_fields(), 3);
     EXPECT_EQ(to_string(total.server), "10.0.0.1:8080");
     EXPECT_EQ(total.server.zone, 3);
     EXPECT_EQ(total.event, std::uint64_t{UPSTAT_REQUEST});
+    EXPECT_EQ(total.whose, std::uint64_t{UPSTAT_PROBE_OTHER});
 }
 
 TEST_F(Layouts, AKeyOfAnotherLayoutSaysTheSame) {

@@ -53,6 +53,9 @@ inline Report sample_report() {
     const auto first = *poll::parse_server("10.0.0.1:80");
     const auto second = *poll::parse_server("[fd00::1]:80");
     report.servers.servers[first] = totals;
+    report.probes["health-check"][first] = {
+        .requests = 9, .responses = {{{401, poll::Method::extension}, 7}}, .unanswered = {{"reset", 2}}};
+    report.probes["other"][{}] = {.requests = 1, .responses = {{{404, poll::Method::extension}, 1}}};
     report.servers.streams = {*poll::parse_server("10.0.0.3:25")};
 
     attribute::Catalogue catalogue;

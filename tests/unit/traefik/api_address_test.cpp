@@ -88,6 +88,30 @@ TEST(ApiAddress, ReadsFlagsInEverySpelling) {
 }
 
 /// To an entry point of clients our requests would be theirs: its 404s would raise the alert.
+TEST(ApiAddress, TellsWhereTraefikSendsRequestsOfItsOwn) {
+    const auto asked = [](const std::vector<std::string>& arguments, const std::vector<std::string>& environment = {}) {
+        const FakeHost host;
+        host.process({.pid = 42, .arguments = arguments, .environment = environment});
+        return address(host).asked;
+    };
+    const std::string url = "http://10.0.0.1:9000/config";
+    EXPECT_THAT(asked({"traefik", "--api", "--providers.http.endpoint=" + url, "--Tracing.OTLP.HTTP.endpoint", url}),
+                testing::ElementsAre(url, url));
+    EXPECT_THAT(asked({}, {"TRAEFIK_API=true", "TRAEFIK_METRICS_OTLP_HTTP_ENDPOINT=" + url}),
+                testing::ElementsAre(url));
+    EXPECT_THAT(asked({"traefik", "--api", "--providers.http.endpoint=nowhere", "--providers.http=true",
+                       "--log.otlp.http.endpoint=http://" + std::string(600, 'x')}),
+                testing::IsEmpty());
+    for (const auto* const name : {"traefik.yml", "traefik.toml"}) {
+        const FakeHost host;
+        host.process({.pid = 42});
+        host.write(fmt::format("/proc/42/root/etc/traefik/{}", name),
+                   name == std::string("traefik.yml") ? "{api: {}, metrics: {otlp: {HTTP: {endpoint: '" + url + "'}}}}"
+                                                      : "[api]\n[metrics.otlp.http]\nendpoint = '" + url + "'\n");
+        EXPECT_THAT(address(host).asked, testing::ElementsAre(url)) << name;
+    }
+}
+
 TEST(ApiAddress, IsNeverAnotherEntryPoints) {
     EXPECT_EQ(url({"traefik", "--api", "--entryPoints.Web.address=:8080"}), "");
     EXPECT_EQ(url({"traefik", "--api", "--entrypoints.web.address", "0.0.0.0:8080/tcp"}), "");

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "traefik/executables_here.hpp"
 #include "traefik/fake_host.hpp"
 
 namespace upstat::traefik {
@@ -26,7 +27,9 @@ FindOptions usual() {
 }
 
 std::vector<Instance> found(const FakeHost& host, const FindOptions& options = usual()) {
-    auto traefiks = Finder(host.root(), options).find();
+    ExecutablesHere executables;
+    Finder finder(host.root(), options, executables);
+    auto traefiks = find(finder);
     EXPECT_TRUE(traefiks) << traefiks.error().text();
     return traefiks.value_or(std::vector<Instance>{});
 }
@@ -126,16 +129,73 @@ TEST(Find, AStrangerThatMovesToWhereItIsAllowedIsFound) {
                   .cgroup = "/user.slice/a",
                   .user = 1000,
                   .package = "github.com/traefik/traefik/v3/cmd/traefik"});
-    Finder finder(host.root(), usual());
+    ExecutablesHere executables;
+    Finder finder(host.root(), usual(), executables);
     EXPECT_THAT(finder.find().value(), IsEmpty());
     host.write("/proc/6/cgroup", "0::/docker/abc\n");
     host.cgroup("/docker/abc", {6});
-    auto moved = finder.find().value();
+    auto moved = find(finder).value();
     for (int look = 0; look < 12 && moved.empty(); ++look) {
-        moved = finder.find().value();
+        moved = find(finder).value();
     }
     ASSERT_THAT(pids(moved), ElementsAre(6));
     EXPECT_TRUE(moved[0].believed);
+}
+
+/// A process of a system user whose executable is Traefik's under another name.
+const FakeProcess edge{.pid = 6,
+                       .exe = "/opt/edge",
+                       .comm = "edge",
+                       .cgroup = "/edge",
+                       .package = "github.com/traefik/traefik/v3/cmd/traefik"};
+
+TEST(Find, NoLookWaitsForAnExecutable) {
+    const FakeHost host;
+    host.process(edge);
+    host.cgroup("/edge", {6});
+    ExecutablesHere executables;
+    executables.held = true;
+    Finder finder(host.root(), usual(), executables);
+    EXPECT_THAT(finder.find().value(), IsEmpty());
+    EXPECT_FALSE(finder.take_read());
+    EXPECT_THAT(finder.find().value(), IsEmpty());
+    EXPECT_EQ(executables.asked.size(), 1U) << "once";
+    executables.held = false;
+    EXPECT_TRUE(finder.take_read());
+    EXPECT_THAT(pids(finder.find().value()), ElementsAre(6));
+}
+
+TEST(Find, AnExecutableThatHangsIsAskedForAloneThen) {
+    const FakeHost host;
+    host.process(edge);
+    host.cgroup("/edge", {6});
+    host.process({.pid = 7, .exe = "/opt/other", .comm = "other", .package = "example.org/other"});
+    ExecutablesHere executables;
+    executables.held = true;
+    Finder finder(host.root(), usual(), executables);
+    for (int look = 0; look < 20; ++look) {
+        std::ignore = finder.find();
+    }
+    ASSERT_EQ(executables.asked.size(), 3U) << "both together, then each alone, and no more";
+    EXPECT_EQ(executables.asked[0].size(), 2U);
+    EXPECT_EQ(executables.asked[1].size(), 1U);
+    EXPECT_EQ(executables.asked[2].size(), 1U);
+}
+
+TEST(Find, WhoeverChangesHisExecutableAllTheTimeHasItReadOnceAMinute) {
+    const FakeHost host;
+    host.process(edge);
+    host.cgroup("/edge", {6});
+    ExecutablesHere executables;
+    Finder finder(host.root(), usual(), executables);
+    EXPECT_THAT(pids(find(finder).value()), ElementsAre(6));
+    for (int look = 0; look < 24; ++look) {
+        std::filesystem::permissions(host.at("/opt/edge"), look % 2 == 0 ? std::filesystem::perms::owner_all
+                                                                         : std::filesystem::perms::owner_read);
+        finder.take_read();
+        EXPECT_THAT(pids(finder.find().value()), ElementsAre(6)) << "it stays what it is";
+    }
+    EXPECT_EQ(executables.asked.size(), 3U);
 }
 
 TEST(Find, TellsOfAFewStrangersOnly) {
@@ -168,8 +228,9 @@ std::uint64_t reads_for(pid_t processes) {
         all.push_back(pid);
     }
     host.cgroup("/pod", all);
-    Finder finder(host.root(), usual());
-    EXPECT_TRUE(finder.find());
+    ExecutablesHere executables;
+    Finder finder(host.root(), usual(), executables);
+    EXPECT_TRUE(find(finder));
     const auto before = reads();
     const auto traefiks = finder.find();
     EXPECT_TRUE(traefiks);
@@ -215,7 +276,8 @@ TEST(Find, ThePidOptionTakesAnyProcess) {
     host.process({.pid = 5});
     host.process({.pid = 9, .exe = "/usr/bin/edge", .comm = "edge"});
     EXPECT_THAT(pids(found(host, {.pid = 9})), ElementsAre(9));
-    const auto missing = Finder(host.root(), {.pid = 77}).find();
+    ExecutablesHere executables;
+    const auto missing = Finder(host.root(), {.pid = 77}, executables).find();
     ASSERT_FALSE(missing);
     EXPECT_THAT(missing.error().message, HasSubstr("no process 77"));
 }
@@ -224,7 +286,8 @@ TEST(Find, ANamedPidThatIsAnothersNowIsNotBelieved) {
     const FakeHost host;
     host.process({.pid = 42, .cgroup = "/traefik"});
     host.cgroup("/traefik", {42});
-    Finder finder(host.root(), {.pid = 42});
+    ExecutablesHere executables;
+    Finder finder(host.root(), {.pid = 42}, executables);
     ASSERT_TRUE(finder.find());
     host.write("/proc/42/stat", "42 (perl) S 1 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 9999 0 0\n");
     EXPECT_FALSE(finder.find());
@@ -375,7 +438,8 @@ TEST(Find, AnExplicitCgroupMustBeOne) {
         ASSERT_FALSE(cgroup) << wrong;
         EXPECT_EQ(cgroup.error().kind, Error::Kind::usage);
         EXPECT_THAT(cgroup.error().message, HasSubstr(wrong));
-        EXPECT_FALSE(Finder(host.root(), {.cgroup = wrong}).find());
+        ExecutablesHere executables;
+        EXPECT_FALSE(Finder(host.root(), {.cgroup = wrong}, executables).find());
     }
 }
 

@@ -68,6 +68,27 @@ TEST(Rawdata, TheServersOfTcpAndUdpServicesAreNoBackends) {
                             listed("udp://10.0.0.1:53", "10.0.0.1:53")));
 }
 
+TEST(Rawdata, TellsWhomTraefikAsksByItself) {
+    const auto read = parse_rawdata(R"({"services":{
+        "checked@f":{"loadBalancer":{"healthCheck":{"mode":"http","path":"/h","method":"head","port":9000,"interval":"1s"},
+                                     "servers":[{"url":"http://10.0.0.1:80"}]}},
+        "plain@f":{"loadBalancer":{"healthCheck":{"path":"/h"},"servers":[{"url":"http://10.0.0.2"}]}},
+        "odd@f":{"loadBalancer":{"healthCheck":null,"servers":[]}},
+        "odder@f":{"loadBalancer":{"healthCheck":7}},
+        "none@f":{"loadBalancer":{"healthCheck":{"method":null,"port":"x"}}}},
+        "middlewares":{"auth@f":{"forwardAuth":{"address":"http://10.0.0.3:9091/verify","trustForwardHeader":true}},
+                       "strip@f":{"stripPrefix":{"prefixes":["/a"]}},"odd@f":{"forwardAuth":7},"odder@f":7}})",
+                                    url);
+    ASSERT_TRUE(read) << read.error().text();
+    const auto& backends = read->catalogue.backends;
+    EXPECT_EQ(backends.at("checked@f").check, (attribute::HealthCheck{.method = poll::Method::head, .port = 9000}));
+    EXPECT_EQ(backends.at("plain@f").check, attribute::HealthCheck{});
+    EXPECT_EQ(backends.at("odd@f").check, std::nullopt);
+    EXPECT_EQ(backends.at("odder@f").check, std::nullopt);
+    EXPECT_EQ(backends.at("none@f").check, attribute::HealthCheck{});
+    EXPECT_THAT(read->catalogue.auths, ElementsAre(listed("http://10.0.0.3:9091/verify", "10.0.0.3:9091")));
+}
+
 std::string complaint(const std::string& body) {
     const auto catalogue = parse_rawdata(body, url);
     EXPECT_FALSE(catalogue) << body.substr(0, 80);

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "attribute/shared.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace upstat::attribute {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+using testing::Key;
+using testing::Pair;
+using testing::UnorderedElementsAre;
+
+poll::Server server(const std::string& text) {
+    return poll::parse_server(text).value();
+}
+
+/// a and b share one server, all three another; each has one of its own.
+Catalogue catalogue() {
+    Catalogue all;
+    const auto backend = [&](const std::string& name, const std::vector<std::string>& urls) {
+        all.backends[name].provider = "f";
+        for (const auto& url : urls) {
+            all.backends[name].listed.push_back(listed_at(url));
+        }
+    };
+    backend("a@f", {"http://10.0.0.1:80", "http://10.0.0.4:80", "http://10.0.0.5:80"});
+    backend("b@f", {"http://10.0.0.2:80", "http://10.0.0.4", "http://10.0.0.5:80"});
+    backend("c@f", {"http://10.0.0.3:80", "http://10.0.0.5:80"});
+    return all;
+}
+
+TEST(Shared, AServerOfSeveralBackendsIsOfOneThatStandsForThem) {
+    EXPECT_THAT(owners_in(with_shared(catalogue())),
+                UnorderedElementsAre(Pair(server("10.0.0.1:80"), ElementsAre("a@f")),
+                                     Pair(server("10.0.0.2:80"), ElementsAre("b@f")),
+                                     Pair(server("10.0.0.3:80"), ElementsAre("c@f")),
+                                     Pair(server("10.0.0.4:80"), ElementsAre("a@f|b@f")),
+                                     Pair(server("10.0.0.5:80"), ElementsAre("a@f|b@f|c@f"))));
+}
+
+TEST(Shared, TheBackendsKeepTheirUrls) {
+    const auto all = with_shared(catalogue());
+    EXPECT_THAT(all.backends, ElementsAre(Key("a@f"), Key("a@f|b@f"), Key("a@f|b@f|c@f"), Key("b@f"), Key("c@f")));
+    EXPECT_EQ(all.backends.at("a@f").listed.size(), 3U);
+    EXPECT_THAT(all.backends.at("a@f").listed.at(1).servers, IsEmpty());
+    EXPECT_THAT(servers_of(all, "a@f|b@f"), ElementsAre(server("10.0.0.4:80")));
+    EXPECT_EQ(all.backends.at("a@f|b@f").provider, "shared");
+}
+
+TEST(Shared, WhereNoneIsSharedNothingChanges) {
+    auto all = catalogue();
+    all.backends.erase("b@f");
+    all.backends.erase("c@f");
+    EXPECT_EQ(with_shared(all), all);
+}
+
+TEST(Shared, TheHealthCheckIsLookedForThereToo) {
+    auto all = catalogue();
+    all.backends.at("b@f").check = HealthCheck{};
+    EXPECT_THAT(looks_in(with_shared(all)), UnorderedElementsAre(Key(server("10.0.0.2:80")), Key(server("10.0.0.4:80")),
+                                                                 Key(server("10.0.0.5:80"))));
+}
+
+TEST(Shared, WhatWasSavedIsTakenApartAgain) {
+    EXPECT_EQ(without_shared(with_shared(catalogue())), catalogue());
+    EXPECT_EQ(with_shared(without_shared(with_shared(catalogue()))), with_shared(catalogue()));
+}
+
+TEST(Shared, ANameHasAnEnd) {
+    Catalogue all;
+    for (int at = 0; at < 100; at++) {
+        all.backends["backend-" + std::to_string(at + 100) + "@f"].listed = {listed_at("http://10.0.0.1:80")};
+    }
+    EXPECT_THAT(owners_in(with_shared(all)),
+                ElementsAre(Pair(server("10.0.0.1:80"), ElementsAre("backend-100@f|+99"))));
+}
+
+}  // namespace
+}  // namespace upstat::attribute

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "programs/records.hpp"
+
+#include <bpf/bpf.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <map>
+#include <optional>
+
+#include "layout.h"
+#include "programs/pins.hpp"
+
+namespace upstat::programs {
+
+namespace {
+
+/// The bytes of a key: the kernel compares no more.
+using RecordKey = std::array<std::uint8_t, sizeof(upstat_server_key)>;
+using RecordValue = std::array<std::uint8_t, sizeof(upstat_record)>;
+using RecordsByKey = std::map<RecordKey, RecordValue>;
+
+template <typename Bytes>
+Bytes bytes_of(const auto& value) {
+    Bytes bytes{};
+    static_assert(sizeof(value) == sizeof(bytes));
+    std::memcpy(bytes.data(), &value, sizeof(value));
+    return bytes;
+}
+
+RecordsByKey by_key(const std::vector<Record>& records) {
+    RecordsByKey all;
+    for (const auto& record : records) {
+        upstat_server_key key{};
+        std::memcpy(key.address, record.address.data(), record.address.size());
+        key.port = record.port;
+        key.zone = record.zone;
+        const auto look =
+            UPSTAT_LOOK_WHOSE | (record.checked ? UPSTAT_LOOK_CHECK : 0) | (record.auth ? UPSTAT_LOOK_AUTH : 0);
+        all[bytes_of<RecordKey>(key)] = bytes_of<RecordValue>(
+            upstat_record{.look = static_cast<std::uint8_t>(look), .method = record.check_method});
+    }
+    return all;
+}
+
+RecordsByKey read_all(int map) {
+    RecordsByKey all;
+    RecordKey key{};
+    for (bool first = true; bpf_map_get_next_key(map, first ? nullptr : key.data(), key.data()) == 0; first = false) {
+        RecordValue value{};
+        if (bpf_map_lookup_elem(map, key.data(), value.data()) == 0) {
+            all.emplace(key, value);
+        }
+    }
+    return all;
+}
+
+/// Another number than before, so that every socket looks for its record again.
+int begin_epoch(int map) {
+    const std::uint32_t only = 0;
+    std::uint32_t epoch = 0;
+    bpf_map_lookup_elem(map, &only, &epoch);
+    epoch++;
+    return bpf_map_update_elem(map, &only, &epoch, BPF_ANY);
+}
+
+}  // namespace
+
+Result<void> write_records(const RecordMaps& maps, const std::vector<Record>& records, bool complete) {
+    auto wanted = by_key(records);
+    const auto before = read_all(maps.records);
+    if (!complete) {
+        wanted.insert(before.begin(), before.end());
+    }
+    if (wanted == before) {
+        return {};
+    }
+    for (const auto& [key, value] : before) {
+        if (!wanted.contains(key)) {
+            bpf_map_delete_elem(maps.records, key.data());
+        }
+    }
+    std::size_t refused = 0;
+    int reason = 0;
+    for (const auto& [key, value] : wanted) {
+        if (bpf_map_update_elem(maps.records, key.data(), value.data(), BPF_ANY) != 0) {
+            refused++;
+            reason = errno;
+        }
+    }
+    if (begin_epoch(maps.epoch) != 0) {
+        return std::unexpected(bpf_error(errno, "cannot write to the map records_epoch"));
+    }
+    if (refused != 0) {
+        auto error = bpf_error(reason, fmt::format("{} servers find no room in the map records: what Traefik asks them "
+                                                   "by itself is counted as users'",
+                                                   refused));
+        error.hint = "raise --bpf.requests-size";
+        return std::unexpected(std::move(error));
+    }
+    return {};
+}
+
+}  // namespace upstat::programs

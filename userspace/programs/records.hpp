@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "base/error.hpp"
+
+namespace upstat::programs {
+
+/// What the kernel programs are told of a server: what its requests must be looked at for.
+struct Record {
+    std::array<std::uint8_t, 16> address{};  ///< network order, IPv4 as an IPv4-mapped IPv6 address
+    std::uint16_t port = 0;                  ///< host order
+    std::uint16_t zone = 0;                  ///< of which Traefik
+    bool checked = false;                    ///< has a health check, with this method (enum upstat_method)
+    std::uint8_t check_method = 0;
+    bool auth = false;  ///< a forwardAuth middleware asks there
+
+    bool operator==(const Record&) const = default;
+};
+
+/// The maps `records` and `records_epoch` of bpf/maps.h. The descriptors are the caller's.
+struct RecordMaps {
+    int records = -1;
+    int epoch = -1;
+};
+
+/// Makes these the records, in place of those that are there, or, where they are not `complete`, beside those. Sockets
+/// notice after the last one is written. Where not all find room, the others are in force, and the error says how many
+/// are not.
+Result<void> write_records(const RecordMaps& maps, const std::vector<Record>& records, bool complete);
+
+}  // namespace upstat::programs

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/fd.hpp"
+
+namespace upstat::traefik {
+
+/// A file, and its content's version: what its owner does to it cannot leave all of that as it was.
+struct FileMark {
+    using File = std::array<std::uint64_t, 4>;  ///< device, inode, birth
+
+    File file{};
+    std::array<std::uint64_t, 5> version{};  ///< size, times of modification and of change
+
+    bool operator==(const FileMark&) const = default;
+};
+
+/// Of a file as it is now, without a word to a file system that a stranger serves himself (FUSE). `flags` are those of
+/// statx(2); nothing where there is no such file or it may not be looked at.
+std::optional<FileMark> mark_of(int directory, const std::string& path, int flags);
+
+/// An executable that is to be read: /proc/PID/exe, and the file that it was.
+struct AskedExecutable {
+    std::filesystem::path exe;
+    FileMark::File file{};
+};
+
+/// What was read.
+struct ReadExecutable {
+    FileMark::File asked{};
+    std::optional<FileMark> read{};  ///< it may be another one by now; nothing where it cannot be read
+    bool is_traefik = false;
+};
+
+/// One that was opened, with the privileges that this takes.
+struct OpenedExecutable {
+    FileMark::File asked{};
+    Fd fd{};  ///< empty where it could not be
+};
+
+/// Both may wait for a file system from which nothing comes.
+std::vector<OpenedExecutable> open_executables(const std::vector<AskedExecutable>& asked);
+ReadExecutable read_executable(const OpenedExecutable& opened);
+
+/// Reads executables while its owner does other things: they may lie where no response comes from.
+class Executables {
+  public:
+    Executables() = default;
+    Executables(const Executables&) = delete;
+    Executables& operator=(const Executables&) = delete;
+    virtual ~Executables() = default;
+
+    /// False where too many threads hang.
+    virtual bool start(std::vector<AskedExecutable> asked) = 0;
+    /// Readable when take() has something.
+    [[nodiscard]] virtual int fd() const = 0;
+    virtual std::vector<ReadExecutable> take() = 0;
+};
+
+/// Each on a thread that opens the files, gives its privileges up and reads. At most 64 hang at once.
+class ExecutableThreads : public Executables {
+  public:
+    ExecutableThreads();
+    ~ExecutableThreads() override;
+
+    bool start(std::vector<AskedExecutable> asked) override;
+    [[nodiscard]] int fd() const override;
+    std::vector<ReadExecutable> take() override;
+
+  private:
+    struct Shared;
+    std::shared_ptr<Shared> shared_;  ///< with the threads, some of which may outlive this
+};
+
+}  // namespace upstat::traefik
