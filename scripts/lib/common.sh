@@ -67,6 +67,6 @@ BUILD_PACKAGES=(ca-certificates cmake ninja-build g++ pkg-config clang-19 llvm-1
   libcli11-dev libseccomp-dev libgnutls28-dev libcrypt-dev libyaml-cpp-dev libtomlplusplus-dev nlohmann-json3-dev linux-libc-dev git)
 RUN_PACKAGES=(nginx-light wrk python3 python3-venv procps iproute2 curl)
 TEST_PACKAGES=("${RUN_PACKAGES[@]}" python3-pytest python3-yaml prometheus prometheus-pushgateway prometheus-alertmanager
-  iptables podman runc buildah netavark mmdebstrap shellcheck clang-format-19 clang-tidy-19 libclang-rt-19-dev jq util-linux zstd
+  iptables podman podman-compose runc buildah netavark mmdebstrap shellcheck clang-format-19 clang-tidy-19 libclang-rt-19-dev jq util-linux zstd
   dnsmasq-base libcpp-httplib-dev librapidcheck-dev libhttp-parser-dev qemu-system-x86 busybox-static cpio dash xz-utils strace
   apache2-bin caddy gunicorn haproxy nodejs tomcat10 default-jre-headless tcpdump tshark)

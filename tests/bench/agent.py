@@ -99,7 +99,7 @@ class Filler:
 
     def set(self, count):
         for server in self._servers:
-            self._requests.set(server, count * len(CODES) * len(METHODS))
+            self._requests.set(bpf.request_key(server), count * len(CODES) * len(METHODS))
         for key in self._responses:
             self._totals.set(key, count)
 

@@ -167,7 +167,12 @@ def server_key(address, port):
 
 
 def response_key(server, code, method):
-    return server + struct.pack("HBB", code, _EVENT_RESPONSE, method)
+    """Of users' responses."""
+    return server + struct.pack("HBB4x", code, _EVENT_RESPONSE, method)
+
+
+def request_key(server):
+    return server + bytes(4)
 
 
 def counts_instructions():

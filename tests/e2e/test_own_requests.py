@@ -102,3 +102,22 @@ def test_each_health_check_is_counted_once(rig, agent):
     assert last["responses"] - first["responses"] == 30
     assert last["probe_responses"] - first["probe_responses"] == answered - 30
     assert last["probe_requests"] == last["probe_responses"] + last["probe_unanswered"]
+
+
+def test_what_a_provider_is_asked_is_no_users(stack, tmp_path, traefik_binary, agent):
+    """Traefik's own settings say that it asks a backend's server for its configuration."""
+    rig = Rig(tmp_path, traefik_binary, ("127.0.0.1",), {"shop": [0]})
+    rig.traefik.provider = f"http://{rig.nginx.servers[0]}/status/404"
+    upstat = agent(stack.enter_context(rig))
+    server = rig.nginx.servers[0]
+
+    def asked():
+        return counts.of_upstat_probes(upstat.samples())[server, "other", 404]
+
+    wait_for(lambda: asked() > 0, 20, "the provider's requests are told apart")
+    upstat.settle()
+    before = upstat.backend_counts()
+    seen = asked()
+    Clients(rig.traefik.url, [Request("/shop/status/200")] * 20, clients=2).run()
+    wait_for(lambda: asked() >= seen + 3, 20, "three more")
+    assert since(before, upstat.backend_counts()) == {("shop@file", 200, "GET"): 20}

@@ -13,6 +13,8 @@
 #include <utility>
 
 #include "base/file.hpp"
+#include "base/printable.hpp"
+#include "base/url.hpp"
 #include "base/version.hpp"
 #include "publish/process.hpp"
 #include "traefik/name.hpp"
@@ -44,6 +46,12 @@ constexpr auto change_interval = Millis(100);
 /// A name for the time from one boot of the host to the next; empty where it has none.
 std::string boot_id(const std::filesystem::path& root) {
     const auto text = read_file(root / "proc/sys/kernel/random/boot_id").value_or("");
+    return text.substr(0, text.find('\n'));
+}
+
+/// Of the kernel, without its newline; empty where it cannot be read.
+std::string name_of_host(const std::filesystem::path& root) {
+    const auto text = read_file(root / "proc/sys/kernel/hostname").value_or("");
     return text.substr(0, text.find('\n'));
 }
 
@@ -120,8 +128,7 @@ Result<void> Agent::open_outside() {
     for (const auto& address : web_->addresses()) {
         spdlog::info("metrics at {}{}/metrics", web_->scheme(), address);
     }
-    auto receivers =
-        Receivers::make(settings_, web_->scheme() + web_->addresses().front(), parts_.kernel->epoch(), parts_.seed);
+    auto receivers = Receivers::make(settings_, web_->scheme() + web_->addresses().front(), identity_, parts_.seed);
     if (!receivers) {
         return std::unexpected(receivers.error());
     }
@@ -135,6 +142,9 @@ void Agent::restore() {
         restored = {.saved = {}, .notes = {adopted.error().text()}};
     }
     timeline_.emplace(parts_.clock, boot_id(parts_.root), restored.saved.mark);
+    identity_ = {.owner = parts_.kernel->epoch(),
+                 .earlier = restored.saved.epoch,
+                 .until = restored.saved.mark.value_or(Timeline::Mark()).last.wall};
     ledger_ = std::move(restored.saved.ledger);
     catalogues_.remember(ledger_.state().catalogue);
     if (restored.saved.window) {
@@ -153,13 +163,14 @@ void Agent::poll() {
     const auto began = parts_.clock.steady();
     next_poll_ = std::max(next_poll_ + settings_.poll_interval, began);
     traefiks_->look();
+    heed_host_name();
     const auto now = due(last_poll_, timeline_->now(), settings_.poll_interval);
     auto snapshot = parts_.kernel->read(now.at);
     poll_duration_ = std::chrono::duration_cast<std::chrono::microseconds>(parts_.clock.steady() - began);
     if (!snapshot) {
-        spdlog::error("{}: nothing is judged until a poll succeeds", snapshot.error().text());
+        spdlog::error("{}", snapshot.error().text("nothing is judged until a poll succeeds"));
         polls_.count(snapshot.error().message);
-        send();  // alerts stay as they were, and receivers are to know that
+        send(now);  // alerts stay as they were, and receivers are to know that
         return;
     }
     for (const auto& notice : fills_.look(*snapshot)) {
@@ -173,9 +184,24 @@ void Agent::poll() {
     patience_ = began + std::min<steady_clock::duration>(api_patience, settings_.poll_interval);
 }
 
+/// A group of the Pushgateway and alerts under a new name would be others than those that stand there already.
+void Agent::heed_host_name() {
+    auto name = name_of_host(parts_.root);
+    if (name.empty() || name == host_name_) {
+        return;
+    }
+    if (settings_.push_instance == host_name_) {
+        spdlog::warn(
+            "this host is called {} now: what is pushed and sent goes on under the name {}, push.instance, until "
+            "upstat is restarted",
+            printable(name), printable(host_name_));
+    }
+    host_name_ = std::move(name);
+}
+
 /// What was counted until now is the previous catalogue's; gives the one that is in force from now on.
 attribute::SharedCatalogue Agent::close_books(const poll::Snapshot& snapshot) {
-    auto catalogue = catalogues_.catalogue(snapshot.at);
+    auto catalogue = catalogues_.catalogue(snapshot.at, snapshot.servers);
     tell_looks(catalogue);
     const auto& before = ledger_.state().catalogue;
     if (absorbed_ && catalogue != before && *catalogue != *before) {
@@ -240,10 +266,12 @@ void Agent::save(const std::optional<attribute::Growth>& growth) {
         saved = all ? Result<bool>(true) : std::unexpected(all.error());
         malloc_trim(0);  // the whole text is rarely made, and longer than all that a poll needs
     }
-    const auto error = saved ? std::string() : saved.error().text();
+    const auto error = saved ? std::string()
+                             : saved.error().text(
+                                   "a restart would go on from what was saved last, or begin the "
+                                   "backends' counters anew");
     if (error != state_error_ && !error.empty()) {
-        spdlog::error("{}: a restart would go on from what was saved last, or begin the backends' counters anew",
-                      error);
+        spdlog::error("{}", error);
     }
     state_error_ = error;
     is_ahead_ = is_ahead_ && !error.empty();
@@ -264,7 +292,7 @@ std::vector<publish::TraefikReport> Agent::traefik_reports() const {
         auto source = sources.find(traefik.pid);
         source = source == sources.end() ? sources.find(-1) : source;
         if (source != sources.end()) {
-            report.api = source->second.url;
+            report.api = without_password(source->second.url);
             report.version = source->second.version;
             report.problem = report.problem.empty() ? source->second.problem : report.problem;
         }
@@ -276,9 +304,11 @@ std::vector<publish::TraefikReport> Agent::traefik_reports() const {
 publish::Report Agent::report(poll::Snapshot snapshot) const {
     publish::Report report{.at = last_poll_->wall,
                            .not_ready = traefiks_->all_refused(),
+                           .notice = catalogues_.notice(),
                            .build = {{"version", std::string(version())}, {"revision", std::string(revision())}},
                            .agent = settings_.push_instance,
                            .traefik_names = traefik_names_,
+                           .names = settings_.metrics_names,
                            .traefiks = traefik_reports(),
                            .counts = counts_,
                            .servers = {},
@@ -329,7 +359,7 @@ void Agent::publish(poll::Snapshot snapshot) {
                                                                 .pushed_since = pushed_since_});
     web_->publish(page_);
     tell_status(*page_->report);
-    send();
+    send(*last_poll_);
 }
 
 /// What `systemctl status` shows.
@@ -346,8 +376,9 @@ void Agent::tell_status(const publish::Report& report) {
     }
 }
 
-void Agent::send() {
-    receivers_->send(*parts_.http, judgement_.alerts(), page_, timeline_->now());
+/// By the moment of the poll: those are evenly spaced, so three polls of 5 s are a push interval of 15 s each time.
+void Agent::send(Moment poll) {
+    receivers_->send(*parts_.http, judgement_.alerts(), page_, poll);
 }
 
 /// Takes the signal that came; false when it ends the agent.
@@ -388,8 +419,7 @@ void Agent::reload() {
 }
 
 Result<void> Agent::adopt(const config::Settings& next) {
-    auto receivers =
-        Receivers::make(next, web_->scheme() + web_->addresses().front(), parts_.kernel->epoch(), parts_.seed);
+    auto receivers = Receivers::make(next, web_->scheme() + web_->addresses().front(), identity_, parts_.seed);
     if (!receivers) {
         return std::unexpected(receivers.error());
     }

@@ -81,6 +81,7 @@ class Agent {
     void restore();
 
     void poll();
+    void heed_host_name();
     void absorb(poll::Snapshot snapshot);
     void change_catalogue();
     attribute::SharedCatalogue close_books(const poll::Snapshot& snapshot);
@@ -91,7 +92,7 @@ class Agent {
     [[nodiscard]] std::vector<publish::TraefikReport> traefik_reports() const;
 
     void tell_status(const publish::Report& report);
-    void send();
+    void send(Moment poll);
     bool wait();
     bool heed_signal();
     void reload();
@@ -100,6 +101,7 @@ class Agent {
     config::Settings settings_;
     config::Settings started_with_;  ///< where what cannot change while it runs is still as it was
     Parts parts_;
+    std::string host_name_;
     std::optional<Timeline> timeline_;
     FillWatch fills_;
     std::optional<Traefiks> traefiks_;
@@ -108,6 +110,7 @@ class Agent {
     attribute::Ledger ledger_;
     Judgement judgement_;
     StateFile state_;
+    publish::PushIdentity identity_;  ///< at a Pushgateway
     publish::Births births_;
     Time scraped_since_ = Time::min();  ///< what was born later is shown at 0
     Time pushed_since_ = Time::min();

@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/catalogues.hpp"
 
+#include <fmt/ranges.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 #include <ranges>
 #include <utility>
 
 #include "agent/log_line.hpp"
 #include "attribute/shared.hpp"
 #include "attribute/static_map.hpp"
+#include "base/http_files.hpp"
 #include "base/printable.hpp"
 #include "base/regular_file.hpp"
+#include "base/url.hpp"
 #include "traefik/api_address.hpp"
 #include "traefik/proc.hpp"
 #include "traefik/rawdata.hpp"
@@ -25,6 +27,14 @@ namespace {
 constexpr Millis api_timeout = std::chrono::seconds(5);
 /// A restart takes less. A pod that was replaced never comes back.
 constexpr Millis gone_patience = std::chrono::minutes(5);
+
+/// How long an API that was never read is waited for.
+constexpr Millis nameless_after = std::chrono::minutes(1);
+/// Of a backend that is only a server's address.
+constexpr auto nameless_provider = "none";
+constexpr auto no_backend_sentence =
+    "no backend is known, so each server is shown and judged by its address: start Traefik with --api.insecure=true, "
+    "or name its API with --traefik.api, or the backends with --backends.file";
 
 /// The namespace to connect from: empty where the process shares ours.
 std::string foreign_network(const std::filesystem::path& root, const std::string& path) {
@@ -79,11 +89,12 @@ bool is_same_file(const struct stat& one, const struct stat& other) {
 Result<Catalogues> Catalogues::open(const config::Settings& settings, std::filesystem::path root) {
     Catalogues catalogues(settings, std::move(root));
     if (const auto& file = settings.traefik_api_password_file; !file.empty()) {
-        std::ifstream stream(file);
-        if (!std::getline(stream, catalogues.password_)) {
-            return fail(Error::Kind::usage,
-                        fmt::format("--traefik.api.password-file {} cannot be read or is empty", file));
+        auto password = read_password(file);
+        if (!password) {
+            return fail(Error::Kind::usage, "traefik.api.password-file: " + password.error().message,
+                        password.error().hint);
         }
+        catalogues.password_ = *std::move(password);
     }
     if (!settings.backends_file.empty()) {
         auto map = attribute::load_static_map(settings.backends_file);
@@ -109,8 +120,9 @@ void Catalogues::point(Source& source, const traefik::ApiAddress& address) const
         spdlog::log(settings_.backends_file.empty() ? spdlog::level::warn : spdlog::level::info,
                     "Traefik's API is not asked: {}", address.source);
     } else if (!address.url.empty() && source.url != address.url) {
-        spdlog::info("reading the backends from {} ({})", address.url, address.source);
-        source.outage = Outage("Traefik's API", address.url);
+        const auto shown = without_password(address.url);
+        spdlog::info("reading the backends from {} ({})", shown, address.source);
+        source.outage = Outage("Traefik's API", shown);
         source.problem.clear();
     }
     source.url = address.url;
@@ -125,6 +137,12 @@ void Catalogues::add_traefik(const Watched& watched, std::map<int, Source>& now)
     const auto address = traefik::api_address(root_, traefik, configurations_[traefik.pid]);
     if (!address.files.empty()) {
         files_.insert({.top = process + "/root", .path = address.files});
+    }
+    if (!address.proxy.empty()) {
+        proxies_.insert(
+            fmt::format("Traefik (pid {}) has {} in its environment: what it sends to that proxy is counted for the "
+                        "proxy's address, and for no backend",
+                        traefik.pid, address.proxy));
     }
     for (const auto& url : address.asked) {
         configured_.asked.push_back(attribute::listed_at(url));
@@ -147,17 +165,23 @@ void Catalogues::update_sources(const std::vector<Watched>& traefiks) {
     for (int i = 0; const auto& url : settings_.traefik_api) {
         --i;  // not below: what stands on the right of an assignment comes first
         auto& source = now[i] = std::move(sources_[i]);
-        point(source, {.url = url, .source = "--traefik.api"});
+        point(source, {.url = url.text, .source = "--traefik.api"});
         source.processes = processes;
     }
     files_.clear();
     running_.clear();
+    const auto proxies = std::exchange(proxies_, {});
     const auto configured = std::exchange(configured_, {});
     std::set<int> pids;
     for (const auto& watched : traefiks) {
         if (watched.problem.empty()) {
             add_traefik(watched, now);
             pids.insert(watched.traefik.pid);
+        }
+    }
+    for (const auto& sentence : proxies_) {
+        if (!proxies.contains(sentence)) {
+            spdlog::warn("{}", sentence);
         }
     }
     std::erase_if(configurations_, [&pids](const auto& entry) { return !pids.contains(entry.first); });
@@ -177,6 +201,8 @@ HttpRequest Catalogues::request(const Source& source, const std::string& path, s
             .username = settings_.traefik_api_username,
             .password = password_,
             .files = {.ca_file = settings_.traefik_api_ca_file},
+            .host = settings_.traefik_api_host,
+            .verify = !settings_.traefik_api_insecure_skip_verify,
             .network_namespace = source.network_namespace,
             .direct = true,  // the environment's proxy is there for receivers
             .timeout = api_timeout,
@@ -234,6 +260,7 @@ void Catalogues::ask_one(Http& http, int key, Source& source, Time now) {
         return;
     }
     source.pace.asked(now);
+    source.since = source.since.value_or(now);
     if (const auto stranger = stranger_at(key, source); !stranger.empty()) {
         note(source, stranger, now);
         return;
@@ -274,7 +301,7 @@ Millis Catalogues::due_in(Time now) const {
 bool Catalogues::read(const Source& source, HttpDone& done, traefik::CatalogueReader& reader) {
     return reader.start({.ticket = done.ticket,
                          .kind = source.v1 ? traefik::Unread::Kind::providers : traefik::Unread::Kind::rawdata,
-                         .url = source.url,
+                         .url = without_password(source.url),
                          .body = std::move(done.result->body),
                          .known = source.body});
 }
@@ -288,12 +315,14 @@ void Catalogues::take_response(int key, Source& source, HttpDone& done, traefik:
         source.v1 = !source.v1;  // the next request asks in the other version's way
         end(source,
             fmt::format("{} has neither /api/rawdata nor, as Traefik v1 does, /api/providers: is the API on?",
-                        source.url),
+                        without_password(source.url)),
             now, source.v1);
     } else if (done.result->status != 200) {
-        end(source, fmt::format("{} answers {}", source.url, done.result->status), now);
+        end(source, fmt::format("{} answers {}", without_password(source.url), done.result->status), now);
     } else if (!read(source, done, reader)) {
-        end(source, fmt::format("the response of {} has to wait: there is too much to read", source.url), now);
+        end(source,
+            fmt::format("the response of {} has to wait: there is too much to read", without_password(source.url)),
+            now);
     }
 }
 
@@ -304,7 +333,8 @@ void Catalogues::take_catalogue(Source& source, traefik::Read read, Time now) {
     if (read.catalogue) {  // else it is the same as before, as most responses are
         auto& said = **read.catalogue;
         if (said.left_out != 0) {
-            spdlog::warn("{} lists {} names of more than 512 bytes: they are left out", source.url, said.left_out);
+            spdlog::warn("{} lists {} names of more than 512 bytes: they are left out", without_password(source.url),
+                         said.left_out);
         }
         source.catalogue = std::move(said.catalogue);
         source.body = read.mark;
@@ -346,7 +376,7 @@ bool Catalogues::take(HttpDone& done, traefik::CatalogueReader& reader, Time now
             const bool good = done.result && done.result->status == 200 &&
                               reader.start({.ticket = done.ticket,
                                             .kind = traefik::Unread::Kind::version,
-                                            .url = source.url,
+                                            .url = without_password(source.url),
                                             .body = std::move(done.result->body),
                                             .known = {}});
             source.version_ticket = good ? source.version_ticket : std::nullopt;
@@ -456,6 +486,13 @@ attribute::Catalogue Catalogues::merge_all(const attribute::Known& known) const 
         all = all == attribute::Catalogue{} ? std::move(part) : merged(std::move(all), part);
     }
     keep_pending(all, *current_, known.pending);
+    for (const auto& server : nameless_) {
+        const auto address = to_string(server);
+        all.backends.try_emplace(
+            attribute::BackendName(address, server.zone),
+            attribute::Backend{.provider = nameless_provider,
+                               .listed = {{.url = "http://" + address, .up = true, .servers = {server}}}});
+    }
     return all;
 }
 
@@ -488,8 +525,43 @@ void Catalogues::note_lookups(const attribute::Known& known, Time now) {
                 .last_error = failures_.empty() ? "" : failures_.begin()->second};
 }
 
-attribute::SharedCatalogue Catalogues::catalogue(Time now) {
+/// Whether no backend is known and none will be soon: nobody can be asked, or nobody has answered for a minute.
+bool Catalogues::is_nameless(Time now) const {
+    const auto is_real = [](const auto& entry) { return entry.second.provider != nameless_provider; };
+    return static_.backends.empty() && !sources_.empty() && std::ranges::none_of(last_->backends, is_real) &&
+           std::ranges::all_of(sources_, [now](const auto& entry) {
+               const auto& source = entry.second;
+               return !source.body && (source.url.empty() || (source.since && now - *source.since >= nameless_after));
+           });
+}
+
+void Catalogues::add_nameless(const poll::Servers& seen, Time now) {
+    constexpr std::size_t most = 1000;
+    if (const bool is_one = is_nameless(now); is_one != std::exchange(is_nameless_, is_one)) {
+        changed_ = true;
+        nameless_.clear();
+        if (is_one) {
+            spdlog::warn("{}", no_backend_sentence);
+        }
+    }
+    for (const auto& [server, totals] : seen) {
+        if (is_nameless_ && totals.requests != 0 && nameless_.size() < most && nameless_.insert(server).second) {
+            changed_ = true;
+        }
+    }
+}
+
+std::string Catalogues::notice() const {
+    std::vector<std::string> sentences(proxies_.begin(), proxies_.end());
+    if (is_nameless_) {
+        sentences.insert(sentences.begin(), no_backend_sentence);
+    }
+    return fmt::format("{}", fmt::join(sentences, "; "));
+}
+
+attribute::SharedCatalogue Catalogues::catalogue(Time now, const poll::Servers& seen) {
     note_zones(now);
+    add_nameless(seen, now);
     const bool changed = std::exchange(changed_, false);
     if (changed) {
         names_ = all_names();

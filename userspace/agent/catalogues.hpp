@@ -78,8 +78,12 @@ class Catalogues {
     /// Whether a response is awaited that will likely come: of an API that answered the last time or was never asked.
     [[nodiscard]] bool awaited() const;
 
-    /// Everything that is known now, with the addresses of host names filled in.
-    attribute::SharedCatalogue catalogue(Time now);
+    /// Everything that is known now, with the addresses of host names filled in. Where no backend of any Traefik is
+    /// known, each server that was seen is one, called by its address.
+    attribute::SharedCatalogue catalogue(Time now, const poll::Servers& seen);
+
+    /// What is to be said although all goes on: no backend is known, or a Traefik sends to a proxy; empty: nothing.
+    [[nodiscard]] std::string notice() const;
 
     /// Whether each API that is asked has given its catalogue: none of what is known is from before a restart.
     [[nodiscard]] bool all_known() const;
@@ -99,6 +103,7 @@ class Catalogues {
         Outage outage{"Traefik's API", {}};  ///< what the log says of that
         Backoff backoff{1};                  ///< whoever answers instead of Traefik is not asked all the time
         AskPace pace;
+        std::optional<Time> since;              ///< when it was first asked
         std::optional<traefik::BodyMark> body;  ///< of what its catalogue was read from; nothing: it gave none yet
         attribute::Catalogue catalogue;
     };
@@ -138,6 +143,8 @@ class Catalogues {
     [[nodiscard]] std::set<attribute::HostName> all_names() const;
     [[nodiscard]] attribute::Catalogue merge_all(const attribute::Known& known) const;
     [[nodiscard]] attribute::Catalogue merge_zone(std::uint16_t zone, const attribute::Addresses& addresses) const;
+    [[nodiscard]] bool is_nameless(Time now) const;
+    void add_nameless(const poll::Servers& seen, Time now);
     void note_lookups(const attribute::Known& known, Time now);
 
     config::Settings settings_;
@@ -152,8 +159,11 @@ class Catalogues {
     std::map<int, Source> sources_;                             ///< by Traefik's pid; of --traefik.api: by -1, -2, ...
     std::map<int, traefik::ConfigurationFile> configurations_;  ///< of these, by pid
     std::set<DirectoryWatch::Directory> files_;                 ///< of their file providers
-    std::set<std::string> processes_;                           ///< of all Traefiks that are counted
-    std::map<std::uint16_t, std::set<std::string>> running_;    ///< the same by zone
+    std::set<std::string> proxies_;                             ///< sentences about those that send to one
+    std::set<poll::Server> nameless_;                           ///< servers that are backends for want of any
+    bool is_nameless_ = false;
+    std::set<std::string> processes_;                         ///< of all Traefiks that are counted
+    std::map<std::uint16_t, std::set<std::string>> running_;  ///< the same by zone
     std::map<std::uint16_t, Time> ran_;  ///< when each zone had one for the last time; those in force
     bool changed_ = true;                ///< a catalogue, since they were merged
     attribute::SharedCatalogue shown_;   ///< current_, with a backend of its own for servers that several list

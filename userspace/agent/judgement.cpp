@@ -27,6 +27,7 @@ Judgement::Judgement(std::vector<judge::CompiledRule> compiled, judge::CompiledR
       window_(judge::longest_window(rules)),
       past_(judge::longest_window(rules)),
       silences_(rules.front().window),
+      unserved_(judge::longest_window(rules)),
       judge_(rules) {}
 
 Result<Judgement> Judgement::make(const std::vector<judge::Rule>& rules) {
@@ -68,6 +69,7 @@ Result<void> Judgement::set_rules(const std::vector<judge::Rule>& rules) {
     next->alerts_ = std::move(alerts_);  // what is sent until the next poll
     next->past_.continue_from(std::move(past_));
     next->silences_.continue_from(std::move(silences_));
+    next->unserved_.continue_from(std::move(unserved_));
     *this = *std::move(next);
     return {};
 }
@@ -77,10 +79,11 @@ void Judgement::evaluate(const attribute::Counts& counts, const poll::Snapshot& 
     window_.add(counts);
     past_.add(snapshot);
     silences_.look(snapshot);
+    unserved_.look(snapshot);
     outages_ = silences_.outages(catalogue);
     ratios_.clear();
     for (const auto& rule : rules_) {
-        ratios_[rule.rule.name] = judge::evaluate(rule, window_, snapshot.at);
+        ratios_[rule.rule.name] = ratios_of(rule, catalogue, snapshot.at);
     }
     if (!judges_client_errors()) {
         client_errors_ = judge::evaluate(client_error_rule_, window_, snapshot.at);
@@ -99,11 +102,20 @@ void Judgement::evaluate(const attribute::Counts& counts, const poll::Snapshot& 
     }
 }
 
+measure::Ratios Judgement::ratios_of(const judge::CompiledRule& rule, const attribute::Catalogue& catalogue,
+                                     Time at) const {
+    auto ratios = judge::evaluate(rule, window_, at);
+    return rule.rule.share == judge::Share::codes ? ratios : unserved_.ratios(rule.rule, catalogue, ratios);
+}
+
 /// Says what is behind it.
 void Judgement::look_into(judge::Alert& alert, const poll::Snapshot& snapshot, const attribute::Catalogue& catalogue,
                           const TraefikNames& traefiks) const {
+    const auto& rule = rule_of(alert);
     alert.worst =
-        judge::worst(past_.begin(), snapshot, attribute::servers_of(catalogue, alert.backend), rule_of(alert).codes);
+        rule.rule.share == judge::Share::codes
+            ? judge::worst(past_.begin(), snapshot, attribute::servers_of(catalogue, alert.backend), rule.codes)
+            : unserved_.worst(rule.rule, catalogue, alert.backend);
     const auto outage = outages_.find(alert.backend);
     alert.outage = outage == outages_.end() ? std::string() : outage->second;
     const auto traefik = traefiks.find(alert.backend.zone);

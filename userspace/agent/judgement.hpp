@@ -11,6 +11,7 @@
 #include "judge/judge.hpp"
 #include "judge/outage.hpp"
 #include "judge/rule.hpp"
+#include "judge/unserved.hpp"
 #include "judge/worst.hpp"
 #include "measure/ratio.hpp"
 #include "measure/window.hpp"
@@ -55,6 +56,8 @@ class Judgement {
               const std::vector<judge::Rule>& rules);
     void look_into(judge::Alert& alert, const poll::Snapshot& snapshot, const attribute::Catalogue& catalogue,
                    const TraefikNames& traefiks) const;
+    [[nodiscard]] measure::Ratios ratios_of(const judge::CompiledRule& rule, const attribute::Catalogue& catalogue,
+                                            Time at) const;
     [[nodiscard]] bool judges_client_errors() const;
     [[nodiscard]] const judge::CompiledRule& rule_of(const judge::Alert& alert) const;
 
@@ -63,6 +66,7 @@ class Judgement {
     measure::Window window_;
     judge::Past past_;
     judge::Silences silences_;
+    judge::Unserved unserved_;
     judge::Outages outages_;
     judge::Judge judge_;
     std::map<std::string, measure::Ratios> ratios_;  ///< by rule

@@ -28,6 +28,19 @@ std::string taken_by(const std::string& other, const publish::PushTarget& target
         other, target.job, target.instance);
 }
 
+/// Waits for the end of one exchange; nothing where that takes too long.
+std::optional<std::expected<HttpResponse, std::string>> end_of(std::uint64_t ticket, Http& http, const Clock& clock,
+                                                               std::chrono::steady_clock::time_point until) {
+    while (clock.steady() < until) {
+        for (auto& done : http.wait({}, Millis(100))) {
+            if (done.ticket == ticket) {
+                return std::move(done.result);
+            }
+        }
+    }
+    return std::nullopt;
+}
+
 }  // namespace
 
 std::string reached_from_outside(const std::string& web_url, const std::string& host) {
@@ -43,7 +56,7 @@ std::string reached_from_outside(const std::string& web_url, const std::string& 
 }
 
 Result<Receivers::Gateway> Receivers::gateway_of(const publish::PushTarget& target) {
-    if (target.url.empty()) {
+    if (target.url.text.empty()) {
         return Gateway();
     }
     const auto group = publish::group_url(target);
@@ -62,11 +75,11 @@ Receivers::Receivers(publish::PushTarget target, Gateway gateway, publish::PushC
       notifier_(std::move(notifier)) {}
 
 Result<Receivers> Receivers::make(const config::Settings& settings, const std::string& web_url,
-                                  const std::string& owner, std::uint64_t seed) {
+                                  publish::PushIdentity identity, std::uint64_t seed) {
     if (const auto mistakes = config::file_mistakes(settings); !mistakes.empty()) {
         return std::unexpected(mistakes.front());
     }
-    publish::PushTarget target{.url = settings.push_url,
+    publish::PushTarget target{.url = settings.push_url.value_or(Url()),
                                .job = settings.push_job,
                                .instance = settings.push_instance,
                                .interval = settings.push_interval,
@@ -78,16 +91,17 @@ Result<Receivers> Receivers::make(const config::Settings& settings, const std::s
     auto notifier = publish::Notifier::make({.urls = settings.alertmanager_url,
                                              .rules = settings.all_rules(),
                                              .instance = settings.push_instance,
-                                             .generator_url = settings.web_external_url.empty()
-                                                                  ? reached_from_outside(web_url, host_name())
-                                                                  : settings.web_external_url,
+                                             .generator_url = settings.web_external_url
+                                                                  ? settings.web_external_url->text
+                                                                  : reached_from_outside(web_url, host_name()),
                                              .evaluation = settings.poll_interval,
                                              .files = settings.alertmanager_files,
                                              .seed = seed + 1});
     if (!notifier) {
         return std::unexpected(notifier.error());
     }
-    publish::PushClaim claim(owner, intervals_of_silence * target.interval);
+    identity.until += target.interval;  // the last push may be that much younger than what was saved last
+    publish::PushClaim claim(std::move(identity), intervals_of_silence * target.interval);
     return Receivers(std::move(target), *std::move(gateway), std::move(claim), *std::move(notifier), seed);
 }
 
@@ -134,18 +148,19 @@ void Receivers::take(const HttpDone& done, Time now) {
     }
 }
 
+/// A look at the gateway. What was pushed before a long outage may have been taken over by another agent, or be there
+/// still.
+bool Receivers::finds_its_group(Http& http, const Clock& clock, std::chrono::steady_clock::time_point until) const {
+    const auto ticket = http.start(publish::look_request(target_, gateway_.metrics));
+    const auto looked = end_of(ticket, http, clock, until);
+    return looked && *looked && (*looked)->status == 200 &&
+           claim_.is_ours(publish::find_group((*looked)->body, target_));
+}
+
 void Receivers::say_goodbye(Http& http, const Clock& clock, Time now) {
-    if (gateway_.group.empty() || !claim_.is_ours(now)) {
-        return;
-    }
-    const auto ticket = http.start(publish::delete_request(target_, gateway_.group, exit_patience));
     const auto until = clock.steady() + exit_patience;
-    while (clock.steady() < until) {
-        for (const auto& done : http.wait({}, Millis(100))) {
-            if (done.ticket == ticket) {
-                return;
-            }
-        }
+    if (!gateway_.group.empty() && (claim_.is_ours(now) || finds_its_group(http, clock, until))) {
+        end_of(http.start(publish::delete_request(target_, gateway_.group, exit_patience)), http, clock, until);
     }
 }
 

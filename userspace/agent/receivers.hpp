@@ -25,11 +25,10 @@ std::string reached_from_outside(const std::string& web_url, const std::string& 
 /// Those that the agent sends to by itself: the Pushgateway and the Alertmanagers.
 class Receivers {
   public:
-    /// `web_url` is where the agent's pages are, `owner` tells this agent from every other one; `seed` is of the
-    /// random part of the waits after a failure. An error of kind usage for an URL that is none, and for a file that
-    /// cannot be used.
+    /// `web_url` is where the agent's pages are; `seed` is of the random part of the waits after a failure. An error of
+    /// kind usage for an URL that is none, and for a file that cannot be used.
     static Result<Receivers> make(const config::Settings& settings, const std::string& web_url,
-                                  const std::string& owner, std::uint64_t seed);
+                                  publish::PushIdentity identity, std::uint64_t seed);
 
     /// Takes the place of `previous`: counts go on, and a group that is pushed to no more is deleted.
     void succeed(const Receivers& previous, Http& http, Time now);
@@ -57,6 +56,8 @@ class Receivers {
     Receivers(publish::PushTarget target, Gateway gateway, publish::PushClaim claim, publish::Notifier notifier,
               std::uint64_t seed);
     void push(Http& http, const publish::Page& page, Time now);
+    [[nodiscard]] bool finds_its_group(Http& http, const Clock& clock,
+                                       std::chrono::steady_clock::time_point until) const;
 
     publish::PushTarget target_;
     Gateway gateway_;

@@ -157,7 +157,11 @@ Restored restore_state(const fs::path& directory, const std::string& epoch) {
     if (auto broken = absorb_lines(restored.saved, std::string_view(*text).substr(end)); !broken.empty()) {
         restored.notes.push_back(std::move(broken));
     }
-    if (document.value("epoch", json()) != epoch) {
+    const auto saved_epoch = document.find("epoch");
+    if (saved_epoch != document.end() && saved_epoch->is_string()) {
+        restored.saved.epoch = saved_epoch->get<std::string>();
+    }
+    if (restored.saved.epoch != epoch) {
         restored.saved.ledger.maps_made_anew();
         restored.notes.emplace_back(
             "the kernel's maps were made anew since the state was saved (a reboot, or a detach): counters go on, and "

@@ -26,6 +26,7 @@ struct Saved {
     std::vector<judge::Alert> alerts;
     std::optional<Timeline::Mark> mark;  ///< of the newest poll
     programs::ZoneNames zones;           ///< what the zones' numbers in all of this mean
+    std::string epoch;                   ///< under which it was saved
 };
 
 struct Restored {

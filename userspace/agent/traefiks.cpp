@@ -47,7 +47,7 @@ Result<Traefiks> Traefiks::open(Kernel& kernel, traefik::Executables& executable
     if (auto watch = traefik::CgroupWatch::open(*mount); watch) {
         traefiks.cgroups_ = std::move(*watch);
     } else {
-        spdlog::warn("{}: a Traefik that restarts is found at the next poll only", watch.error().text());
+        spdlog::warn("{}", watch.error().text("a Traefik that restarts is found at the next poll only"));
     }
     if (!options.cgroup.empty()) {
         const auto cgroup = traefik::explicit_cgroup(root, options.cgroup);

@@ -6,7 +6,7 @@
 
 #include <algorithm>
 
-#include "base/file.hpp"
+#include "base/regular_file.hpp"
 #include "base/url.hpp"
 
 namespace upstat::attribute {
@@ -114,12 +114,12 @@ StaticMap parse_static_map(const std::string& text, const std::string& file) {
 }
 
 StaticMap load_static_map(const std::filesystem::path& file) {
-    const auto text = read_file(file);
+    const auto text = read_named_file(file);
     if (!text) {
         return {.catalogue = {},
                 .mistakes = {{.kind = Error::Kind::usage,
-                              .message = fmt::format("{}: this backends file cannot be read", file.string()),
-                              .hint = "check --backends.file and the file's permissions"}}};
+                              .message = fmt::format("backends.file: {}", text.error().message),
+                              .hint = text.error().hint}}};
     }
     return parse_static_map(*text, file.string());
 }

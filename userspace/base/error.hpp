@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <expected>
 #include <string>
+#include <string_view>
 
 namespace upstat {
 
@@ -16,7 +17,13 @@ struct Error {
     std::string hint;     ///< what to do about it; may be empty
 
     /// "message" or "message\nHINT: hint".
-    [[nodiscard]] std::string text() const { return hint.empty() ? message : message + "\nHINT: " + hint; }
+    [[nodiscard]] std::string text() const { return hint.empty() ? message : message + std::string(hint_mark) + hint; }
+    /// The same, with what follows from it: "message: consequence\nHINT: hint".
+    [[nodiscard]] std::string text(const std::string& consequence) const {
+        return Error{.kind = kind, .message = message + ": " + consequence, .hint = hint}.text();
+    }
+
+    static constexpr std::string_view hint_mark = "\nHINT: ";
 };
 
 template <typename T>

@@ -38,6 +38,7 @@ struct Exchange {
     std::string problem;  ///< what a callback of ours found wrong; it goes before libcurl's own words
     std::array<char, CURL_ERROR_SIZE> words{};
     std::unique_ptr<curl_slist, FreeList> headers;
+    std::unique_ptr<curl_slist, FreeList> addresses;  ///< in place of the URL's host
     std::unique_ptr<CURL, FreeEasy> easy;
 };
 
@@ -121,6 +122,28 @@ void set_redirects(Exchange& exchange) {
     set(exchange, CURLOPT_POSTREDIR, static_cast<long>(CURL_REDIR_POST_ALL));
 }
 
+/// The name goes where the address stood, so that it is in the Host header, is asked for by TLS and is what the
+/// certificate must be of; the connection goes to the address.
+void set_host(Exchange& exchange) {
+    const auto& request = exchange.opened.request;
+    const auto url = parse_url(request.url);
+    if (request.host.empty() || !url) {
+        return;
+    }
+    exchange.addresses.reset(curl_slist_append(nullptr, ("::" + to_string(url->address)).c_str()));
+    set(exchange, CURLOPT_CONNECT_TO, exchange.addresses.get());
+    const std::unique_ptr<CURLU, decltype(&curl_url_cleanup)> parts(curl_url(), curl_url_cleanup);
+    char* text = nullptr;
+    if (curl_url_set(parts.get(), CURLUPART_URL, request.url.c_str(), 0) != CURLUE_OK ||
+        curl_url_set(parts.get(), CURLUPART_HOST, request.host.c_str(), 0) != CURLUE_OK ||
+        curl_url_get(parts.get(), CURLUPART_URL, &text, 0) != CURLUE_OK) {
+        exchange.problem = fmt::format("{} cannot be the host of {}", request.host, without_password(request.url));
+        return;
+    }
+    set(exchange, CURLOPT_URL, text);  // which copies it
+    curl_free(text);
+}
+
 void set_pem(Exchange& exchange, CURLoption option, std::string& pem) {
     if (!pem.empty()) {
         curl_blob blob{.data = pem.data(), .len = pem.size(), .flags = CURL_BLOB_NOCOPY};
@@ -130,6 +153,10 @@ void set_pem(Exchange& exchange, CURLoption option, std::string& pem) {
 
 void set_files(Exchange& exchange) {
     auto& opened = exchange.opened;
+    if (!opened.request.verify) {
+        set(exchange, CURLOPT_SSL_VERIFYPEER, 0L);
+        set(exchange, CURLOPT_SSL_VERIFYHOST, 0L);
+    }
     set_pem(exchange, CURLOPT_CAINFO_BLOB, opened.ca);
     set_pem(exchange, CURLOPT_SSLCERT_BLOB, opened.cert);
     set_pem(exchange, CURLOPT_SSLKEY_BLOB, opened.key);
@@ -173,6 +200,7 @@ void set_up(Exchange& exchange) {
     set_headers(exchange);
     set_limits(exchange);
     set_redirects(exchange);
+    set_host(exchange);
     set_files(exchange);
     set_identity(exchange);
     set_proxy(exchange);

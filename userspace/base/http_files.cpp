@@ -4,52 +4,20 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstdint>
-#include <filesystem>
-#include <fstream>
-#include <system_error>
+
+#include "base/regular_file.hpp"
 
 namespace upstat {
 
 namespace {
 
-constexpr std::uintmax_t longest_token = std::uintmax_t{1} << 14;
-constexpr std::uintmax_t longest_pem = std::uintmax_t{1} << 22;
+constexpr std::size_t longest_secret = std::size_t{1} << 14;
 constexpr std::string_view white = " \t\r\n";
-
-std::unexpected<Error> cannot_read(const std::string& file, const std::string& why) {
-    return fail(Error::Kind::usage, fmt::format("cannot read {}: {}", file, why),
-                "name a file that upstat's user may read");
-}
-
-/// All of a regular file of this size at most. A FIFO would keep the caller waiting.
-Result<std::string> read_bounded(const std::string& file, std::uintmax_t longest) {
-    std::error_code error;
-    const auto type = std::filesystem::status(file, error).type();
-    if (type == std::filesystem::file_type::none || type == std::filesystem::file_type::not_found) {
-        return cannot_read(file, error.message());
-    }
-    if (type != std::filesystem::file_type::regular) {
-        return cannot_read(file, "it is no regular file");
-    }
-    std::ifstream stream(file, std::ios::binary);
-    if (!stream) {
-        return cannot_read(file, std::generic_category().message(errno));
-    }
-    std::string text(std::min(std::filesystem::file_size(file, error), longest) + 1, '\0');
-    stream.read(text.data(), static_cast<std::streamsize>(text.size()));
-    text.resize(static_cast<std::size_t>(stream.gcount()));
-    if (text.size() > longest) {
-        return cannot_read(file, fmt::format("it is longer than {} bytes", longest));
-    }
-    return text;
-}
 
 }  // namespace
 
 Result<std::string> read_pem(const std::string& file) {
-    auto text = read_bounded(file, longest_pem);
+    auto text = read_named_file(file);
     if (text && !text->contains("-----BEGIN ")) {
         return fail(Error::Kind::usage, fmt::format("{} holds no PEM", file),
                     "write it as PEM: it begins with -----BEGIN");
@@ -57,8 +25,20 @@ Result<std::string> read_pem(const std::string& file) {
     return text;
 }
 
+Result<std::string> read_password(const std::string& file) {
+    auto text = read_named_file(file, longest_secret);
+    if (text) {
+        text->erase(std::min(text->find('\n'), text->size()));
+    }
+    if (text && text->empty()) {
+        return fail(Error::Kind::usage, fmt::format("the first line of {} is empty", file),
+                    "write the password into it");
+    }
+    return text;
+}
+
 Result<std::string> read_token(const std::string& file) {
-    auto text = read_bounded(file, longest_token);
+    auto text = read_named_file(file, longest_secret);
     if (!text) {
         return text;
     }

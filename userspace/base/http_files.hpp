@@ -22,6 +22,9 @@ struct HttpFiles {
 /// What a file of PEM holds.
 Result<std::string> read_pem(const std::string& file);
 
+/// The password in a file: its first line. No error shows anything of it.
+Result<std::string> read_password(const std::string& file);
+
 /// The token in a file, without the white space around it. No error shows anything of it.
 Result<std::string> read_token(const std::string& file);
 

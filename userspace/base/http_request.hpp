@@ -22,6 +22,8 @@ struct HttpRequest {
     std::string username{};  ///< basic auth when not empty
     std::string password{};
     HttpFiles files{};
+    std::string host{};               ///< the name that is meant by the address in `url`; empty: what stands there
+    bool verify = true;               ///< false: any certificate will do
     std::string network_namespace{};  ///< a /proc/PID/ns/net to connect from; empty: our own
     bool direct = false;              ///< not by the proxy that the environment names; to loopback none is used anyway
     /// Redirects are followed, 10 at most: method and body stay, and what says who we are (user name, password, token)

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <string>
 
+#include "base/error.hpp"
 #include "base/fd.hpp"
 
 namespace upstat {
@@ -18,6 +19,7 @@ namespace upstat {
 struct RegularFile {
     Fd fd;  ///< empty where there is no regular file or it may not be read
     struct stat status{};
+    int error = 0;  ///< errno where it cannot be opened
 };
 
 /// The path as we see it, symbolic links followed; so is the magic one of /proc/PID/exe.
@@ -32,5 +34,12 @@ Fd open_directory_inside(const std::filesystem::path& top, const std::string& pa
 
 /// Up to `longest` bytes from `offset` on: fewer where the file ends or cannot be read.
 std::string read_at(const Fd& file, std::uint64_t offset, std::size_t longest);
+
+/// More than any file needs that a setting names.
+inline constexpr std::size_t longest_named_file = std::size_t{4} << 20;
+
+/// All of a regular file that a setting names, of `longest` bytes at most. An error of kind usage says what is wrong: a
+/// FIFO would keep a reload waiting, and an endless file would fill the memory.
+Result<std::string> read_named_file(const std::filesystem::path& file, std::size_t longest = longest_named_file);
 
 }  // namespace upstat

@@ -40,6 +40,16 @@ std::string part(const Parts& parts, CURLUPart which) {
     return text;
 }
 
+/// As it was written, unless it holds a name or a password. Changes `parts` then.
+std::string shown(const Parts& parts, const std::string& text) {
+    if (part(parts, CURLUPART_USER).empty() && part(parts, CURLUPART_PASSWORD).empty()) {
+        return text;
+    }
+    curl_url_set(parts.get(), CURLUPART_USER, nullptr, 0);
+    curl_url_set(parts.get(), CURLUPART_PASSWORD, nullptr, 0);
+    return part(parts, CURLUPART_URL);
+}
+
 std::uint16_t port_of(const Parts& parts, const std::string& scheme) {
     std::uint16_t port = scheme == "https" ? 443 : scheme == "http" || scheme == "h2c" ? 80 : 0;
     const auto digits = part(parts, CURLUPART_PORT);
@@ -64,7 +74,10 @@ std::optional<Url> parse_url(const std::string& text) {
         return std::nullopt;
     }
     const auto port = port_of(parts, scheme);
-    return Url{.text = text, .scheme = std::move(scheme), .address = {.host = std::move(host), .port = port}};
+    return Url{.text = text,
+               .shown = shown(parts, text),
+               .scheme = std::move(scheme),
+               .address = {.host = std::move(host), .port = port}};
 }
 
 Result<Url> parse_http_url(const std::string& text) {
@@ -94,20 +107,13 @@ Result<Url> with_path(const Url& url, std::string_view path) {
     if (curl_url_set(parts.get(), CURLUPART_PATH, whole.append(path).c_str(), 0) != CURLUE_OK) {
         return fail(Error::Kind::usage, fmt::format("\"{}\" is not a path", whole));
     }
-    return Url{.text = part(parts, CURLUPART_URL), .scheme = url.scheme, .address = url.address};
+    auto text = part(parts, CURLUPART_URL);
+    return Url{.text = text, .shown = shown(parts, text), .scheme = url.scheme, .address = url.address};
 }
 
 std::string without_password(const std::string& url) {
     const auto parts = parts_of(url);
-    if (!parts) {
-        return url.substr(url.rfind('@') + 1);  // all of it where there is no @
-    }
-    if (part(parts, CURLUPART_USER).empty() && part(parts, CURLUPART_PASSWORD).empty()) {
-        return url;
-    }
-    curl_url_set(parts.get(), CURLUPART_USER, nullptr, 0);
-    curl_url_set(parts.get(), CURLUPART_PASSWORD, nullptr, 0);
-    return part(parts, CURLUPART_URL);
+    return parts ? shown(parts, url) : url.substr(url.rfind('@') + 1);  // all of it where there is no @
 }
 
 }  // namespace upstat

@@ -12,7 +12,8 @@ namespace upstat {
 
 /// An absolute URL with a host, taken apart as libcurl does it.
 struct Url {
-    std::string text;    ///< as it was written, with the password that it may hold
+    std::string text;    ///< as it was written, with the name and password that it may hold: to be asked by
+    std::string shown;   ///< without them: to be said
     std::string scheme;  ///< in lower case
     HostPort address;    ///< the scheme's own port where none is written: 443 for https, 80 for http and h2c, else 0
 
@@ -32,8 +33,7 @@ bool is_request_uri(std::string_view text);
 /// The URL with `path` ("/api/v2/alerts") behind its own path.
 Result<Url> with_path(const Url& url, std::string_view path);
 
-/// A URL, or what was meant to be one, as it may stand in a log or a message: without the name and password that it
-/// may hold.
+/// What was meant to be a URL, as it may stand in a log or a message: without the name and password that it may hold.
 std::string without_password(const std::string& url);
 
 }  // namespace upstat

@@ -36,4 +36,16 @@ std::vector<ListedServer> worst_first(const nlohmann::json& backend, const nlohm
     return found;
 }
 
+std::string noun_of(const nlohmann::json& reply) {
+    return reply.value("names", "backend") == "service" ? "service" : "backend";
+}
+
+std::uint64_t total_of(const nlohmann::json& counts) {
+    std::uint64_t total = 0;
+    for (const auto& [name, count] : counts.items()) {
+        total += count.get<std::uint64_t>();
+    }
+    return total;
+}
+
 }  // namespace upstat::cli

@@ -19,4 +19,10 @@ struct ListedServer {
 /// The servers of a backend that have counts, those with most errors in the window first.
 std::vector<ListedServer> worst_first(const nlohmann::json& backend, const nlohmann::json& servers);
 
+/// What the agent calls Traefik's services; those of before 0.3 say nothing of it.
+std::string noun_of(const nlohmann::json& reply);
+
+/// Of counts by code or reason.
+std::uint64_t total_of(const nlohmann::json& counts);
+
 }  // namespace upstat::cli

@@ -90,6 +90,9 @@ std::string status_text(const json& status) {
         all > shown) {
         text += fmt::format("name       {} more cannot be looked up\n", all - shown);
     }
+    if (const auto notice = shown(status.at("notice")); !notice.empty()) {
+        text += fmt::format("notice     ready, but {}\n", notice);
+    }
     text += left_out_text(status.at("left_out_servers"));
     if (const auto unwatched = status.at("unwatched_cgroups").get<std::uint64_t>(); unwatched != 0) {
         text += fmt::format("cgroups    {} without an inotify watch: raise fs.inotify.max_user_watches\n", unwatched);

@@ -54,9 +54,8 @@ std::string rate_text(const json& rate) {
 }
 
 std::string server_row(const std::string& label, const json& server, bool up) {
-    return fmt::format("  {:<30} {:>9} {:>9} {:>9}  {}{}\n", printable(label),
-                       server.at("requests").get<std::uint64_t>(), "", "", codes_text(server.at("window").at("codes")),
-                       up ? "" : " DOWN");
+    return fmt::format("  {:<30} {:>9} {:>9} {:>9}  {}{}\n", printable(label), total_of(server.at("codes")), "", "",
+                       codes_text(server.at("window").at("codes")), up ? "" : " DOWN");
 }
 
 /// How bad a backend is: an outage is worse than any alert, a firing one than a pending one; then by the ratio of 4xx.
@@ -78,8 +77,9 @@ std::multimap<std::pair<int, double>, std::string, std::greater<>> by_badness(co
 }
 
 std::string table(const json& reply) {
-    auto text = fmt::format("{:<32} {:>9} {:>9} {:>9}  {}\n", "BACKEND / SERVER", "RESPONSES", "PER SEC", "4XX",
-                            "ALERTS / CODES IN THE WINDOW");
+    auto text = fmt::format("{:<32} {:>9} {:>9} {:>9}  {}\n",
+                            noun_of(reply) == "service" ? "SERVICE / SERVER" : "BACKEND / SERVER", "RESPONSES",
+                            "PER SEC", "4XX", "ALERTS / CODES IN THE WINDOW");
     const auto& servers = reply.at("servers");
     for (const auto& name : by_badness(reply.at("backends")) | std::views::values) {
         const auto& backend = reply.at("backends").at(name);

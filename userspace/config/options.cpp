@@ -91,19 +91,15 @@ Result<std::string> parse_codes(std::string_view text) {
     return std::string(text);
 }
 
-Result<std::string> parse_base_url(std::string_view text) {
-    const auto url = parse_http_url(std::string(text));
-    if (!url) {
-        return std::unexpected(url.error());
-    }
-    return std::string(text.ends_with('/') ? text.substr(0, text.size() - 1) : text);
+Result<Url> parse_base_url(std::string_view text) {
+    return parse_http_url(std::string(text.substr(0, text.size() - (text.ends_with('/') ? 1 : 0))));
 }
 
 /// A URL that others are given as it is.
-Result<std::string> parse_external_url(std::string_view text) {
-    const auto url = parse_base_url(text);
+Result<Url> parse_external_url(std::string_view text) {
+    auto url = parse_base_url(text);
     if (url && (!is_request_uri(text) || text.find_first_of("?#") != std::string_view::npos)) {
-        return fail(Error::Kind::usage, fmt::format("\"{}\" is not a URL to build on", without_password(*url)),
+        return fail(Error::Kind::usage, fmt::format("\"{}\" is not a URL to build on", url->shown),
                     "percent-encode its path, and leave out what is behind ? and #");
     }
     return url;
@@ -115,6 +111,25 @@ Result<std::string> parse_listen_address(std::string_view text) {
                     "HOST:PORT, [IPV6]:PORT or :PORT");
     }
     return std::string(text);
+}
+
+/// A name for the Host header and for TLS: nothing that would end either.
+Result<std::string> parse_host_name(std::string_view text) {
+    const bool plain = !text.empty() && text.size() <= 253 && std::ranges::all_of(text, [](unsigned char c) {
+        return (c < 0x80 && std::isalnum(c) != 0) || c == '.' || c == '-' || c == '_';
+    });
+    if (!plain) {
+        return fail(Error::Kind::usage, fmt::format("\"{}\" is not a host name", text),
+                    "without scheme, port and path, such as traefik.example.com");
+    }
+    return std::string(text);
+}
+
+Result<bool> parse_yes_or_no(std::string_view text) {
+    if (text != "true" && text != "false") {
+        return fail(Error::Kind::usage, fmt::format("\"{}\" is neither true nor false", text));
+    }
+    return text == "true";
 }
 
 Result<std::string> parse_text(std::string_view text) {
@@ -133,6 +148,15 @@ Result<std::string> one_of(std::initializer_list<std::string_view> words, std::s
         return std::string(text);
     }
     return fail(Error::Kind::usage, fmt::format("\"{}\" is not one of {}", text, fmt::join(words, ", ")));
+}
+
+Result<Names> parse_names(std::string_view text) {
+    for (const auto names : {Names::backend, Names::service, Names::both}) {
+        if (text == to_string(names)) {
+            return names;
+        }
+    }
+    return fail(Error::Kind::usage, fmt::format("\"{}\" is not one of backend, service, both", text));
 }
 
 Result<std::string> parse_log_level(std::string_view text) {
@@ -198,8 +222,10 @@ constexpr Option option(std::string_view name, std::string_view value, std::stri
             .value = value,
             .initial = initial,
             .help = help,
-            .repeatable = std::same_as<Member, Texts> || std::same_as<Member, judge::Labels>,
+            .repeatable = std::same_as<Member, Texts> || std::same_as<Member, std::vector<Url>> ||
+                          std::same_as<Member, judge::Labels>,
             .map = std::same_as<Member, judge::Labels>,
+            .of_rule = (std::same_as<decltype(path), judge::Rule Settings::*> || ...),
             .set = [](Settings& settings,
                       const Texts& texts) { return read_into(member_of<path...>(settings), parse, texts); },
             .same = [](const Settings& one,
@@ -223,6 +249,11 @@ constexpr std::array all_options{
                                                       "the file that holds its password"),
     option<parse_text, &S::traefik_api_ca_file>("traefik.api.ca-file", "FILE", "",
                                                 "the certificate authority of an https API, PEM"),
+    option<parse_host_name, &S::traefik_api_host>(
+        "traefik.api.host", "NAME", "", "the host that the API's router wants, where traefik.api has an address"),
+    option<parse_yes_or_no, &S::traefik_api_insecure_skip_verify>(
+        "traefik.api.insecure-skip-verify", "true|false", "false",
+        "believe an https API whatever its certificate, such as Traefik's own default one"),
     until_restart(option<parse_number<int>, &S::traefik_pid>("traefik.pid", "PID", "",
                                                              "watch this process; found when not given")),
     until_restart(option<parse_text, &S::traefik_cgroup>("traefik.cgroup", "DIR", "",
@@ -248,6 +279,11 @@ constexpr std::array all_options{
         "alert.labels", "NAME=VALUE", "", "a label of the built-in rule's alerts; without a value: none of that name"),
     option<parse_annotation, &S::rule, &R::annotations>("alert.annotations", "NAME=VALUE", "",
                                                         "an annotation of the built-in rule's alerts, likewise"),
+    option<parse_percent, &S::connect_failures_percent>(
+        "alert.connect-failures-percent", "PERCENT", "5",
+        "UpstatBackendConnectFailures holds above this share of a backend's requests; 100: off"),
+    option<parse_percent, &S::unanswered_percent>("alert.unanswered-percent", "PERCENT", "5",
+                                                  "UpstatBackendUnanswered, likewise; 100: off"),
     until_restart(option<parse_listen_address, &S::web_listen_address>(
         "web.listen-address", "HOST:PORT", "127.0.0.1:9479", "serve /metrics and the API there")),
     option<parse_text, &S::web_config_file>("web.config.file", "FILE", "",
@@ -255,6 +291,9 @@ constexpr std::array all_options{
     option<parse_duration, &S::metrics_zero_for>("metrics.zero-for", "DURATION", "75s",
                                                  "a new series is shown at 0 for so long: longer than any scrape "
                                                  "interval"),
+    until_restart(option<parse_names, &S::metrics_names>("metrics.names", "WORD", "backend",
+                                                         "what Traefik's services are called: backend (as Traefik 1 "
+                                                         "did), service, or both")),
     option<parse_external_url, &S::web_external_url>("web.external-url", "URL", "",
                                                      "where others reach this agent's pages: alerts link there"),
     option<parse_base_url, &S::push_url>("push.url", "URL", "", "push to this Pushgateway"),

@@ -23,6 +23,7 @@ struct Option {
     std::string_view help;
     bool repeatable = false;
     bool map = false;        ///< of names to values; as texts, each is NAME=VALUE
+    bool of_rule = false;    ///< a rule of the file has it too
     bool reloadable = true;  ///< a running agent takes a new value
     Result<void> (*set)(Settings&, const Texts&) = nullptr;
     bool (*same)(const Settings&, const Settings&) = nullptr;

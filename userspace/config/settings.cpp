@@ -8,9 +8,9 @@
 #include <cstdlib>
 #include <iterator>
 #include <ranges>
+#include <tuple>
 
 #include "base/host_port.hpp"
-#include "base/url.hpp"
 #include "config/options.hpp"
 #include "config/settings_file.hpp"
 
@@ -60,7 +60,7 @@ void check_window(const judge::Rule& rule, Millis poll_interval, std::vector<Err
 }
 
 /// `option` is push or alertmanager, `urls` are its receivers.
-void check_identity(const HttpFiles& files, std::string_view option, const std::vector<std::string>& urls,
+void check_identity(const HttpFiles& files, std::string_view option, const std::vector<Url>& urls,
                     std::vector<Error>& errors) {
     if (files.cert_file.empty() != files.key_file.empty()) {
         const bool no_key = files.key_file.empty();
@@ -70,13 +70,22 @@ void check_identity(const HttpFiles& files, std::string_view option, const std::
                           .hint = "give both; one PEM file that holds certificate and key can be named twice"});
     }
     for (const auto& url : urls) {
-        if (!files.bearer_token_file.empty() && without_password(url) != url) {
+        if (!files.bearer_token_file.empty() && url.shown != url.text) {
             errors.push_back({.kind = Error::Kind::usage,
                               .message = fmt::format("{}.bearer-token-file beside the name and password in {}.url {}",
-                                                     option, option, without_password(url)),
+                                                     option, option, url.shown),
                               .hint = "a request carries one of both: take the token or the URL's name and password "
                                       "away"});
         }
+    }
+}
+
+/// Where alerts have the label `service`, it is what they are about, as `backend` is always.
+void check_labels(const judge::Rule& rule, std::vector<Error>& errors) {
+    if (say_service(rule.names) && rule.labels.contains("service")) {
+        errors.push_back({.kind = Error::Kind::usage,
+                          .message = fmt::format("the label service of the rule {} cannot be set", rule.name),
+                          .hint = "with this metrics.names it is what the alert is about"});
     }
 }
 
@@ -88,9 +97,13 @@ void check(const Settings& settings, std::vector<Error>& errors) {
                                      "whatever process is called traefik, and would be told the password",
                           .hint = "name the API, such as --traefik.api=http://127.0.0.1:8080"});
     }
-    check_identity(settings.push_files, "push", {settings.push_url}, errors);
+    check_identity(settings.push_files, "push", {settings.push_url.value_or(Url())}, errors);
     check_identity(settings.alertmanager_files, "alertmanager", settings.alertmanager_url, errors);
     for (const auto& rule : settings.all_rules()) {
+        check_labels(rule, errors);
+    }
+    check_window(settings.rule, settings.poll_interval, errors);
+    for (const auto& rule : settings.rules) {
         check_window(rule, settings.poll_interval, errors);
     }
 }
@@ -99,7 +112,21 @@ void check(const Settings& settings, std::vector<Error>& errors) {
 
 std::vector<judge::Rule> Settings::all_rules() const {
     std::vector<judge::Rule> all{rule};
+    for (const auto& [name, share, percent] :
+         {std::tuple(connect_failures_rule, judge::Share::connect_failures, connect_failures_percent),
+          std::tuple(unanswered_rule, judge::Share::unanswered, unanswered_percent)}) {
+        if (percent < 100) {
+            auto& one = all.emplace_back(rule);
+            one.name = name;
+            one.share = share;
+            one.threshold_percent = percent;
+            one.annotations.clear();
+        }
+    }
     all.insert(all.end(), rules.begin(), rules.end());
+    for (auto& one : all) {
+        one.names = metrics_names;
+    }
     return all;
 }
 
@@ -152,6 +179,13 @@ std::vector<Error> file_mistakes(const Settings& settings) {
          {std::pair(HttpFiles{.ca_file = settings.traefik_api_ca_file}, "traefik.api"),
           std::pair(settings.push_files, "push"), std::pair(settings.alertmanager_files, "alertmanager")}) {
         std::ranges::copy(mistakes_in(files, option), std::back_inserter(mistakes));
+    }
+    if (const auto& file = settings.traefik_api_password_file; !file.empty()) {
+        if (const auto password = read_password(file); !password) {
+            mistakes.push_back({.kind = Error::Kind::usage,
+                                .message = "traefik.api.password-file: " + password.error().message,
+                                .hint = password.error().hint});
+        }
     }
     return mistakes;
 }

@@ -4,39 +4,51 @@
 #include <cstdint>
 #include <expected>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/error.hpp"
 #include "base/http_files.hpp"
+#include "base/names.hpp"
 #include "base/time.hpp"
+#include "base/url.hpp"
 #include "judge/alert.hpp"
 
 namespace upstat::config {
 
+/// The rules beside the built-in one about codes. They have its window, `for`, min-rate and labels.
+inline constexpr std::string_view connect_failures_rule = "UpstatBackendConnectFailures";
+inline constexpr std::string_view unanswered_rule = "UpstatBackendUnanswered";
+
 /// Everything that a user can set; the names, defaults and meanings are those of `options()`.
 struct Settings {
-    std::vector<std::string> traefik_api;
+    std::vector<Url> traefik_api;
     std::string traefik_api_username;
     std::string traefik_api_password_file;
     std::string traefik_api_ca_file;
+    std::string traefik_api_host;
+    bool traefik_api_insecure_skip_verify = false;
     int traefik_pid = 0;
     std::string traefik_cgroup;
     std::vector<std::string> traefik_allow;
     std::string backends_file;
     Millis poll_interval{};
-    judge::Rule rule;                ///< the built-in one
+    judge::Rule rule;  ///< the built-in one
+    double connect_failures_percent = 0;
+    double unanswered_percent = 0;
     std::vector<judge::Rule> rules;  ///< more, from the file's alert.rules
     std::vector<std::string> web_listen_address;
     std::string web_config_file;
     Millis metrics_zero_for{};
-    std::string web_external_url;
-    std::string push_url;
+    Names metrics_names = Names::backend;
+    std::optional<Url> web_external_url;
+    std::optional<Url> push_url;  ///< none: nothing is pushed
     std::string push_job;
     std::string push_instance;
     Millis push_interval{};
     HttpFiles push_files;
-    std::vector<std::string> alertmanager_url;
+    std::vector<Url> alertmanager_url;
     HttpFiles alertmanager_files;
     std::string state_path;
     std::string bpf_pin_path;
@@ -45,7 +57,7 @@ struct Settings {
     std::string log_level;
     std::string log_format;
 
-    /// The built-in rule and those of the file.
+    /// The built-in rule, those about requests without a response that are not off, and those of the file.
     [[nodiscard]] std::vector<judge::Rule> all_rules() const;
 };
 

@@ -2,14 +2,12 @@
 #include "config/settings_file.hpp"
 
 #include <spdlog/fmt/fmt.h>
-#include <unistd.h>
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <system_error>
 
 #include "base/nearest.hpp"
+#include "base/regular_file.hpp"
 #include "config/options.hpp"
 
 namespace upstat::config {
@@ -26,6 +24,11 @@ std::string hint_for(std::string_view unknown) {
     names.emplace_back("alert.rules");
     const auto meant = nearest(unknown, names);
     return meant.empty() ? "" : fmt::format("did you mean {}?", meant);
+}
+
+/// The name of a rule that is always there.
+bool is_built_in(const std::string& rule) {
+    return rule == judge::Rule{}.name || rule == connect_failures_rule || rule == unanswered_rule;
 }
 
 bool takes_map(const std::string& name) {
@@ -139,7 +142,7 @@ class FileReader {
             read_rule_key(scratch, entry.first, entry.second);
         }
         const auto known = [&](const judge::Rule& rule) { return rule.name == scratch.rule.name; };
-        if (scratch.rule.name == judge::Rule{}.name || std::ranges::any_of(into_.rules, known)) {
+        if (is_built_in(scratch.rule.name) || std::ranges::any_of(into_.rules, known)) {
             mistake(node.Mark(), fmt::format("there is a rule {} already", scratch.rule.name));
             return;
         }
@@ -152,7 +155,7 @@ class FileReader {
             scratch.rule.name = text_of(value);
         } else if (name == "severity") {
             scratch.rule.severity = text_of(value);
-        } else if (const auto* const option = find_option("alert." + name); option != nullptr) {
+        } else if (const auto* const option = find_option("alert." + name); option != nullptr && option->of_rule) {
             set_option(scratch, *option, name, value);
         } else {
             mistake(
@@ -169,18 +172,19 @@ class FileReader {
 
 FileSettings read_settings_file(const std::string& path) {
     FileSettings file;
+    const auto text = read_named_file(path);
+    if (!text) {
+        file.errors.push_back(text.error());
+        file.errors.back().hint = "name another --config.file, or none: everything has a default";
+        return file;
+    }
     try {
-        const auto root = YAML::LoadFile(path);
+        const auto root = YAML::Load(*text);
         if (root.IsMap()) {
             FileReader(path, file).read_map(root, "");
         } else if (!root.IsNull()) {
             file.errors.push_back(file_error(path, root.Mark(), "a settings file is a map of keys to values"));
         }
-    } catch (const YAML::BadFile&) {
-        const auto reason = std::generic_category().message(access(path.c_str(), R_OK) == 0 ? EIO : errno);
-        file.errors.push_back({.kind = Error::Kind::usage,
-                               .message = fmt::format("cannot read {}: {}", path, reason),
-                               .hint = "name another --config.file, or none: everything has a default"});
     } catch (const YAML::Exception& error) {
         file.errors.push_back(file_error(path, error.mark, error.msg));
     }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "attribute/backend_name.hpp"
+#include "base/names.hpp"
 #include "base/time.hpp"
 #include "measure/ratio.hpp"
 
@@ -16,17 +17,27 @@ namespace upstat::judge {
 /// By name: an alert's labels, or its annotations.
 using Labels = std::map<std::string, std::string>;
 
+/// What a rule takes the share of: responses by their code, or requests that had none.
+enum class Share : std::uint8_t {
+    codes,             ///< of a backend's responses, those whose code the rule names
+    connect_failures,  ///< of its requests, those for which no connection came about
+    unanswered,        ///< of its requests, those that its servers left without a response
+};
+std::string_view to_string(Share share);
+
 /// One alerting rule: "more than threshold_percent of a backend's responses over window match codes, for hold".
 struct Rule {
     std::string name = "TraefikHighHttp4xxErrorRateBackend";
+    Share share = Share::codes;
     std::string codes = "4..";  ///< a regular expression over the three digits, anchored at both ends as PromQL's are
     Millis window = std::chrono::minutes(3);
     Millis for_duration = std::chrono::minutes(1);  ///< Prometheus's `for`
     double threshold_percent = 5;
     double min_rate = 0;  ///< it holds only above so many responses a second, matching or not
     std::string severity = "critical";
-    Labels labels{};       ///< over those that each alert has; an empty value takes one away
-    Labels annotations{};  ///< likewise
+    Labels labels{};               ///< over those that each alert has; an empty value takes one away
+    Labels annotations{};          ///< likewise
+    Names names = Names::backend;  ///< in its sentences and labels
 
     bool operator==(const Rule&) const = default;
 };
@@ -36,9 +47,9 @@ std::string_view to_string(State state);
 
 /// Where most of a backend's bad responses come from: where to look first.
 struct Worst {
-    std::string server;  ///< "ip:port"
-    std::uint16_t code = 0;
-    std::uint64_t count = 0;  ///< such responses of that server
+    std::string server;       ///< "ip:port"
+    std::uint16_t code = 0;   ///< 0: it is of requests without a response
+    std::uint64_t count = 0;  ///< such responses, or requests, of that server
 
     bool operator==(const Worst&) const = default;
 };

@@ -79,6 +79,18 @@ std::string_view to_string(State state) {
     std::unreachable();
 }
 
+std::string_view to_string(Share share) {
+    switch (share) {
+        case Share::codes:
+            return "codes";
+        case Share::connect_failures:
+            return "connect_failures";
+        case Share::unanswered:
+            return "unanswered";
+    }
+    std::unreachable();
+}
+
 Judge::Judge(std::vector<Rule> rules) : rules_(std::move(rules)) {}
 
 void Judge::restore(const std::vector<Alert>& alerts) {
@@ -121,6 +133,9 @@ void Judge::evaluate_rule(const Rule& rule, const measure::Ratios& ratios, Alert
         const auto from = alert.state;
         alert.ratio = ratio == ratios.backends.end() ? measure::Ratio{} : ratio->second;
         alert.percent = percent_of(alert.ratio);
+        if (ratios.filling && alert.state != State::inactive && !holds(alert, rule)) {
+            continue;  // what made it hold may be of before the restart
+        }
         step(alert, rule, result.at);
         if (alert.state != from) {
             result.transitions.push_back({.from = from, .now = alert});
@@ -128,7 +143,7 @@ void Judge::evaluate_rule(const Rule& rule, const measure::Ratios& ratios, Alert
     }
     // A backend that is gone is remembered only as long as its end has to be told.
     std::erase_if(alerts, [&ratios](const auto& entry) {
-        return !ratios.backends.contains(entry.first) && !entry.second.resolved_at;
+        return !ratios.filling && !ratios.backends.contains(entry.first) && !entry.second.resolved_at;
     });
 }
 

@@ -6,18 +6,12 @@
 #include <algorithm>
 #include <set>
 
+#include "judge/reasons.hpp"
 #include "judge/sentence.hpp"
 
 namespace upstat::judge {
 
 namespace {
-
-/// Whether a reason tells of the server: these tell of what upstat could not read.
-bool tells_of_server(const std::string& reason) {
-    static const std::set<std::string> others{"missed", "unparsed", "aborted", poll::upgraded_reason,
-                                              poll::unknown_reason};
-    return !others.contains(reason);
-}
 
 /// "1 request", "2 requests".
 std::string counted(std::int64_t count, std::string_view what) {

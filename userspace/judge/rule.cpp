@@ -8,6 +8,10 @@ namespace upstat::judge {
 Result<std::vector<CompiledRule>> compile(const std::vector<Rule>& rules) {
     std::vector<CompiledRule> compiled;
     for (const auto& rule : rules) {
+        if (rule.share != Share::codes) {
+            compiled.push_back({.rule = rule, .codes = {}});
+            continue;
+        }
         auto codes = measure::CodeSet::compile(rule.codes);
         if (!codes) {
             return std::unexpected(codes.error());

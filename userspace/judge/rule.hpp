@@ -15,7 +15,7 @@ namespace upstat::judge {
 /// A rule with its codes compiled.
 struct CompiledRule {
     Rule rule;
-    measure::CodeSet codes;
+    measure::CodeSet codes;  ///< none where the rule's share is of no codes
 };
 
 /// An error of kind usage names a rule whose codes are no regular expression.

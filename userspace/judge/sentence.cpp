@@ -19,15 +19,40 @@ std::string what_happened(const Transition& transition) {
     return {};
 }
 
+std::string share_text(const Rule& rule) {
+    switch (rule.share) {
+        case Share::codes:
+            return "its share of " + rule.codes;
+        case Share::connect_failures:
+            return "its share of failed connects";
+        case Share::unanswered:
+            return "its share of requests without a response";
+    }
+    return {};
+}
+
+std::string of_text(const Rule& rule) {
+    switch (rule.share) {
+        case Share::codes:
+            return fmt::format("of its responses in the last {} were {}", duration_text(rule.window), rule.codes);
+        case Share::connect_failures:
+            return fmt::format("of its requests in the last {} found no server: the connect failed",
+                               duration_text(rule.window));
+        case Share::unanswered:
+            return fmt::format("of its requests in the last {} were left without a response",
+                               duration_text(rule.window));
+    }
+    return {};
+}
+
 /// An outage comes first: to the rule it reads as health.
 std::string value_text(const Alert& alert, const Rule& rule) {
     const auto first = alert.outage.empty() ? "" : alert.outage + "; ";
     if (!alert.percent) {
-        return first + fmt::format("its share of {} in the last {} cannot be told for want of responses", rule.codes,
-                                   duration_text(rule.window));
+        return first + fmt::format("{} in the last {} cannot be told for want of {}", share_text(rule),
+                                   duration_text(rule.window), rule.share == Share::codes ? "responses" : "requests");
     }
-    return first + fmt::format("{:.4g} % of its responses in the last {} were {}", *alert.percent,
-                               duration_text(rule.window), rule.codes);
+    return first + fmt::format("{:.4g} % {}", *alert.percent, of_text(rule));
 }
 
 std::string hold_text(const Alert& alert, const Rule& rule) {
@@ -60,14 +85,18 @@ std::string duration_text(Millis duration) {
     return text;
 }
 
+std::string text_of(const Worst& worst) {
+    return worst.code == 0 ? fmt::format("server {}: {} of them", worst.server, worst.count)
+                           : fmt::format("server {}: {} responses with {}", worst.server, worst.count, worst.code);
+}
+
 std::string sentence(const Transition& transition, const Rule& rule) {
     const auto& alert = transition.now;
-    auto text = fmt::format("{} is {} for backend {}{}{}: {} (threshold {:g} %{})", alert.rule,
-                            what_happened(transition), alert.backend.name, alert.traefik.empty() ? "" : " of ",
-                            alert.traefik, value_text(alert, rule), rule.threshold_percent, hold_text(alert, rule));
+    auto text = fmt::format("{} is {} for {} {}{}{}: {} (threshold {:g} %{})", alert.rule, what_happened(transition),
+                            noun(rule.names), alert.backend.name, alert.traefik.empty() ? "" : " of ", alert.traefik,
+                            value_text(alert, rule), rule.threshold_percent, hold_text(alert, rule));
     if (alert.worst) {
-        text += fmt::format("; most come from server {}: {} responses with {}", alert.worst->server, alert.worst->count,
-                            alert.worst->code);
+        text += "; most come from " + text_of(*alert.worst);
     }
     return text;
 }

@@ -27,6 +27,7 @@ struct Ratio {
 struct Ratios {
     Time at;
     std::map<attribute::BackendName, Ratio> backends;
+    bool filling = false;  ///< the window is not full yet: an alert that holds no more may hold by what was before
 };
 
 }  // namespace upstat::measure

@@ -59,25 +59,42 @@ json over(json all, const judge::Labels& own) {
 
 /// They tell alerts apart: no value that changes may be among them.
 json labels(const judge::Rule& rule, const judge::Alert& alert, const std::string& instance) {
-    json all = {{"alertname", alert.rule},
-                {"backend", alert.backend.name},
-                {"severity", rule.severity},
-                {"instance", instance}};
+    json all = {{"alertname", alert.rule}, {"severity", rule.severity}, {"instance", instance}};
+    if (say_backend(rule.names)) {
+        all["backend"] = alert.backend.name;
+    }
+    if (say_service(rule.names)) {
+        all["service"] = alert.backend.name;
+    }
     if (!alert.traefik.empty()) {
         all["traefik"] = alert.traefik;
     }
     return over(std::move(all), rule.labels);
 }
 
+/// What is high, in the words of the stock rule.
+std::string rate_text(const judge::Rule& rule) {
+    switch (rule.share) {
+        case judge::Share::codes:
+            return "HTTP " + class_of(rule.codes) + " error rate";
+        case judge::Share::connect_failures:
+            return "connect failure rate";
+        case judge::Share::unanswered:
+            return "rate of requests without a response";
+    }
+    return {};
+}
+
 json annotations(const judge::Rule& rule, const judge::Alert& alert, const std::string& instance) {
-    const auto codes = class_of(rule.codes);
-    json all = {
-        {"summary", fmt::format("Traefik high HTTP {} error rate backend {} (instance {}){}{}", codes,
-                                alert.backend.name, instance, alert.outage.empty() ? "" : ": ", alert.outage)},
-        {"description",
-         fmt::format("Traefik backend {} error rate is above {}%\n  VALUE = {}\n  BACKEND = {}\n  WINDOW = {}", codes,
-                     rule.threshold_percent, value_of(alert), alert.backend.name, judge::duration_text(rule.window))},
-        {"sentence", judge::sentence(alert, rule)}};
+    const auto what = rule.share == judge::Share::codes ? class_of(rule.codes) + " error rate" : rate_text(rule);
+    const auto whose = noun(rule.names);
+    json all = {{"summary", fmt::format("Traefik high {} {} {} (instance {}){}{}", rate_text(rule), whose,
+                                        alert.backend.name, instance, alert.outage.empty() ? "" : ": ", alert.outage)},
+                {"description",
+                 fmt::format("Traefik {} {} is above {}%\n  VALUE = {}\n  {} = {}\n  WINDOW = {}", whose, what,
+                             rule.threshold_percent, value_of(alert), say_backend(rule.names) ? "BACKEND" : "SERVICE",
+                             alert.backend.name, judge::duration_text(rule.window))},
+                {"sentence", judge::sentence(alert, rule)}};
     if (alert.rule == judge::Rule{}.name) {
         all["runbook"] = runbook;
     }

@@ -17,7 +17,7 @@
 namespace upstat::publish {
 
 struct NotifierOptions {
-    std::vector<std::string> urls;  ///< of the Alertmanagers; each may hold a path, a name and a password
+    std::vector<Url> urls;  ///< of the Alertmanagers; each may hold a path, a name and a password
     std::vector<judge::Rule> rules;
     std::string instance;       ///< the `instance` label, where a rule's labels take none away
     std::string generator_url;  ///< where the agent's pages are; may be empty
@@ -40,7 +40,7 @@ struct Notification {
 /// alerts stand by then: what changed meanwhile goes with it.
 class Notifier {
   public:
-    /// An error of kind usage for an URL that is none.
+    /// An error of kind usage for an URL that no path goes behind.
     static Result<Notifier> make(NotifierOptions options);
 
     /// What to start now; call it once after each evaluation, a failed one too (with the alerts as they stood).

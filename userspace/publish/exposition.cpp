@@ -11,6 +11,7 @@
 #include <set>
 #include <utility>
 
+#include "attribute/kubernetes.hpp"
 #include "publish/text.hpp"
 
 namespace upstat::publish {
@@ -120,8 +121,8 @@ std::string traefik_label(const Report& report, std::optional<std::uint16_t> zon
     return name.empty() ? std::string() : "," + label("traefik", name);
 }
 
-std::string labels_of(const Report& report, const attribute::BackendName& backend) {
-    return label("backend", backend.name) + traefik_label(report, backend.zone);
+std::string labels_of(const Report& report, const attribute::BackendName& backend, std::string_view name = "backend") {
+    return label(name, backend.name) + traefik_label(report, backend.zone);
 }
 
 /// The counts, and 0 for every usual code of GET that has none; in the order of the series. `take(series, value)` gets
@@ -184,12 +185,31 @@ struct Shown {
     Time born;
 };
 
-void backend_requests(Writer& out, const Shown& shown) {
-    out.metric("traefik_backend_requests_total", "counter",
-               "Responses of the servers of a Traefik backend, as the kernel saw them.");
+/// The series that Traefik has too, by the names of one of its versions.
+struct Family {
+    std::string_view label;
+    std::string_view requests;
+    std::string_view requests_help;
+    std::string_view ups;
+    std::string_view ups_help;
+};
+constexpr Family of_backends{.label = "backend",
+                             .requests = "traefik_backend_requests_total",
+                             .requests_help = "Responses of the servers of a Traefik backend, as the kernel saw them.",
+                             .ups = "traefik_backend_server_up",
+                             .ups_help = "1 if Traefik takes this server of a backend for healthy, 0 if not."};
+constexpr Family of_services{.label = "service",
+                             .requests = "traefik_service_requests_total",
+                             .requests_help = "Responses of the servers of a Traefik service, as the kernel saw them.",
+                             .ups = "traefik_service_server_up",
+                             .ups_help = "1 if Traefik takes this server of a service for healthy, 0 if not."};
+
+void backend_requests(Writer& out, const Shown& shown, const Family& family) {
+    out.metric(family.requests, "counter", family.requests_help);
     Endings<attribute::Series> endings;
     for (const auto& [backend, counts] : shown.page->report->counts.backends) {
-        const auto beginning = "traefik_backend_requests_total{" + labels_of(*shown.page->report, backend) + ",code=\"";
+        const auto beginning =
+            std::string(family.requests) + "{" + labels_of(*shown.page->report, backend, family.label) + ",code=\"";
         const auto write = [&](const attribute::Series& series, std::uint64_t value) {
             out.line(beginning, endings.of(series), value);
         };
@@ -202,18 +222,25 @@ void backend_requests(Writer& out, const Shown& shown) {
     }
 }
 
-void backend_ups(Writer& out, const Report& report) {
-    out.metric("traefik_backend_server_up", "gauge",
-               "1 if Traefik takes this server of a backend for healthy, 0 if not.");
+void backend_ups(Writer& out, const Report& report, const Family& family) {
+    out.metric(family.ups, "gauge", family.ups_help);
     for (const auto& [name, backend] : report.catalogue->backends) {
         std::map<std::string_view, bool> ups;  // a url that is listed twice is one series
         for (const auto& listed : backend.listed) {
             ups.emplace(listed.url, listed.up);
         }
-        const auto ready = labels_of(report, name);
+        const auto ready = labels_of(report, name, family.label);
         for (const auto& [url, up] : ups) {
             out.sample(ready, {{"url", url}}, up ? 1 : 0);
         }
+    }
+}
+
+void backends(Writer& out, const Shown& shown, const Family& family) {
+    const auto& report = *shown.page->report;
+    backend_requests(out, shown, family);
+    if (std::ranges::any_of(report.traefiks, &TraefikReport::attached)) {  // else nobody is left who would tell
+        backend_ups(out, report, family);
     }
 }
 
@@ -307,17 +334,42 @@ void probes(Writer& out, const Report& report) {
 
 void backend_servers(Writer& out, const Report& report) {
     out.metric("upstat_backend_server_info", "gauge", "1 for each server that Traefik lists for a backend.");
+    const auto namespaces = attribute::plain_namespaces(*report.catalogue);
     for (const auto& [name, backend] : report.catalogue->backends) {
+        const auto kubernetes = attribute::kubernetes_name(name.name, backend.provider, namespaces);
         std::set<poll::Server> listed;  // two urls may stand for one server
         for (const auto& entry : backend.listed) {
             listed.insert(entry.servers.begin(), entry.servers.end());
         }
         const auto ready = labels_of(report, name);
         for (const auto& server : listed) {
+            if (kubernetes != attribute::KubernetesName{}) {
+                out.sample(ready,
+                           {{"server", to_string(server)},
+                            {"provider", backend.provider},
+                            {"agent", report.agent},
+                            {"namespace", kubernetes.name_space},
+                            {"service", kubernetes.service},
+                            {"port", kubernetes.port}},
+                           1);
+                continue;
+            }
             out.sample(ready, {{"server", to_string(server)}, {"provider", backend.provider}, {"agent", report.agent}},
                        1);
         }
     }
+}
+
+/// A Traefik that is counted while no backend is known leaves every alert of a backend silent.
+void known(Writer& out, const Report& report) {
+    const auto counted = std::ranges::count_if(report.traefiks, &TraefikReport::attached);
+    out.metric("upstat_traefiks", "gauge", "Traefiks of this host, by whether their traffic is counted.");
+    out.sample({{"state", "counted"}}, static_cast<std::uint64_t>(counted));
+    out.sample({{"state", "not_counted"}}, report.traefiks.size() - static_cast<std::uint64_t>(counted));
+    out.metric("upstat_traefik_up", "gauge", "1 while a Traefik that is counted runs on this host.");
+    out.sample(counted != 0 ? 1 : 0);
+    out.metric("upstat_backends", "gauge", "Backends that Traefik's API or backends.file lists.");
+    out.sample(report.catalogue->backends.size());
 }
 
 void judgement(Writer& out, const Report& report) {
@@ -447,11 +499,16 @@ namespace {
 void write_lasting(Writer& out, const Page& page, Time born) {
     const auto& report = *page.report;
     const Shown shown{.page = &page, .born = born};
-    backend_requests(out, shown);
-    backend_ups(out, report);
+    if (say_backend(report.names)) {
+        backends(out, shown, of_backends);
+    }
+    if (say_service(report.names)) {
+        backends(out, shown, of_services);
+    }
     servers(out, shown);
     probes(out, report);
     backend_servers(out, report);
+    known(out, report);
     judgement(out, report);
     work(out, report);
     kernel(out, report);

@@ -16,7 +16,7 @@ namespace upstat::publish {
 
 /// A Pushgateway and the group that is ours there.
 struct PushTarget {
-    std::string url;  ///< of the gateway; may hold a path, a name and a password
+    Url url;  ///< of the gateway; may hold a path, a name and a password
     std::string job = "upstat-push";
     std::string instance;
     Millis interval = std::chrono::seconds(15);
@@ -24,7 +24,7 @@ struct PushTarget {
     HttpFiles files;                            ///< by which the gateway is known, and knows us
 };
 
-/// The URL of the group: URL/metrics/job/JOB/instance/INSTANCE. An error of kind usage if the gateway's URL is none.
+/// The URL of the group: URL/metrics/job/JOB/instance/INSTANCE. An error of kind usage where there is none.
 Result<std::string> group_url(const PushTarget& target);
 
 /// The PUT that replaces the group by this page (pushed_text()). `group` is what group_url gave.

@@ -2,6 +2,7 @@
 #include "publish/push_claim.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <utility>
 
 #include "publish/exposition.hpp"
@@ -77,8 +78,17 @@ bool PushClaim::done(const HttpDone& done, const PushTarget& target) {
     return true;
 }
 
+/// A host that was cloned while it pushed has the same earlier owner: its group is pushed on.
+bool PushClaim::is_earlier(const GroupSeen& seen) const {
+    double pushed = 0;  // seconds, as "1.7958e+09"
+    const auto* const end = seen.push_time.data() + seen.push_time.size();
+    return !last_push_ && !seen.owner.empty() && seen.owner == identity_.earlier &&
+           std::from_chars(seen.push_time.data(), end, pushed).ptr == end &&
+           pushed <= std::chrono::duration<double>(identity_.until.time_since_epoch()).count();
+}
+
 void PushClaim::saw(const GroupSeen& seen) {
-    const bool foreign = !seen.owner.empty() && seen.owner != owner_;
+    const bool foreign = !seen.owner.empty() && !is_ours(seen) && !is_earlier(seen);
     if (foreign && seen != other_) {  // it was pushed since the last look
         other_ = seen;
         free_ = settled_ = false;
@@ -86,7 +96,7 @@ void PushClaim::saw(const GroupSeen& seen) {
     }
     other_ = {};
     free_ = true;
-    settled_ = !foreign && (seen.owner == owner_ || last_push_);
+    settled_ = !foreign && (is_ours(seen) || last_push_);
 }
 
 void PushClaim::pushed(Time now, bool taken) {

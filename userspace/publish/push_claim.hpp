@@ -20,6 +20,14 @@ struct GroupSeen {
     bool operator==(const GroupSeen&) const = default;
 };
 
+/// Who this agent is at a gateway.
+struct PushIdentity {
+    std::string owner;      ///< tells this agent from every other one
+    std::string earlier{};  ///< its owner before the host's last boot; empty: none is known
+    Wall until{};           ///< it pushed as `earlier` until then
+    bool operator==(const PushIdentity&) const = default;
+};
+
 /// The GET of all that the gateway has, cut where it gets long: nobody can ask for one group.
 HttpRequest look_request(const PushTarget& target, const std::string& gateway);
 
@@ -28,10 +36,11 @@ GroupSeen find_group(std::string_view page, const PushTarget& target);
 
 /// Keeps two agents that were given one name from pushing the same group. The first one has it for as long as it goes
 /// on pushing; the second one looks before it pushes, sees another one's mark and leaves the group alone until nobody
-/// has pushed it for `patience`. It reads no clock and sends nothing.
+/// has pushed it for `patience`. What it pushed itself before the host's last boot it takes at once. It reads no clock
+/// and sends nothing.
 class PushClaim {
   public:
-    PushClaim(std::string owner, Millis patience) : owner_(std::move(owner)), patience_(patience) {}
+    PushClaim(PushIdentity identity, Millis patience) : identity_(std::move(identity)), patience_(patience) {}
 
     /// Whether the next push may be sent without a look: the group is known to be ours, or was free at the last look.
     [[nodiscard]] bool may_push(Time now) const;
@@ -48,18 +57,22 @@ class PushClaim {
     /// Who has the group instead; empty if nobody is known to.
     [[nodiscard]] const std::string& other() const { return other_.owner; }
 
-    /// Whether what is there was pushed by this agent.
+    /// Whether what is there was pushed by this agent, as far as that is known without a look.
     [[nodiscard]] bool is_ours(Time now) const;
+
+    /// Whether a group that was just looked at is.
+    [[nodiscard]] bool is_ours(const GroupSeen& seen) const { return seen.owner == identity_.owner; }
 
     /// Goes on where `previous` was, which was about the same group.
     void go_on_from(const PushClaim& previous);
 
-    [[nodiscard]] const std::string& owner() const { return owner_; }
+    [[nodiscard]] const std::string& owner() const { return identity_.owner; }
 
   private:
     void saw(const GroupSeen& seen);
+    [[nodiscard]] bool is_earlier(const GroupSeen& seen) const;
 
-    std::string owner_;
+    PushIdentity identity_;
     Millis patience_;
     std::optional<std::uint64_t> ticket_;  ///< of the look under way
     std::optional<Time> last_look_;

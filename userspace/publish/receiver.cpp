@@ -7,15 +7,14 @@
 #include <utility>
 
 #include "base/printable.hpp"
-#include "base/url.hpp"
 
 namespace upstat::publish {
 
 namespace {
 
-/// A URL that holds a password loses it, and gets the slash of an empty path; both ways it names the same receiver.
-std::string shown(const std::string& url) {
-    auto text = printable(without_password(url));
+/// A URL that loses its password gets the slash of an empty path; both ways it names the same receiver.
+std::string name_of(const Url& url) {
+    auto text = printable(url.shown);
     text.erase(text.find_last_not_of('/') + 1);
     return text;
 }
@@ -40,20 +39,16 @@ std::string refusal(const std::string& url, const std::expected<HttpResponse, st
 
 }  // namespace
 
-Result<std::string> receiver_url(const std::string& base, std::string_view path) {
-    const auto url = parse_http_url(base);
-    if (!url) {
-        return std::unexpected(url.error());
-    }
-    const auto whole = with_path(*url, path);
+Result<std::string> receiver_url(const Url& base, std::string_view path) {
+    const auto whole = with_path(base, path);
     if (!whole) {
         return std::unexpected(whole.error());
     }
     return whole->text;
 }
 
-Tries::Tries(std::string what, const std::string& url, std::uint64_t seed)
-    : url_(shown(url)), backoff_(seed), outage_(std::move(what), url_) {}
+Tries::Tries(std::string what, const Url& url, std::uint64_t seed)
+    : url_(name_of(url)), backoff_(seed), outage_(std::move(what), url_) {}
 
 void Tries::succeed(const Tries& previous) {
     results_ = previous.results_;

@@ -13,12 +13,12 @@
 #include "base/outage.hpp"
 #include "base/results.hpp"
 #include "base/time.hpp"
+#include "base/url.hpp"
 
 namespace upstat::publish {
 
-/// Where a receiver (http or https) takes what is sent: `path` ("/api/v2/alerts") behind its own path. The error is of
-/// kind usage.
-Result<std::string> receiver_url(const std::string& base, std::string_view path);
+/// Where a receiver takes what is sent: `path` ("/api/v2/alerts") behind its own path. The error is of kind usage.
+Result<std::string> receiver_url(const Url& base, std::string_view path);
 
 /// What became of one try.
 struct Tried {
@@ -30,7 +30,7 @@ struct Tried {
 class Tries {
   public:
     /// `what` ("Alertmanager") begins the lines of the log. `seed` is of the random part of the waits.
-    Tries(std::string what, const std::string& url, std::uint64_t seed);
+    Tries(std::string what, const Url& url, std::uint64_t seed);
 
     /// Whether the next one may start. What changes until then goes with it.
     [[nodiscard]] bool ready(Time now) const { return backoff_.ready(now); }

@@ -13,6 +13,7 @@
 
 #include "attribute/counts.hpp"
 #include "attribute/ledger.hpp"
+#include "base/names.hpp"
 #include "base/results.hpp"
 #include "base/time.hpp"
 #include "judge/alert.hpp"
@@ -39,9 +40,11 @@ struct TraefikReport {
 struct Report {
     Wall at{};
     std::string not_ready = "no poll of the kernel's counters has succeeded yet";  ///< empty: ready
+    std::string notice;                        ///< what is to be said although it is ready
     std::map<std::string, std::string> build;  ///< the labels of upstat_build_info: version, revision, ...
     std::string agent;                         ///< the `agent` label: whose series these are, however they come
     std::map<std::uint16_t, std::string> traefik_names;  ///< the `traefik` label, by zone
+    Names names = Names::backend;                        ///< of metrics and pages
     std::vector<TraefikReport> traefiks;
 
     attribute::Counts counts;

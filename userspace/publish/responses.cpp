@@ -32,28 +32,6 @@ constexpr std::array routes{
     Route{.path = "/api/v1/backends", .type = "application/json", .write = write_view<backends_json>},
 };
 
-/// What every response says. One connection is for one request.
-void add_headers(MHD_Response* response, std::string_view type, const Headers& headers) {
-    constexpr std::array<std::pair<const char*, const char*>, 6> strict{{
-        {MHD_HTTP_HEADER_CONNECTION, "close"},
-        {MHD_HTTP_HEADER_CACHE_CONTROL, "no-store"},
-        {"X-Content-Type-Options", "nosniff"},
-        {"X-Frame-Options", "DENY"},
-        {"Referrer-Policy", "no-referrer"},
-        {"Content-Security-Policy",
-         "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"},
-    }};
-    MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, std::string(type).c_str());
-    for (const auto& [name, value] : strict) {
-        if (!headers.contains(name)) {
-            MHD_add_response_header(response, name, value);
-        }
-    }
-    for (const auto& [name, value] : headers) {
-        MHD_add_response_header(response, name.c_str(), value.c_str());
-    }
-}
-
 using Text = std::shared_ptr<const PackedText>;
 
 template <std::size_t (PackedText::*read)(std::uint64_t, std::span<char>) const>
@@ -85,6 +63,27 @@ Text write_packed(const Page& page, const Route& route) {
 }
 
 }  // namespace
+
+void add_headers(MHD_Response* response, std::string_view type, const Headers& headers) {
+    constexpr std::array<std::pair<const char*, const char*>, 6> strict{{
+        {MHD_HTTP_HEADER_CONNECTION, "close"},
+        {MHD_HTTP_HEADER_CACHE_CONTROL, "no-store"},
+        {"X-Content-Type-Options", "nosniff"},
+        {"X-Frame-Options", "DENY"},
+        {"Referrer-Policy", "no-referrer"},
+        {"Content-Security-Policy",
+         "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"},
+    }};
+    MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, std::string(type).c_str());
+    for (const auto& [name, value] : strict) {
+        if (!headers.contains(name)) {
+            MHD_add_response_header(response, name, value);
+        }
+    }
+    for (const auto& [name, value] : headers) {
+        MHD_add_response_header(response, name.c_str(), value.c_str());
+    }
+}
 
 Response text_response(std::string_view text, const Headers& headers) {
     Response response(

@@ -22,6 +22,9 @@ using Response = std::unique_ptr<MHD_Response, DestroyResponse>;
 /// What every response says besides, in place of what it would say by itself.
 using Headers = std::map<std::string, std::string>;
 
+/// What every response says. One connection is for one request.
+void add_headers(MHD_Response* response, std::string_view type, const Headers& headers);
+
 /// One that says a line of plain text.
 Response text_response(std::string_view text, const Headers& headers);
 

@@ -184,7 +184,8 @@ json backend(const Report& report, const attribute::BackendName& name, const att
 
 json rule(const judge::Rule& rule) {
     return {{"name", rule.name},
-            {"codes", rule.codes},
+            {"share", to_string(rule.share)},
+            {"codes", rule.share == judge::Share::codes ? rule.codes : ""},
             {"window_seconds", seconds(rule.window)},
             {"for_seconds", seconds(rule.for_duration)},
             {"threshold_percent", rule.threshold_percent},
@@ -195,7 +196,10 @@ json rule(const judge::Rule& rule) {
 }
 
 json worst(const std::optional<judge::Worst>& worst) {
-    return worst ? json{{"server", worst->server}, {"code", worst->code}, {"count", worst->count}} : json();
+    return worst ? json{{"server", worst->server},
+                        {"code", worst->code == 0 ? json() : json(worst->code)},
+                        {"count", worst->count}}
+                 : json();
 }
 
 bool quiet(const judge::Alert& alert) {
@@ -287,6 +291,7 @@ std::string status_json(const Report& report) {
     json out = {{"at", rfc3339(report.at)},
                 {"ready", report.not_ready.empty()},
                 {"not_ready", report.not_ready},
+                {"notice", report.notice},
                 {"build", report.build},
                 {"traefiks", json::array()},
                 {"last_poll", when(report.last_poll)},
@@ -335,7 +340,10 @@ std::string alerts_json(const Report& report) {
 }
 
 std::string backends_json(const Report& report) {
-    json out = {{"at", rfc3339(report.at)}, {"backends", json::object()}, {"servers", json::object()}};
+    json out = {{"at", rfc3339(report.at)},
+                {"names", to_string(report.names)},
+                {"backends", json::object()},
+                {"servers", json::object()}};
     for (const auto& [name, counts] : report.counts.backends) {
         out["backends"][shown_name(report, name)] = backend(report, name, counts);
     }
@@ -358,9 +366,13 @@ std::string index_html(const Report& report) {
     if (!report.not_ready.empty()) {
         out += "<p><strong>Not ready: " + html(report.not_ready) + ".</strong></p>\n";
     }
-    out +=
-        "<table><tr><th>backend</th><th>alerts</th><th>4xx</th><th>responses</th><th>2xx</th><th>3xx</th>"
-        "<th>4xx</th><th>5xx</th></tr>\n";
+    if (!report.notice.empty()) {
+        out += "<p><strong>Ready, but " + html(report.notice) + ".</strong></p>\n";
+    }
+    out += fmt::format(
+        "<table><tr><th>{}</th><th>alerts</th><th>4xx</th><th>responses</th><th>2xx</th><th>3xx</th>"
+        "<th>4xx</th><th>5xx</th></tr>\n",
+        noun(report.names));
     auto alerts = loud_alerts(report);
     for (const auto& [name, counts] : report.counts.backends) {
         out += row(shown_name(report, name), counts, client_errors_of(report, name), outage_of(report, name),

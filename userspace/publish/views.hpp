@@ -15,7 +15,7 @@ namespace upstat::publish {
 /// left_out_servers["ip:port"]: of TCP and UDP services}
 std::string status_json(const Report& report);
 
-/// /api/v1/alerts: {at, rules[{name, codes, window_seconds, for_seconds, threshold_percent, min_rate, severity,
+/// /api/v1/alerts: {at, rules[{name, share, codes, window_seconds, for_seconds, threshold_percent, min_rate, severity,
 /// labels{}, annotations{}}], alerts[{alert, backend, state, percent, ratio, rate, worst{server, code, count},
 /// sentence, active_since, firing_since, resolved_at}]}. `ratio` is the alert's own, 0 to 1, `rate` that of all
 /// responses; `sentence` is empty while an alert is inactive.

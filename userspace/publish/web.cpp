@@ -34,6 +34,7 @@
 #include "publish/gzip.hpp"
 #include "publish/listen.hpp"
 #include "publish/passwords.hpp"
+#include "publish/refusals.hpp"
 #include "publish/responses.hpp"
 
 namespace upstat::publish {
@@ -331,7 +332,9 @@ class Web::Impl {
         const auto edition = shelf.get();
         if (path == "/-/ready") {
             const auto& why_not = edition.page->report->not_ready;
-            return probe(connection, config, why_not.empty(), "ready", "not ready: " + why_not);
+            const auto& notice = edition.page->report->notice;
+            return probe(connection, config, why_not.empty(), notice.empty() ? "ready" : "ready, but " + notice,
+                         "not ready: " + why_not);
         }
         if (!Responses::has(path)) {
             return MHD_queue_response(connection, MHD_HTTP_NOT_FOUND,
@@ -385,9 +388,15 @@ class Web::Impl {
             connections_.see_off();
             connections_.cut_overdue();
             const auto moved = Tls::moved();
-            MHD_run(daemon_.get());
+            run();
             idle_runs_ = Tls::moved() == moved ? std::min(idle_runs_ + 1, enough_idle) : 0;
         }
+    }
+
+    void run() {
+        const auto config = shelf.config();
+        const StrictRefusals strict(config->headers);
+        MHD_run(daemon_.get());
     }
 
     /// Those that are too many are cut, in favour of the new ones.

@@ -14,7 +14,7 @@
 #include <string_view>
 #include <utility>
 
-#include "base/file.hpp"
+#include "base/regular_file.hpp"
 
 namespace upstat::publish {
 
@@ -217,12 +217,13 @@ class Reader {
     /// What a file says that is named here; it is relative to this file's folder.
     std::string file_of(const std::string& key, const YAML::Node& value) {
         const auto name = text_of(key, value);
-        const auto text = read_file(std::filesystem::path(file_).parent_path() / name);
+        auto text = read_named_file(std::filesystem::path(file_).parent_path() / name);
         if (!text || text->empty()) {
-            mistake(value.Mark(), fmt::format("{} '{}' cannot be read or is empty", key, name),
+            mistake(value.Mark(),
+                    fmt::format("{}: {}", key, text ? fmt::format("'{}' is empty", name) : text.error().message),
                     "it is looked for beside this file; upstat must be able to read it");
         }
-        return text.value_or("");
+        return std::move(text).value_or("");
     }
 
     template <typename Values>
@@ -249,12 +250,12 @@ WebConfigFile load_web_config(const std::string& file) {
     if (file.empty()) {
         return {};
     }
-    const auto text = read_file(file);
+    const auto text = read_named_file(file);
     if (!text) {
         return {.config = {},
                 .mistakes = {{.kind = Error::Kind::usage,
-                              .message = fmt::format("{} cannot be read", file),
-                              .hint = "name an existing file with --web.config.file"}}};
+                              .message = fmt::format("web.config.file: {}", text.error().message),
+                              .hint = text.error().hint}}};
     }
     return Reader(file).read(*text);
 }

@@ -486,9 +486,22 @@ ApiAddress not_asked(std::string why) {
     return {.url = {}, .source = std::move(why)};
 }
 
+/// As Go reads it. Its value may hold a password.
+std::string proxy_of(const std::vector<std::string>& environment) {
+    for (const std::string name : {"HTTP_PROXY", "http_proxy"}) {
+        if (std::ranges::any_of(environment, [&name](const std::string& one) {
+                return one.starts_with(name + "=") && one.size() > name.size() + 1;
+            })) {
+            return name;
+        }
+    }
+    return "";
+}
+
 ApiAddress with_others(ApiAddress address, const Process& process, const Settings& settings) {
     address.files = watched_directory(process, settings);
     address.asked = settings.asked;
+    address.proxy = proxy_of(process.environment);
     return address;
 }
 

@@ -18,6 +18,7 @@ struct ApiAddress {
     std::string url;      ///< "http://127.0.0.1:8080" or with api.basePath behind it; "/api/rawdata" is to be appended.
                           ///< Empty: it is not to be asked, and `source` says why
     std::string source;   ///< where that was read, for the log: "/etc/traefik/traefik.yml", "Traefik's default"
+    std::string proxy{};  ///< the variable of the process's environment that sends its requests to a proxy
     std::string files{};  ///< the directory of the file provider, absolute as the process sees it; empty: it has none
     std::vector<std::string> asked{};  ///< where the process sends requests of its own: providers, receivers of traces
 };

@@ -38,9 +38,9 @@ struct ListeningSocket {
 template <typename Number>
 std::optional<Number> number(std::string_view digits, int base) {
     Number value = 0;
-    const auto* const end = digits.data() + digits.size();
-    const auto parsed = std::from_chars(digits.data(), end, value, base);
-    return parsed.ec == std::errc{} && parsed.ptr == end ? std::optional(value) : std::nullopt;
+    const auto parsed = std::from_chars(digits.data(), digits.data() + digits.size(), value, base);
+    const bool whole = parsed.ec == std::errc{} && parsed.ptr == digits.data() + digits.size();
+    return whole ? std::optional(value) : std::nullopt;
 }
 
 Bytes mapped() {

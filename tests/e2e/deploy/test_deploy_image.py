@@ -3,50 +3,20 @@
 
 import subprocess
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
 from conftest import TOP
-from containers import Container, Store, command
+from containers import Container
+from fixtures import IMAGE, servers, store, traefik  # noqa: F401
 from parts import counts
 from parts.base import unique_name, wait_for
 from parts.load import Clients, Wrk, bulk_mix, mix
 from parts.monitoring import Pushgateway
-from parts.nginx import Nginx
-from parts.traefik import Traefik
 from parts.upstat import BPFFS, Upstat, detach
 
-IMAGE = "localhost/upstat:test"
 PLAN = 1000
 BULK = 4000
-
-
-@pytest.fixture(scope="module")
-def store(upstat_binary):
-    """A store with the image in it, built twice."""
-    with Store() as store:
-        first, second = (command([TOP / "deploy/image/build", upstat_binary, name], bound=300, env=store.env).split()[-1]
-                         for name in (IMAGE, f"{IMAGE}-again"))
-        assert first == second, "the same binary and packages give another image"
-        yield store
-
-
-@pytest.fixture
-def servers(stack, tmp_path):
-    return stack.enter_context(Nginx(tmp_path, ("127.0.0.1", "::1", "127.0.0.1")))
-
-
-@pytest.fixture
-def traefik(stack, tmp_path, store, servers, traefik_binary):
-    """In the agent's image, for want of another: a Go binary needs nothing of it."""
-    binary = Path(traefik_binary).resolve()
-    home = stack.enter_context(Container(store, IMAGE, "--net=host", "-v", f"{tmp_path}:{tmp_path}", "-v", f"{binary}:/usr/bin/traefik:ro",
-                                         entrypoint="/usr/bin/traefik"))
-    # The agent finds every Traefik of this host, also those of other tests: these names and servers are ours alone.
-    services = {unique_name("four"): servers.servers[:1], unique_name("both"): servers.servers[1:]}
-    return stack.enter_context(Traefik(binary, tmp_path, home,
-                                       {name: [servers.url(server) for server in listed] for name, listed in services.items()}))
 
 
 @pytest.mark.parametrize("namespace", ["host", "private"])
@@ -101,7 +71,7 @@ def test_counts_and_pushes(stack, tmp_path, store, servers, traefik, upstat_bina
 
 def test_the_init_container_mounts_a_bpffs_where_there_is_none(store):
     """Its own script, from the manifest, in a container whose /sys/fs/bpf is an empty directory."""
-    manifest = (TOP / "deploy/kubernetes/daemonset.yaml").read_text()
+    manifest = (TOP / "deploy/kubernetes/overlays/privileged/daemonset.yaml").read_text()
     script = manifest.split("- -ec\n            - |\n")[1].split("          securityContext:")[0]
     types = 'while read -r _ point type _; do case $point in /sys/fs/bpf) echo "$type";; esac; done </proc/mounts'
 

@@ -15,7 +15,7 @@ ERRORS = {"storage_failed", "overflow_full", "load_failed", "short_header", "cal
 
 
 def test_promtool_finds_them_sound():
-    assert "SUCCESS: 9 rules" in command(["promtool", "check", "rules", RULES])
+    assert "SUCCESS: 12 rules" in command(["promtool", "check", "rules", RULES])
 
 
 def test_they_fire_and_resolve():
@@ -31,6 +31,10 @@ def test_promtool_takes_the_scrape_configurations(tmp_path, name):
 @pytest.mark.parametrize("change", [("> 120", "> 12000"), ("== 0", "== 2"), ("> 60", "> 6000"), ("> 0.8", "> 0.95"),
                                     ("storage_failed|", ""), ("(-push)?", "-push"), ("> 1\n", "> 2\n"), ("overflow_full|", "overflow_full|request_gap|"), ("* 100 > 5", "* 100 > 15"),
                                     ('unless ignoring(result) increase(upstat_alertmanager_notifications_total{result="success"}[5m]) > 0', ""),
+                                    ("on (job, instance, server)", "on (job, server)"), ("(requests|connect_failures)", "(requests)"),
+                                    ("reset|closed|malformed", "reset|closed|malformed|aborted"), ("reset|closed|malformed", "reset|closed"),
+                                    ("upstat_backends == 0 and", "upstat_backends > -1 and"), ('upstat_traefiks{state="counted"} > 0', 'upstat_traefiks{state="counted"} > -1'),
+                                    ("rate(upstat_server_requests_total[5m])) > 0", "rate(upstat_server_requests_total[5m])) >= 0"),
                                     ('notifications_total{result="failure"}[5m]) > 0', 'notifications_total{result="failure"}[5m]) > 50')])
 def test_the_tests_notice_a_broken_rule(tmp_path, change):
     broken = RULES.read_text().replace(*change)

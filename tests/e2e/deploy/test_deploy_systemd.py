@@ -8,56 +8,20 @@ from shutil import which
 
 import pytest
 
-from conftest import BUILD, TOP
+from conftest import TOP
 from containers import Store
-from machine import InNetwork, Machine, Unit, debian_root, packages_of
+from host import Agent, root_tar, servers, traefik  # noqa: F401
+from machine import InNetwork, Machine
 from parts import counts
 from parts.base import get, wait_for
 from parts.exposition import select
 from parts.load import Clients, Wrk, bulk_mix, mix
-from parts.nginx import Nginx
-from parts.traefik import Traefik
-from parts.upstat import Upstat
 
 UNIT = TOP / "deploy/systemd/upstat.service"
 EXAMPLE = TOP / "deploy/systemd/upstat.yml"
 PLAN = 2000
 BULK = 6000
-BOOTS = 20
 CAPABILITIES = {"cap_dac_read_search", "cap_net_admin", "cap_sys_admin", "cap_sys_ptrace", "cap_perfmon", "cap_bpf"}
-
-
-class Agent(Upstat):
-    """Upstat's pages, for an agent that systemd has started with the example's configuration."""
-
-    def __init__(self, machine, binary, directory):
-        super().__init__(binary, directory, address="127.0.0.1:9479")
-        self.machine = machine
-        self.process.command = machine.store.podman("exec", machine.name, "journalctl", "--follow", "--output=cat", "--unit=upstat")
-
-    def start(self):
-        self.process.start()  # the log, which is shown when a test fails
-        self.machine.systemctl("start", "upstat")
-        self.wait_until_ready()
-
-    def wait_until_ready(self, bound=20):
-        try:
-            wait_for(self.ready, bound, "upstat is ready")
-        except AssertionError as error:
-            raise AssertionError(f"{error}\n{self.machine.systemctl('status', 'upstat', check=False)}\n{self.log}") from None
-
-    @property
-    def log(self):
-        return self.machine.journal("upstat")
-
-    def stop(self):
-        self.machine.systemctl("stop", "upstat", check=False)
-        self.process.stop()
-
-
-@pytest.fixture(scope="session")
-def root_tar(upstat_binary):
-    return debian_root(BUILD, packages_of([upstat_binary, which("nginx")]))
 
 
 @pytest.fixture
@@ -77,27 +41,6 @@ def machine(stack, tmp_path, root_tar, upstat_binary, traefik_binary):
     machine.systemctl("daemon-reload")
     stack.enter_context(InNetwork(machine.pid))
     return machine
-
-
-@pytest.fixture
-def servers(stack, tmp_path, machine):
-    nginx = Nginx(tmp_path, ("127.0.0.1", "::1", "127.0.0.1"))
-    nginx._process.command[0] = "/usr/sbin/nginx"
-    nginx._process.cgroup = Unit(machine, "servers")
-    return stack.enter_context(nginx)
-
-
-@pytest.fixture
-def traefik(stack, tmp_path, machine, servers):
-    """As its own unit file in Traefik's repository has it: another user, nothing of the host to write. Only that user may
-    read its configuration, from which the agent is to learn where the API is."""
-    home = tmp_path / "traefik"
-    unit = Unit(machine, "traefik", ["User=www-data", "ProtectSystem=strict", "PrivateDevices=yes", "NoNewPrivileges=yes",
-                                     "CapabilityBoundingSet=", "Restart=always",
-                                     f"ExecStartPre=+chown -R www-data {home}", f"ExecStartPre=+chmod 0700 {home}"])
-    services = {"four": servers.servers[:1], "both": servers.servers[1:]}
-    return stack.enter_context(Traefik("/usr/local/bin/traefik", tmp_path, unit,
-                                       {name: [servers.url(server) for server in listed] for name, listed in services.items()}))
 
 
 def test_the_unit_and_the_example_are_sound(machine, tmp_path):
@@ -159,23 +102,6 @@ def test_counts_over_restarts_of_traefik_and_of_the_agent(stack, machine, server
     assert "adopted the programs" in agent.log
 
 
-def test_it_is_there_before_the_first_request(stack, machine, servers, traefik, tmp_path, upstat_binary):
-    """As at boot: both are started in one transaction, nothing is pinned, and clients are already asking."""
-    agent = stack.enter_context(Agent(machine, upstat_binary, tmp_path))
-    machine.write("/etc/systemd/system/boot.target", "[Unit]\nWants=traefik.service upstat.service\n")
-    machine.systemctl("daemon-reload")
-    for boot in range(BOOTS):
-        machine.systemctl("stop", "traefik", "upstat", "boot.target")
-        machine.run("upstat", "detach")
-        with Clients(traefik.url, mix(list(traefik.services), PLAN, seed=boot), clients=3, rate=300).start() as load:
-            machine.systemctl("start", "boot.target")
-            wait_for(lambda: load.statuses().count(200) > 30, 30, "responses of the new Traefik")
-            load.stop()
-        agent.wait_until_ready()
-        logged = counts.of_nginx(servers.wait_for_rows(len(servers.rows())))
-        agent.wait_for_counts(counts.by_service(logged, traefik.listed_services()), agent.backend_counts)
-
-
 def test_it_speaks_to_systemd(stack, machine, servers, traefik, tmp_path, upstat_binary):
     agent = stack.enter_context(Agent(machine, upstat_binary, tmp_path))
     shown = machine.systemctl("show", "--property=WatchdogUSec,StatusText", "upstat")
@@ -187,6 +113,16 @@ def test_it_speaks_to_systemd(stack, machine, servers, traefik, tmp_path, upstat
                machine.run("journalctl", "--output=json", "--unit=upstat", "SYSLOG_IDENTIFIER=upstat").splitlines()]
     assert any(entry["MESSAGE"].startswith("metrics at http://") and entry["PRIORITY"] == "6" for entry in entries)
     assert not any("level=" in entry["MESSAGE"] for entry in entries)
+    # So has a hint; who reads the message finds it below.
+    machine.write("/etc/upstat/upstat.yml", "poll: {intervall: 5s}\n")
+    machine.systemctl("reload", "upstat")
+
+    def hinted():
+        lines = machine.run("journalctl", "--output=json", "--unit=upstat", "UPSTAT_HINT=did you mean poll.interval?").splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{")]
+    entry, = wait_for(hinted, 20, "the hint of a mistake")
+    assert entry["MESSAGE"].endswith("unknown key poll.intervall\nHINT: did you mean poll.interval?") and entry["PRIORITY"] == "3"
+    machine.write("/etc/upstat/upstat.yml", EXAMPLE.read_text())
     # A loop that stands is ended, and started again.
     machine.systemctl("stop", "upstat")
     machine.write("/etc/systemd/system/upstat.service.d/watchdog.conf", "[Service]\nWatchdogSec=2\n")

@@ -15,19 +15,22 @@ class Traefik(Part):
     tcp: name -> HOST:PORT. What comes to tcp_ports[NAME] goes there as it is, through a TCP router.
     authenticated: name of a service -> URL that is asked before each of its requests (forwardAuth).
     checked: name of a service -> its healthCheck.
+    provider: URL of a file that it asks for again and again (HTTP provider).
     """
 
     def __init__(self, binary, directory, cgroup, services, metrics=True, api=True, name="traefik", experimental=None,
-                 tcp=None, authenticated=None, checked=None):
+                 tcp=None, authenticated=None, checked=None, provider=None):
         self.directory = Path(directory) / name
         self.services = services
         self.metrics = metrics
         self.api = api
+        self._own_entry_point = True
         self.experimental = experimental
         self.tcp = tcp or {}
         self.tcp_ports = {name: free_port() for name in self.tcp}
         self.authenticated = authenticated or {}
         self.checked = checked or {}
+        self.provider = provider
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.api_url = f"http://127.0.0.1:{free_port()}"
@@ -53,10 +56,13 @@ class Traefik(Part):
         self._process.command = space.inside(self.cgroup.inside(self._process.command))
         self._process.cgroup = None
 
+    def write_static(self):
+        """What Traefik reads when it starts. JSON is YAML, and the standard library writes it."""
+        (self.directory / "traefik.yml").write_text(json.dumps(self._static(), indent=1))
+
     def start(self):
         self.directory.mkdir(parents=True, exist_ok=True)
-        # JSON is YAML, and the standard library writes it.
-        (self.directory / "traefik.yml").write_text(json.dumps(self._static(), indent=1))
+        self.write_static()
         self.write_services(self.services)
         self._process.start()
         self._process.ready_when(self.is_loaded, 30, "Traefik serves")
@@ -94,6 +100,11 @@ class Traefik(Part):
     def rawdata(self):
         return get_json(f"{self.api_url}/api/rawdata")
 
+    def close(self):
+        """Before the start: neither API nor metrics, nor an entry point for them."""
+        self.api = self.metrics = False
+        self._own_entry_point = False
+
     def _static(self):
         static = {
             "global": {"checkNewVersion": False, "sendAnonymousUsage": False},
@@ -105,6 +116,10 @@ class Traefik(Part):
         }
         if self.api:
             static["api"] = {"insecure": True}
+        if self.provider:
+            static["providers"]["http"] = {"endpoint": self.provider, "pollInterval": "200ms"}
+        if not self._own_entry_point:
+            del static["entryPoints"]["traefik"]
         if self.experimental:
             static["experimental"] = self.experimental
         for name, port in self.tcp_ports.items():

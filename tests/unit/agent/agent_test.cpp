@@ -10,6 +10,7 @@
 
 #include "agent/fake_parts.hpp"
 #include "base/temporary_directory.hpp"
+#include "publish/views.hpp"
 
 namespace upstat::agent {
 namespace {
@@ -21,6 +22,10 @@ constexpr poll::ResponseKey ok{.code = 200, .method = poll::Method::get};
 constexpr poll::ResponseKey missing{.code = 404, .method = poll::Method::get};
 const std::string api = "127.0.0.1:8080/api/rawdata";
 const std::string rule = judge::Rule{}.name;
+
+Url url(const std::string& text) {
+    return parse_url(text).value();
+}
 
 HttpResponse rawdata(const std::string& url) {
     return {.status = 200,
@@ -39,6 +44,8 @@ class Loop : public testing::Test {
         network_.responses[api] = rawdata("http://10.0.0.1:80");
         network_.responses["/api/version"] = HttpResponse{.status = 200, .body = R"({"Version":"3.7.15"})"};
         settings_.poll_interval = std::chrono::seconds(5);
+        settings_.connect_failures_percent = 5;
+        settings_.unanswered_percent = 5;
         settings_.push_interval = std::chrono::seconds(15);
         settings_.web_listen_address = {"127.0.0.1:0"};
         settings_.traefik_allow = {"system"};
@@ -107,6 +114,17 @@ class Loop : public testing::Test {
             std::ranges::find(network_.requests.rbegin(), network_.requests.rend(), "PUT", &HttpRequest::method);
         return std::stoull(last->body.substr(last->body.find(series) + series.size()));
     }
+    /// What the gateway says of our group.
+    void group(const std::string& owner, std::int64_t time) {
+        const std::string labels = R"(instance="edge",job="upstat")";
+        network_.responses[":9091/metrics"] =
+            HttpResponse{.status = 200,
+                         .body = "\npush_owner_info{" + labels + ",owner=\"" + owner + "\"} 1\npush_time_seconds{" +
+                                 labels + "} " + std::to_string(time) + "\n"};
+    }
+    [[nodiscard]] std::int64_t wall_seconds() {
+        return std::chrono::floor<std::chrono::seconds>(clock_.clock().wall().time_since_epoch()).count();
+    }
     [[nodiscard]] std::string page() const { return publish::page_text(*agent_->page()); }
     /// The last message to an Alertmanager.
     [[nodiscard]] std::string told() const {
@@ -147,8 +165,8 @@ TEST_F(Loop, CountsForTheBackendThatTheApiNames) {
 }
 
 TEST_F(Loop, AnApiElsewhereIsAskedByNoProxyAndReceiversMayBe) {
-    settings_.traefik_api = {"http://traefik.test:8080"};
-    settings_.push_url = "http://gateway.test:9091";
+    settings_.traefik_api = {url("http://traefik.test:8080")};
+    settings_.push_url = url("http://gateway.test:9091");
     start();
     run(std::chrono::seconds(6));
     ASSERT_GT(network_.asked("traefik.test"), 0U);
@@ -263,8 +281,8 @@ TEST_F(Loop, AFullDiskIsSaidOnceAndEndsNothing) {
 }
 
 TEST_F(Loop, AReceiverThatNeverAnswersHoldsNothingUp) {
-    settings_.push_url = "http://10.9.9.9:9091";
-    settings_.alertmanager_url = {"http://10.9.9.9:9093"};
+    settings_.push_url = url("http://10.9.9.9:9091");
+    settings_.alertmanager_url = {url("http://10.9.9.9:9093")};
     start();
     run(std::chrono::minutes(6), 8, 2);
     EXPECT_EQ(state(), judge::State::firing);
@@ -286,8 +304,8 @@ std::vector<std::string> lines_with(const CapturedLog& log, const std::string& p
 }
 
 TEST_F(Loop, TenMinutesWithoutReceiversAndApiAreTwoLinesEach) {
-    settings_.push_url = "http://10.9.9.9:9091";
-    settings_.alertmanager_url = {"http://10.9.9.8:9093", "http://10.9.9.9:9093"};
+    settings_.push_url = url("http://10.9.9.9:9091");
+    settings_.alertmanager_url = {url("http://10.9.9.8:9093"), url("http://10.9.9.9:9093")};
     const HttpResponse well{.status = 200};
     network_.responses[":9091"] = well;
     network_.responses[":9093"] = well;
@@ -321,7 +339,7 @@ TEST_F(Loop, AFileThatIsNotThereIsAMistakeOfTheStartAndOfAReload) {
     start();
     run(std::chrono::seconds(6));
     next_ = settings_;
-    next_->alertmanager_url = {"https://10.9.9.9:9093"};
+    next_->alertmanager_url = {url("https://10.9.9.9:9093")};
     next_->alertmanager_files.ca_file = "/nowhere/ca.pem";
     signals_->send(SIGHUP);
     run(std::chrono::seconds(6));
@@ -359,7 +377,7 @@ TEST_F(Loop, AnyOtherSignalEndsIt) {
 class Stepped : public Loop, public testing::WithParamInterface<int> {
   protected:
     Stepped() {
-        settings_.alertmanager_url = {"http://10.9.9.9:9093"};
+        settings_.alertmanager_url = {url("http://10.9.9.9:9093")};
         network_.responses[":9093"] = HttpResponse{.status = 200, .body = {}};
         host_.write("/proc/sys/kernel/random/boot_id", "boot-a\n");
     }
@@ -502,7 +520,7 @@ TEST_F(Loop, TheRatioOf4xxIsOf4xxWhateverTheRuleIsAbout) {
 }
 
 TEST_F(Loop, AlertmanagerIsToldTheServerAndNoDeadLink) {
-    settings_.alertmanager_url = {"http://10.9.9.9:9093"};
+    settings_.alertmanager_url = {url("http://10.9.9.9:9093")};
     network_.responses[":9093"] = HttpResponse{.status = 200, .body = {}};
     start();
     run(std::chrono::minutes(5), 8, 2);
@@ -511,14 +529,14 @@ TEST_F(Loop, AlertmanagerIsToldTheServerAndNoDeadLink) {
     EXPECT_THAT(body, HasSubstr("most come from server 10.0.0.1:80: "));
     EXPECT_THAT(body, Not(HasSubstr("generatorURL"))) << "it listens on loopback";
     next_ = settings_;
-    next_->web_external_url = "https://edge.test/upstat";
+    next_->web_external_url = url("https://edge.test/upstat");
     signals_->send(SIGHUP);
     run(std::chrono::minutes(2), 8, 2);
     EXPECT_THAT(told(), HasSubstr(R"("generatorURL":"https://edge.test/upstat")"));
 }
 
 TEST_F(Loop, AnOutageDoesNotReadAsHealth) {
-    settings_.alertmanager_url = {"http://10.9.9.9:9093"};
+    settings_.alertmanager_url = {url("http://10.9.9.9:9093")};
     network_.responses[":9093"] = HttpResponse{.status = 200, .body = {}};
     start();
     run(std::chrono::minutes(5), 8, 2);
@@ -535,6 +553,79 @@ TEST_F(Loop, AnOutageDoesNotReadAsHealth) {
     EXPECT_THAT(told(), HasSubstr("connects a second refused"));
     run(std::chrono::seconds(10), 8);
     EXPECT_TRUE(agent_->shown()->outages.empty());
+}
+
+/// Whether each alert that is not inactive is of that rule.
+const judge::Alert* alert_of(const publish::Report& report, std::string_view rule) {
+    const auto found = std::ranges::find(report.alerts.alerts, rule, &judge::Alert::rule);
+    return found == report.alerts.alerts.end() ? nullptr : &*found;
+}
+
+TEST_F(Loop, AnOutageIsAnAlertOfItsOwn) {
+    settings_.alertmanager_url = {url("http://10.9.9.9:9093")};
+    network_.responses[":9093"] = HttpResponse{.status = 200, .body = {}};
+    start();
+    run(std::chrono::minutes(5), 8);
+    EXPECT_EQ(alert_of(*agent_->shown(), config::connect_failures_rule), nullptr) << "nothing ever failed";
+    const auto outage = [&](int polls) {
+        for (; polls > 0; --polls) {
+            counts_.servers[*poll::parse_server("10.0.0.1:80")].connect_failures["refused"] += 180;
+            run(std::chrono::seconds(5));
+        }
+    };
+    outage(48);
+    const auto* alert = alert_of(*agent_->shown(), config::connect_failures_rule);
+    ASSERT_EQ(alert->state, judge::State::firing);
+    EXPECT_DOUBLE_EQ(*alert->percent, 100);
+    EXPECT_EQ(alert->worst->server, "10.0.0.1:80");
+    EXPECT_THAT(told(), HasSubstr("Traefik high connect failure rate backend shop@file"));
+    EXPECT_THAT(log_.text(), HasSubstr("UpstatBackendConnectFailures is firing for backend shop@file: no responses"));
+
+    start(true);
+    run(std::chrono::seconds(1));
+    ASSERT_EQ(alert_of(*agent_->shown(), config::connect_failures_rule)->state, judge::State::firing)
+        << "the restart knows no failure yet, and that is no end";
+    outage(2);
+    EXPECT_EQ(alert_of(*agent_->shown(), config::connect_failures_rule)->state, judge::State::firing);
+    run(std::chrono::minutes(4), 8);
+    EXPECT_EQ(alert_of(*agent_->shown(), config::connect_failures_rule)->state, judge::State::inactive);
+    EXPECT_THAT(log_.text(), HasSubstr("UpstatBackendConnectFailures is resolved for backend shop@file: 0 % of"));
+}
+
+TEST_F(Loop, RequestsLeftWithoutAResponseAreAnAlert) {
+    settings_.connect_failures_percent = 100;
+    start();
+    for (int poll = 0; poll < 48; ++poll) {
+        auto& server = counts_.servers[*poll::parse_server("10.0.0.1:80")];
+        server.requests += 2;
+        server.unanswered["closed"] += 2;
+        server.connect_failures["refused"] += 100;
+        run(std::chrono::seconds(5), 8);
+    }
+    EXPECT_EQ(alert_of(*agent_->shown(), config::connect_failures_rule), nullptr) << "it is off";
+    EXPECT_EQ(alert_of(*agent_->shown(), config::unanswered_rule)->state, judge::State::inactive) << "2 of 110";
+    settings_.unanswered_percent = 1;
+    next_ = settings_;
+    signals_->send(SIGHUP);
+    for (int poll = 0; poll < 24; ++poll) {
+        counts_.servers[*poll::parse_server("10.0.0.1:80")].unanswered["closed"] += 2;
+        run(std::chrono::seconds(5), 8);
+    }
+    EXPECT_EQ(alert_of(*agent_->shown(), config::unanswered_rule)->state, judge::State::firing);
+}
+
+TEST_F(Loop, SaysOnceThatTheHostHasAnotherName) {
+    host_.write("/proc/sys/kernel/hostname", "edge\n");
+    start();
+    run(std::chrono::seconds(10));
+    EXPECT_THAT(log_.text(), Not(HasSubstr("this host is called")));
+    host_.write("/proc/sys/kernel/hostname", "edge-2\n");
+    run(std::chrono::seconds(20));
+    const auto said = log_.text();
+    const std::string sentence = "this host is called edge-2 now";
+    EXPECT_THAT(said, HasSubstr(sentence));
+    EXPECT_EQ(said.find(sentence), said.rfind(sentence)) << "once";
+    EXPECT_EQ(agent_->shown()->traefik, "edge");
 }
 
 // --- reload ---
@@ -679,6 +770,76 @@ TEST_F(Loop, AStaticMapThatChangesIsReadAgain) {
     EXPECT_EQ(counted("shop@static"), 0U) << "it is listed no more";
 }
 
+/// As with the defaults of Traefik's Helm chart.
+TEST_F(Loop, WithoutAnApiEachServerIsShownAndJudgedByItsAddress) {
+    host_.write("/proc/42/cmdline", std::string("traefik") + '\0' + "--entrypoints.web.address=:80" + '\0');
+    start();
+    run(std::chrono::minutes(6), 8, 2);
+    EXPECT_GE(counted("10.0.0.1:80"), 3500U);
+    const auto& alerts = agent_->shown()->alerts.alerts;
+    ASSERT_EQ(alerts.size(), 1U);
+    EXPECT_EQ(alerts.front().backend, "10.0.0.1:80");
+    EXPECT_EQ(alerts.front().state, judge::State::firing);
+    EXPECT_EQ(log_.count("no backend is known, so each server is shown"), 1U) << log_.text();
+    EXPECT_THAT(agent_->shown()->notice, HasSubstr("--backends.file"));
+    EXPECT_EQ(agent_->shown()->not_ready, "");
+    EXPECT_THAT(page(), HasSubstr(R"(upstat_backend_server_info{backend="10.0.0.1:80",server="10.0.0.1:80")"));
+    host_.write("/proc/42/cmdline", std::string("traefik") + '\0' + "--api.insecure" + '\0');
+    run(std::chrono::seconds(21), 10);
+    EXPECT_GE(counted("shop@file"), 100U);
+    EXPECT_EQ(counted("10.0.0.1:80"), 0U) << "it is no backend any more";
+    EXPECT_EQ(agent_->shown()->notice, "");
+}
+
+TEST_F(Loop, AnApiThatNeverAnswersIsWaitedForAMinute) {
+    network_.responses[api] = HttpResponse{.status = 502};
+    start();
+    run(std::chrono::seconds(50), 10);
+    EXPECT_EQ(agent_->shown()->notice, "");
+    run(std::chrono::seconds(30), 10);
+    EXPECT_GE(counted("10.0.0.1:80"), 600U);
+    network_.responses[api] = rawdata("http://10.0.0.1:80");
+    run(std::chrono::seconds(90), 10);
+    EXPECT_GT(counted("shop@file"), 0U);
+    const auto shop = counted("shop@file");
+    network_.responses[api] = HttpResponse{.status = 502};
+    run(std::chrono::minutes(3), 10);
+    EXPECT_EQ(agent_->shown()->notice, "") << "what it said once stays";
+    EXPECT_GT(counted("shop@file"), shop);
+}
+
+TEST_F(Loop, AProxyInTraefiksEnvironmentIsSaid) {
+    host_.write("/proc/42/environ", std::string("HTTP_PROXY=http://u:secret@10.9.9.9:3128") + '\0');
+    start();
+    run(std::chrono::seconds(21), 10);
+    EXPECT_EQ(log_.count("Traefik (pid 42) has HTTP_PROXY in its environment"), 1U) << log_.text();
+    EXPECT_THAT(agent_->shown()->notice, HasSubstr("HTTP_PROXY"));
+    EXPECT_THAT(log_.text(), Not(HasSubstr("secret")));
+}
+
+TEST_F(Loop, WhenTraefikIsGoneNoServerIsUp) {
+    start();
+    run(std::chrono::seconds(11), 10);
+    EXPECT_THAT(page(), HasSubstr("upstat_traefik_up 1\n"));
+    EXPECT_THAT(page(), HasSubstr(R"(traefik_backend_server_up{backend="shop@file",url="http://10.0.0.1:80"} 1)"));
+    std::filesystem::remove_all(host_.at("/proc/42"));
+    std::filesystem::remove_all(host_.at("/sys/fs/cgroup/traefik"));
+    run(std::chrono::seconds(11));
+    EXPECT_THAT(page(), HasSubstr("upstat_traefik_up 0\n"));
+    EXPECT_THAT(page(), Not(HasSubstr("traefik_backend_server_up{")));
+}
+
+TEST_F(Loop, TheApisHostAndCertificateAreAsTheSettingsSay) {
+    settings_.traefik_api = {"https://127.0.0.1:8443"};
+    settings_.traefik_api_host = "traefik.example.com";
+    settings_.traefik_api_insecure_skip_verify = true;
+    start();
+    run(std::chrono::seconds(6));
+    ASSERT_GT(network_.asked("/api/rawdata"), 0U);
+    EXPECT_EQ(network_.requests.front().host, "traefik.example.com");
+    EXPECT_FALSE(network_.requests.front().verify);
+}
+
 TEST_F(Loop, AReloadWithAStaticMapForgetsTheApisBackends) {
     start();
     run(std::chrono::seconds(21), 10);
@@ -701,7 +862,7 @@ TEST_F(Loop, BesideAStaticMapOnlyANamedApiIsAsked) {
     run(std::chrono::minutes(1), 10);
     EXPECT_EQ(requests("GET"), 0);
     EXPECT_GT(counted("shop@static"), 0U);
-    settings_.traefik_api = {"http://127.0.0.1:8080"};
+    settings_.traefik_api = {url("http://127.0.0.1:8080")};
     start(true);
     run(std::chrono::minutes(1), 10);
     EXPECT_GT(requests("GET"), 0);
@@ -755,7 +916,7 @@ TEST_F(Loop, AReloadShowsNoCountAsZeroAgain) {
 }
 
 TEST_F(Loop, WhatCannotChangeStaysWhateverIsReloaded) {
-    settings_.push_url = "http://10.9.9.9:9091";
+    settings_.push_url = url("http://10.9.9.9:9091");
     network_.responses[":9091"] = HttpResponse{.status = 200, .body = {}};
     start();
     run(std::chrono::seconds(30), 8);
@@ -841,12 +1002,12 @@ TEST_F(Loop, WhatCannotChangeWhileItRunsIsSaid) {
 }
 
 TEST_F(Loop, AGroupThatIsPushedToNoMoreIsDeleted) {
-    settings_.push_url = "http://10.9.9.9:9091";
+    settings_.push_url = url("http://10.9.9.9:9091");
     network_.responses[":9091"] = HttpResponse{.status = 200, .body = {}};
     start();
     run(std::chrono::seconds(11), 8, 2);
     next_ = settings_;
-    next_->push_url = "";
+    next_->push_url.reset();
     signals_->send(SIGHUP);
     run(std::chrono::seconds(6), 8, 2);
     EXPECT_EQ(network_.requests.back().method == "DELETE"
@@ -858,7 +1019,7 @@ TEST_F(Loop, AGroupThatIsPushedToNoMoreIsDeleted) {
 
 TEST_F(Loop, AYoungSeriesIsPushedAtZeroForLongerThanItIsScraped) {
     settings_.metrics_zero_for = std::chrono::seconds(75);
-    settings_.push_url = "http://10.9.9.9:9091";
+    settings_.push_url = url("http://10.9.9.9:9091");
     network_.responses[":9091"] = HttpResponse{.status = 200, .body = {}};
     start();
     run(std::chrono::seconds(120), 8, 2);
@@ -872,17 +1033,10 @@ TEST_F(Loop, AYoungSeriesIsPushedAtZeroForLongerThanItIsScraped) {
 }
 
 TEST_F(Loop, ASecondAgentOfOneNameLeavesTheGroupToTheFirst) {
-    settings_.push_url = "http://10.9.9.9:9091";
+    settings_.push_url = url("http://10.9.9.9:9091");
     network_.responses["/metrics/job/"] = HttpResponse{.status = 200, .body = {}};
-    const auto group = [this](const std::string& owner, int time) {
-        const std::string labels = R"(instance="edge",job="upstat")";
-        network_.responses[":9091/metrics"] =
-            HttpResponse{.status = 200,
-                         .body = "\npush_owner_info{" + labels + ",owner=\"" + owner + "\"} 1\npush_time_seconds{" +
-                                 labels + "} " + std::to_string(time) + "\n"};
-    };
     start();
-    for (int time = 0; time < 30; ++time) {
+    for (std::int64_t time = 0; time < 30; ++time) {
         group("boot-2", time);
         run(std::chrono::seconds(10), 8, 2);
     }
@@ -904,6 +1058,93 @@ TEST_F(Loop, ASecondAgentOfOneNameLeavesTheGroupToTheFirst) {
     signals_->send(SIGTERM);
     agent_->run();
     EXPECT_EQ(requests("DELETE"), 1);
+}
+
+TEST_F(Loop, AfterARebootItsGroupIsPushedOnAtOnce) {
+    settings_.push_url = url("http://10.9.9.9:9091");
+    network_.responses["/metrics/job/"] = HttpResponse{.status = 200, .body = {}};
+    group("", 0);
+    start();
+    run(std::chrono::seconds(30), 8);
+    group("boot-1", wall_seconds());
+    agent_.reset();
+    const auto before = requests("PUT");
+    ASSERT_GE(before, 1);
+    clock_.pass(std::chrono::minutes(2));
+    clock_.reboot();
+    counts_.epoch = "boot-2";
+    start();
+    run(std::chrono::seconds(6), 8);
+    EXPECT_EQ(requests("PUT"), before + 1);
+    EXPECT_EQ(log_.count("another upstat"), 0U) << log_.text();
+}
+
+TEST_F(Loop, ACloneOfAHostThatPushesOnDoesNot) {
+    settings_.push_url = url("http://10.9.9.9:9091");
+    network_.responses["/metrics/job/"] = HttpResponse{.status = 200, .body = {}};
+    group("", 0);
+    start();
+    run(std::chrono::seconds(30), 8);
+    agent_.reset();
+    const auto before = requests("PUT");
+    ASSERT_GE(before, 1);
+    clock_.pass(std::chrono::minutes(2));
+    clock_.reboot();
+    group("boot-1", wall_seconds());
+    counts_.epoch = "boot-2";
+    start();
+    run(std::chrono::seconds(6), 8);
+    EXPECT_EQ(requests("PUT"), before);
+    EXPECT_EQ(log_.count("another upstat (boot-1) pushes the group"), 1U) << log_.text();
+}
+
+TEST_F(Loop, AnExitAfterALongOutageDeletesItsGroupAndNoOther) {
+    settings_.push_url = url("http://10.9.9.9:9091");
+    for (const std::string owner : {"boot-1", "boot-9"}) {
+        network_.requests.clear();
+        network_.responses["/metrics/job/"] = HttpResponse{.status = 200, .body = {}};
+        group("boot-1", 1);
+        start();
+        run(std::chrono::seconds(60), 8);
+        ASSERT_GE(requests("PUT"), 2);
+        network_.responses["/metrics/job/"] = std::unexpected(std::string("refused"));
+        network_.responses[":9091/metrics"] = std::unexpected(std::string("refused"));
+        run(std::chrono::minutes(5), 8);
+        network_.responses["/metrics/job/"] = HttpResponse{.status = 200, .body = {}};
+        group(owner, 2);
+        signals_->send(SIGTERM);
+        agent_->run();
+        EXPECT_EQ(requests("DELETE"), owner == "boot-1" ? 1 : 0) << owner;
+    }
+}
+
+TEST_F(Loop, APollThatIsAFewMillisecondsLateHoldsNoPushUp) {
+    settings_.push_url = url("http://10.9.9.9:9091");
+    network_.responses["/metrics/job/"] = HttpResponse{.status = 200, .body = {}};
+    group("boot-1", 1);
+    start();
+    for (int poll = 0; poll < 60; ++poll) {
+        run(std::chrono::seconds(5), 8);
+        clock_.pass(Millis(poll % 2 == 0 ? 30 : 0));
+    }
+    EXPECT_GE(requests("PUT"), 18) << "each 15 s, and not each 20";
+}
+
+TEST_F(Loop, NoPasswordOfAUrlIsSaid) {
+    settings_.traefik_api = {url("http://me:secret@127.0.0.1:8080")};
+    settings_.push_url = url("http://me:secret@10.9.9.9:9091");
+    settings_.alertmanager_url = {url("http://me:secret@10.9.9.9:9093")};
+    network_.responses["8080/api/rawdata"] = rawdata("http://10.0.0.1:80");
+    network_.responses["10.9.9.9:"] = HttpResponse{.status = 500, .body = {}};
+    start();
+    run(std::chrono::minutes(5), 8, 2);
+    network_.responses["8080/api/rawdata"] = HttpResponse{.status = 500, .body = {}};
+    run(std::chrono::seconds(20), 8, 2);
+    EXPECT_THAT(log_.text(), HasSubstr("http://127.0.0.1:8080"));
+    ASSERT_GT(network_.asked("me:secret@10.9.9.9:9093"), 0U);
+    for (const auto& text : {log_.text(), page(), publish::status_json(*agent_->shown())}) {
+        EXPECT_THAT(text, Not(HasSubstr("secret")));
+    }
 }
 
 // --- host names ---

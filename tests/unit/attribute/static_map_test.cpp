@@ -75,7 +75,8 @@ TEST(StaticMap, TellsAllMistakesAtOnce) {
 
 TEST(StaticMap, IsLoadedFromAFile) {
     const TemporaryDirectory directory;
-    EXPECT_THAT(load_static_map(directory.path() / "none.yml").mistakes.at(0).message, HasSubstr("cannot be read"));
+    EXPECT_THAT(load_static_map(directory.path() / "none.yml").mistakes.at(0).message,
+                HasSubstr("backends.file: cannot read "));
     std::ofstream(directory.path() / "b.yml") << "backends: {a: ['h:1']}";
     EXPECT_THAT(load_static_map(directory.path() / "b.yml").mistakes, IsEmpty());
 }

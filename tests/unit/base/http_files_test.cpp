@@ -53,6 +53,14 @@ TEST_F(HttpFilesTest, APipeKeepsNobodyWaiting) {
     EXPECT_THAT(said(pipe.string()), HasSubstr("it is no regular file"));
 }
 
+TEST_F(HttpFilesTest, APasswordIsTheFirstLine) {
+    EXPECT_EQ(read_password(file("a", "secret of us\nand more\n")), "secret of us");
+    EXPECT_EQ(read_password(file("b", "secret")), "secret");
+    const auto empty = file("c", "\nsecret");
+    EXPECT_EQ(read_password(empty).error().message, "the first line of " + empty + " is empty");
+    EXPECT_THAT(read_password(directory_.path().string()).error().message, HasSubstr("it is no regular file"));
+}
+
 TEST_F(HttpFilesTest, EachMistakeNamesItsOption) {
     const auto pem = file("pem", "-----BEGIN CERTIFICATE-----\n");
     EXPECT_TRUE(mistakes_in({}, "push").empty());

@@ -48,6 +48,27 @@ TEST(RegularFile, NothingElseIsEverOpened) {
     EXPECT_FALSE(open_regular(directory.path() / "none").fd);
 }
 
+TEST(NamedFile, IsReadAsAWholeOrRefused) {
+    const TemporaryDirectory directory;
+    const auto file = directory.path() / "f";
+    std::ofstream(file) << "0123456789";
+    EXPECT_EQ(read_named_file(file), "0123456789");
+    EXPECT_EQ(read_named_file(file, 10), "0123456789");
+    EXPECT_EQ(read_named_file(file, 9).error().message, "cannot read " + file.string() + ": it is longer than 9 bytes");
+    fs::resize_file(file, std::uintmax_t{1} << 40);
+    EXPECT_EQ(read_named_file(file).error().message,
+              "cannot read " + file.string() + ": it is longer than 4194304 bytes");
+    ASSERT_EQ(mkfifo((directory.path() / "fifo").c_str(), 0600), 0);
+    for (const auto& other : {directory.path() / "fifo", directory.path(), fs::path("/dev/zero")}) {
+        const auto refused = read_named_file(other);
+        ASSERT_FALSE(refused) << other;
+        EXPECT_EQ(refused.error().message, "cannot read " + other.string() + ": it is no regular file");
+        EXPECT_EQ(refused.error().kind, Error::Kind::usage);
+        EXPECT_NE(refused.error().hint, "");
+    }
+    EXPECT_EQ(read_named_file("/nowhere/f").error().message, "cannot read /nowhere/f: No such file or directory");
+}
+
 TEST(RegularFile, ALinkStaysInItsRoot) {
     const TemporaryDirectory directory;
     const auto top = directory.path() / "top";

@@ -59,6 +59,16 @@ TEST(Url, IsShownWithoutItsPassword) {
     EXPECT_EQ(parse_http_url("ftp://me:secret@a").error().message, "\"ftp://a/\" is not an http or https URL");
 }
 
+TEST(Url, HasATextToBeAskedByAndOneToBeSaid) {
+    const auto url = parse_url("http://me:secret@a:1/b").value();
+    EXPECT_EQ(url.text, "http://me:secret@a:1/b");
+    EXPECT_EQ(url.shown, "http://a:1/b");
+    EXPECT_EQ(parse_url("HTTP://a:1").value().shown, "HTTP://a:1") << "as it was written";
+    const auto behind = with_path(url, "/c").value();
+    EXPECT_EQ(behind.text, "http://me:secret@a:1/b/c");
+    EXPECT_EQ(behind.shown, "http://a:1/b/c");
+}
+
 TEST(RequestUri, IsWhatAlertmanagerTakes) {
     for (const auto* const text :
          {"http://h", "https://h:1/a/b", "http://h/%20", "http://[::1]:9479", "http://u:p@h/?a=b"}) {

@@ -2,8 +2,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <spdlog/spdlog.h>
+#include <sys/stat.h>
 
+#include <fstream>
+
+#include "base/error.hpp"
 #include "base/receiver.hpp"
+#include "base/temporary_directory.hpp"
 #include "base/version.hpp"
 #include "cli/command_line.hpp"
 #include "cli/log.hpp"
@@ -64,7 +69,7 @@ constexpr auto status = R"({
   "results": {"polls": {"success": 3, "failure": 1, "last_error": "bad\u0007"}},
   "left_out_servers": ["1", "2", "3", "4", "5", "6", "7", "8\u001b", "9"],
   "alertmanagers": {"http://two:9093\u001b": {"success": 0, "failure": 4, "last_error": "refused\u0007"}},
-  "unresolved_names": {"no\u001b": "no such host"}, "unresolved_count": 3, "unwatched_cgroups": 3,
+  "unresolved_names": {"no\u001b": "no such host"}, "unresolved_count": 3, "notice": "no backend is known\u001b", "unwatched_cgroups": 3,
   "reading_threads": "user 7\u001b", "kernel_errors": {"none": 0, "some\u001b": 2}})";
 constexpr auto backends = R"({"at": "now",
   "backends": {"a": {"ratio": 0.9, "rate": 1.0, "requests": 1, "provider": "file", "outage": "", "alerts": {}, "listed": []},
@@ -110,8 +115,19 @@ TEST(Top, IsPrintedWithoutAnotherOnesControls) {
         "BACKEND / SERVER                 RESPONSES   PER SEC       4XX  ALERTS / CODES IN THE WINDOW\n"
         "sh\\x1b[2Jop                              9       4.0    25.0 %  no\\x1b responses, firing 50.0 % A\\x1b\n"
         "  10.0.0.2:80                            7                      200:1 503:4\n"
-        "  10.0.0.1:80\\x1b                        9                      404:3 DOWN\n"
+        "  10.0.0.1:80\\x1b                        8                      404:3 DOWN\n"
         "a                                        1       1.0    90.0 %  inactive\n");
+}
+
+TEST(Commands, CallServicesWhatTheAgentCallsThem) {
+    std::string services(backends);
+    services.insert(1, R"("names": "service", )");
+    EXPECT_THAT(Agent(services).asked({"top"}).out, testing::StartsWith("SERVICE / SERVER  "));
+    EXPECT_THAT(Agent(services).asked({"explain", "a"}).out, HasSubstr("service a (file): 1.0 responses a second\n"));
+    EXPECT_THAT(Agent(services).asked({"explain", "x"}).error, HasSubstr("there is no service x\n"));
+    services = std::string(backends);
+    services.insert(1, R"("names": 5, )");
+    EXPECT_EQ(Agent(services).asked({"top"}).code, 1);
 }
 
 TEST(Explain, IsPrintedWithoutAnotherOnesControls) {
@@ -197,6 +213,39 @@ TEST(Commands, AskNoProxyOfTheEnvironment) {
     EXPECT_EQ(proxied.asked(), 0);
 }
 
+TEST(CheckConfig, WaitsForNoPipe) {
+    const TemporaryDirectory directory;
+    const auto pipe = (directory.path() / "pipe").string();
+    ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+    const auto refused = ": cannot read " + pipe + ": it is no regular file";
+    std::vector<std::string> settings{"backends.file", "web.config.file", "traefik.api.password-file",
+                                      "traefik.api.ca-file"};
+    for (const std::string receiver : {"push", "alertmanager"}) {
+        for (const std::string file : {".ca-file", ".bearer-token-file", ".cert-file", ".key-file"}) {
+            settings.push_back(receiver + file);
+        }
+    }
+    const auto file = (directory.path() / "upstat.yml").string();
+    {
+        std::ofstream text(file);
+        for (const auto& setting : settings) {
+            text << setting << ": " << pipe << '\n';
+        }
+    }
+    const auto ended = run({"check-config", file});
+    EXPECT_EQ(ended.code, 2);
+    for (const auto& setting : settings) {
+        EXPECT_THAT(ended.out, HasSubstr(setting + refused));
+    }
+    const auto web = (directory.path() / "web.yml").string();
+    std::ofstream(web) << "tls_server_config:\n  cert_file: pipe\n  key_file: pipe\n";
+    std::ofstream(file) << "web.config.file: " << web << '\n';
+    const auto tls = run({"check-config", file});
+    EXPECT_THAT(tls.out, HasSubstr(web + ":2: cert_file" + refused));
+    EXPECT_THAT(tls.out, HasSubstr(web + ":3: key_file" + refused));
+    EXPECT_THAT(run({"check-config", pipe}).out, HasSubstr(refused.substr(2)));
+}
+
 TEST(CommandLine, SaysItsVersion) {
     const auto text = "upstat " + std::string(version()) + " (revision " + std::string(revision()) + ")\n";
     for (const auto* const word : {"version", "--version", "-V"}) {
@@ -248,6 +297,21 @@ TEST(Log, HasNoControlsInIt) {
     spdlog::info("{}", "a\x1b[2J\u009b2J\x7f\nb\u00e9\"");
     const auto line = testing::internal::GetCapturedStderr();
     EXPECT_THAT(line, HasSubstr("\"msg\":\"a\\u001b[2J\\u009b2J\\u007f\\nb\u00e9\\\"\"}"));
+}
+
+TEST(Log, HasAHintAsAFieldOfItsOwn) {
+    const Error error{.kind = Error::Kind::runtime, .message = "it \"broke\"", .hint = "mend\nit"};
+    testing::internal::CaptureStderr();
+    set_up_log("info", "json");
+    spdlog::info("{}", error.text("nothing works"));
+    set_up_log("info", "logfmt");
+    spdlog::info("{}", error.text());
+    spdlog::info("all is well");
+    const auto lines = testing::internal::GetCapturedStderr();
+    EXPECT_THAT(lines, HasSubstr(R"("msg":"it \"broke\": nothing works","hint":"mend\nit"})"));
+    EXPECT_THAT(lines, HasSubstr(R"(msg="it \"broke\"" hint="mend\nit")"
+                                 "\n"));
+    EXPECT_THAT(lines, HasSubstr("msg=\"all is well\"\n"));
 }
 
 }  // namespace

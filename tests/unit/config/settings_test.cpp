@@ -67,6 +67,38 @@ TEST(Settings, DefaultsAreThoseOfTheInterface) {
     EXPECT_EQ(settings.bpf_pin_path, "/sys/fs/bpf/upstat");
 }
 
+TEST(Settings, RequestsWithoutAResponseHaveRulesThatCanBeTurnedOff) {
+    const auto names = [](const Settings& settings) {
+        std::vector<std::string> names;
+        for (const auto& rule : settings.all_rules()) {
+            names.push_back(rule.name);
+        }
+        return names;
+    };
+    const std::string stock = judge::Rule{}.name;
+    EXPECT_EQ(names(merged({})),
+              (std::vector<std::string>{stock, "UpstatBackendConnectFailures", "UpstatBackendUnanswered"}));
+    const auto changed = merged({}, {},
+                                {{"alert.connect-failures-percent", {"100"}},
+                                 {"alert.unanswered-percent", {"0.5"}},
+                                 {"alert.window", {"1m"}},
+                                 {"alert.labels", {"team=edge"}},
+                                 {"alert.annotations", {"runbook=of 4xx"}}});
+    ASSERT_EQ(names(changed), (std::vector<std::string>{stock, "UpstatBackendUnanswered"}));
+    const auto rule = changed.all_rules().back();
+    EXPECT_EQ(rule.threshold_percent, 0.5);
+    EXPECT_EQ(rule.window, 1min);
+    EXPECT_EQ(rule.labels, (judge::Labels{{"team", "edge"}}));
+    EXPECT_TRUE(rule.annotations.empty());
+}
+
+TEST(Settings, TheirNamesAndThresholdsAreOfNoRuleOfTheFile) {
+    for (const auto* const rule : {"{name: UpstatBackendUnanswered}", "{name: mine, unanswered-percent: 3}"}) {
+        const SettingsFile file("alert: {rules: [" + std::string(rule) + "]}\n");
+        EXPECT_EQ(read_settings_file(file.path()).errors.size(), 1) << rule;
+    }
+}
+
 TEST(Settings, FlagBeatsVariableBeatsFileBeatsDefault) {
     const SettingsFile file("poll: {interval: 2s}\npush.job: file\nlog:\n  level: debug\n");
     const auto from_file = read_settings_file(file.path());
@@ -88,7 +120,8 @@ TEST(Settings, ReadsVariables) {
     setenv("UPSTAT_TRAEFIK_API", "http://a:1,http://b:2/", 1);
     const auto given = read_environment();
     unsetenv("UPSTAT_TRAEFIK_API");
-    EXPECT_EQ(merged({}, given).traefik_api, (std::vector<std::string>{"http://a:1", "http://b:2"}));
+    EXPECT_EQ(merged({}, given).traefik_api,
+              (std::vector{parse_url("http://a:1").value(), parse_url("http://b:2").value()}));
     EXPECT_EQ(variable_of("alert.threshold-percent"), "UPSTAT_ALERT_THRESHOLD_PERCENT");
 }
 
@@ -96,7 +129,7 @@ TEST(Settings, ReadsMoreRules) {
     const SettingsFile file(
         "alert:\n  threshold-percent: 7\n  rules:\n    - {name: Errors, codes: 5.., for: 30s, severity: warning}\n");
     const auto settings = merged(read_settings_file(file.path()));
-    ASSERT_EQ(settings.all_rules().size(), 2U);
+    ASSERT_EQ(settings.all_rules().size(), 4U) << "the built-in ones too";
     EXPECT_EQ(settings.rule.threshold_percent, 7);
     EXPECT_EQ(settings.rules[0].name, "Errors");
     EXPECT_EQ(settings.rules[0].codes, "5..");
@@ -124,11 +157,27 @@ TEST(Settings, ARuleHasLabelsAndAnnotationsOfItsOwn) {
 }
 
 TEST(Settings, TheExternalUrlIsOneThatOthersTake) {
-    EXPECT_EQ(merged({}, {}, {{"web.external-url", {"https://h/a%20b/"}}}).web_external_url, "https://h/a%20b");
+    EXPECT_EQ(merged({}, {}, {{"web.external-url", {"https://h/a%20b/"}}}).web_external_url,
+              parse_url("https://h/a%20b"));
     for (const auto* const url :
          {"h", "ftp://h", "http://h/a b", "http://h/%zz", "http://h/\xc3\xbc", "http://h/?a", "http://h/#a"}) {
         EXPECT_FALSE(merge({}, "", {}, {{"web.external-url", {url}}})) << url;
     }
+}
+
+TEST(Settings, EveryRuleSaysWhatServicesAreCalled) {
+    const SettingsFile file("metrics.names: both\nalert.rules:\n  - name: Errors\n");
+    const auto settings = merged(read_settings_file(file.path()));
+    EXPECT_EQ(settings.metrics_names, Names::both);
+    for (const auto& rule : settings.all_rules()) {
+        EXPECT_EQ(rule.names, Names::both) << rule.name;
+    }
+    EXPECT_EQ(merged({}).metrics_names, Names::backend);
+    EXPECT_TRUE(merge({}, "", {}, {{"alert.labels", {"service=shop"}}}));
+    const auto taken = merge({}, "", {}, {{"alert.labels", {"service=shop"}}, {"metrics.names", {"service"}}});
+    ASSERT_FALSE(taken);
+    EXPECT_EQ(taken.error().at(0).message,
+              "the label service of the rule TraefikHighHttp4xxErrorRateBackend cannot be set");
 }
 
 struct Mistake {
@@ -156,6 +205,7 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{"poll.interval: 0s\n", ":1: poll.interval: \"0s\" is too short"},
         Mistake{"poll.interval: [1s]\n", ":1: poll.interval needs a value"},
         Mistake{"poll: {interval: 1s}\npoll.interval: 2s\n", ":2: poll.interval is given twice"},
+        Mistake{"metrics.names: v2\n", ":1: metrics.names: \"v2\" is not one of backend, service, both"},
         Mistake{"alert.codes: '4(('\n", ":1: alert.codes:"},
         Mistake{"alert.threshold-percent: 101\n", ":1: alert.threshold-percent: \"101\" is not a percentage"},
         Mistake{"push.url: pushgateway:9091\n", ":1: push.url: \"pushgateway:9091\" is not an http or https URL"},
@@ -292,20 +342,21 @@ TEST(Settings, AreLoadedFromEverySource) {
 }
 
 TEST(Settings, SomeChangesWaitForARestart) {
-    const std::vector<std::string> waiting{"traefik.pid",       "traefik.cgroup", "traefik.allow", "web.listen-address",
-                                           "push.instance",     "state.path",     "bpf.pin-path",  "bpf.totals-size",
-                                           "bpf.requests-size", "log.format"};
+    const std::vector<std::string> waiting{
+        "traefik.pid", "traefik.cgroup", "traefik.allow",   "web.listen-address", "metrics.names", "push.instance",
+        "state.path",  "bpf.pin-path",   "bpf.totals-size", "bpf.requests-size",  "log.format"};
     const auto now = merged({});
     for (const auto& option : options()) {
         auto next = now;
-        const std::string value = option.value == "URL"          ? "http://other"
-                                  : option.value == "DURATION"   ? "77s"
-                                  : option.value == "HOST:PORT"  ? ":1"
-                                  : option.value == "NAME=VALUE" ? "a=b"
-                                  : option.name == "log.level"   ? "trace"
-                                  : option.name == "log.format"  ? "json"
-                                  : option.name == "alert.codes" ? "5.."
-                                                                 : "77";
+        const std::string value = option.value == "URL"            ? "http://other"
+                                  : option.value == "DURATION"     ? "77s"
+                                  : option.value == "HOST:PORT"    ? ":1"
+                                  : option.value == "NAME=VALUE"   ? "a=b"
+                                  : option.name == "log.level"     ? "trace"
+                                  : option.name == "log.format"    ? "json"
+                                  : option.name == "metrics.names" ? "both"
+                                  : option.name == "alert.codes"   ? "5.."
+                                                                   : "77";
         ASSERT_TRUE(option.set(next, {value})) << option.name;
         EXPECT_FALSE(option.same(now, next)) << option.name;
         const auto name = std::string(option.name);

@@ -60,6 +60,22 @@ TEST(Sentence, SaysAnOutageFirst) {
         "second refused; its share of 4.. in the last 3m cannot be told for want of responses (threshold 5 %)");
 }
 
+TEST(Sentence, TellsOfRequestsWithoutAResponse) {
+    Rule rule;
+    rule.share = Share::connect_failures;
+    auto pending =
+        transition(State::inactive, State::pending, 100, Worst{.server = "10.0.0.1:80", .code = 0, .count = 7});
+    EXPECT_NE(sentence(pending, rule).find("100 % of its requests in the last 3m found no server: the connect failed"),
+              std::string::npos);
+    EXPECT_TRUE(sentence(pending, rule).ends_with("; most come from server 10.0.0.1:80: 7 of them"));
+    rule.share = Share::unanswered;
+    EXPECT_NE(sentence(pending, rule).find("100 % of its requests in the last 3m were left without a response"),
+              std::string::npos);
+    EXPECT_NE(sentence(transition(State::firing, State::inactive, std::nullopt), rule)
+                  .find("its share of requests without a response in the last 3m cannot be told for want of requests"),
+              std::string::npos);
+}
+
 TEST(Sentence, ShowsAValueJustAboveTheThresholdAsAbove) {
     EXPECT_NE(sentence(transition(State::inactive, State::pending, 5.001), Rule{}).find(" 5.001 % "),
               std::string::npos);

@@ -72,6 +72,9 @@ TEST(Exposition, GivesEveryMetric) {
             R"(upstat_push_total{result="failure"} 0)",
             R"(upstat_alertmanager_notifications_total{receiver="http://one:9093",result="success"} 0)",
             R"(upstat_alertmanager_notifications_total{receiver="http://one:9093",result="failure"} 0)",
+            R"(upstat_traefiks{state="counted"} 1)",
+            R"(upstat_traefiks{state="not_counted"} 0)",
+            "upstat_backends 1",
             R"(upstat_traefik_api_requests_total{result="success"} 0)",
             R"(upstat_map_entries{map="totals"} 10)",
             R"(upstat_map_capacity{map="totals"} 65536)",
@@ -155,6 +158,56 @@ TEST(Exposition, TenThousandIdleServersAreUnderTwelveMebibytes) {
     const auto one = text_of(idle_report(1));
     EXPECT_LE(samples(one, R"(server="10.142.0.0:8080")"), 12U);
     EXPECT_LT(text_of(idle_report(10'000)).size(), std::size_t{12} << 20);
+}
+
+/// What a family of Traefik's names says, with the old names in it.
+std::set<std::string> family(const std::string& text, const std::string& noun) {
+    std::set<std::string> said;
+    for (auto line : lines(text)) {
+        if (line.starts_with("traefik_" + noun)) {
+            for (auto at = line.find(noun); at != std::string::npos && at < 60; at = line.find(noun, at + 1)) {
+                line.replace(at, noun.size(), "backend");
+            }
+            said.insert(line);
+        }
+    }
+    return said;
+}
+
+TEST(Exposition, ServicesAreNamedAsIsWanted) {
+    auto report = sample_report();
+    const auto backends = family(text_of(report), "backend");
+    ASSERT_GT(backends.size(), 10U);
+    EXPECT_TRUE(family(text_of(report), "service").empty());
+    report.names = Names::service;
+    EXPECT_EQ(family(text_of(report), "service"), backends);
+    EXPECT_TRUE(family(text_of(report), "backend").empty());
+    report.names = Names::both;
+    EXPECT_EQ(family(text_of(report), "service"), backends);
+    EXPECT_EQ(family(text_of(report), "backend"), backends);
+    EXPECT_EQ(text_of(report).find("traefik_service_requests_total{service=\"app@file\",code=\"299\","),
+              text_of(report).rfind("traefik_service_requests_total{service=\"app@file\",code=\"299\","));
+}
+
+TEST(Exposition, BothNamesOfTenThousandIdleServersAreUnderEighteenMebibytes) {
+    auto report = idle_report(10'000);
+    report.names = Names::both;
+    EXPECT_LT(text_of(report).size(), std::size_t{18} << 20);
+}
+
+TEST(Exposition, AYoungSeriesIsAtZeroByEachName) {
+    const Time born(std::chrono::seconds(100));
+    Young young;
+    young.backends["app@file"].series = {{{404, poll::Method::get, attribute::Protocol::http}, born}};
+    auto report = sample_report();
+    report.names = Names::both;
+    const auto text = page_text({.report = std::make_shared<const Report>(report),
+                                 .young = std::make_shared<const Young>(young),
+                                 .scraped_since = born - Millis(1)});
+    for (const std::string noun : {"backend", "service"}) {
+        EXPECT_TRUE(text.contains("traefik_" + noun + "_requests_total{" + noun +
+                                  R"(="app@file",code="404",method="GET",protocol="http"} 0)"));
+    }
 }
 
 TEST(Exposition, AClientsMethodsAddTheirOwnSeriesOnly) {

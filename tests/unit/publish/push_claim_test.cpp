@@ -39,7 +39,7 @@ class Claim : public testing::Test {
         EXPECT_TRUE(claim_.done({.ticket = ticket_, .result = HttpResponse{.status = status, .body = body}}, target()));
     }
 
-    PushClaim claim_{"boot-a/1", 45s};
+    PushClaim claim_{{.owner = "boot-a/1", .earlier = "boot-a/0", .until = Wall(1000s)}, 45s};
     std::uint64_t ticket_ = 0;
 };
 
@@ -113,6 +113,34 @@ TEST_F(Claim, ARestartedAgentKnowsItsOwnGroup) {
     EXPECT_TRUE(claim_.may_push(at(15s)));
 }
 
+TEST_F(Claim, WhatItPushedBeforeTheBootIsTakenAtOnce) {
+    look(0s, page("boot-a/0", "9.995e+02"));
+    EXPECT_TRUE(claim_.may_push(at(0s)));
+    EXPECT_EQ(claim_.other(), "");
+    claim_.pushed(at(0s), true);
+    EXPECT_FALSE(claim_.may_push(at(15s))) << "as after each first push, it looks again";
+    look(15s, page("boot-a/1", "1.1e+03"));
+    EXPECT_TRUE(claim_.may_push(at(15s)));
+}
+
+TEST_F(Claim, ACloneLeavesTheGroupToTheHostThatPushesOn) {
+    look(0s, page("boot-a/0", "1.001e+03"));
+    EXPECT_FALSE(claim_.may_push(at(0s)));
+    EXPECT_EQ(claim_.other(), "boot-a/0");
+}
+
+TEST_F(Claim, ACloneThatPushedSeesTheHostPushOn) {
+    look(0s, page("boot-a/0", "9e+02"));
+    claim_.pushed(at(0s), true);
+    look(15s, page("boot-a/0", "9.1e+02"));  // the gateway's clock is behind
+    EXPECT_FALSE(claim_.may_push(at(15s)));
+}
+
+TEST_F(Claim, ATimeThatIsNoneIsNobodysOfBefore) {
+    look(0s, page("boot-a/0", "soon"));
+    EXPECT_FALSE(claim_.may_push(at(0s)));
+}
+
 TEST_F(Claim, AnAgentThatWasSilentLooksAgain) {
     look(0s, page("boot-a/1", "7"));
     claim_.pushed(at(0s), true);
@@ -137,7 +165,7 @@ TEST_F(Claim, ALookThatFailsForbidsNothingAndForgetsNobody) {
 TEST_F(Claim, AReloadGoesOnWithTheClaim) {
     look(0s, page("boot-a/1", "7"));
     claim_.pushed(at(0s), true);
-    PushClaim next("boot-a/1", 45s);
+    PushClaim next({.owner = "boot-a/1"}, 45s);
     next.go_on_from(claim_);
     EXPECT_TRUE(next.may_push(at(15s)));
     EXPECT_TRUE(next.is_ours(at(15s)));

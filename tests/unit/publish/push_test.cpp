@@ -15,7 +15,7 @@ using namespace std::chrono_literals;
 
 std::string group(const std::string& url, const std::string& job, const std::string& instance) {
     PushTarget target;
-    target.url = url;
+    target.url = parse_url(url).value();
     target.job = job;
     target.instance = instance;
     auto out = group_url(target).value_or("error");
@@ -42,16 +42,10 @@ TEST(Push, WhatAPathCannotHoldGoesAsBase64) {
 
 TEST(Push, AnUnusableTargetIsAUsageError) {
     PushTarget target;
-    for (const auto* url : {"", "gateway", "ftp://h", "http://me:secret@[::1"}) {
-        target.url = url;
-        const auto result = group_url(target);
-        ASSERT_FALSE(result) << url;
-        EXPECT_EQ(result.error().kind, Error::Kind::usage);
-        EXPECT_FALSE(result.error().message.contains("secret"));
-    }
-    target.url = "http://h";
+    target.url = parse_url("http://h").value();
     target.job = "";
     EXPECT_EQ(group_url(target).error().message, "the job to push under is empty");
+    EXPECT_EQ(group_url(target).error().kind, Error::Kind::usage);
 }
 
 TEST(Push, PutsThePageAndDeletesTheGroup) {
@@ -82,7 +76,7 @@ HttpDone answer(std::uint64_t ticket, long status, std::string body = "") {
 
 Pusher pusher_to(const std::string& url) {
     PushTarget target;
-    target.url = url;
+    target.url = parse_url(url).value();
     return {target, 1};
 }
 

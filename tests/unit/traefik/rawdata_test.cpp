@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "attribute/kubernetes.hpp"
 #include "traefik/fake_host.hpp"
 
 namespace upstat::traefik {
@@ -212,6 +213,23 @@ TEST(Catalogue, MergesWhatSeveralSay) {
     EXPECT_THAT(both.backends, ElementsAre(Key("a@f"), Key("b@f")));
     EXPECT_THAT(both.backends.at("a@f").listed,
                 ElementsAre(listed("http://10.0.0.1", "10.0.0.1:80", false), listed("http://10.0.0.2", "10.0.0.2:80")));
+}
+
+/// Written by hand from the documentation of both Kubernetes providers.
+TEST(Rawdata, OfBothKubernetesProvidersNamesNamespaceServiceAndPort) {
+    const auto read = parse_rawdata(fixture("rawdata-kubernetes.json"), url);
+    ASSERT_TRUE(read) << read.error().text();
+    const auto namespaces = attribute::plain_namespaces(read->catalogue);
+    std::map<std::string, attribute::KubernetesName> names;
+    for (const auto& [name, backend] : read->catalogue.backends) {
+        names.emplace(name, attribute::kubernetes_name(name, backend.provider, namespaces));
+    }
+    EXPECT_EQ(names, (std::map<std::string, attribute::KubernetesName>{
+                         {"default-shop-050afe453baf5e1d3427@kubernetescrd", {"default", "", ""}},
+                         {"default-web-8080@kubernetescrd", {"default", "web", "8080"}},
+                         {"monitoring-canary-9090@kubernetescrd", {"monitoring", "canary", "9090"}},
+                         {"default-web-80@kubernetes", {"default", "web", "80"}}}))
+        << "a weighted parent has no servers of its own";
 }
 
 }  // namespace
