@@ -306,8 +306,10 @@ void servers(Writer& out, const Shown& shown) {
 void each_probe(const Report& report, auto&& take) {
     for (const auto& [kind, servers] : report.probes) {
         for (const auto& [server, totals] : servers) {
-            take(label("server", server == poll::Server{} ? std::string(overflow_label) : to_string(server)), kind,
-                 totals);
+            const bool is_sum = server == poll::Server{};
+            take(label("server", is_sum ? std::string(overflow_label) : to_string(server)) +
+                     traefik_label(report, is_sum ? std::nullopt : std::optional(server.zone)),
+                 kind, totals);
         }
     }
 }
