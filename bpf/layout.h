@@ -96,7 +96,10 @@ enum upstat_whose { UPSTAT_USERS, UPSTAT_PROBE_LIST(UPSTAT_PROBE_NUMBER) UPSTAT_
     X(FRAMING_UNKNOWN, "framing_unknown", "a request whose end could not be told from its head")                       \
     X(NO_SOCKET, "no_socket", "skip: a packet without a full socket, such as a reset that the kernel sends")           \
     X(OVERFLOW_FULL, "overflow_full", "an event that found no room there either: lost")                                \
-    X(HEAD_UNREAD, "head_unread", "a head that could not be read to its end, to tell whose it is: a user's")
+    X(HEAD_UNREAD, "head_unread", "a head that could not be read to its end, to tell whose it is: a user's")           \
+    X(PROBE_MEMORY, "probe_memory", "the probe could not read what the proxy had parsed: not counted")                 \
+    X(PROBE_NAME, "probe_name", "the probe found no server's name, or one that is too long; in the overflow map")      \
+    X(PROBE_EMPTY, "probe_empty", "the probe found no program of its zone: not counted")
 #define UPSTAT_PLACE_NUMBER(name, label, meaning) UPSTAT_PLACE_##name,
 enum upstat_place { UPSTAT_PLACE_LIST(UPSTAT_PLACE_NUMBER) UPSTAT_PLACES };
 
@@ -165,6 +168,21 @@ struct upstat_record {
     __u8 method; /* UPSTAT_LOOK_CHECK: the health check's, enum upstat_method */
 };
 
+/* The longest host of a URL: a name of 253 bytes, a colon and a port. */
+#define UPSTAT_HOST_BYTES 259
+
+/* The key of the map `probed`: what a proxy says of a response. Whoever changes it changes UPSTAT_LAYOUT_VERSION, since
+ * the map is made later than the others of its generation. */
+struct upstat_probed_key {
+    char host[264]; /* of the URL: a name or an address, with a port or not; zeros behind it */
+    __u16 port;     /* that of the URL's scheme, where the host has none */
+    __u16 zone;     /* as in upstat_server_key */
+    __u16 detail;   /* as in upstat_total_key, and the next two */
+    __u8 event;
+    __u8 method;
+};
+
+_Static_assert(sizeof(struct upstat_probed_key) == 272, "no hidden padding in a map key");
 _Static_assert(sizeof(struct upstat_server_key) == 20, "no hidden padding in a map key");
 _Static_assert(sizeof(struct upstat_total_key) == 28, "no hidden padding in a map key");
 _Static_assert(sizeof(struct upstat_request_key) == 24, "no hidden padding in a map key");

@@ -7,7 +7,7 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
-#include "layout.h"
+#include "overflow.h"
 
 /* The table of everything that is counted but requests: the slot of each key, from 1 on, and 0 as long as its first
  * event is about to be counted. No key is ever taken out. */
@@ -67,25 +67,6 @@ const volatile __u16 generation = 1;        /* which of the generations that sha
  * look-up; all share the maps. Before there were zones all was counted in what is 0 now. */
 const volatile __u16 zone = 0;
 
-/* Events of servers that found no room in the two tables above, all servers together (server is zero). Holds each event
- * that there can be, so that no count is lost, only whose it is. */
-struct {
-    __uint(type, BPF_MAP_TYPE_PERCPU_HASH);
-    __uint(max_entries, 16384);
-    __type(key, struct upstat_total_key);
-    __type(value, __u64);
-    __uint(pinning, LIBBPF_PIN_BY_NAME);
-} overflow SEC(".maps");
-
-/* Skips and failures, by enum upstat_place. */
-struct {
-    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-    __uint(max_entries, UPSTAT_PLACES);
-    __type(key, __u32);
-    __type(value, __u64);
-    __uint(pinning, LIBBPF_PIN_BY_NAME);
-} places SEC(".maps");
-
 /* What the local ports are in use for: one value, which the agent writes to by mmap. */
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);
@@ -119,37 +100,6 @@ struct {
     __type(value, __u32);
     __uint(pinning, LIBBPF_PIN_BY_NAME);
 } records_epoch SEC(".maps");
-
-/* Cold paths are out of line so that the per-packet path stays small in the instruction cache. */
-#define COLD static __noinline
-#ifndef unlikely
-#define unlikely(condition) __builtin_expect(!!(condition), 0)
-#endif
-
-COLD void count_place(enum upstat_place place)
-{
-    __u32 key = place;
-    __u64 *counter = bpf_map_lookup_elem(&places, &key);
-    if (counter)
-        __sync_fetch_and_add(counter, 1);
-}
-
-COLD void count_overflow(__u8 event, __u16 detail, __u8 method, __u8 whose)
-{
-    struct upstat_total_key key = {.detail = detail, .event = event, .method = method, .whose = whose};
-    const __u64 zero = 0;
-    __u64 *counter = bpf_map_lookup_elem(&overflow, &key);
-
-    count_place(UPSTAT_PLACE_TOTALS_FULL);
-    if (!counter) {
-        bpf_map_update_elem(&overflow, &key, &zero, BPF_NOEXIST); /* another CPU may have been faster: as good */
-        counter = bpf_map_lookup_elem(&overflow, &key);
-    }
-    if (counter)
-        __sync_fetch_and_add(counter, 1);
-    else
-        count_place(UPSTAT_PLACE_OVERFLOW_FULL);
-}
 
 /* The slot of a key, a new one where it has none; 0 where the table has no room for it. */
 static __always_inline __u32 slot_of(void *table, enum upstat_table number, const void *key)

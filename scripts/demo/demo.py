@@ -171,7 +171,7 @@ class Table:
         lines = [self._bold("upstat: HTTP status codes behind Traefik, counted in the kernel"), f"demo: {SHORTENED}", "",
                  self._bold(f"{'BACKEND, SERVER':20} {'2xx':>8} {'3xx':>7} {'4xx':>7} {'5xx':>6} {'4xx SHARE':>10}  ALERT"),
                  *self._rows(), "", *self._news, "", "now:", *textwrap.wrap(story.next, 78, initial_indent="  ", subsequent_indent="  "), "",
-                 f"metrics: {self._host.agent.url}/metrics", "Ctrl-C ends the demo and leaves nothing behind"]
+                 f"page: {self._host.agent.url}/   metrics: {self._host.agent.url}/metrics", "Ctrl-C ends the demo and leaves nothing behind"]
         sys.stdout.write("\x1b[H" + "".join(f"{cut(line, width)}\x1b[K\n" for line in lines) + "\x1b[J")
         sys.stdout.flush()
 
@@ -249,7 +249,7 @@ def run(options):
                 view = Lines(host)
                 view.say(f"Traefik (pid {host.rig.traefik.pid}) in {host.rig.cgroup.path}, servers {', '.join(host.rig.nginx.servers)}, "
                          f"{RATE} requests a second")
-                view.say(f"metrics: {host.agent.url}/metrics")
+                view.say(f"page: {host.agent.url}/, metrics: {host.agent.url}/metrics")
             else:
                 view = Table(host)
                 stack.callback(sys.stdout.write, "\x1b[?25h\x1b[?1049l")

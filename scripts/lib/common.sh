@@ -64,9 +64,10 @@ install_packages() {
 
 BUILD_PACKAGES=(ca-certificates cmake ninja-build g++ pkg-config clang-19 llvm-19 bpftool libbpf-dev libelf-dev zlib1g-dev
   libspdlog-dev libfmt-dev libgtest-dev libgmock-dev libcurl4-openssl-dev libc-ares-dev libmicrohttpd-dev libsystemd-dev libisal-dev
-  libcli11-dev libseccomp-dev libgnutls28-dev libcrypt-dev libyaml-cpp-dev libtomlplusplus-dev nlohmann-json3-dev linux-libc-dev git)
+  libcli11-dev libseccomp-dev libgnutls28-dev libcrypt-dev libncurses-dev libyaml-cpp-dev libtomlplusplus-dev nlohmann-json3-dev
+  libjs-chart.js linux-libc-dev git)
 RUN_PACKAGES=(nginx-light wrk python3 python3-venv procps iproute2 curl)
-TEST_PACKAGES=("${RUN_PACKAGES[@]}" python3-pytest python3-yaml prometheus prometheus-pushgateway prometheus-alertmanager
-  iptables podman podman-compose runc buildah netavark mmdebstrap shellcheck clang-format-19 clang-tidy-19 libclang-rt-19-dev jq util-linux zstd
+TEST_PACKAGES=("${RUN_PACKAGES[@]}" python3-pytest python3-yaml python3-jsonschema prometheus prometheus-pushgateway prometheus-alertmanager
+  iptables podman runc buildah netavark mmdebstrap shellcheck clang-format-19 clang-tidy-19 libclang-rt-19-dev jq util-linux zstd tmux
   dnsmasq-base libcpp-httplib-dev librapidcheck-dev libhttp-parser-dev qemu-system-x86 busybox-static cpio dash xz-utils strace
-  apache2-bin caddy gunicorn haproxy nodejs tomcat10 default-jre-headless tcpdump tshark)
+  apache2-bin caddy gunicorn haproxy nodejs tomcat10 default-jre-headless tcpdump tshark chromium)

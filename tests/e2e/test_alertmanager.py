@@ -4,12 +4,13 @@
 import re
 import socket
 import subprocess
+from urllib.parse import quote
 
 import pytest
 import yaml
 
 from conftest import DATA
-from parts.base import free_port, get, get_json, wait_for
+from parts.base import free_port, get_json, wait_for
 from parts.exposition import select
 from parts.load import Clients, Request
 from parts.monitoring import Alertmanager, Prometheus, Webhook
@@ -52,7 +53,7 @@ def test_an_instance_of_any_name_is_taken(rig, stack, tmp_path, upstat_binary, a
     for name, agent in agents.items():
         told, = wait_for(lambda name=name: of(alertmanager, instance=name), 20, f"Alertmanager has the alert of {name}")
         port = agent.address.rpartition(":")[2]
-        assert told["generatorURL"] == f"http://{socket.gethostname()}:{port}"
+        assert told["generatorURL"].startswith(f"http://{socket.gethostname()}:{port}/?alert=")
         assert "422" not in agent.log
 
 
@@ -89,7 +90,9 @@ def test_what_stands_beside_an_alert_is_its_own(rig, stack, tmp_path, agent, ale
                          "--web.external-url": "https://edge.test/upstat/"})
     theirs, = wait_for(lambda: of(alertmanager, alertname="ServerErrors"), 20, "the 5xx alert")
     ours, = wait_for(lambda: of(alertmanager, alertname=NAME), 20, "the 4xx alert")
-    assert {alert["generatorURL"] for alert in (theirs, ours)} == {"https://edge.test/upstat"}
+    for alert in (theirs, ours):
+        labels = alert["labels"]
+        assert alert["generatorURL"] == f"https://edge.test/upstat/?alert={labels['alertname']}&backend={quote(labels['backend'])}"
     assert (theirs["labels"]["severity"], theirs["labels"]["team"]) == ("warning", "shop")
     assert theirs["annotations"]["runbook"] == "https://runbooks.test/5xx"
     assert theirs["annotations"]["dashboard"] == "https://grafana.test/d/shop"
@@ -125,4 +128,4 @@ def test_an_outage_does_not_read_as_health(rig, stack, tmp_path, agent, trouble)
         said = subprocess.run([upstat.binary, *command, "--web.listen-address", upstat.address], capture_output=True, text=True,
                               timeout=30, check=True).stdout
         assert re.search(outage, said), said
-    assert re.search(outage, get(upstat.url))
+    assert re.search(outage, get_json(f"{upstat.url}/api/v1/backends")["backends"][BACKEND]["outage"])

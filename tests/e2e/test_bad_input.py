@@ -286,7 +286,7 @@ def test_api_off(stack, upstat_binary, traefik_binary, tmp_path):
     rig = stack.enter_context(Rig(tmp_path, traefik_binary, api=False))
     upstat = running(stack, Upstat(upstat_binary, tmp_path, rig.flags()))
     rows = send(rig)
-    # Servers are shown by their addresses after a minute: the catalogue may be on the way.
+    # Servers are shown by their addresses after half a minute: the catalogue may be on the way.
     upstat.wait_for_counts(counts.of_nginx(rows), bound=90)
     upstat.wait_for_counts(counts.of_nginx(rows), upstat.backend_counts)
     assert "no backend is known" in upstat.log

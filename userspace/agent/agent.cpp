@@ -38,8 +38,6 @@ Millis pushed_zero_for(const config::Settings& settings) {
 
 /// The longest wait, if nothing is due: /-/healthy takes a loop that is silent for 30 s for dead.
 constexpr Millis longest_wait = std::chrono::seconds(10);
-/// How often new cgroups are looked into.
-constexpr auto candidates_interval = Millis(50);
 /// How often the catalogue may change between two polls. Who lists the backends decides how often it does.
 constexpr auto change_interval = Millis(100);
 
@@ -147,6 +145,7 @@ void Agent::restore() {
                  .until = restored.saved.mark.value_or(Timeline::Mark()).last.wall};
     ledger_ = std::move(restored.saved.ledger);
     catalogues_.remember(ledger_.state().catalogue);
+    probing_.look(*ledger_.state().catalogue, {}, timeline_->now().at);
     if (restored.saved.window) {
         if (auto note = judgement_.restore(*std::move(restored.saved.window), restored.saved.since); !note.empty()) {
             restored.notes.push_back(std::move(note));
@@ -154,6 +153,9 @@ void Agent::restore() {
     }
     judgement_.restore(restored.saved.alerts);
     births_.restore(ledger_.state(), parts_.counted_before);
+    if (auto note = chronicle_.restore(timeline_->now().at, ledger_.state().catalogue); !note.empty()) {
+        restored.notes.push_back(std::move(note));
+    }
     for (const auto& note : restored.notes) {
         spdlog::warn("{}", note);
     }
@@ -163,6 +165,8 @@ void Agent::poll() {
     const auto began = parts_.clock.steady();
     next_poll_ = std::max(next_poll_ + settings_.poll_interval, began);
     traefiks_->look();
+    probing_.try_again();
+    probe();
     heed_host_name();
     const auto now = due(last_poll_, timeline_->now(), settings_.poll_interval);
     auto snapshot = parts_.kernel->read(now.at);
@@ -184,6 +188,11 @@ void Agent::poll() {
     patience_ = began + std::min<steady_clock::duration>(api_patience, settings_.poll_interval);
 }
 
+/// Soon after a Traefik has come: before its first response.
+void Agent::probe() {
+    probing_.follow(*parts_.kernel, traefiks_->counted(), settings_.probe_tls, timeline_->now().at);
+}
+
 /// A group of the Pushgateway and alerts under a new name would be others than those that stand there already.
 void Agent::heed_host_name() {
     auto name = name_of_host(parts_.root);
@@ -202,6 +211,8 @@ void Agent::heed_host_name() {
 /// What was counted until now is the previous catalogue's; gives the one that is in force from now on.
 attribute::SharedCatalogue Agent::close_books(const poll::Snapshot& snapshot) {
     auto catalogue = catalogues_.catalogue(snapshot.at, snapshot.servers);
+    probing_.look(*catalogue, snapshot.servers, snapshot.at);
+    probe();
     tell_looks(catalogue);
     const auto& before = ledger_.state().catalogue;
     if (absorbed_ && catalogue != before && *catalogue != *before) {
@@ -236,8 +247,13 @@ void Agent::absorb(poll::Snapshot snapshot) {
     if (const auto& zones = parts_.kernel->zones(); zones.size() != traefik_names_.size()) {
         traefik_names_ = traefik::short_names(zones);
     }
-    judgement_.evaluate(counts_, snapshot, *ledger_.state().catalogue, traefik_names_, *last_poll_);
+    const auto names = told_names();
+    judgement_.evaluate(counts_, snapshot, *ledger_.state().catalogue, names, *last_poll_);
+    chronicle_.add(*last_poll_, ledger_.state(), snapshot,
+                   {.traefiks = traefiks_->watched(), .alerts = judgement_.alerts(), .rules = settings_.all_rules()});
+    judgement_.explain(chronicle_.view(), *chronicle_.owners(), *ledger_.state().catalogue, names, snapshot);
     save(growth);
+    chronicle_.save(last_poll_->at);
     publish(std::move(snapshot));
 }
 
@@ -247,8 +263,11 @@ void Agent::tell_looks(const attribute::SharedCatalogue& catalogue) {
     if (told == std::exchange(told_looks_, told)) {
         return;
     }
-    const auto set = parts_.kernel->set_looks(attribute::looks_in(*catalogue), told.second);
+    const auto set = parts_.kernel->set_looks(attribute::looks_in(*catalogues_.listed()), told.second);
     const auto problem = set ? std::string() : set.error().text();
+    if (!set) {
+        told_looks_ = {};  // tried again at the next poll
+    }
     if (problem != looks_problem_ && !problem.empty()) {
         spdlog::error("{}", problem);
     }
@@ -279,14 +298,15 @@ void Agent::save(const std::optional<attribute::Growth>& growth) {
 
 std::vector<publish::TraefikReport> Agent::traefik_reports() const {
     std::vector<publish::TraefikReport> reports;
+    const auto names = told_names();
     for (const auto& [traefik, problem, zone] : traefiks_->watched()) {
-        const auto name = problem.empty() ? traefik_names_.find(zone) : traefik_names_.end();
-        publish::TraefikReport report{.name = name == traefik_names_.end() ? std::string() : name->second,
+        publish::TraefikReport report{.name = problem.empty() ? attribute::name_of(names, zone) : std::string(),
                                       .pid = traefik.pid,
                                       .cgroup = traefik.cgroup,
                                       .api = {},
                                       .version = {},
                                       .attached = problem.empty(),
+                                      .tls = probing_.state_of(traefik.pid),
                                       .problem = problem};
         const auto& sources = catalogues_.sources();
         auto source = sources.find(traefik.pid);
@@ -301,13 +321,19 @@ std::vector<publish::TraefikReport> Agent::traefik_reports() const {
     return reports;
 }
 
+/// Where only one Traefik was ever counted, nothing has to be told apart. It stays so when one of two has ended: series
+/// and alerts that change their labels each time would be others each time.
+attribute::TraefikNames Agent::told_names() const {
+    return traefik_names_.size() > 1 ? traefik_names_ : attribute::TraefikNames{};
+}
+
 publish::Report Agent::report(poll::Snapshot snapshot) const {
     publish::Report report{.at = last_poll_->wall,
                            .not_ready = traefiks_->all_refused(),
                            .notice = catalogues_.notice(),
                            .build = {{"version", std::string(version())}, {"revision", std::string(revision())}},
                            .agent = settings_.push_instance,
-                           .traefik_names = traefik_names_,
+                           .traefik_names = told_names(),
                            .names = settings_.metrics_names,
                            .traefiks = traefik_reports(),
                            .counts = counts_,
@@ -321,6 +347,8 @@ publish::Report Agent::report(poll::Snapshot snapshot) const {
                            .before_at = judgement_.past().since(),
                            .alerts = judgement_.alerts(),
                            .rules = settings_.all_rules(),
+                           .history = chronicle_.view(),
+                           .owners = chronicle_.owners(),
                            .kernel_errors = std::move(snapshot.kernel_errors),
                            .maps = std::move(snapshot.maps),
                            .programs = std::move(snapshot.programs),
@@ -399,15 +427,18 @@ bool Agent::heed_signal() {
 /// All or nothing: one mistake, and everything stays as it was.
 void Agent::reload() {
     const auto next = parts_.load();
-    reloaded_ = next.has_value();
+    std::string problem;
     if (!next) {
         for (const auto& mistake : next.error()) {
             spdlog::error("{}", mistake.text());
         }
+        problem = next.error().front().text();
     } else if (auto adopted = adopt(config::with_unreloadable(*next, started_with_)); !adopted) {
-        spdlog::error("{}", adopted.error().text());
-        reloaded_ = false;
+        problem = adopted.error().text();
+        spdlog::error("{}", problem);
     }
+    reloaded_ = problem.empty();
+    chronicle_.note_reload(timeline_->now(), problem);
     if (!reloaded_) {
         spdlog::error("the settings are not reloaded: all goes on as before");
         return;
@@ -453,7 +484,7 @@ Result<void> Agent::adopt(const config::Settings& next) {
 bool Agent::wait() {
     auto until = waiting_ ? std::min(patience_, next_poll_) : next_poll_;
     if (traefiks_->has_candidates()) {
-        until = std::min(until, parts_.clock.steady() + candidates_interval);
+        until = std::min(until, parts_.clock.steady() + traefiks_->candidates_interval());
     }
     const auto next_question = catalogues_.due_in(timeline_->now().at);
     until = std::min(until, parts_.clock.steady() + next_question);
@@ -482,6 +513,7 @@ bool Agent::wait() {
         catalogues_.stir(now);
     }
     catalogues_.look(now);
+    probe();
     return true;
 }
 
@@ -508,6 +540,7 @@ void Agent::run() {
     while (turn()) {
     }
     parts_.supervisor.tell("STOPPING=1");
+    chronicle_.save(timeline_->now().at, true);
     spdlog::info("ending; the programs go on counting until `upstat detach`");
     receivers_->say_goodbye(*parts_.http, parts_.clock, timeline_->now().at);
 }

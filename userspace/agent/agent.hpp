@@ -13,9 +13,11 @@
 #include <vector>
 
 #include "agent/catalogues.hpp"
+#include "agent/chronicle.hpp"
 #include "agent/fills.hpp"
 #include "agent/judgement.hpp"
 #include "agent/kernel.hpp"
+#include "agent/probing.hpp"
 #include "agent/receivers.hpp"
 #include "agent/state.hpp"
 #include "agent/supervisor.hpp"
@@ -74,6 +76,7 @@ class Agent {
           parts_(std::move(parts)),
           catalogues_(std::move(catalogues)),
           judgement_(std::move(judgement)),
+          chronicle_(settings.state_path, parts_.kernel->epoch()),
           state_(settings.state_path, parts_.kernel->epoch()),
           next_poll_(parts_.clock.steady()) {}
 
@@ -83,11 +86,13 @@ class Agent {
     void poll();
     void heed_host_name();
     void absorb(poll::Snapshot snapshot);
+    void probe();
     void change_catalogue();
     attribute::SharedCatalogue close_books(const poll::Snapshot& snapshot);
     void tell_looks(const attribute::SharedCatalogue& catalogue);
     void save(const std::optional<attribute::Growth>& growth);
     void publish(poll::Snapshot snapshot);
+    [[nodiscard]] attribute::TraefikNames told_names() const;
     [[nodiscard]] publish::Report report(poll::Snapshot snapshot) const;
     [[nodiscard]] std::vector<publish::TraefikReport> traefik_reports() const;
 
@@ -104,11 +109,13 @@ class Agent {
     std::string host_name_;
     std::optional<Timeline> timeline_;
     FillWatch fills_;
+    Probing probing_;
     std::optional<Traefiks> traefiks_;
-    std::map<std::uint16_t, std::string> traefik_names_;  ///< by zone
+    attribute::TraefikNames traefik_names_;  ///< also of one alone
     Catalogues catalogues_;
     attribute::Ledger ledger_;
     Judgement judgement_;
+    Chronicle chronicle_;
     StateFile state_;
     publish::PushIdentity identity_;  ///< at a Pushgateway
     publish::Births births_;

@@ -26,6 +26,9 @@ class AskPace {
         stirred_until_ = now + stirred_for;
     }
 
+    /// The sign has told the truth: the budget is for the next one. A provider may still say the rest of a change.
+    void changed(Time now) { stirred_until_ = std::min(stirred_until_, now + settles_in); }
+
     /// How long to wait from now on; `poll` is the longest wait between two.
     [[nodiscard]] Millis wait(Time now, Millis poll) const {
         if (!asked_) {
@@ -39,6 +42,7 @@ class AskPace {
   private:
     static constexpr Millis least_pause{20};
     static constexpr Millis stirred_for = std::chrono::seconds(5);
+    static constexpr Millis settles_in{500};
     static constexpr int most = 250;  ///< questions beyond those of each second
     static constexpr Millis one_more_each{500};
 

@@ -29,12 +29,13 @@ constexpr Millis api_timeout = std::chrono::seconds(5);
 constexpr Millis gone_patience = std::chrono::minutes(5);
 
 /// How long an API that was never read is waited for.
-constexpr Millis nameless_after = std::chrono::minutes(1);
-/// Of a backend that is only a server's address.
-constexpr auto nameless_provider = "none";
-constexpr auto no_backend_sentence =
-    "no backend is known, so each server is shown and judged by its address: start Traefik with --api.insecure=true, "
-    "or name its API with --traefik.api, or the backends with --backends.file";
+constexpr Millis nameless_after = std::chrono::seconds(30);  // before what no backend lists goes to `unmapped`
+constexpr auto ways_to_names =
+    "start Traefik with --api.insecure=true, or name its API with --traefik.api, or the backends with --backends.file";
+
+bool is_nameless_backend(const std::pair<const attribute::BackendName, attribute::Backend>& entry) {
+    return entry.second.provider == attribute::nameless_provider;
+}
 
 /// The namespace to connect from: empty where the process shares ours.
 std::string foreign_network(const std::filesystem::path& root, const std::string& path) {
@@ -71,12 +72,9 @@ void keep_pending(attribute::Catalogue& catalogue, const attribute::Catalogue& b
     }
 }
 
-std::set<int> keys_of(const auto& sources) {
-    std::set<int> keys;
-    for (const auto& [key, source] : sources) {
-        keys.insert(key);
-    }
-    return keys;
+auto keys_of(const auto& map) {
+    const auto keys = std::views::keys(map);
+    return std::set(keys.begin(), keys.end());
 }
 
 bool is_same_file(const struct stat& one, const struct stat& other) {
@@ -108,7 +106,7 @@ Result<Catalogues> Catalogues::open(const config::Settings& settings, std::files
     return catalogues;
 }
 
-void Catalogues::remember(attribute::SharedCatalogue saved) {
+void Catalogues::remember(const attribute::SharedCatalogue& saved) {
     if (settings_.backends_file.empty()) {
         last_ = std::make_shared<const attribute::Catalogue>(attribute::without_shared(*saved));
     }
@@ -338,6 +336,7 @@ void Catalogues::take_catalogue(Source& source, traefik::Read read, Time now) {
         }
         source.catalogue = std::move(said.catalogue);
         source.body = read.mark;
+        source.pace.changed(now);
         changed_ = true;
     }
     end(source, "", now);
@@ -408,20 +407,28 @@ bool Catalogues::finds_apis() const {
     return settings_.traefik_api.empty() && settings_.backends_file.empty();
 }
 
+/// A Traefik that has no API to be asked is not waited for where another one has said something.
 bool Catalogues::all_known() const {
-    return !sources_.empty() &&
-           std::ranges::all_of(sources_, [](const auto& entry) { return entry.second.body.has_value(); });
+    const auto is_read = [](const auto& entry) { return entry.second.body.has_value(); };
+    return std::ranges::any_of(sources_, is_read) &&
+           std::ranges::all_of(sources_, [&](const auto& entry) { return is_read(entry) || entry.second.url.empty(); });
+}
+
+bool Catalogues::is_about(const Source& source, std::uint16_t zone) {
+    return source.zone.value_or(zone) == zone;
 }
 
 /// Whether all who speak for a zone have spoken.
 bool Catalogues::all_known(std::uint16_t zone) const {
     bool any = false;
     for (const auto& [key, source] : sources_) {
-        const bool is_about_it = source.zone.value_or(zone) == zone;
-        if (is_about_it && !source.body) {
+        if (!is_about(source, zone)) {
+            continue;
+        }
+        if (!source.body && !source.url.empty()) {
             return false;
         }
-        any = any || is_about_it;
+        any = any || source.body;
     }
     return any;
 }
@@ -472,11 +479,18 @@ attribute::Catalogue Catalogues::merge_zone(std::uint16_t zone, const attribute:
     };
     auto all = merged(filled(static_), filled(configured_));
     for (const auto& [key, source] : sources_) {
-        if (source.zone.value_or(zone) == zone) {
+        if (is_about(source, zone)) {
             all = merged(std::move(all), filled(source.catalogue));
         }
     }
-    return all_known(zone) ? all : merged(std::move(all), filled(attribute::part_of(*last_, zone)));
+    if (all_known(zone)) {
+        return all;
+    }
+    auto before = filled(attribute::part_of(*last_, zone));
+    if (!all.backends.empty()) {  // servers have names again
+        std::erase_if(before.backends, is_nameless_backend);
+    }
+    return merged(std::move(all), before);
 }
 
 attribute::Catalogue Catalogues::merge_all(const attribute::Known& known) const {
@@ -486,12 +500,14 @@ attribute::Catalogue Catalogues::merge_all(const attribute::Known& known) const 
         all = all == attribute::Catalogue{} ? std::move(part) : merged(std::move(all), part);
     }
     keep_pending(all, *current_, known.pending);
-    for (const auto& server : nameless_) {
-        const auto address = to_string(server);
-        all.backends.try_emplace(
-            attribute::BackendName(address, server.zone),
-            attribute::Backend{.provider = nameless_provider,
-                               .listed = {{.url = "http://" + address, .up = true, .servers = {server}}}});
+    for (const auto& [zone, servers] : nameless_) {
+        for (const auto& server : servers) {
+            const auto address = to_string(server);
+            all.backends.try_emplace(
+                attribute::BackendName(address, zone),
+                attribute::Backend{.provider = attribute::nameless_provider,
+                                   .listed = {{.url = "http://" + address, .up = true, .servers = {server}}}});
+        }
     }
     return all;
 }
@@ -525,36 +541,65 @@ void Catalogues::note_lookups(const attribute::Known& known, Time now) {
                 .last_error = failures_.empty() ? "" : failures_.begin()->second};
 }
 
-/// Whether no backend is known and none will be soon: nobody can be asked, or nobody has answered for a minute.
-bool Catalogues::is_nameless(Time now) const {
-    const auto is_real = [](const auto& entry) { return entry.second.provider != nameless_provider; };
-    return static_.backends.empty() && !sources_.empty() && std::ranges::none_of(last_->backends, is_real) &&
-           std::ranges::all_of(sources_, [now](const auto& entry) {
-               const auto& source = entry.second;
-               return !source.body && (source.url.empty() || (source.since && now - *source.since >= nameless_after));
-           });
+/// Whether no backend of a Traefik is known and none will be soon: nobody can be asked, or nobody has answered for half
+/// a minute.
+bool Catalogues::is_nameless(std::uint16_t zone, Time now) const {
+    const auto is_named = [zone](const auto& entry) { return entry.first.zone == zone && !is_nameless_backend(entry); };
+    if (!static_.backends.empty() || std::ranges::any_of(last_->backends, is_named)) {
+        return false;
+    }
+    bool any = false;
+    for (const auto& [key, source] : sources_) {
+        const bool is_silent =
+            !source.body && (source.url.empty() || (source.since && now - *source.since >= nameless_after));
+        if (is_about(source, zone) && !is_silent) {
+            return false;
+        }
+        any = any || is_about(source, zone);
+    }
+    return any;
 }
 
 void Catalogues::add_nameless(const poll::Servers& seen, Time now) {
-    constexpr std::size_t most = 1000;
-    if (const bool is_one = is_nameless(now); is_one != std::exchange(is_nameless_, is_one)) {
-        changed_ = true;
-        nameless_.clear();
-        if (is_one) {
-            spdlog::warn("{}", no_backend_sentence);
+    constexpr std::size_t most = 1000;  // of one Traefik
+    std::map<std::uint16_t, std::set<poll::Server>> nameless;
+    for (const auto& [zone, ran] : ran_) {
+        if (is_nameless(zone, now)) {
+            const auto known = nameless_.find(zone);
+            nameless.emplace(zone, known == nameless_.end() ? std::set<poll::Server>() : known->second);
         }
     }
+    changed_ = changed_ || keys_of(nameless) != keys_of(nameless_);
+    nameless_.swap(nameless);
+    if (nameless_.size() > nameless.size()) {
+        spdlog::warn("{}", nameless_sentence());
+    }
     for (const auto& [server, totals] : seen) {
-        if (is_nameless_ && totals.requests != 0 && nameless_.size() < most && nameless_.insert(server).second) {
+        const auto zone = nameless_.find(server.zone);
+        if (zone != nameless_.end() && totals.requests != 0 && zone->second.size() < most &&
+            zone->second.insert(server).second) {
             changed_ = true;
         }
     }
 }
 
+/// Of which Traefik it is, where others' backends are known.
+std::string Catalogues::nameless_sentence() const {
+    std::vector<std::string> pids;
+    for (const auto& [pid, source] : sources_) {
+        if (source.zone && nameless_.contains(*source.zone)) {
+            pids.push_back(std::to_string(pid));
+        }
+    }
+    const bool all = nameless_.size() == ran_.size() || pids.empty();
+    return fmt::format("no backend {}is known, so each server is shown and judged by its address: {}",
+                       all ? "" : fmt::format("of the Traefik with pid {} ", fmt::join(pids, " and ")), ways_to_names);
+}
+
 std::string Catalogues::notice() const {
     std::vector<std::string> sentences(proxies_.begin(), proxies_.end());
-    if (is_nameless_) {
-        sentences.insert(sentences.begin(), no_backend_sentence);
+    if (!nameless_.empty()) {
+        sentences.insert(sentences.begin(), nameless_sentence());
     }
     return fmt::format("{}", fmt::join(sentences, "; "));
 }
@@ -593,6 +638,7 @@ void Catalogues::succeed(Catalogues previous) {
     resolver_ = std::move(previous.resolver_);
     failures_ = std::move(previous.failures_);
     left_out_ = previous.left_out_;
+    processes_ = std::move(previous.processes_);  // else the servers' names would be none's until the next poll
     lines_ = previous.lines_;
     current_ = std::move(previous.current_);
     lookups_ = std::move(previous.lookups_);

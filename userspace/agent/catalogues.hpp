@@ -42,7 +42,7 @@ class Catalogues {
     static Result<Catalogues> open(const config::Settings& settings, std::filesystem::path root);
 
     /// What was in force before a restart of the agent. Not used beside a static map, which says it all by itself.
-    void remember(attribute::SharedCatalogue saved);
+    void remember(const attribute::SharedCatalogue& saved);
 
     /// Takes the place of `previous`: what its Traefiks have said stays in force until they say more.
     void succeed(Catalogues previous);
@@ -81,6 +81,9 @@ class Catalogues {
     /// Everything that is known now, with the addresses of host names filled in. Where no backend of any Traefik is
     /// known, each server that was seen is one, called by its address.
     attribute::SharedCatalogue catalogue(Time now, const poll::Servers& seen);
+
+    /// The same, before servers that several backends list got one of their own.
+    [[nodiscard]] const attribute::SharedCatalogue& listed() const { return current_; }
 
     /// What is to be said although all goes on: no backend is known, or a Traefik sends to a proxy; empty: nothing.
     [[nodiscard]] std::string notice() const;
@@ -138,12 +141,14 @@ class Catalogues {
     /// Whether the APIs that Traefiks' configurations tell of are asked.
     [[nodiscard]] bool finds_apis() const;
     void note_zones(Time now);
+    static bool is_about(const Source& source, std::uint16_t zone);
     [[nodiscard]] bool all_known(std::uint16_t zone) const;
     [[nodiscard]] std::set<std::string> processes_of(std::uint16_t zone) const;
     [[nodiscard]] std::set<attribute::HostName> all_names() const;
     [[nodiscard]] attribute::Catalogue merge_all(const attribute::Known& known) const;
     [[nodiscard]] attribute::Catalogue merge_zone(std::uint16_t zone, const attribute::Addresses& addresses) const;
-    [[nodiscard]] bool is_nameless(Time now) const;
+    [[nodiscard]] bool is_nameless(std::uint16_t zone, Time now) const;
+    [[nodiscard]] std::string nameless_sentence() const;
     void add_nameless(const poll::Servers& seen, Time now);
     void note_lookups(const attribute::Known& known, Time now);
 
@@ -160,8 +165,7 @@ class Catalogues {
     std::map<int, traefik::ConfigurationFile> configurations_;  ///< of these, by pid
     std::set<DirectoryWatch::Directory> files_;                 ///< of their file providers
     std::set<std::string> proxies_;                             ///< sentences about those that send to one
-    std::set<poll::Server> nameless_;                           ///< servers that are backends for want of any
-    bool is_nameless_ = false;
+    std::map<std::uint16_t, std::set<poll::Server>> nameless_;  ///< servers that are backends for want of any
     std::set<std::string> processes_;                         ///< of all Traefiks that are counted
     std::map<std::uint16_t, std::set<std::string>> running_;  ///< the same by zone
     std::map<std::uint16_t, Time> ran_;  ///< when each zone had one for the last time; those in force

@@ -4,21 +4,14 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <ranges>
+#include <set>
 #include <utility>
 
+#include "judge/diagnosis.hpp"
 #include "judge/sentence.hpp"
 
 namespace upstat::agent {
-
-namespace {
-
-bool has_several_zones(const attribute::Counts& counts) {
-    return std::ranges::any_of(counts.backends, [&counts](const auto& entry) {
-        return entry.first.zone != counts.backends.begin()->first.zone;
-    });
-}
-
-}  // namespace
 
 Judgement::Judgement(std::vector<judge::CompiledRule> compiled, judge::CompiledRule client_errors,
                      const std::vector<judge::Rule>& rules)
@@ -75,7 +68,7 @@ Result<void> Judgement::set_rules(const std::vector<judge::Rule>& rules) {
 }
 
 void Judgement::evaluate(const attribute::Counts& counts, const poll::Snapshot& snapshot,
-                         const attribute::Catalogue& catalogue, const TraefikNames& traefiks, Moment now) {
+                         const attribute::Catalogue& catalogue, const attribute::TraefikNames& traefiks, Moment now) {
     window_.add(counts);
     past_.add(snapshot);
     silences_.look(snapshot);
@@ -89,14 +82,13 @@ void Judgement::evaluate(const attribute::Counts& counts, const poll::Snapshot& 
         client_errors_ = judge::evaluate(client_error_rule_, window_, snapshot.at);
     }
     alerts_ = judge_.evaluate(ratios_, now);
-    const auto& named = has_several_zones(counts) ? traefiks : TraefikNames{};
     for (auto& alert : alerts_.alerts) {
         if (alert.state != judge::State::inactive || alert.resolved_at) {
-            look_into(alert, snapshot, catalogue, named);
+            look_into(alert, snapshot, catalogue, traefiks);
         }
     }
     for (auto& transition : alerts_.transitions) {
-        look_into(transition.now, snapshot, catalogue, named);
+        look_into(transition.now, snapshot, catalogue, traefiks);
         spdlog::log(transition.now.state == judge::State::firing ? spdlog::level::warn : spdlog::level::info, "{}",
                     judge::sentence(transition, rule_of(transition.now).rule));
     }
@@ -110,7 +102,7 @@ measure::Ratios Judgement::ratios_of(const judge::CompiledRule& rule, const attr
 
 /// Says what is behind it.
 void Judgement::look_into(judge::Alert& alert, const poll::Snapshot& snapshot, const attribute::Catalogue& catalogue,
-                          const TraefikNames& traefiks) const {
+                          const attribute::TraefikNames& traefiks) const {
     const auto& rule = rule_of(alert);
     alert.worst =
         rule.rule.share == judge::Share::codes
@@ -118,8 +110,46 @@ void Judgement::look_into(judge::Alert& alert, const poll::Snapshot& snapshot, c
             : unserved_.worst(rule.rule, catalogue, alert.backend);
     const auto outage = outages_.find(alert.backend);
     alert.outage = outage == outages_.end() ? std::string() : outage->second;
-    const auto traefik = traefiks.find(alert.backend.zone);
-    alert.traefik = traefik == traefiks.end() ? std::string() : traefik->second;
+    alert.traefik = attribute::name_of(traefiks, alert.backend.zone);
+}
+
+void Judgement::explain(const history::View& history, const attribute::Owners& owners,
+                        const attribute::Catalogue& catalogue, const attribute::TraefikNames& traefiks,
+                        const poll::Snapshot& snapshot) {
+    constexpr std::size_t most = 100;
+    std::set<attribute::BackendName> loud;
+    for (const auto& alert : alerts_.alerts) {
+        if (alert.state != judge::State::inactive && loud.size() < most) {
+            loud.insert(alert.backend);
+        }
+    }
+    if (loud.empty()) {
+        return;
+    }
+    const auto all = rules_ | std::views::transform(&judge::CompiledRule::rule);
+    const std::vector<judge::Rule> rules(all.begin(), all.end());
+    const auto streams = attribute::streams_in(catalogue);
+    const judge::Evidence evidence{.now = alerts_.at,
+                                   .history = history,
+                                   .catalogue = catalogue,
+                                   .owners = owners,
+                                   .servers = snapshot.servers,
+                                   .streams = streams,
+                                   .before = past_.begin(),
+                                   .alerts = alerts_,
+                                   .outages = outages_,
+                                   .rules = rules,
+                                   .traefiks = traefiks};
+    std::map<attribute::BackendName, std::string> sentences;
+    for (auto& diagnosis : judge::Diagnoser(evidence).of_all(loud)) {
+        sentences.emplace(diagnosis.backend, std::move(diagnosis.sentence));
+    }
+    for (auto& alert : alerts_.alerts) {
+        if (const auto said = sentences.find(alert.backend);
+            said != sentences.end() && alert.state != judge::State::inactive) {
+            alert.explanation = said->second;
+        }
+    }
 }
 
 bool Judgement::judges_client_errors() const {

@@ -7,7 +7,9 @@
 
 #include "attribute/catalogue.hpp"
 #include "attribute/counts.hpp"
+#include "attribute/ledger.hpp"
 #include "base/error.hpp"
+#include "history/history.hpp"
 #include "judge/judge.hpp"
 #include "judge/outage.hpp"
 #include "judge/rule.hpp"
@@ -33,12 +35,13 @@ class Judgement {
     /// The same polls and alerts, judged by these rules from now on. Changes nothing where it fails.
     Result<void> set_rules(const std::vector<judge::Rule>& rules);
 
-    /// By zone.
-    using TraefikNames = std::map<std::uint16_t, std::string>;
-
     /// One evaluation of every rule. Each change of an alert's state is said in the log.
     void evaluate(const attribute::Counts& counts, const poll::Snapshot& snapshot,
-                  const attribute::Catalogue& catalogue, const TraefikNames& traefiks, Moment now);
+                  const attribute::Catalogue& catalogue, const attribute::TraefikNames& traefiks, Moment now);
+
+    /// Says of the alerts that are not inactive what is wrong; of the first hundred backends, where there are more.
+    void explain(const history::View& history, const attribute::Owners& owners, const attribute::Catalogue& catalogue,
+                 const attribute::TraefikNames& traefiks, const poll::Snapshot& snapshot);
 
     /// Of 4xx, over the built-in rule's window, whatever codes that rule is about.
     [[nodiscard]] const measure::Ratios& client_errors() const;
@@ -55,7 +58,7 @@ class Judgement {
     Judgement(std::vector<judge::CompiledRule> compiled, judge::CompiledRule client_errors,
               const std::vector<judge::Rule>& rules);
     void look_into(judge::Alert& alert, const poll::Snapshot& snapshot, const attribute::Catalogue& catalogue,
-                   const TraefikNames& traefiks) const;
+                   const attribute::TraefikNames& traefiks) const;
     [[nodiscard]] measure::Ratios ratios_of(const judge::CompiledRule& rule, const attribute::Catalogue& catalogue,
                                             Time at) const;
     [[nodiscard]] bool judges_client_errors() const;

@@ -12,8 +12,8 @@ namespace upstat::agent {
 
 namespace {
 
-/// How many polls the previous version's programs stay attached for requests in flight. They no longer see how
-/// connections end.
+/// How many intervals of polls the previous version's programs stay attached for requests in flight. They no longer see
+/// how connections end. Maps are read between two polls as well, so reads are not what is counted.
 constexpr int upgrade_patience = 100;
 
 poll::Sources sources_of(const programs::Counter& counter) {
@@ -36,7 +36,8 @@ programs::Record record_of(const poll::Server& server, const attribute::Look& lo
 /// Programs and maps that are pinned, so that counting goes on when the agent ends.
 class PinnedKernel : public Kernel {
   public:
-    explicit PinnedKernel(programs::Counter counter) : counter_(std::move(counter)), reader_(sources_of(counter_)) {
+    PinnedKernel(programs::Counter counter, Millis patience)
+        : counter_(std::move(counter)), reader_(sources_of(counter_)), patience_(patience) {
         for (const auto& carried : counter_.carried()) {
             spdlog::info("{} goes on with the counts of {}", counter_.maps().path, carried.maps.path);
         }
@@ -49,8 +50,12 @@ class PinnedKernel : public Kernel {
                         std::uint16_t zone) override {
         return counter_.attach(cgroup, listening, zone);
     }
+    programs::ProbeState probe(const std::vector<programs::Probed>& processes) override {
+        return counter_.probe(processes);
+    }
     Result<void> set_looks(const std::map<poll::Server, attribute::Look>& looks, bool complete) override {
         std::vector<programs::Record> records;
+        records.reserve(looks.size());
         for (const auto& [server, look] : looks) {
             records.push_back(record_of(server, look));
         }
@@ -68,7 +73,8 @@ class PinnedKernel : public Kernel {
             reader_ = poll::Reader(std::move(sources));
         }
         auto snapshot = reader_.read(at);
-        if (snapshot && (snapshot->leaving == 0 || upgrade_patience_-- <= 0)) {
+        first_read_ = first_read_.value_or(at);
+        if (snapshot && (snapshot->leaving == 0 || at - *first_read_ >= patience_)) {
             counter_.detach_previous();
         }
         if (std::exchange(begun_, true)) {  // nobody waits for a second Traefik before the first poll is shown
@@ -80,7 +86,8 @@ class PinnedKernel : public Kernel {
   private:
     programs::Counter counter_;
     poll::Reader reader_;
-    int upgrade_patience_ = upgrade_patience;
+    Millis patience_;  ///< with requests in flight of an agent's before an upgrade
+    std::optional<Time> first_read_;
     bool begun_ = false;
 };
 
@@ -92,7 +99,7 @@ Result<std::unique_ptr<Kernel>> open_kernel(const config::Settings& settings) {
     if (!counter) {
         return std::unexpected(counter.error());
     }
-    return std::make_unique<PinnedKernel>(std::move(*counter));
+    return std::make_unique<PinnedKernel>(std::move(*counter), upgrade_patience * settings.poll_interval);
 }
 
 }  // namespace upstat::agent

@@ -7,11 +7,13 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "attribute/catalogue.hpp"
 #include "base/error.hpp"
 #include "config/settings.hpp"
 #include "poll/snapshot.hpp"
+#include "programs/probes.hpp"
 #include "programs/zones.hpp"
 
 namespace upstat::agent {
@@ -35,6 +37,9 @@ class Kernel {
     virtual Result<void> adopt_zones(const programs::ZoneNames& names) = 0;
     /// All of them, as long as these maps live.
     [[nodiscard]] virtual const programs::ZoneNames& zones() const = 0;
+
+    /// Has probes in these processes, and in no others: so responses are counted that no packet shows.
+    virtual programs::ProbeState probe(const std::vector<programs::Probed>& processes) = 0;
 
     /// Tells the programs to which servers Traefik sends requests of its own; what they were told before stays beside
     /// it where these are not `complete`. Errors: not all find room.

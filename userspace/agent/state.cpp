@@ -7,12 +7,11 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <nlohmann/json.hpp>
 #include <string_view>
 #include <system_error>
 
+#include "agent/durable.hpp"
 #include "agent/state_json.hpp"
 #include "base/fd.hpp"
 #include "base/file.hpp"
@@ -27,7 +26,6 @@ namespace {
 
 constexpr int version = 1;
 constexpr auto file_name = "state.json";
-constexpr auto new_name = "state.json.new";
 
 /// When the lines of single polls have outgrown the whole so many times, all is saved again; not for a small file.
 constexpr std::uint64_t most_lines_to_whole = 8;
@@ -35,23 +33,6 @@ constexpr std::uint64_t least_lines = std::uint64_t{1} << 20;
 
 Restored anew(const fs::path& file, std::string_view why) {
     return {.saved = {}, .notes = {fmt::format("counters start anew: {} {}", file.string(), why)}};
-}
-
-std::unexpected<Error> failed(const char* step, const fs::path& path) {
-    return fail(Error::Kind::runtime,
-                fmt::format("the state is not saved: cannot {} {}: {}", step, path.string(), std::strerror(errno)),
-                "check --state.path, its permissions and its free space");
-}
-
-bool write_all(int fd, std::string_view text) {
-    while (!text.empty()) {
-        const auto written = ::write(fd, text.data(), text.size());
-        if (written < 0 && errno != EINTR) {
-            return false;
-        }
-        text.remove_prefix(written < 0 ? 0 : static_cast<std::size_t>(written));
-    }
-    return true;
 }
 
 /// Absorbs the lines behind the first; empty, or what is wrong with them. Where the last one is cut short, the power
@@ -170,32 +151,6 @@ Restored restore_state(const fs::path& directory, const std::string& epoch) {
     return restored;
 }
 
-namespace {
-
-/// Replaces DIRECTORY/state.json: it is the old one or the new one whenever the power fails.
-Result<void> replace_file(const fs::path& directory, std::string_view text) {
-    std::error_code ignored;  // the open says what is wrong
-    fs::create_directories(directory, ignored);
-    const Fd folder(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!folder) {
-        return failed("open", directory);
-    }
-    const Fd file(
-        openat(folder.get(), new_name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, S_IRUSR | S_IWUSR));
-    if (!file || !write_all(file.get(), text) || fsync(file.get()) != 0) {
-        return failed("write", directory / new_name);
-    }
-    if (renameat(folder.get(), new_name, folder.get(), file_name) != 0) {
-        return failed("replace", directory / file_name);
-    }
-    if (fsync(folder.get()) != 0) {
-        return failed("sync", directory);
-    }
-    return {};
-}
-
-}  // namespace
-
 Result<void> StateFile::lock() {
     std::error_code ignored;
     fs::create_directories(directory_, ignored);
@@ -208,7 +163,8 @@ Result<void> StateFile::save(const attribute::LedgerState& ledger, const measure
                              const std::vector<judge::Alert>& alerts, const Timeline::Mark& mark,
                              const programs::ZoneNames& zones) {
     inode_ = 0;
-    if (auto saved = replace_file(directory_, document(epoch_, ledger, window, alerts, mark, zones)); !saved) {
+    if (auto saved = replace_file(directory_, file_name, document(epoch_, ledger, window, alerts, mark, zones));
+        !saved) {
         return saved;
     }
     zones_ = zones.size();
@@ -237,7 +193,7 @@ Result<bool> StateFile::append(const attribute::Growth& growth, const std::vecto
                       R"(,"alerts":)" + json_text(to_json(alerts)) + "}";
     if (!write_all(file.get(), line) || fdatasync(file.get()) != 0) {
         inode_ = 0;
-        return failed("append to", path);
+        return state_error("append to", path);
     }
     size_ += line.size();
     return true;

@@ -145,7 +145,8 @@ poll::ServerTotals totals_from(const json& object) {
 std::uint16_t zone_from(std::string_view text) {
     std::uint16_t zone = 0;
     const auto* const end = text.data() + text.size();
-    return std::from_chars(text.data(), end, zone).ptr == end && !text.empty() ? zone : throw Wrong("a zone is none");
+    const auto [rest, error] = std::from_chars(text.data(), end, zone);
+    return rest == end && error == std::errc() ? zone : throw Wrong("a zone is none");
 }
 
 /// "10.0.0.1:80", and "3/10.0.0.1:80" in another zone than 0: a file of one Traefik reads as it did before there were
@@ -156,7 +157,7 @@ std::string text_of(const poll::Server& server) {
 
 poll::Server server_from(std::string_view text) {
     const auto slash = text.find('/');
-    auto server = poll::parse_server(slash == std::string_view::npos ? text : text.substr(slash + 1));
+    auto server = poll::server_of_label(slash == std::string_view::npos ? text : text.substr(slash + 1));
     if (!server) {
         throw Wrong(fmt::format("'{}' is no server", text));
     }

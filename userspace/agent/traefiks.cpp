@@ -136,6 +136,7 @@ void Traefiks::look() {
     }
     watched_ = std::move(now);
     watch_processes();
+    find_counted();
     say_unwatched();
 }
 
@@ -234,6 +235,26 @@ void Traefiks::watch_processes() {
     }
 }
 
+void Traefiks::find_counted() {
+    counted_.clear();
+    for (const auto& [traefik, problem, zone] : watched_) {
+        if (!problem.empty()) {
+            continue;
+        }
+        auto pids = traefik::processes_in(traefik.cgroup);
+        std::erase_if(pids, [&](pid_t pid) { return pid == 0 || (pid != traefik.pid && !finder_.is_traefik(pid)); });
+        for (const auto pid : pids) {
+            if (const auto stat = traefik::stat_of(root_, pid)) {
+                counted_.push_back({.pid = pid,
+                                    .start_time = stat->start_time,
+                                    .executable = traefik::proc_of(root_, pid) / "exe",
+                                    .zone = zone});
+            }
+        }
+    }
+    std::ranges::sort(counted_);
+}
+
 std::vector<pollfd> Traefiks::fds() const {
     std::vector<pollfd> fds{{.fd = finder_.fd(), .events = POLLIN, .revents = 0}};
     if (cgroups_) {
@@ -251,6 +272,7 @@ bool Traefiks::react(steady_clock::time_point now) {
     for (const auto& process : processes_) {
         if (process.ended()) {
             spdlog::info("Traefik (pid {}) has ended", process.pid());
+            await_successor(process.pid(), now);
             changed = true;
         }
     }
@@ -271,6 +293,14 @@ bool Traefiks::react(steady_clock::time_point now) {
         look();
     }
     return stirred;
+}
+
+/// The next one may come into the same cgroup, which tells nobody: it is to be found before its first request.
+void Traefiks::await_successor(pid_t pid, steady_clock::time_point now) {
+    const auto ended = std::ranges::find(watched_, pid, [](const Watched& watched) { return watched.traefik.pid; });
+    if (ended != watched_.end() && candidates_.size() < most_candidates) {
+        candidates_[ended->traefik.cgroup] = now + candidacy;
+    }
 }
 
 void Traefiks::on_cgroup_created(const std::string& cgroup, steady_clock::time_point now) {

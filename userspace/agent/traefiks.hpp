@@ -44,8 +44,13 @@ class Traefiks {
 
     /// Whether `react` should be called again soon although nothing may have become readable.
     [[nodiscard]] bool has_candidates() const { return !candidates_.empty(); }
+    /// How soon to look again at these cgroups: a Traefik sends its first request 100 ms after its start.
+    [[nodiscard]] Millis candidates_interval() const { return Millis(candidates_.size() <= 10 ? 10 : 50); }
 
     [[nodiscard]] const std::vector<Watched>& watched() const { return watched_; }
+
+    /// Every Traefik that is counted: all of one cgroup, where `watched` has one that stands for them.
+    [[nodiscard]] const std::vector<programs::Probed>& counted() const { return counted_; }
 
     /// Cgroups without an inotify watch (fs.inotify.max_user_watches): a Traefik there is found at the next poll only.
     [[nodiscard]] std::size_t unwatched() const { return cgroups_ ? cgroups_->unwatched() : 0; }
@@ -65,12 +70,14 @@ class Traefiks {
     void attach(Watched& watched, const std::string& problem_before);
     Result<void> attach(const std::string& cgroup, const std::set<std::uint16_t>& listening);
     [[nodiscard]] Result<std::uint16_t> zone_of(const std::string& cgroup);
+    void await_successor(pid_t pid, std::chrono::steady_clock::time_point now);
     void on_cgroup_created(const std::string& cgroup, std::chrono::steady_clock::time_point now);
     void say_stranger(const traefik::Instance& traefik);
     [[nodiscard]] bool holds_traefik(const std::string& cgroup);
     [[nodiscard]] Result<std::vector<traefik::Instance>> find();
     [[nodiscard]] Result<std::vector<traefik::Instance>> find_first();
     void watch_processes();
+    void find_counted();
     void say_unwatched();
 
     Kernel* kernel_;
@@ -82,6 +89,7 @@ class Traefiks {
     bool said_unwatched_ = false;
     std::vector<traefik::ProcessWatch> processes_;
     std::vector<Watched> watched_;
+    std::vector<programs::Probed> counted_;
     std::map<std::string, std::uint16_t> known_cgroups_;  ///< that are or were Traefik's, with their zones
     std::map<std::string, std::chrono::steady_clock::time_point> candidates_;  ///< new cgroups, until when to look
 };

@@ -3,6 +3,7 @@
 
 #include <compare>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <utility>
 
@@ -21,5 +22,14 @@ struct BackendName {
 
     auto operator<=>(const BackendName&) const = default;
 };
+
+/// What Traefiks are called, by zone: the label `traefik`. Empty where one Traefik says all.
+using TraefikNames = std::map<std::uint16_t, std::string>;
+
+/// Empty where it need not be said.
+inline std::string name_of(const TraefikNames& names, std::uint16_t zone) {
+    const auto found = names.find(zone);
+    return found == names.end() ? std::string() : found->second;
+}
 
 }  // namespace upstat::attribute

@@ -17,6 +17,11 @@ bool is_http(const std::string& scheme) {
 
 }  // namespace
 
+bool is_veiled(const std::string& url) {
+    const auto parsed = parse_url(url);
+    return parsed && (parsed->scheme == "https" || parsed->scheme == "h2c");
+}
+
 std::optional<HostPort> endpoint_of(const std::string& url) {
     auto parsed = parse_url(url);
     return parsed && is_http(parsed->scheme) ? std::optional(std::move(parsed->address)) : std::nullopt;
@@ -33,6 +38,8 @@ Listed listed_at(std::string url, bool up) {
     if (const auto endpoint = any_endpoint_of(listed.url)) {
         if (const auto server = poll::parse_server(*endpoint)) {
             listed.servers.insert(*server);
+        } else if (is_veiled(listed.url)) {
+            listed.servers.insert(poll::url_server(endpoint->host, endpoint->port));
         }
     }
     return listed;

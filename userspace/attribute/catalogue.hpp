@@ -18,11 +18,15 @@ namespace upstat::attribute {
 struct Listed {
     std::string url;  ///< as Traefik spells it: the `url` label
     bool up = true;   ///< Traefik's serverStatus; true where Traefik does not say
-    std::set<poll::Server>
-        servers;  ///< the addresses that the url stands for; several for a host name, none when unresolved
+    /// The addresses that the url stands for: several for a host name, none when unresolved. A TLS or h2c server's name
+    /// is one of them, since its responses are counted by it.
+    std::set<poll::Server> servers;
 
     bool operator==(const Listed&) const = default;
 };
+
+/// Whether packets do not show what the server of a url responds: it is reached by TLS or by HTTP/2.
+bool is_veiled(const std::string& url);
 
 /// Where a server's url leads; nothing for what is not an absolute http, https or h2c url with a host.
 std::optional<HostPort> endpoint_of(const std::string& url);
@@ -30,7 +34,7 @@ std::optional<HostPort> endpoint_of(const std::string& url);
 /// The same, also for the servers of TCP and UDP services: "tcp://HOST:PORT", "udp://HOST:PORT".
 std::optional<HostPort> any_endpoint_of(const std::string& url);
 
-/// A listed server whose address is known when its url is numeric; names wait for resolve.hpp.
+/// A listed server whose address is known when its url is numeric; the addresses of names wait for resolve.hpp.
 Listed listed_at(std::string url, bool up = true);
 
 /// The health check that Traefik makes at each server of a backend.
@@ -40,6 +44,9 @@ struct HealthCheck {
 
     bool operator==(const HealthCheck&) const = default;
 };
+
+/// The provider of a backend that is only a server's address, for want of any name.
+inline constexpr auto nameless_provider = "none";
 
 struct Backend {
     std::string provider;

@@ -29,11 +29,14 @@ struct LastTotals {
     bool operator==(const LastTotals&) const = default;
 };
 
+/// The backends that list each server, or listed it last.
+using Owners = FlatMap<poll::Server, std::set<std::string>>;
+
 /// All that a ledger knows: what is saved and restored.
 struct LedgerState {
     SharedCatalogue catalogue = std::make_shared<const Catalogue>();  ///< the one last absorbed
-    std::map<BackendName, SeriesCounts> backends;         ///< also of backends that no catalogue lists any more
-    FlatMap<poll::Server, std::set<std::string>> owners;  ///< now, or when last listed; they are of the server's zone
+    std::map<BackendName, SeriesCounts> backends;  ///< also of backends that no catalogue lists any more
+    Owners owners;                                 ///< all of the server's zone
     FlatMap<poll::Server, LastTotals> last;
     std::map<poll::Server, SeriesCounts> unclaimed;  ///< of servers that no catalogue has listed yet
     std::map<poll::Server, Time> unknown_since;

@@ -90,7 +90,7 @@ void fill(Catalogue& catalogue, const std::set<std::string>& processes, const Ad
             if (known.empty()) {
                 continue;
             }
-            listed.servers.clear();
+            listed.servers = listed_at(listed.url).servers;
             for (const auto& address : known) {
                 if (const auto server = poll::parse_server(address, endpoint->port)) {
                     listed.servers.insert(*server);

@@ -23,8 +23,12 @@ std::string read_into(std::string& text, const std::string& file, Result<std::st
         return {};
     }
     auto content = read(file);
-    text = content ? *std::move(content) : std::string();
-    return content ? std::string() : content.error().message;
+    if (!content) {
+        text.clear();
+        return content.error().message;
+    }
+    text = *std::move(content);
+    return {};
 }
 
 std::string read_files(OpenedRequest& opened) {

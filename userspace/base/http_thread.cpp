@@ -70,7 +70,7 @@ class HttpThread::Impl {
         drop_privilege();
         HttpClient client;
         std::map<std::uint64_t, std::uint64_t> tickets;  // the client's: ours
-        while (!stop.stop_requested()) {
+        while (clear(asked_), !stop.stop_requested()) {  // cleared first: who asks to stop writes to it last
             for (auto& [ticket, request] : take_new()) {
                 tickets[client.start(std::move(request))] = ticket;
             }
@@ -84,7 +84,6 @@ class HttpThread::Impl {
     }
 
     std::vector<std::pair<std::uint64_t, OpenedRequest>> take_new() {
-        clear(asked_);
         const std::lock_guard lock(mutex_);
         return std::exchange(new_, {});
     }

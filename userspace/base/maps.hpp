@@ -16,6 +16,7 @@ struct CounterMaps {
     int slots = -1;
     int overflow = -1;
     int places = -1;
+    int probed = -1;  ///< made when it is needed first
 
     bool operator==(const CounterMaps&) const = default;
 };

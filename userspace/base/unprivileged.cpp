@@ -233,6 +233,14 @@ constexpr unsigned long namespaces =
 
 /// A filter as the kernel takes it; empty where it could not be made. Threads may load it until the process is gone, so
 /// nothing destroys it.
+/// The conditions of a rule: libseccomp's own macros are C.
+constexpr scmp_arg_cmp equal(unsigned argument, std::uint64_t value) {
+    return {.arg = argument, .op = SCMP_CMP_EQ, .datum_a = value, .datum_b = 0};
+}
+constexpr scmp_arg_cmp masked(unsigned argument, std::uint64_t mask, std::uint64_t value) {
+    return {.arg = argument, .op = SCMP_CMP_MASKED_EQ, .datum_a = mask, .datum_b = value};
+}
+
 struct Program {
     std::array<sock_filter, BPF_MAXINSNS> steps{};
     unsigned short size = 0;
@@ -287,40 +295,40 @@ class Filter {
     }
 
     void allow_files() {
-        allow(SCMP_SYS(open), SCMP_A1_64(SCMP_CMP_MASKED_EQ, writing, O_RDONLY));
-        allow(SCMP_SYS(openat), SCMP_A2_64(SCMP_CMP_MASKED_EQ, writing, O_RDONLY));
+        allow(SCMP_SYS(open), masked(1, writing, O_RDONLY));
+        allow(SCMP_SYS(openat), masked(2, writing, O_RDONLY));
         for (const auto command : allowed_fcntls) {
-            allow(SCMP_SYS(fcntl), SCMP_A1_32(SCMP_CMP_EQ, static_cast<std::uint32_t>(command)));
+            allow(SCMP_SYS(fcntl), equal(1, static_cast<std::uint32_t>(command)));
         }
         for (const auto command : allowed_ioctls) {
-            allow(SCMP_SYS(ioctl), SCMP_A1_32(SCMP_CMP_EQ, static_cast<std::uint32_t>(command)));
+            allow(SCMP_SYS(ioctl), equal(1, static_cast<std::uint32_t>(command)));
         }
     }
 
     void allow_threads() {
         // Its flags lie in memory, where no filter looks. glibc then takes clone.
         rule(SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3));
-        allow(SCMP_SYS(clone), SCMP_A0_64(SCMP_CMP_MASKED_EQ, CLONE_THREAD | namespaces, CLONE_THREAD));
-        allow(SCMP_SYS(tgkill), SCMP_A0_64(SCMP_CMP_EQ, static_cast<std::uint64_t>(getpid())));  // abort()
-        allow(SCMP_SYS(setpriority), SCMP_A0_64(SCMP_CMP_EQ, PRIO_PROCESS));
-        allow(SCMP_SYS(prctl), SCMP_A0_32(SCMP_CMP_EQ, PR_SET_NAME));
-        allow(SCMP_SYS(prctl), SCMP_A0_32(SCMP_CMP_EQ, set_vma));
-        allow(SCMP_SYS(prlimit64), SCMP_A2_64(SCMP_CMP_EQ, 0));  // to read one
+        allow(SCMP_SYS(clone), masked(0, CLONE_THREAD | namespaces, CLONE_THREAD));
+        allow(SCMP_SYS(tgkill), equal(0, static_cast<std::uint64_t>(getpid())));  // abort()
+        allow(SCMP_SYS(setpriority), equal(0, PRIO_PROCESS));
+        allow(SCMP_SYS(prctl), equal(0, PR_SET_NAME));
+        allow(SCMP_SYS(prctl), equal(0, set_vma));
+        allow(SCMP_SYS(prlimit64), equal(2, 0));  // to read one
     }
 
     /// A library that the name service wants may be loaded, but no memory be written first and executed then.
     void allow_memory() {
-        allow(SCMP_SYS(mmap), SCMP_A2_64(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-        allow(SCMP_SYS(mmap), SCMP_A2_64(SCMP_CMP_MASKED_EQ, PROT_WRITE, 0));
-        allow(SCMP_SYS(mprotect), SCMP_A2_64(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+        allow(SCMP_SYS(mmap), masked(2, PROT_EXEC, 0));
+        allow(SCMP_SYS(mmap), masked(2, PROT_WRITE, 0));
+        allow(SCMP_SYS(mprotect), masked(2, PROT_EXEC, 0));
     }
 
     void allow_sockets() {
         for (const auto family : allowed_families) {
-            allow(SCMP_SYS(socket), SCMP_A0_32(SCMP_CMP_EQ, static_cast<std::uint32_t>(family)));
+            allow(SCMP_SYS(socket), equal(0, static_cast<std::uint32_t>(family)));
         }
         // The resolver asks the kernel for this host's addresses.
-        allow(SCMP_SYS(socket), SCMP_A0_32(SCMP_CMP_EQ, AF_NETLINK), SCMP_A2_32(SCMP_CMP_EQ, 0));
+        allow(SCMP_SYS(socket), equal(0, AF_NETLINK), equal(2, 0));
     }
 
     std::unique_ptr<std::remove_pointer_t<scmp_filter_ctx>, Release> context_;

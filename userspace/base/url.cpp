@@ -89,6 +89,12 @@ Result<Url> parse_http_url(const std::string& text) {
     return *std::move(url);
 }
 
+std::string percent_encoded(const std::string& text) {
+    const std::unique_ptr<char, decltype(&curl_free)> encoded(
+        curl_easy_escape(nullptr, text.data(), static_cast<int>(text.size())), &curl_free);
+    return encoded ? encoded.get() : std::string();
+}
+
 bool is_request_uri(std::string_view text) {
     const auto hexadecimal = [](char c) { return std::isxdigit(static_cast<unsigned char>(c)) != 0; };
     for (std::size_t i = 0; i < text.size(); ++i) {

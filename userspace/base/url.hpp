@@ -30,6 +30,9 @@ Result<Url> parse_http_url(const std::string& text);
 /// byte in hexadecimal.
 bool is_request_uri(std::string_view text);
 
+/// Any text as it may stand in a URL's query.
+std::string percent_encoded(const std::string& text);
+
 /// The URL with `path` ("/api/v2/alerts") behind its own path.
 Result<Url> with_path(const Url& url, std::string_view path);
 

@@ -26,6 +26,7 @@ struct Words {
     std::string output = "text";
     std::string backend;
     std::string checked_file;
+    bool once = false;
 };
 
 void add_options(CLI::App& app, Words& words) {
@@ -78,7 +79,7 @@ Result<void> run_command(const CLI::App& app, const Words& words, const config::
             return show_status(settings, output_of(words));
         }
         if (app.got_subcommand("top")) {
-            return show_top(settings, output_of(words));
+            return show_top(settings, output_of(words), words.once);
         }
         if (app.got_subcommand("explain")) {
             return explain(settings, words.backend, output_of(words));
@@ -109,10 +110,12 @@ void add_commands(CLI::App& app, Words& words) {
         command->add_option("--output", words.output, "text or json")->check(CLI::IsMember({"text", "json"}));
         return command;
     };
-    with_output(app.add_subcommand("top", "live table: backends, servers, codes, ratio, alert state"));
-    with_output(app.add_subcommand("explain", "the alert's runbook, answered with this host's numbers"))
-        ->add_option("BACKEND", words.backend, "as the alert's label names it")
-        ->required();
+    with_output(app.add_subcommand("top", "live table: backends, servers, codes, ratio, alert state"))
+        ->add_flag("--once", words.once, "print it once, as where stdout is no terminal");
+    with_output(
+        app.add_subcommand("explain", "what is wrong and why: the alert's runbook, answered with this host's numbers"))
+        ->add_option("BACKEND", words.backend,
+                     "as the alert's label names it; without it all that is wrong, worst first");
     with_output(app.add_subcommand("status", "Traefiks found, programs attached, map fill, polls, pushes, API"));
     app.add_subcommand("check-config", "exit 0, or each mistake with file:line and a hint")
         ->add_option("FILE", words.checked_file)

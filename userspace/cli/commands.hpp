@@ -14,8 +14,8 @@ enum class Output : std::uint8_t { text, json };
 // One file a command. Each prints its data on stdout and returns the Error that ends the program otherwise.
 
 Result<void> show_status(const config::Settings& settings, Output output);
-/// Redraws each poll interval until it is interrupted; where stdout is no terminal, or as JSON, prints once.
-Result<void> show_top(const config::Settings& settings, Output output);
+/// On a terminal, until the person leaves it; as JSON, or where stdout is no terminal, prints `once` in any case.
+Result<void> show_top(const config::Settings& settings, Output output, bool once);
 /// Answers the alert's runbook for one backend.
 Result<void> explain(const config::Settings& settings, const std::string& backend, Output output);
 /// Prints each mistake of a settings file.

@@ -92,6 +92,7 @@ class Journal : public spdlog::sinks::base_sink<std::mutex> {
             fields.push_back("UPSTAT_HINT=" + std::string(hint));
         }
         std::vector<iovec> parts;
+        parts.reserve(fields.size());
         for (auto& field : fields) {
             parts.push_back({.iov_base = field.data(), .iov_len = field.size()});
         }

@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <spdlog/fmt/fmt.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <functional>
 #include <iostream>
 #include <map>
 #include <ranges>
-#include <thread>
 #include <utility>
 
+#include "base/json_text.hpp"
 #include "base/printable.hpp"
 #include "cli/ask.hpp"
 #include "cli/commands.hpp"
 #include "cli/servers.hpp"
+#include "cli/top_terminal.hpp"
+#include "cli/top_view.hpp"
 
 namespace upstat::cli {
 
@@ -93,51 +95,62 @@ std::string table(const json& reply) {
     return text;
 }
 
-/// As much of a text as fits on a screen. A character is taken for one column wide.
-std::string fitted(std::string_view text, unsigned rows, unsigned columns) {
-    std::string out;
-    unsigned row = 1;
-    unsigned column = 0;
-    for (const char byte : text) {
-        if (byte == '\n' && ++row > rows) {
-            break;
-        }
-        column = byte == '\n' ? 0 : column + ((static_cast<unsigned char>(byte) & 0xC0U) == 0x80U ? 0U : 1U);
-        if (column <= columns) {
-            out += byte;
-        }
+/// Asks for all three pages; what was there before stays where one does not come.
+void refresh(const config::Settings& settings, TopData& data) {
+    auto backends = ask_agent(settings, "/api/v1/backends");
+    auto history = ask_agent(settings, "/api/v1/history");
+    auto alerts = ask_agent(settings, "/api/v1/alerts");
+    if (backends && history && alerts) {
+        data = {.backends = *std::move(backends), .history = *std::move(history), .alerts = *std::move(alerts)};
+    } else {
+        data.problem = (!backends ? backends : !history ? history : alerts).error().message;
     }
-    return out;
 }
 
-/// Over what the terminal showed before. One that does not know its size is taken as it is.
-void draw(std::string_view text) {
-    winsize size{};
-    const bool known = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row != 0 && size.ws_col != 0;
-    std::cout << "\x1b[H\x1b[2J" << (known ? fitted(text, size.ws_row, size.ws_col) : std::string(text)) << std::flush;
+/// Until the person leaves it. An agent that restarts is waited for.
+Result<void> watch(const config::Settings& settings) {
+    if (const auto first = ask_agent(settings, "/api/v1/backends"); !first) {
+        return std::unexpected(first.error());
+    }
+    TopData data;
+    refresh(settings, data);
+    TopState state;
+    top_screen(data, state, {});  // not everything that is JSON is an agent's
+    Terminal terminal;
+    if (!terminal.works()) {
+        return fail(Error::Kind::usage, "this terminal is of a kind that is not known (TERM)",
+                    "use `upstat top --once`");
+    }
+    const auto interval = std::min<Millis>(settings.poll_interval, std::chrono::seconds(1));
+    for (auto next = std::chrono::steady_clock::now() + interval; true;) {
+        terminal.draw(top_screen(data, state, terminal.size()));
+        const auto left = std::chrono::ceil<Millis>(next - std::chrono::steady_clock::now());
+        const auto [key, letter] = terminal.wait(static_cast<int>(std::max(left, Millis(0)).count()), state.typing);
+        if (!take_key(data, state, key, letter)) {
+            return {};
+        }
+        if (std::chrono::steady_clock::now() >= next) {
+            next = std::chrono::steady_clock::now() + interval;
+            if (!state.paused) {
+                refresh(settings, data);
+            }
+        }
+    }
 }
 
 }  // namespace
 
-Result<void> show_top(const config::Settings& settings, Output output) {
-    const bool live = output == Output::text && isatty(STDOUT_FILENO) != 0;
-    for (bool begun = false;; begun = true) {
-        const auto reply = ask_agent(settings, "/api/v1/backends");
-        if (!reply && !(live && begun)) {  // an agent that restarts is waited for
-            return std::unexpected(reply.error());
-        }
-        const auto text = reply ? table(*reply) : "waiting: " + reply.error().message + "\n";
-        if (output == Output::json) {  // after the table: not everything that is JSON is an agent's
-            std::cout << reply->dump(2) << '\n';
-            return {};
-        }
-        if (!live) {
-            std::cout << text;
-            return {};
-        }
-        draw(text);
-        std::this_thread::sleep_for(std::min<Millis>(settings.poll_interval, std::chrono::seconds(1)));
+Result<void> show_top(const config::Settings& settings, Output output, bool once) {
+    if (output == Output::text && !once && isatty(STDOUT_FILENO) != 0) {
+        return watch(settings);
     }
+    const auto reply = ask_agent(settings, "/api/v1/backends");
+    if (!reply) {
+        return std::unexpected(reply.error());
+    }
+    const auto text = table(*reply);  // as JSON too: not everything that is JSON is an agent's
+    std::cout << (output == Output::json ? json_text(*reply, 2) + "\n" : text);
+    return {};
 }
 
 }  // namespace upstat::cli

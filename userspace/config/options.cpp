@@ -163,6 +163,10 @@ Result<std::string> parse_log_level(std::string_view text) {
     return one_of({"trace", "debug", "info", "warning", "error"}, text);
 }
 
+Result<std::string> parse_probe_mode(std::string_view text) {
+    return one_of({"auto", "on", "off"}, text);
+}
+
 Result<std::string> parse_log_format(std::string_view text) {
     return one_of({"logfmt", "json"}, text);
 }
@@ -324,6 +328,9 @@ constexpr std::array all_options{
         "bpf.totals-size", "COUNT", "65536", "series (server, code, method) that the kernel has room for")),
     until_restart(option<parse_number<std::uint32_t>, &S::bpf_requests_size>("bpf.requests-size", "COUNT", "16384",
                                                                              "servers that the kernel has room for")),
+    option<parse_probe_mode, &S::probe_tls>("probe.tls", "MODE", "auto",
+                                            "auto, on or off: count the responses of TLS and HTTP/2 servers, by a "
+                                            "probe in Traefik; auto while there are any"),
     option<parse_log_level, &S::log_level>("log.level", "LEVEL", "info", "trace, debug, info, warning or error"),
     until_restart(option<parse_log_format, &S::log_format>("log.format", "FORMAT", "logfmt", "logfmt or json")),
 };

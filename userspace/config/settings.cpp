@@ -100,11 +100,10 @@ void check(const Settings& settings, std::vector<Error>& errors) {
     check_identity(settings.push_files, "push", {settings.push_url.value_or(Url())}, errors);
     check_identity(settings.alertmanager_files, "alertmanager", settings.alertmanager_url, errors);
     for (const auto& rule : settings.all_rules()) {
-        check_labels(rule, errors);
-    }
-    check_window(settings.rule, settings.poll_interval, errors);
-    for (const auto& rule : settings.rules) {
-        check_window(rule, settings.poll_interval, errors);
+        if (rule.share == judge::Share::codes) {  // the others have the built-in one's window and labels
+            check_labels(rule, errors);
+            check_window(rule, settings.poll_interval, errors);
+        }
     }
 }
 

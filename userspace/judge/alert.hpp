@@ -67,6 +67,7 @@ struct Alert {
     std::optional<Moment> firing_since{};  ///< while firing
     std::optional<Moment> resolved_at{};   ///< when a firing ended; kept until it fires again or 15 minutes have passed
     std::optional<Worst> worst{};          ///< unless it has been quiet
+    std::string explanation{};             ///< the first sentence of diagnosis.hpp; unless it is quiet
     std::string outage{};                  ///< what outage.hpp says of the backend; empty when it gives responses
 
     bool operator==(const Alert&) const = default;

@@ -60,6 +60,9 @@ class Finder {
     Field address(std::initializer_list<std::string_view> path) {
         return check(path, [](std::uint32_t size) { return size == sizeof(Server::address); });
     }
+    Field text(std::initializer_list<std::string_view> path) {
+        return check(path, [](std::uint32_t size) { return size > 0; });
+    }
     /// Layouts of before there was such a member have none.
     Field optional_number(std::initializer_list<std::string_view> path) {
         return find(types_, key_, Path(path.begin(), path.size()), 0) ? number(path) : Field{};
@@ -134,6 +137,16 @@ KeyFields own_request_fields() {
             .whose = {offsetof(Key, whose), sizeof(Key::whose)}};
 }
 
+KeyFields own_probed_fields() {
+    using Key = upstat_probed_key;
+    return {.host = {offsetof(Key, host), sizeof(Key::host)},
+            .port = {offsetof(Key, port), sizeof(Key::port)},
+            .zone = {offsetof(Key, zone), sizeof(Key::zone)},
+            .detail = {offsetof(Key, detail), sizeof(Key::detail)},
+            .event = {offsetof(Key, event), sizeof(Key::event)},
+            .method = {offsetof(Key, method), sizeof(Key::method)}};
+}
+
 std::expected<KeyFields, std::string> total_fields(const btf* types, std::uint32_t key) {
     Finder finder(types, key);
     const KeyFields fields{.address = finder.address({"server", "address"}),
@@ -143,6 +156,17 @@ std::expected<KeyFields, std::string> total_fields(const btf* types, std::uint32
                            .event = finder.number({"event"}),
                            .method = finder.number({"method"}),
                            .whose = finder.optional_number({"whose"})};
+    return finder.result(fields);
+}
+
+std::expected<KeyFields, std::string> probed_fields(const btf* types, std::uint32_t key) {
+    Finder finder(types, key);
+    const KeyFields fields{.host = finder.text({"host"}),
+                           .port = finder.number({"port"}),
+                           .zone = finder.number({"zone"}),
+                           .detail = finder.number({"detail"}),
+                           .event = finder.number({"event"}),
+                           .method = finder.number({"method"})};
     return finder.result(fields);
 }
 
@@ -176,7 +200,15 @@ Total to_total(std::span<const std::byte> key, const KeyFields& fields, std::uin
                 .method = number_at(key, fields.method),
                 .whose = number_at(key, fields.whose),
                 .count = count};
-    std::memcpy(total.server.address.data(), key.data() + fields.address.offset, total.server.address.size());
+    if (fields.host.size == 0) {
+        std::memcpy(total.server.address.data(), key.data() + fields.address.offset, total.server.address.size());
+    } else {
+        const auto* const host = reinterpret_cast<const char*>(key.data() + fields.host.offset);
+        const auto zone = total.server.zone;
+        total.server = url_server({host, strnlen(host, fields.host.size)}, total.server.port);
+        total.server.zone = zone;
+        total.probed = true;
+    }
     return total;
 }
 

@@ -18,6 +18,7 @@ namespace upstat::poll {
 /// is. Event, detail, method and whose are those of bpf/layout.h; numbers of a newer one may be among them.
 struct Total {
     Server server;
+    bool probed = false;  ///< a response that a probe saw: nobody saw its request
     std::uint64_t event = 0;
     std::uint64_t detail = 0;
     std::uint64_t method = 0;
@@ -35,8 +36,9 @@ struct Field {
 
 /// Where the parts of a key stand. The key of the requests map has no event. Before layout 3 all requests were users'.
 struct KeyFields {
-    Field address;
-    Field port;
+    Field address{};
+    Field host{};  ///< of a URL, in place of an address; zeros behind it
+    Field port{};
     Field zone{};
     Field detail{};
     Field event{};
@@ -49,9 +51,11 @@ struct KeyFields {
 /// Of the layout that this agent is built with.
 KeyFields own_total_fields();
 KeyFields own_request_fields();
+KeyFields own_probed_fields();
 
 /// Of any layout, older or newer: the members are found by their names. The error names what is missing.
 std::expected<KeyFields, std::string> total_fields(const btf* types, std::uint32_t key);
+std::expected<KeyFields, std::string> probed_fields(const btf* types, std::uint32_t key);
 std::expected<KeyFields, std::string> request_fields(const btf* types, std::uint32_t key);
 
 /// Where a value of the map `slots` says how many slots there are, 32 bits; nothing where it does not.

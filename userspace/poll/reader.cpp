@@ -74,9 +74,9 @@ const std::string& kind_of(const Total& total) {
                                             : unknown_reason;
 }
 
-std::map<std::string, std::vector<Total>> by_kind(std::vector<Total> totals) {
+std::map<std::string, std::vector<Total>> by_kind(const std::vector<Total>& totals) {
     std::map<std::string, std::vector<Total>> kinds;
-    for (auto& total : totals) {
+    for (const auto& total : totals) {
         kinds[kind_of(total)].push_back(total);
     }
     return kinds;
@@ -84,6 +84,11 @@ std::map<std::string, std::vector<Total>> by_kind(std::vector<Total> totals) {
 
 TableMaps totals_of(const CounterMaps& maps) {
     return {.keys = maps.totals, .counts = maps.total_counts, .slots = maps.slots, .number = UPSTAT_TOTALS};
+}
+
+/// A probe sees a request when it is answered, or never.
+std::uint64_t* request_cell_of(ServerTotals& server, const Total& total) {
+    return total.probed ? &server.requests : nullptr;
 }
 
 TableMaps requests_of(const CounterMaps& maps) {
@@ -114,6 +119,9 @@ Servers to_servers(std::span<const Total> totals) {
     servers.insert_missing(sorted({all.begin(), all.end()}));
     for (const auto& total : totals) {
         if (auto* const cell = cell_of(servers[total.server], total)) {
+            *cell += total.count;
+        }
+        if (auto* const cell = request_cell_of(servers[total.server], total)) {
             *cell += total.count;
         }
     }
@@ -152,6 +160,9 @@ void Reader::add_own() {
         parts_.push_back({.map = own_hash(sources_.own.overflow, own_total_fields()), .wanted = is_event});
         parts_.push_back({.map = own_hash(sources_.own.overflow, own_total_fields()), .wanted = is_request});
     }
+    if (sources_.own.probed >= 0) {
+        parts_.push_back({.map = own_hash(sources_.own.probed, own_probed_fields()), .wanted = is_event});
+    }
     places_.push_back(sources_.own.places);
 }
 
@@ -175,6 +186,7 @@ void Reader::add_carried(const CarriedMaps& carried) {
     const TableMaps overflow{.keys = maps.overflow};
     add("totals", totals_of(maps), total_fields, is_event);
     add("overflow", overflow, total_fields, is_event);
+    add("probed", {.keys = maps.probed}, probed_fields, is_event);
     add("requests", requests_of(maps), request_fields, is_request);
     add("overflow", overflow, total_fields, is_request);
     if (!problem.empty()) {
@@ -228,7 +240,7 @@ std::map<std::string, std::map<Server, std::uint64_t>> Reader::left_unanswered(R
         }
     }
     std::map<std::string, std::map<Server, std::uint64_t>> left;
-    for (const auto& [kind, some] : by_kind(std::move(totals))) {
+    for (const auto& [kind, some] : by_kind(totals)) {
         left[kind] = never_answered(to_servers(some));
     }
     return left;
@@ -246,7 +258,7 @@ void Reader::begin_servers_anew() {
         }
     }
     counted_.clear();
-    for (const auto& [kind, some] : by_kind(std::move(totals))) {
+    for (const auto& [kind, some] : by_kind(totals)) {
         counted_[kind] = to_servers(some);
     }
     for (const auto& [kind, servers] : left_unanswered(Role::ended)) {
@@ -259,9 +271,14 @@ void Reader::begin_servers_anew() {
     for (auto& part : parts_) {
         part.added.assign(part.map->size(), 0);
         part.cells.assign(part.map->size(), nullptr);
+        part.requests.assign(part.map->size(), nullptr);
         for (std::size_t entry = 0; entry < part.map->size(); entry++) {
             const auto total = part.map->total(entry);
-            part.cells[entry] = part.wanted(total) ? cell_of(counted_[kind_of(total)][total.server], total) : nullptr;
+            if (part.wanted(total)) {
+                auto& server = counted_[kind_of(total)][total.server];
+                part.cells[entry] = cell_of(server, total);
+                part.requests[entry] = request_cell_of(server, total);
+            }
         }
     }
 }
@@ -272,6 +289,9 @@ void Reader::add_growth() {
         for (std::size_t entry = 0; entry < counts.size(); entry++) {
             if (const auto grown = counts[entry] - part.added[entry]; grown != 0 && part.cells[entry] != nullptr) {
                 *part.cells[entry] += grown;
+                if (part.requests[entry] != nullptr) {
+                    *part.requests[entry] += grown;
+                }
                 part.added[entry] = counts[entry];
             }
         }

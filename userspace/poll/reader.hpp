@@ -57,8 +57,9 @@ class Reader {
         bool (*wanted)(const Total&);
         bool newest = true;  ///< of the generation that counts now
         Role role = Role::going_on;
-        std::vector<std::uint64_t*> cells{};  ///< by entry, in counted_; null where it is not wanted
-        std::vector<std::uint64_t> added{};   ///< by entry, how much of it is in its cell
+        std::vector<std::uint64_t*> cells{};     ///< by entry, in counted_; null where it is not wanted
+        std::vector<std::uint64_t*> requests{};  ///< likewise, where the entry counts a request too
+        std::vector<std::uint64_t> added{};      ///< by entry, how much of it is in its cell
     };
 
     void add_own();

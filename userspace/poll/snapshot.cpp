@@ -8,6 +8,7 @@
 #include <numeric>
 #include <span>
 
+#include "base/printable.hpp"
 #include "layout.h"
 
 namespace upstat::poll {
@@ -17,6 +18,8 @@ namespace {
 constexpr std::array<std::string_view, UPSTAT_METHODS> method_names{
     "EXTENSION_METHOD", "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"};
 static_assert(static_cast<int>(Method::patch) == UPSTAT_METHOD_PATCH);
+
+constexpr std::size_t max_name = 512;
 
 constexpr std::array<std::uint8_t, 12> mapped_prefix{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
@@ -33,6 +36,18 @@ std::string to_ipv4(std::span<const std::uint8_t, 4> address, std::uint16_t port
     return {text.data(), std::to_chars(end, limit, port).ptr};
 }
 
+/// By its address where it has one.
+Server host_server(const HostPort& host) {
+    if (const auto numeric = parse_server(host)) {
+        return *numeric;
+    }
+    auto name = printable(host.host, max_name);
+    std::ranges::transform(name, name.begin(), [](char letter) {
+        return letter >= 'A' && letter <= 'Z' ? static_cast<char>(letter - 'A' + 'a') : letter;
+    });
+    return {.address = {}, .port = host.port, .name = Name(std::move(name))};
+}
+
 std::uint64_t sum(const auto& counts) {
     return std::accumulate(counts.begin(), counts.end(), std::uint64_t{0},
                            [](std::uint64_t total, const auto& entry) { return total + entry.second; });
@@ -41,6 +56,9 @@ std::uint64_t sum(const auto& counts) {
 }  // namespace
 
 std::string to_string(const Server& server) {
+    if (!server.name.empty()) {
+        return to_string(HostPort{.host = server.name.text(), .port = server.port});
+    }
     if (std::ranges::equal(mapped_prefix, std::span(server.address).first<12>())) {
         return to_ipv4(std::span(server.address).last<4>(), server.port);
     }
@@ -58,6 +76,21 @@ std::optional<Server> parse_server(std::string_view address, std::uint16_t port)
         return server;
     }
     return std::nullopt;
+}
+
+Server url_server(std::string_view host, std::uint16_t port) {
+    if (const auto whole = parse_host_port(host)) {
+        return host_server(*whole);
+    }
+    if (host.starts_with('[') && host.ends_with(']')) {
+        host = host.substr(1, host.size() - 2);
+    }
+    return host_server(HostPort{.host = std::string(host), .port = port});
+}
+
+std::optional<Server> server_of_label(std::string_view label) {
+    const auto parts = parse_host_port(label);
+    return parts ? std::optional(host_server(*parts)) : std::nullopt;
 }
 
 std::optional<Server> parse_server(std::string_view text) {

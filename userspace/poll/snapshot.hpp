@@ -6,9 +6,11 @@
 #include <compare>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/flat_map.hpp"
@@ -17,19 +19,44 @@
 
 namespace upstat::poll {
 
+/// The host name of a server, in lower case and printable. Most servers have none, and pay for nothing.
+class Name {
+  public:
+    Name() = default;
+    explicit Name(std::string text) : text_(std::make_shared<const std::string>(std::move(text))) {}
+
+    [[nodiscard]] bool empty() const { return text_ == nullptr; }
+    [[nodiscard]] const std::string& text() const { return *text_; }
+
+    bool operator==(const Name& other) const { return (*this <=> other) == std::strong_ordering::equal; }
+    std::strong_ordering operator<=>(const Name& other) const {
+        return text_ == other.text_       ? std::strong_ordering::equal
+               : empty() || other.empty() ? other.empty() <=> empty()
+                                          : *text_ <=> *other.text_;
+    }
+
+  private:
+    std::shared_ptr<const std::string> text_;
+};
+
 /// One upstream server as the kernel sees it. IPv4 stands as an IPv4-mapped IPv6 address. What two Traefiks speak to is
-/// two servers, even if both call it by one address: they may be in two networks.
+/// two servers, even if both call it by one address: they may be in two networks. One that only a URL with a host name
+/// tells of has that name, and no address.
 struct Server {
     std::array<std::uint8_t, 16> address{};  ///< network order
     std::uint16_t port = 0;                  ///< host order
     std::uint16_t zone = 0;                  ///< the number of the Traefik that speaks to it
+    Name name{};
 
     bool operator==(const Server&) const = default;
     /// The order of the bytes. As two numbers, because maps of servers are what a poll goes through.
     std::strong_ordering operator<=>(const Server& other) const {
         const auto one = numbers();
         const auto two = other.numbers();
-        return one[0] != two[0] ? one[0] <=> two[0] : one[1] != two[1] ? one[1] <=> two[1] : place() <=> other.place();
+        return one[0] != two[0]           ? one[0] <=> two[0]
+               : one[1] != two[1]         ? one[1] <=> two[1]
+               : place() != other.place() ? place() <=> other.place()
+                                          : name <=> other.name;
     }
     [[nodiscard]] std::uint32_t place() const { return std::uint32_t{port} << 16U | zone; }
     [[nodiscard]] std::array<std::uint64_t, 2> numbers() const {
@@ -41,10 +68,17 @@ struct Server {
     }
 };
 
-/// "10.0.0.1:80" or "[fd00::1]:80": the `server` label.
+/// "10.0.0.1:80", "[fd00::1]:80" or "shop.example:443": the `server` label.
 std::string to_string(const Server& server);
 
-/// The inverse of to_string: a numeric address and a port; nothing for anything else.
+/// The inverse of to_string; nothing for what has no port.
+std::optional<Server> server_of_label(std::string_view label);
+
+/// The server of a URL's host: by its address where it is numeric, else by its name. `port` is that of the URL's
+/// scheme, for a host without one.
+Server url_server(std::string_view host, std::uint16_t port);
+
+/// A numeric address and a port; nothing for anything else.
 std::optional<Server> parse_server(std::string_view text);
 
 /// The same, from a host that may be a name; from an address without brackets and a port.

@@ -185,7 +185,8 @@ CounterMaps counter_maps(const Generation& generation) {
             .request_counts = generation.map("request_counts"),
             .slots = generation.map("slots"),
             .overflow = generation.map("overflow"),
-            .places = generation.map("places")};
+            .places = generation.map("places"),
+            .probed = generation.map("probed")};
 }
 
 Programs descriptors(const upstat_bpf& skeleton) {
@@ -237,6 +238,7 @@ class Counter::Impl {
     Impl(Root root, Skeleton skeleton, std::vector<Generation> generations)
         : root_(std::move(root)),
           zones_(root_),
+          probes_(root_),
           generations_(std::move(generations)),
           cgroup_links_(cgroup_links_of(generations_.back().path), cgroup_links_of(previous())) {
         skeletons_.emplace(0, std::move(skeleton));
@@ -262,6 +264,8 @@ class Counter::Impl {
         spdlog::info("{} cgroup {}", *fresh ? "attached to" : "adopted the programs on", cgroup.string());
         return {};
     }
+
+    [[nodiscard]] Probes& probes() { return probes_; }
 
     /// Programs that write the same maps, and know themselves to be of this zone.
     Result<void> load_zone(std::uint16_t zone) {
@@ -295,6 +299,7 @@ class Counter::Impl {
   private:
     Root root_;
     Zones zones_;
+    Probes probes_;
     std::map<std::uint16_t, Skeleton> skeletons_;  ///< by zone; 0 is always there
     std::vector<Generation> generations_;          ///< the last one is the programs' own
     CgroupLinks cgroup_links_;
@@ -364,6 +369,10 @@ void Counter::load_ahead() {
     }
 }
 
+ProbeState Counter::probe(const std::vector<Probed>& processes) {
+    return impl_->probes().follow(processes, impl_->newest());
+}
+
 Result<void> Counter::set_records(const std::vector<Record>& records, bool complete) {
     const auto& maps = impl_->newest();
     return write_records({.records = maps.map("records"), .epoch = maps.map("records_epoch")}, records, complete);
@@ -382,7 +391,11 @@ std::set<std::uint64_t> Counter::attached() const {
 }
 
 CounterMaps Counter::maps() const {
-    return counter_maps(impl_->newest());
+    auto maps = counter_maps(impl_->newest());
+    if (const int made = impl_->probes().map(); made >= 0) {
+        maps.probed = made;
+    }
+    return maps;
 }
 
 std::vector<CarriedMaps> Counter::carried() const {
@@ -407,6 +420,9 @@ std::vector<CounterProgram> Counter::programs() const {
         all.push_back({"egress", bpf_program__fd(programs.upstat_egress)});
         all.push_back({"ingress", bpf_program__fd(programs.upstat_ingress)});
         all.push_back({"sockops", bpf_program__fd(programs.upstat_sockops)});
+    }
+    if (const int probe = impl_->probes().program(); probe >= 0) {
+        all.push_back({"probe", probe});
     }
     return all;
 }

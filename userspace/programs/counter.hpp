@@ -10,6 +10,7 @@
 
 #include "base/error.hpp"
 #include "base/maps.hpp"
+#include "programs/probes.hpp"
 #include "programs/records.hpp"
 #include "programs/removal.hpp"
 #include "programs/zones.hpp"
@@ -55,6 +56,9 @@ class Counter {
 
     /// Loads the programs for the next new zone ahead of time, so that a cgroup need not wait for the verifier.
     void load_ahead();
+
+    /// Has probes in these processes, and in no others.
+    ProbeState probe(const std::vector<Probed>& processes);
 
     /// Tells the programs of servers whose requests must be looked at; see write_records. They stay in force when the
     /// agent ends.

@@ -21,19 +21,14 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::string_view prefix = "layout-";
-constexpr std::string_view digits = "0123456789";
 
 /// The maps of bpf/ that are pinned, and those that earlier versions pinned.
-constexpr std::array<std::string_view, 13> map_names{
-    "totals", "total_counts", "requests",  "request_counts", "slots",   "overflow",     "places",
-    "ports",  "sockets",      "scattered", "listening",      "records", "records_epoch"};
+constexpr std::array<std::string_view, 15> map_names{
+    "totals",  "total_counts", "requests",  "request_counts", "slots",         "overflow", "places",  "ports",
+    "sockets", "scattered",    "listening", "records",        "records_epoch", "probed",   "counting"};
 
 std::string own_name() {
     return fmt::format("{}{}", prefix, UPSTAT_LAYOUT_VERSION);
-}
-
-bool is_number(std::string_view text) {
-    return !text.empty() && text.find_first_not_of(digits) == std::string_view::npos;
 }
 
 /// A symbolic link to a directory is none: it would show the same maps twice.

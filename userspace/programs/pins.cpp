@@ -35,6 +35,10 @@ std::vector<fs::path> entries_of(const fs::path& directory) {
     return entries;
 }
 
+bool is_number(std::string_view text) {
+    return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
+}
+
 fs::path path_of(const Fd& descriptor) {
     return fmt::format("/proc/self/fd/{}", descriptor.get());
 }

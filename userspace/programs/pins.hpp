@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/error.hpp"
@@ -12,6 +13,9 @@ namespace upstat::programs {
 
 /// What is in a directory, sorted. Empty where there is no such directory.
 std::vector<std::filesystem::path> entries_of(const std::filesystem::path& directory);
+
+/// Whether a part of a pin's name is a number.
+bool is_number(std::string_view text);
 
 /// A path to what a descriptor is open on, for calls that take no descriptor.
 std::filesystem::path path_of(const Fd& descriptor);

@@ -14,6 +14,7 @@
 #include "programs/cgroup_links.hpp"
 #include "programs/generations.hpp"
 #include "programs/pins.hpp"
+#include "programs/probes.hpp"
 #include "programs/zones.hpp"
 
 namespace upstat::programs {
@@ -89,8 +90,12 @@ void add(Removed& all, const Removed& more) {
     all.left.insert(all.left.end(), more.left.begin(), more.left.end());
 }
 
-Result<Removed> remove_generations(const Root& root) {
+/// The probes go first: they write to the generations' maps.
+Result<Removed> remove_all(const Root& root) {
     Removed all;
+    if (auto done = remove_directory(root.directory, probes_name, root.path / probes_name, is_own_probe, all); !done) {
+        return std::unexpected(done.error());
+    }
     for (const auto& name : generation_names(path_of(root.directory))) {
         const auto removed = remove_generation(root, name);
         if (!removed) {
@@ -118,7 +123,7 @@ Result<Removed> clear_marked(const Root& root) {
     if (auto marked = set_mark(root); !marked) {
         return std::unexpected(marked.error());
     }
-    auto removed = remove_generations(root);
+    auto removed = remove_all(root);
     if (!removed) {
         return removed;
     }

@@ -10,6 +10,7 @@
 #include <set>
 
 #include "base/json_text.hpp"
+#include "base/url.hpp"
 #include "judge/judge.hpp"
 #include "judge/sentence.hpp"
 #include "publish/text.hpp"
@@ -91,14 +92,22 @@ json annotations(const judge::Rule& rule, const judge::Alert& alert, const std::
     json all = {{"summary", fmt::format("Traefik high {} {} {} (instance {}){}{}", rate_text(rule), whose,
                                         alert.backend.name, instance, alert.outage.empty() ? "" : ": ", alert.outage)},
                 {"description",
-                 fmt::format("Traefik {} {} is above {}%\n  VALUE = {}\n  {} = {}\n  WINDOW = {}", whose, what,
+                 fmt::format("Traefik {} {} is above {}%\n  VALUE = {}\n  {} = {}\n  WINDOW = {}{}{}", whose, what,
                              rule.threshold_percent, value_of(alert), say_backend(rule.names) ? "BACKEND" : "SERVICE",
-                             alert.backend.name, judge::duration_text(rule.window))},
+                             alert.backend.name, judge::duration_text(rule.window),
+                             alert.explanation.empty() ? "" : "\n  CAUSE = ", alert.explanation)},
                 {"sentence", judge::sentence(alert, rule)}};
     if (alert.rule == judge::Rule{}.name) {
         all["runbook"] = runbook;
     }
     return over(std::move(all), rule.annotations);
+}
+
+/// The page that says what is known of an alert.
+std::string page_of(const std::string& pages, const judge::Alert& alert) {
+    const auto whose = alert.traefik.empty() ? std::string() : "&traefik=" + percent_encoded(alert.traefik);
+    return fmt::format("{}{}?alert={}&backend={}{}", pages, pages.ends_with('/') ? "" : "/",
+                       percent_encoded(alert.rule), percent_encoded(alert.backend.name), whose);
 }
 
 /// An Alertmanager refuses an alert that ends before it starts, which it does where the wall clock was set back since.
@@ -185,7 +194,7 @@ std::string Notifier::body(const std::vector<const judge::Alert*>& alerts, Wall 
                     {"startsAt", rfc3339(from)},
                     {"endsAt", rfc3339(until)}};
         if (!options_.generator_url.empty()) {
-            one["generatorURL"] = options_.generator_url;
+            one["generatorURL"] = page_of(options_.generator_url, *alert);
         }
         out.push_back(std::move(one));
     }

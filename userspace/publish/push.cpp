@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "publish/push.hpp"
 
-#include <curl/curl.h>
-
 #include <algorithm>
 
+#include "base/url.hpp"
 #include "publish/exposition.hpp"
 
 namespace upstat::publish {
@@ -27,13 +26,6 @@ std::string base64url(std::string_view text) {
             out += i <= text.size() ? alphabet[(bits >> (18 - 6 * i)) & 63U] : '=';
         }
     }
-    return out;
-}
-
-std::string percent_encoded(const std::string& text) {
-    char* const encoded = curl_easy_escape(nullptr, text.c_str(), static_cast<int>(text.size()));
-    std::string out(encoded);
-    curl_free(encoded);
     return out;
 }
 

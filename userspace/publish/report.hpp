@@ -16,6 +16,7 @@
 #include "base/names.hpp"
 #include "base/results.hpp"
 #include "base/time.hpp"
+#include "history/history.hpp"
 #include "judge/alert.hpp"
 #include "judge/outage.hpp"
 #include "judge/worst.hpp"
@@ -27,12 +28,13 @@ namespace upstat::publish {
 
 /// One Traefik of this host, as far as it is known.
 struct TraefikReport {
-    std::string name;  ///< the `traefik` label; empty while it is not counted
+    std::string name;  ///< the `traefik` label; empty while it is not counted, or has none
     int pid = 0;
     std::string cgroup;   ///< the path of its cgroup v2
     std::string api;      ///< the URL of its API; empty when it is off
     std::string version;  ///< empty when the API did not tell
     bool attached = false;
+    std::string tls;      ///< what becomes of the responses of TLS and HTTP/2 servers, in a few words
     std::string problem;  ///< one sentence; empty when all is well
 };
 
@@ -60,6 +62,8 @@ struct Report {
         folded{};  ///< what `before` has and `servers` has not: it is in `unmapped`
     judge::Alerts alerts;
     std::vector<judge::Rule> rules;
+    history::View history;
+    std::shared_ptr<const attribute::Owners> owners = std::make_shared<const attribute::Owners>();
 
     std::map<std::string, std::uint64_t> kernel_errors;
     std::vector<poll::MapFill> maps;

@@ -62,32 +62,6 @@ void append_label_value(std::string& out, std::string_view value) {
     }
 }
 
-std::string html(std::string_view text) {
-    std::string out;
-    for (const char byte : text) {
-        switch (byte) {
-            case '&':
-                out += "&amp;";
-                break;
-            case '<':
-                out += "&lt;";
-                break;
-            case '>':
-                out += "&gt;";
-                break;
-            case '"':
-                out += "&quot;";
-                break;
-            case '\'':
-                out += "&#39;";
-                break;
-            default:
-                out += byte;
-        }
-    }
-    return out;
-}
-
 void append_number(std::string& out, double value) {
     if (std::isnan(value)) {
         out += "NaN";

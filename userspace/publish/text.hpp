@@ -10,9 +10,6 @@ namespace upstat::publish {
 /// cost the scraper the whole page.
 void append_label_value(std::string& out, std::string_view value);
 
-/// The same text, safe between HTML tags and in a quoted attribute.
-std::string html(std::string_view text);
-
 /// The shortest decimal text that reads back as the same double; NaN, +Inf and -Inf as Prometheus spells them.
 void append_number(std::string& out, double value);
 

@@ -19,6 +19,7 @@
 #include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <cstring>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -340,9 +341,29 @@ class Web::Impl {
             return MHD_queue_response(connection, MHD_HTTP_NOT_FOUND,
                                       text_response("no such page\n", config.headers).get());
         }
-        return MHD_queue_response(
-            connection, MHD_HTTP_OK,
-            responses_.get(*edition.page, edition.number, path, takes_gzip(connection), config.headers));
+        const auto query = parse_query(argument(connection, "backend"), argument(connection, "server"),
+                                       argument(connection, "traefik"), argument(connection, "seconds"));
+        if (!query) {
+            return MHD_queue_response(
+                connection, MHD_HTTP_BAD_REQUEST,
+                text_response("seconds is a whole number from 1 to 86400\n", config.headers).get());
+        }
+        auto* const response =
+            responses_.get(*edition.page, edition.number, path, *query, takes_gzip(connection), config.headers);
+        if (response == nullptr) {
+            return MHD_queue_response(connection, MHD_HTTP_NOT_FOUND,
+                                      text_response("there is no such backend or server, or not one alone: name its `traefik`\n",
+                                                    config.headers)
+                                          .get());
+        }
+        return MHD_queue_response(connection, MHD_HTTP_OK, response);
+    }
+
+    static std::optional<std::string> argument(MHD_Connection* connection, const char* name) {
+        const char* value = nullptr;
+        std::size_t size = 0;
+        MHD_lookup_connection_value_n(connection, MHD_GET_ARGUMENT_KIND, name, std::strlen(name), &value, &size);
+        return value == nullptr ? std::nullopt : std::optional(std::string(value, size));
     }
 
     static MHD_Result probe(MHD_Connection* connection, const WebConfig& config, bool good, std::string_view yes,

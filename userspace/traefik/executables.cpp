@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -63,12 +62,11 @@ struct ExecutableThreads::Shared {
         pthread_setname_np(pthread_self(), "executables");
         auto all = open_executables(asked);
         drop_privilege();
-        setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), 10);  // of this thread: counting goes first
         for (auto& opened : all) {
-            auto result = read_executable(opened);
+            const auto result = read_executable(opened);
             opened.fd = Fd();
             const std::lock_guard lock(mutex);
-            done.push_back(std::move(result));
+            done.push_back(result);
             eventfd_write(done_fd.get(), 1);
         }
         const std::lock_guard lock(mutex);

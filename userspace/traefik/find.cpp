@@ -368,8 +368,9 @@ Result<std::vector<Instance>> Finder::find() {
                  : options_.cgroup.empty() ? Result<std::vector<Instance>>(find_all())
                                            : find_in_cgroup();
     ask();
-    std::erase_if(files_,
-                  [this](const auto& entry) { return entry.second.look != look_ && entry.second.asked == Asked::no; });
+    // Not what the last look saw: with --traefik.pid that was the look for its successors.
+    std::erase_if(
+        files_, [this](const auto& entry) { return entry.second.look + 1 < look_ && entry.second.asked == Asked::no; });
     for (auto& [file, seen] : files_) {
         std::erase_if(seen.strangers, [this](const auto& entry) { return entry.second + looks_apart <= look_; });
     }

@@ -116,11 +116,18 @@ std::vector<Bytes> addresses_of(const std::string& host) {
     return one ? std::vector{*one} : std::vector<Bytes>();
 }
 
+bool is_v4(const Bytes& address) {
+    return std::equal(address.begin(), address.begin() + 12, mapped().begin());
+}
+
+bool is_v6(const Bytes& address) {
+    return !is_v4(address);
+}
+
 /// Whether a socket that listens there takes connections to this address. One on :: takes IPv4 too, unless it was told
 /// not to, which cannot be seen from here.
 bool takes(const Bytes& listener, const Bytes& address) {
-    const bool is_v4 = std::equal(address.begin(), address.begin() + 12, mapped().begin());
-    return listener == address || listener == Bytes{} || (is_v4 && listener == *parsed("0.0.0.0"));
+    return listener == address || listener == Bytes{} || (is_v4(address) && listener == *parsed("0.0.0.0"));
 }
 
 bool is_socket(const fs::path& descriptor, std::uint64_t inode) {
@@ -156,6 +163,11 @@ std::string not_its_listener(const fs::path& root, pid_t pid, const HostPort& ad
         return socket.port != address.port ||
                std::ranges::none_of(wanted, [&](const Bytes& one) { return takes(socket.address, one); });
     });
+    // Beside a socket of IPv4 only one that does not take IPv4 can be on :: at this port, and it is anybody's.
+    if (std::ranges::none_of(wanted, is_v6) &&
+        std::ranges::any_of(sockets, [](const ListeningSocket& socket) { return is_v4(socket.address); })) {
+        std::erase_if(sockets, [](const ListeningSocket& socket) { return socket.address == Bytes{}; });
+    }
     if (sockets.empty()) {
         return fmt::format("nobody listens on {} where Traefik (pid {}) runs", to_string(address), pid);
     }

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures of several files here: a module that uses one imports it by name. (A conftest.py here would hide that of e2e/.)"""
 
-import fcntl
 import functools
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from containers import Container, Store, command
 from parts.base import unique_name
 from parts.nginx import Nginx
 from parts.traefik import Traefik
+from parts.venv import made_venv
 
 IMAGE = "localhost/upstat:test"
 KUBERNETES = TOP / "deploy/kubernetes"
@@ -22,16 +22,7 @@ REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 @pytest.fixture(scope="session")
 def kube():
     """The directory of kubectl and kubernetes-validate: a private venv, made once."""
-    venv = Path(BUILD).resolve() / "kubernetes-venv"
-    venv.parent.mkdir(parents=True, exist_ok=True)
-    stamp = venv / "installed"
-    with open(venv.with_suffix(".lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # two runs may want it at once
-        if not stamp.exists() or stamp.read_text() != REQUIREMENTS.read_text():
-            command(["/usr/bin/python3", "-m", "venv", "--clear", venv], bound=300)
-            command([venv / "bin/pip", "install", "--quiet", "-r", REQUIREMENTS], bound=300)
-            stamp.write_text(REQUIREMENTS.read_text())
-    return venv / "bin"
+    return made_venv(BUILD, "kubernetes-venv", REQUIREMENTS) / "bin"
 
 
 @pytest.fixture(scope="session")

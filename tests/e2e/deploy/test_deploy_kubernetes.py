@@ -121,7 +121,8 @@ def test_it_is_probed_where_it_listens_and_pushes_as_its_node(documents, pod, up
     text = documents["ConfigMap"]["data"]["upstat.yml"]
     (tmp_path / "upstat.yml").write_text(text)
     command([upstat_binary, "check-config", tmp_path / "upstat.yml"])
-    command([upstat_binary, "check-config", "/dev/stdin"], stdin=re.sub("(?m)^#(push|  url)", r"\1", text))
+    (tmp_path / "pushes.yml").write_text(re.sub("(?m)^#(push|  url)", r"\1", text))
+    command([upstat_binary, "check-config", tmp_path / "pushes.yml"])
     settings = yaml.safe_load(text)
     agent, = pod["containers"]
     port, = agent["ports"]

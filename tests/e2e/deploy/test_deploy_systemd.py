@@ -21,7 +21,8 @@ UNIT = TOP / "deploy/systemd/upstat.service"
 EXAMPLE = TOP / "deploy/systemd/upstat.yml"
 PLAN = 2000
 BULK = 6000
-CAPABILITIES = {"cap_dac_read_search", "cap_net_admin", "cap_sys_admin", "cap_sys_ptrace", "cap_perfmon", "cap_bpf"}
+CAPABILITIES = {"cap_dac_read_search", "cap_setgid", "cap_setuid", "cap_net_admin", "cap_sys_admin", "cap_sys_ptrace", "cap_perfmon",
+                "cap_bpf"}
 
 
 @pytest.fixture
@@ -48,12 +49,13 @@ def test_the_unit_and_the_example_are_sound(machine, tmp_path):
     machine.run("upstat", "check-config", "/etc/upstat/upstat.yml")
     # What the example shows commented out is valid too.
     shown = re.sub(r"(?m)^#((?:  +)?(?:- )?[a-z])", r"\1", EXAMPLE.read_text())
-    for file in ("backends.yml", "ca.pem", "token", "web.yml"):
+    for file in ("backends.yml", "ca.pem", "token", "web.yml", "traefik-password"):
         shown = shown.replace(f"file: /etc/upstat/{file}", f"file: {tmp_path}/{file}")
     assert "alertmanager:\n  url" in shown and "\ntraefik:\n  api: " in shown
     (tmp_path / "shown.yml").write_text(shown)
     (tmp_path / "ca.pem").write_text("-----BEGIN CERTIFICATE-----\n")
     (tmp_path / "token").write_text("secret\n")
+    (tmp_path / "traefik-password").write_text("secret\n")
     (tmp_path / "web.yml").write_text("basic_auth_users: {}\n")
     (tmp_path / "backends.yml").write_text("backends:\n  shop: [http://127.0.0.1:8000]\n")
     assert machine.run("upstat", "check-config", tmp_path / "shown.yml") == ""
@@ -140,14 +142,16 @@ def test_it_runs_with_no_more_than_its_capabilities(stack, machine, servers, tra
     status = machine.run("cat", f"/proc/{machine.main_pid('upstat')}/status")
     assert re.search(r"^NoNewPrivs:\t1$", status, re.M) and re.search(r"^Seccomp:\t2$", status, re.M)
     effective = int(re.search(r"^CapEff:\t(\w+)$", status, re.M)[1], 16)
-    bits = {"cap_dac_read_search": 2, "cap_net_admin": 12, "cap_sys_ptrace": 19, "cap_sys_admin": 21, "cap_perfmon": 38, "cap_bpf": 39}
+    bits = {"cap_dac_read_search": 2, "cap_setgid": 6, "cap_setuid": 7, "cap_net_admin": 12, "cap_sys_ptrace": 19, "cap_sys_admin": 21,
+            "cap_perfmon": 38, "cap_bpf": 39}
     assert effective == sum(1 << bits[name] for name in CAPABILITIES)
+    assert "threads that read foreign bytes: user 65530, no capability, seccomp" in agent.log
 
     # It dies, and systemd brings it back; its state is where StateDirectory= says.
     machine.systemctl("kill", "--signal=KILL", "upstat")
     wait_for(lambda: machine.systemctl("show", "--property=NRestarts", "--value", "upstat").strip() == "1", 30, "a restart by systemd")
     agent.wait_until_ready()
-    assert machine.run("ls", "/var/lib/upstat").split() == ["state.json"]
+    assert machine.run("ls", "/var/lib/upstat").split() == ["history.cbor", "state.json"]
 
     # A reload takes the file's new rule, and keeps what it has where the file is wrong.
     def reloaded():

@@ -24,9 +24,9 @@ class Authority:
                       "-keyout", self._key, "-out", self.ca, "-subj", "/CN=upstat's tests")
 
     def issue(self, name, usage):
-        """(certificate, key) of 127.0.0.1; usage: serverAuth or clientAuth."""
+        """(certificate, key) of 127.0.0.1 and localhost; usage: serverAuth or clientAuth."""
         certificate, key, request, more = (self.directory / f"{name}.{end}" for end in ("pem", "key", "csr", "ext"))
-        more.write_text(f"subjectAltName=IP:127.0.0.1\nextendedKeyUsage={usage}\n")
+        more.write_text(f"subjectAltName=IP:127.0.0.1,DNS:localhost\nextendedKeyUsage={usage}\n")
         self._openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", key, "-out", request,
                       "-subj", f"/CN={name}")
         self._openssl("x509", "-req", "-in", request, "-CA", self.ca, "-CAkey", self._key, "-CAcreateserial", "-days", "2",

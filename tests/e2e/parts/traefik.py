@@ -13,13 +13,14 @@ class Traefik(Part):
     """services: name -> list of URLs. A request for /NAME/path goes to service NAME as /path.
 
     tcp: name -> HOST:PORT. What comes to tcp_ports[NAME] goes there as it is, through a TCP router.
+    more: what changes the dynamic configuration before it is written. Certificates of servers are not checked.
     authenticated: name of a service -> URL that is asked before each of its requests (forwardAuth).
     checked: name of a service -> its healthCheck.
     provider: URL of a file that it asks for again and again (HTTP provider).
     """
 
     def __init__(self, binary, directory, cgroup, services, metrics=True, api=True, name="traefik", experimental=None,
-                 tcp=None, authenticated=None, checked=None, provider=None):
+                 tcp=None, authenticated=None, checked=None, provider=None, more=None):
         self.directory = Path(directory) / name
         self.services = services
         self.metrics = metrics
@@ -29,6 +30,7 @@ class Traefik(Part):
         self.tcp = tcp or {}
         self.tcp_ports = {name: free_port() for name in self.tcp}
         self.authenticated = authenticated or {}
+        self.more = more
         self.checked = checked or {}
         self.provider = provider
         self.port = free_port()
@@ -113,6 +115,7 @@ class Traefik(Part):
                             "traefik": {"address": self.api_url.removeprefix("http://")}},
             "providers": {"file": {"filename": str(self.directory / "dynamic.yml"), "watch": True}},
             "ping": {"manualRouting": True},
+            "serversTransport": {"insecureSkipVerify": True},
         }
         if self.api:
             static["api"] = {"insecure": True}
@@ -133,6 +136,8 @@ class Traefik(Part):
         for name, url in self.authenticated.items():
             dynamic["http"]["middlewares"][f"auth-{name}"] = {"forwardAuth": {"address": url}}
             dynamic["http"]["routers"][name]["middlewares"].append(f"auth-{name}")
+        if self.more:
+            self.more(dynamic["http"])
         for name, check in self.checked.items():
             dynamic["http"]["services"][name]["loadBalancer"]["healthCheck"] = check
         if self.tcp:

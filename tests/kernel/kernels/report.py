@@ -13,7 +13,8 @@ from pathlib import Path
 
 BEGIN, END = "=== upstat begins", "=== upstat ends"
 README_BEGIN, README_END = "<!-- kernels: begin -->", "<!-- kernels: end -->"
-PROGRAMS = ("egress", "ingress", "sockops")
+PROGRAMS = ("egress", "ingress", "sockops")  # each has a column
+OTHERS = ("probe", "probed")  # must be taken too
 
 
 def facts(log):
@@ -66,7 +67,7 @@ def faults(row, what):
     """Sentences about what did not pass."""
     if not row["ended"]:
         yield "it did not come to the end of the test"
-    for program in PROGRAMS:
+    for program in (*PROGRAMS, *OTHERS):
         verdict = row["programs"].get(program, {"verified": None, "verdict": "was not loaded"})
         if verdict["verified"] is None:
             yield f"{program}: {verdict['verdict']}"

@@ -42,6 +42,26 @@ TEST(AskPace, ASignMakesItQuickForAFewSeconds) {
     EXPECT_EQ(pace.wait(at(5500), poll), Millis(1000));
 }
 
+TEST(AskPace, AChangeLeavesTheBudgetToTheNextOne) {
+    AskPace pace;
+    int asked = 0;
+    for (int move = 0; move < 20; ++move) {
+        const auto began = at(move * 10'000);
+        pace.stir(began);
+        for (auto now = began; now < began + std::chrono::seconds(5); now += Millis(10)) {
+            if (now == began + Millis(100)) {
+                EXPECT_LE(pace.wait(now, poll), Millis(20)) << "each change is noticed early";
+                pace.changed(now);
+            }
+            if (pace.wait(now, poll) == Millis(0)) {
+                pace.asked(now);
+                ++asked;
+            }
+        }
+    }
+    EXPECT_LE(asked, 20 * 40);
+}
+
 TEST(AskPace, SignsWithoutEndAreNotFollowedWithoutEnd) {
     AskPace pace;
     int asked = 0;

@@ -125,6 +125,8 @@ struct FakeCounts {
     std::optional<Error> failure;  ///< of each reading
     std::string epoch = "boot-1";
     std::set<std::string> cgroups;
+    std::vector<programs::Probed> probed{};
+    programs::ProbeState probe_state{};
     std::map<poll::Server, attribute::Look> looks{};  ///< as the agent told them last
     bool looks_complete = false;
     std::map<std::string, std::uint16_t> zone_of_cgroup;
@@ -140,6 +142,10 @@ class FakeKernel : public Kernel {
         counts_->cgroups.insert(cgroup.string());
         counts_->zone_of_cgroup[cgroup.string()] = zone;
         return {};
+    }
+    programs::ProbeState probe(const std::vector<programs::Probed>& processes) override {
+        counts_->probed = processes;
+        return counts_->probe_state;
     }
     Result<void> set_looks(const std::map<poll::Server, attribute::Look>& looks, bool complete) override {
         counts_->looks = looks;

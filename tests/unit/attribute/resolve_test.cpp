@@ -116,7 +116,8 @@ TEST(Names, FillsInWhatIsKnown) {
     EXPECT_EQ(listed[1].servers,
               (std::set{poll::parse_server("127.0.0.1:2").value(), poll::parse_server("[::1]:2").value()}));
     EXPECT_EQ(listed[2].servers,
-              (std::set{poll::parse_server("10.0.0.5:443").value(), poll::parse_server("[fd00::5]:443").value()}));
+              (std::set{poll::parse_server("10.0.0.5:443").value(), poll::parse_server("[fd00::5]:443").value(),
+                        poll::url_server("web", 443)}));  // by its name TLS is counted
     EXPECT_THAT(listed[3].servers, IsEmpty());
 }
 

@@ -101,6 +101,7 @@ TEST(Status, IsPrintedWithoutAnotherOnesControls) {
               "alertmanager http://two:9093\\x1b 0 good, 4 failed, last: refused\\x07\n"
               "name       no\\x1b cannot be looked up: no such host\n"
               "name       2 more cannot be looked up\n"
+              "notice     ready, but no backend is known\\x1b\n"
               "left out   9 servers of TCP or UDP services: 1, 2, 3, 4, 5, 6, 7, 8\\x1b, ...\n"
               "cgroups    3 without an inotify watch: raise fs.inotify.max_user_watches\n"
               "threads    that read foreign bytes: user 7\\x1b\n"
@@ -119,11 +120,17 @@ TEST(Top, IsPrintedWithoutAnotherOnesControls) {
         "a                                        1       1.0    90.0 %  inactive\n");
 }
 
+constexpr auto explanation = R"({"at": "now", "backends": {"a": {}, "sh\u001b[2Jop": {}}, "backend": "sh\u001b[2Jop",
+  "sentence": "sh\u001b[2Jop: bad", "facts": [{"topic": "since", "text": "no\u009bon"}, {"topic": "server", "text": "one\nbad"}],
+  "next": [{"text": "ask", "command": "curl '\u001b'"}, {"text": "watch", "command": ""}]})";
+constexpr auto explanations = R"({"at": "now", "sentence": "a\u001b: bad", "problems": [
+  {"sentence": "a\u001b: bad", "facts": [{"topic": "since", "text": "noon"}], "next": []},
+  {"sentence": "b: worse\u001b", "facts": [{"topic": "since", "text": "one"}], "next": []}]})";
+
 TEST(Commands, CallServicesWhatTheAgentCallsThem) {
     std::string services(backends);
     services.insert(1, R"("names": "service", )");
     EXPECT_THAT(Agent(services).asked({"top"}).out, testing::StartsWith("SERVICE / SERVER  "));
-    EXPECT_THAT(Agent(services).asked({"explain", "a"}).out, HasSubstr("service a (file): 1.0 responses a second\n"));
     EXPECT_THAT(Agent(services).asked({"explain", "x"}).error, HasSubstr("there is no service x\n"));
     services = std::string(backends);
     services.insert(1, R"("names": 5, )");
@@ -131,23 +138,15 @@ TEST(Commands, CallServicesWhatTheAgentCallsThem) {
 }
 
 TEST(Explain, IsPrintedWithoutAnotherOnesControls) {
-    const auto ended = Agent(backends).asked({"explain", "sh\x1b[2Jop"});
+    const auto ended = Agent(explanation).asked({"explain", "sh\x1b[2Jop"});
     EXPECT_EQ(ended.code, 0) << ended.error;
     EXPECT_EQ(ended.out,
-              "no\\x1b responses\n"
-              "A\\x1b: firing since noon\\x1b: 50.00 % of 4.0 responses a second are 5..\\x1b, the threshold is 5 %\n"
-              "  most come from server 10.0.0.1:80\\x1b: 8 responses with 500\n"
-              "B: inactive: no traffic in the window\n"
-              "backend sh\\x1b[2Jop (file\\x1b): 4.0 responses a second\n"
-              "These responses came from the servers; what Traefik answers by itself is not among them.\n"
-              "  10.0.0.2:80: 7 requests, 0 unanswered, 0 outstanding; responses in the last 185 s:\n"
-              "    200  1\n"
-              "    503  4\n"
-              "    connect_failures refused  2\n"
-              "  10.0.0.1:80\\x1b (DOWN says Traefik): 9 requests, 1 unanswered, 1 outstanding; responses in the last "
-              "185 s:\n"
-              "    404  3\n"
-              "    unanswered reset\\x1b  1\n");
+              "sh\\x1b[2Jop: bad\n"
+              "  since    no\\xc2\\x9bon\n"
+              "  server   one\\x0abad\n"
+              "  next     ask\n"
+              "             curl '\\x1b'\n"
+              "           watch\n");
     const auto unknown = Agent(backends).asked({"explain", "x\x1b"});
     EXPECT_EQ(unknown.code, 2);
     EXPECT_EQ(unknown.error, "upstat: there is no backend x\\x1b\nHINT: known are a, sh\\x1b[2Jop\n");
@@ -156,7 +155,13 @@ TEST(Explain, IsPrintedWithoutAnotherOnesControls) {
 TEST(Commands, PrintTheAgentsJson) {
     EXPECT_THAT(Agent(status).asked({"status", "--output=json"}).out, HasSubstr("\"poll_seconds\": 0.0021"));
     EXPECT_THAT(Agent(backends).asked({"top", "--output=json"}).out, HasSubstr("\"at\": \"now\""));
-    EXPECT_THAT(Agent(backends).asked({"explain", "sh\x1b[2Jop", "--output=json"}).out, HasSubstr("\"detail\": {"));
+    EXPECT_THAT(Agent(explanation).asked({"explain", "sh\x1b[2Jop", "--output=json"}).out, HasSubstr("\"sentence\": "));
+}
+
+TEST(Explain, WithoutANameHasTheWorstInFullAndALineForEachOther) {
+    EXPECT_EQ(Agent(explanations).asked({"explain"}).out, "a\\x1b: bad\n  since    noon\n\nb: worse\\x1b\n");
+    EXPECT_EQ(Agent(R"({"at": "now", "sentence": "all is well", "problems": []})").asked({"explain"}).out,
+              "all is well\n");
 }
 
 /// What is no agent: another web server, or an agent of another version.

@@ -348,15 +348,17 @@ TEST(Settings, SomeChangesWaitForARestart) {
     const auto now = merged({});
     for (const auto& option : options()) {
         auto next = now;
-        const std::string value = option.value == "URL"            ? "http://other"
-                                  : option.value == "DURATION"     ? "77s"
-                                  : option.value == "HOST:PORT"    ? ":1"
-                                  : option.value == "NAME=VALUE"   ? "a=b"
-                                  : option.name == "log.level"     ? "trace"
-                                  : option.name == "log.format"    ? "json"
-                                  : option.name == "metrics.names" ? "both"
-                                  : option.name == "alert.codes"   ? "5.."
-                                                                   : "77";
+        const std::string value = option.value == "URL"                               ? "http://other"
+                                  : option.value == "DURATION"                        ? "77s"
+                                  : option.value == "HOST:PORT"                       ? ":1"
+                                  : option.value == "NAME=VALUE"                      ? "a=b"
+                                  : option.name == "log.level"                        ? "trace"
+                                  : option.name == "log.format"                       ? "json"
+                                  : option.name == "metrics.names"                    ? "both"
+                                  : option.name == "probe.tls"                        ? "off"
+                                  : option.name == "traefik.api.insecure-skip-verify" ? "true"
+                                  : option.name == "alert.codes"                      ? "5.."
+                                                                                      : "77";
         ASSERT_TRUE(option.set(next, {value})) << option.name;
         EXPECT_FALSE(option.same(now, next)) << option.name;
         const auto name = std::string(option.name);

@@ -4,11 +4,13 @@
 #include <bpf/btf.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <memory>
 
 #include "layout.h"
+#include "poll/reader.hpp"
 
 namespace upstat::poll {
 namespace {
@@ -131,6 +133,63 @@ TEST_F(Layouts, WhatWasCountedBeforeThereWereZonesIsOfZone0) {
     auto key = sample_key().server;
     key.zone = 7;  // the bytes that nobody meant anything by
     EXPECT_EQ(to_total(std::as_bytes(std::span(&key, 1)), *fields, 3).server, parse_server("10.0.0.1:8080"));
+}
+
+upstat_probed_key probed_key(std::string_view host, std::uint16_t port) {
+    upstat_probed_key key{};
+    std::ranges::copy(host, key.host);
+    key.port = port;
+    key.zone = 3;
+    key.detail = 404;
+    key.event = UPSTAT_RESPONSE;
+    return key;
+}
+
+std::string label_of(const upstat_probed_key& key) {
+    return to_string(to_total(std::as_bytes(std::span(&key, 1)), own_probed_fields(), 1).server);
+}
+
+TEST_F(Layouts, AProbedResponseIsItsServersByAddressOrByName) {
+    EXPECT_EQ(label_of(probed_key("10.0.0.1:8443", 443)), "10.0.0.1:8443");
+    EXPECT_EQ(label_of(probed_key("10.0.0.1", 443)), "10.0.0.1:443");
+    EXPECT_EQ(label_of(probed_key("[fd00::1]", 80)), "[fd00::1]:80");
+    EXPECT_EQ(label_of(probed_key("[fd00::1]:8443", 443)), "[fd00::1]:8443");
+    EXPECT_EQ(label_of(probed_key("Shop.Example", 443)), "shop.example:443");
+    EXPECT_EQ(label_of(probed_key("shop.example:8443", 443)), "shop.example:8443");
+    EXPECT_EQ(label_of(probed_key("a\x1b[31m", 443)), "a\\x1b[31m:443");
+    EXPECT_EQ(label_of(probed_key(std::string(sizeof(upstat_probed_key::host), 'x'), 443)),
+              std::string(sizeof(upstat_probed_key::host), 'x') + ":443");
+    const auto key = probed_key("shop.example", 443);
+    const auto total = to_total(std::as_bytes(std::span(&key, 1)), own_probed_fields(), 5);
+    EXPECT_EQ(total.server.zone, 3);
+    EXPECT_EQ(total.server.name, url_server("shop.example", 443).name);
+    EXPECT_NE(total.server, url_server("shop.example", 443)) << "another Traefik's";
+}
+
+TEST(ToServers, AProbedResponseJoinsItsServersSeriesAndBringsItsRequest) {
+    const auto server = parse_server("10.0.0.1:443").value();
+    const std::vector<Total> totals{
+        {.server = server, .event = UPSTAT_REQUEST, .count = 3},
+        {.server = server, .event = UPSTAT_RESPONSE, .detail = 404, .count = 2},
+        {.server = server, .probed = true, .event = UPSTAT_RESPONSE, .detail = 404, .count = 5},
+        {.server = server,
+         .probed = true,
+         .event = UPSTAT_UNANSWERED,
+         .detail = UPSTAT_UNANSWERED_MALFORMED,
+         .count = 1}};
+    const auto servers = to_servers(totals);
+    EXPECT_EQ(servers.size(), 1U);
+    EXPECT_EQ(servers.begin()->second.requests, 9U);
+    EXPECT_EQ(servers.begin()->second.response_sum(), 7U);
+    EXPECT_EQ(servers.begin()->second.outstanding(), 1);
+}
+
+TEST(ServerLabel, IsReadAgain) {
+    for (const auto* const label : {"10.0.0.1:80", "[fd00::1]:443", "shop.example:443", "[fe80::1%eth0]:443"}) {
+        EXPECT_EQ(to_string(server_of_label(label).value()), label);
+    }
+    EXPECT_FALSE(server_of_label("shop.example"));
+    EXPECT_NE(url_server("a", 80), url_server("b", 80));
 }
 
 TEST_F(Layouts, AKeyThatLacksAMemberIsRefusedWithItsName) {

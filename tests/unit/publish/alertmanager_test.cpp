@@ -81,7 +81,7 @@ TEST(Notifier, AFiringAlertIsToldInFull) {
         json({{"alertname", rule_name}, {"backend", "app@file"}, {"severity", "critical"}, {"instance", "host"}}));
     EXPECT_EQ(body[0]["startsAt"], "2023-11-14T22:13:20.000Z");
     EXPECT_EQ(body[0]["endsAt"], "2023-11-14T22:17:25.000Z");  // 4 x 1 minute from now
-    EXPECT_EQ(body[0]["generatorURL"], "http://host:9479/");
+    EXPECT_EQ(body[0]["generatorURL"], "http://host:9479/?alert=TraefikHighHttp4xxErrorRateBackend&backend=app%40file");
     const auto& annotations = body[0]["annotations"];
     EXPECT_EQ(annotations["summary"], "Traefik high HTTP 4xx error rate backend app@file (instance host)");
     EXPECT_EQ(annotations["description"],

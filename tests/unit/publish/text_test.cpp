@@ -40,9 +40,5 @@ TEST(Text, NumbersAreShortAndExact) {
     EXPECT_EQ(number(-std::numeric_limits<double>::infinity()), "-Inf");
 }
 
-TEST(Text, HtmlIsEscaped) {
-    EXPECT_EQ(html("<a href=\"x\">&'"), "&lt;a href=&quot;x&quot;&gt;&amp;&#39;");
-}
-
 }  // namespace
 }  // namespace upstat::publish

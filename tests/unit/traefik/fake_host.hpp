@@ -47,20 +47,23 @@ inline std::string elf_file(const std::string& name, const std::string& content)
     Elf64_Ehdr header{};
     std::memcpy(header.e_ident, ELFMAG, SELFMAG);
     header.e_ident[EI_CLASS] = ELFCLASS64;
+    header.e_ident[EI_DATA] = ELFDATA2LSB;
+    header.e_ident[EI_VERSION] = EV_CURRENT;
+    header.e_version = EV_CURRENT;
     header.e_shoff = sizeof header;
     header.e_shentsize = sizeof(Elf64_Shdr);
-    header.e_shnum = 2;
-    header.e_shstrndx = 0;
+    header.e_shnum = 3;
+    header.e_shstrndx = 2;
     Elf64_Shdr strings{};
     strings.sh_type = SHT_STRTAB;
-    strings.sh_offset = sizeof header + 2 * sizeof strings;
+    strings.sh_offset = sizeof header + 3 * sizeof strings;
     strings.sh_size = names.size();
     Elf64_Shdr section{};
     section.sh_name = 1;
     section.sh_type = SHT_PROGBITS;
     section.sh_offset = strings.sh_offset + names.size();
     section.sh_size = content.size();
-    return bytes(header) + bytes(strings) + bytes(section) + names + content;
+    return bytes(header) + bytes(Elf64_Shdr{}) + bytes(section) + bytes(strings) + names + content;
 }
 
 /// What Go 1.18 and later write.

@@ -49,6 +49,17 @@ TEST(Listener, AnotherProcessIsNot) {
     }
 }
 
+/// Whoever may open sockets may have one on ::, for IPv6 only, beside Traefik's of IPv4: no IPv4 comes there.
+TEST(Listener, BesideItsOwnOfIpv4OneOfIpv6IsNotAsked) {
+    const FakeHost host;
+    host.process({.pid = 42});
+    host.own_socket(42, 7);
+    host.write("/proc/42/net/tcp", header + FakeHost::listener(every, port, 7));
+    host.write("/proc/42/net/tcp6", header + FakeHost::listener(every6, port, 1));
+    EXPECT_EQ(stranger(host, "127.0.0.1"), "");
+    EXPECT_THAT(stranger(host, "::1"), HasSubstr("another process"));
+}
+
 /// The kernel gives a connection to whoever listens on the more particular address.
 TEST(Listener, BesideItsOwnAnotherOnTheLoopbackIsAStranger) {
     const FakeHost host;
