@@ -42,7 +42,8 @@ def forget(bench):
 
 
 def check_attached(bench, in_flight=False):
-    """One program a hook, all pinned in one generation, and nothing else below the pin path but generations. With requests
+    """One program a hook, all pinned in one generation, and nothing else below the pin path but generations
+    and the one Traefik's number. With requests
     `in_flight`, previous generations may have left their ingress programs."""
     said = subprocess.run(["bpftool", "cgroup", "show", str(bench.cgroup.path)], capture_output=True, text=True, check=True).stdout
     attached = Counter(line.split()[1] for line in said.splitlines()[1:])
@@ -52,5 +53,8 @@ def check_attached(bench, in_flight=False):
     assert len(newest) == 3 and all(link.name.endswith("-ingress") for link in left), links
     assert attached == ONE_EACH + Counter({"cgroup_inet_ingress": len(left)}), said
     assert in_flight or not left, left
+    zones, others = [], []
     for entry in bench.agent.pin_path.iterdir():
-        assert entry.name.startswith("layout-") and (entry / "links").is_dir(), entry
+        (zones if entry.is_symlink() else others).append(entry)
+    assert [zone.name for zone in zones] == ["zone-0"], zones
+    assert all(entry.name.startswith("layout-") and (entry / "links").is_dir() for entry in others), others

@@ -17,6 +17,7 @@
 #include "base/url.hpp"
 #include "base/version.hpp"
 #include "publish/process.hpp"
+#include "traefik/name.hpp"
 
 namespace upstat::agent {
 
@@ -82,6 +83,11 @@ Result<std::unique_ptr<Agent>> Agent::start(const config::Settings& settings, Pa
         return std::unexpected(catalogues.error());
     }
     std::unique_ptr<Agent> agent(new Agent(settings, std::move(parts), *std::move(catalogues), *std::move(judgement)));
+    if (auto locked = agent->state_.lock(); !locked) {
+        return std::unexpected(locked.error());
+    }
+    agent->restore();  // first of all: it tells the Traefiks' numbers
+    malloc_trim(0);    // what the file's whole text and tree took is several times what is kept
     auto allowed = traefik::parse_allow(settings.traefik_allow, agent->parts_.root);
     if (!allowed) {
         return std::unexpected(allowed.error());
@@ -96,11 +102,6 @@ Result<std::unique_ptr<Agent>> Agent::start(const config::Settings& settings, Pa
         return std::unexpected(traefiks.error());
     }
     agent->traefiks_ = std::move(*traefiks);
-    if (auto locked = agent->state_.lock(); !locked) {
-        return std::unexpected(locked.error());
-    }
-    agent->restore();
-    malloc_trim(0);  // what the file's whole text and tree took is several times what is kept
     agent->lost_counters_ = agent->parts_.counted_before && agent->ledger_.state().backends.empty();
     if (auto opened = agent->open_outside(); !opened) {
         return std::unexpected(opened.error());
@@ -135,11 +136,15 @@ Result<void> Agent::open_outside() {
 
 void Agent::restore() {
     auto restored = restore_state(settings_.state_path, parts_.kernel->epoch());
+    if (auto adopted = parts_.kernel->adopt_zones(restored.saved.zones); !adopted) {
+        restored = {.saved = {}, .notes = {adopted.error().text()}};
+    }
     timeline_.emplace(parts_.clock, boot_id(parts_.root), restored.saved.mark);
     identity_ = {.owner = parts_.kernel->epoch(),
                  .earlier = restored.saved.epoch,
                  .until = restored.saved.mark.value_or(Timeline::Mark()).last.wall};
     ledger_ = std::move(restored.saved.ledger);
+    saved_routes_ = ledger_.state().route_names.size();
     catalogues_.remember(ledger_.state().catalogue);
     probing_.look(*ledger_.state().catalogue, {}, timeline_->now().at);
     if (restored.saved.window) {
@@ -235,27 +240,37 @@ void Agent::absorb(poll::Snapshot snapshot) {
     auto catalogue = close_books(snapshot);
     const auto growth = is_ahead_ ? std::nullopt : ledger_.growth(snapshot, *catalogue);
     absorbed_ = true;
-    counts_ = ledger_.absorb(snapshot, std::move(catalogue));
+    counts_ = ledger_.absorb(snapshot, catalogue);
     if (lost_counters_ && !counts_.backends.empty()) {
         lost_counters_ = false;
         births_.restore(ledger_.state(), true);  // exported from 0, the whole total would look like one burst
     }
-    judgement_.evaluate(counts_, snapshot, *ledger_.state().catalogue, *last_poll_);
+    if (const auto& zones = parts_.kernel->zones(); zones.size() != traefik_names_.size()) {
+        traefik_names_ = traefik::short_names(zones);
+    }
+    const auto names = told_names();
+    judgement_.evaluate(counts_, snapshot, *ledger_.state().catalogue, names, *last_poll_);
     chronicle_.add(*last_poll_, ledger_.state(), snapshot,
                    {.traefiks = traefiks_->watched(), .alerts = judgement_.alerts(), .rules = settings_.all_rules()});
-    judgement_.explain(chronicle_.view(), *chronicle_.owners(), *ledger_.state().catalogue, snapshot);
+    judgement_.explain(chronicle_.view(), *chronicle_.owners(), *ledger_.state().catalogue, names, snapshot);
     save(growth);
+    if (state_error_.empty()) {
+        saved_routes_ = ledger_.state().route_names.size();
+        tell_looks(catalogue);
+    }
     chronicle_.save(last_poll_->at);
     publish(std::move(snapshot));
 }
 
-/// The programs learn at which servers they must look for Traefik's own requests.
+/// The programs learn at which servers they must look for Traefik's own requests, and for routes.
 void Agent::tell_looks(const attribute::SharedCatalogue& catalogue) {
-    const std::pair told(catalogue, catalogues_.all_known());
+    const std::tuple told(catalogue, catalogues_.all_known(), saved_routes_);
     if (told == std::exchange(told_looks_, told)) {
         return;
     }
-    const auto set = parts_.kernel->set_looks(attribute::looks_in(*catalogues_.listed()), told.second);
+    const auto set =
+        parts_.kernel->set_looks(attribute::looks_in(*catalogues_.listed()),
+                                 route_tables(*catalogue, ledger_, saved_routes_), catalogues_.all_known());
     const auto problem = set ? std::string() : set.error().text();
     if (!set) {
         told_looks_ = {};  // tried again at the next poll
@@ -269,9 +284,11 @@ void Agent::tell_looks(const attribute::SharedCatalogue& catalogue) {
 /// Before anything is published, so that no restart, not even after the power failed, shows less than was shown.
 void Agent::save(const std::optional<attribute::Growth>& growth) {
     const auto alerts = judgement_.ongoing_alerts();
-    auto saved = growth ? state_.append(*growth, alerts, last_poll_->wall) : Result<bool>(false);
+    const auto& zones = parts_.kernel->zones();
+    auto saved = growth ? state_.append(*growth, alerts, last_poll_->wall, zones) : Result<bool>(false);
     if (saved && !*saved) {
-        const auto all = state_.save(ledger_.state(), judgement_.history(), alerts, timeline_->mark(*last_poll_));
+        const auto all =
+            state_.save(ledger_.state(), judgement_.history(), alerts, timeline_->mark(*last_poll_), zones);
         saved = all ? Result<bool>(true) : std::unexpected(all.error());
         malloc_trim(0);  // the whole text is rarely made, and longer than all that a poll needs
     }
@@ -288,8 +305,10 @@ void Agent::save(const std::optional<attribute::Growth>& growth) {
 
 std::vector<publish::TraefikReport> Agent::traefik_reports() const {
     std::vector<publish::TraefikReport> reports;
-    for (const auto& [traefik, problem] : traefiks_->watched()) {
-        publish::TraefikReport report{.pid = traefik.pid,
+    const auto names = told_names();
+    for (const auto& [traefik, problem, zone] : traefiks_->watched()) {
+        publish::TraefikReport report{.name = problem.empty() ? attribute::name_of(names, zone) : std::string(),
+                                      .pid = traefik.pid,
                                       .cgroup = traefik.cgroup,
                                       .api = {},
                                       .version = {},
@@ -309,12 +328,19 @@ std::vector<publish::TraefikReport> Agent::traefik_reports() const {
     return reports;
 }
 
+/// Where only one Traefik was ever counted, nothing has to be told apart. It stays so when one of two has ended: series
+/// and alerts that change their labels each time would be others each time.
+attribute::TraefikNames Agent::told_names() const {
+    return traefik_names_.size() > 1 ? traefik_names_ : attribute::TraefikNames{};
+}
+
 publish::Report Agent::report(poll::Snapshot snapshot) const {
     publish::Report report{.at = last_poll_->wall,
                            .not_ready = traefiks_->all_refused(),
                            .notice = catalogues_.notice(),
                            .build = {{"version", std::string(version())}, {"revision", std::string(revision())}},
-                           .traefik = settings_.push_instance,
+                           .agent = settings_.push_instance,
+                           .traefik_names = told_names(),
                            .names = settings_.metrics_names,
                            .traefiks = traefik_reports(),
                            .counts = counts_,

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/route_tables.hpp"
 #include "attribute/catalogue.hpp"
 #include "base/error.hpp"
 #include "config/settings.hpp"
@@ -33,15 +34,18 @@ class Kernel {
 
     /// The number that stands for a name in the keys of the maps; a new name gets a new one.
     virtual Result<std::uint16_t> zone_of(const std::string& name) = 0;
+    /// Names and their numbers with earlier maps. Fails where these maps have others.
+    virtual Result<void> adopt_zones(const programs::ZoneNames& names) = 0;
     /// All of them, as long as these maps live.
     [[nodiscard]] virtual const programs::ZoneNames& zones() const = 0;
 
     /// Has probes in these processes, and in no others: so responses are counted that no packet shows.
     virtual programs::ProbeState probe(const std::vector<programs::Probed>& processes) = 0;
 
-    /// Tells the programs to which servers Traefik sends requests of its own; what they were told before stays beside
-    /// it where these are not `complete`. Errors: not all find room.
-    virtual Result<void> set_looks(const std::map<poll::Server, attribute::Look>& looks, bool complete) = 0;
+    /// Tells the programs to which servers Traefik sends requests of its own, and to which it sends by several routes;
+    /// what they were told before stays beside it where these are not `complete`. Errors: not all find room.
+    virtual Result<void> set_looks(const std::map<poll::Server, attribute::Look>& looks, const RouteTables& routes,
+                                   bool complete) = 0;
 
     /// Forgets cgroups that are gone.
     virtual void drop_dead() = 0;

@@ -6,8 +6,10 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <ranges>
 #include <utility>
 
+#include "traefik/name.hpp"
 #include "traefik/proc.hpp"
 
 namespace upstat::agent {
@@ -52,10 +54,12 @@ Result<Traefiks> Traefiks::open(Kernel& kernel, traefik::Executables& executable
         if (!cgroup) {
             return std::unexpected(cgroup.error());
         }
-        traefiks.known_cgroups_.insert(*cgroup);
         if (std::error_code error; !fs::exists(*cgroup, error)) {
             spdlog::warn("--traefik.cgroup {} is not there yet: waiting for it", options.cgroup);
-        } else if (auto attached = kernel.attach(*cgroup, {}, 0); !attached) {
+            if (const auto zone = traefiks.zone_of(*cgroup); !zone) {
+                return std::unexpected(zone.error());
+            }
+        } else if (auto attached = traefiks.attach(*cgroup, {}); !attached) {
             return std::unexpected(attached.error());
         }
     }
@@ -94,7 +98,11 @@ Result<std::vector<traefik::Instance>> Traefiks::find_first() {
 Result<std::vector<traefik::Instance>> Traefiks::find() {
     auto found = finder_.find();
     // --traefik.pid has ended: whoever lives where it lived is its successor
-    return found || !options_.pid ? std::move(found) : finder_.successors(known_cgroups_);
+    if (found || !options_.pid) {
+        return found;
+    }
+    const auto cgroups = std::views::keys(known_cgroups_);
+    return finder_.successors({cgroups.begin(), cgroups.end()});
 }
 
 void Traefiks::look() {
@@ -118,7 +126,7 @@ void Traefiks::look() {
         }
         // One that could not be counted is tried again: a neighbour in its cgroup may have been there for a moment
         // only.
-        now.push_back({.traefik = std::move(traefik), .problem = {}});
+        now.push_back({.traefik = std::move(traefik), .problem = {}, .zone = 0});
         if (!now.back().traefik.believed) {
             now.back().problem = now.back().traefik.refused->message + "; " + now.back().traefik.refused->hint;
             say_stranger(now.back().traefik);
@@ -134,12 +142,12 @@ void Traefiks::look() {
 
 void Traefiks::attach_again() {
     const auto attached = kernel_->attached();
-    for (const auto& home : known_cgroups_) {
+    for (const auto& [home, zone] : known_cgroups_) {
         if (!is_bare(home, attached)) {
             continue;
         }
         spdlog::warn("not all programs are on {}: attaching them", home);
-        if (auto again = kernel_->attach(home, {}, 0); !again) {
+        if (auto again = kernel_->attach(home, {}, zone); !again) {
             spdlog::error("{}", again.error().text());
         }
     }
@@ -158,8 +166,7 @@ void Traefiks::attach(Watched& watched, const std::string& problem_before) {
     const auto& traefik = watched.traefik;
     auto error = traefik.refused;
     if (!error) {
-        if (auto attached = kernel_->attach(traefik.cgroup, traefik::listening_ports(root_, traefik.pid), 0);
-            !attached) {
+        if (auto attached = attach(traefik.cgroup, traefik::listening_ports(root_, traefik.pid)); !attached) {
             error = attached.error();
             error->message = fmt::format("Traefik (pid {}): {}", traefik.pid, error->message);
         }
@@ -171,8 +178,37 @@ void Traefiks::attach(Watched& watched, const std::string& problem_before) {
         }
         return;
     }
+    watched.zone = known_cgroups_.at(traefik.cgroup);
     spdlog::info("counting Traefik (pid {}) in {}", traefik.pid, traefik.cgroup);
-    known_cgroups_.insert(traefik.cgroup);
+}
+
+Result<void> Traefiks::attach(const std::string& cgroup, const std::set<std::uint16_t>& listening) {
+    const auto zone = zone_of(cgroup);
+    return zone ? kernel_->attach(cgroup, listening, *zone) : std::unexpected(zone.error());
+}
+
+/// The number of what lives in a cgroup. It goes on with the name that it had. Of several at once that have one name,
+/// as two containers of a pod have, each but the first gets a number behind it.
+Result<std::uint16_t> Traefiks::zone_of(const std::string& cgroup) {
+    if (const auto known = known_cgroups_.find(cgroup); known != known_cgroups_.end()) {
+        return known->second;
+    }
+    const auto name = traefik::lasting_path(traefik::cgroup_path(root_, cgroup));
+    const auto is_taken = [this](std::uint16_t zone) {
+        return std::ranges::any_of(known_cgroups_, [zone](const auto& entry) {
+            std::error_code error;
+            return entry.second == zone && fs::exists(entry.first, error);
+        });
+    };
+    for (int serial = 1;; ++serial) {
+        const auto zone = kernel_->zone_of(serial == 1 ? name : fmt::format("{}#{}", name, serial));
+        if (!zone || !is_taken(*zone)) {
+            if (zone) {
+                known_cgroups_.emplace(cgroup, *zone);
+            }
+            return zone;
+        }
+    }
 }
 
 std::string Traefiks::all_refused() const {
@@ -201,7 +237,7 @@ void Traefiks::watch_processes() {
 
 void Traefiks::find_counted() {
     counted_.clear();
-    for (const auto& [traefik, problem] : watched_) {
+    for (const auto& [traefik, problem, zone] : watched_) {
         if (!problem.empty()) {
             continue;
         }
@@ -212,7 +248,7 @@ void Traefiks::find_counted() {
                 counted_.push_back({.pid = pid,
                                     .start_time = stat->start_time,
                                     .executable = traefik::proc_of(root_, pid) / "exe",
-                                    .zone = 0});
+                                    .zone = zone});
             }
         }
     }
@@ -269,7 +305,7 @@ void Traefiks::await_successor(pid_t pid, steady_clock::time_point now) {
 
 void Traefiks::on_cgroup_created(const std::string& cgroup, steady_clock::time_point now) {
     if (known_cgroups_.contains(cgroup)) {
-        if (auto attached = kernel_->attach(cgroup, {}, 0); !attached) {
+        if (auto attached = attach(cgroup, {}); !attached) {
             spdlog::error("{}", attached.error().text());
         }
     }

@@ -20,7 +20,8 @@ namespace upstat::agent {
 /// One Traefik of this host and what became of the attempt to count it.
 struct Watched {
     traefik::Instance traefik;
-    std::string problem;  ///< why it is not counted; empty when it is
+    std::string problem;     ///< why it is not counted; empty when it is
+    std::uint16_t zone = 0;  ///< while it is counted: the number of its name
 };
 
 /// Keeps the programs on the cgroup of every Traefik, also of those that come later: a cgroup that was Traefik's
@@ -67,6 +68,8 @@ class Traefiks {
 
     void attach_again();
     void attach(Watched& watched, const std::string& problem_before);
+    Result<void> attach(const std::string& cgroup, const std::set<std::uint16_t>& listening);
+    [[nodiscard]] Result<std::uint16_t> zone_of(const std::string& cgroup);
     void await_successor(pid_t pid, std::chrono::steady_clock::time_point now);
     void on_cgroup_created(const std::string& cgroup, std::chrono::steady_clock::time_point now);
     void say_stranger(const traefik::Instance& traefik);
@@ -87,7 +90,7 @@ class Traefiks {
     std::vector<traefik::ProcessWatch> processes_;
     std::vector<Watched> watched_;
     std::vector<programs::Probed> counted_;
-    std::set<std::string> known_cgroups_;                                      ///< cgroups that are or were Traefik's
+    std::map<std::string, std::uint16_t> known_cgroups_;  ///< that are or were Traefik's, with their zones
     std::map<std::string, std::chrono::steady_clock::time_point> candidates_;  ///< new cgroups, until when to look
 };
 

@@ -70,7 +70,7 @@ void add_taken(const std::vector<const Candidate*>& all, const std::string& entr
 
 /// The only backend that requests can have been meant for that all of these match; empty where there is not just one.
 std::string told_by(std::vector<const Candidate*> all) {
-    std::ranges::stable_sort(all, std::ranges::greater{}, [](const auto* one) { return one->router->priority; });
+    std::ranges::sort(all, std::ranges::greater{}, [](const auto* one) { return one->router->priority; });
     std::set<std::string> backends;
     std::set<std::string> entry_points;
     for (const auto* const one : all) {

@@ -25,6 +25,7 @@ struct Router {
     std::set<std::string> entry_points{};
     std::vector<RouteMatch> matches{};
     std::string backend{};
+    std::uint16_t zone = 0;  ///< the backend's
     /// The servers see another host or path than the rule did. Then `matches` say what they see, and no other router
     /// takes any of it away.
     bool rewrites = false;

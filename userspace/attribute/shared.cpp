@@ -24,11 +24,13 @@ std::string name_of(const std::set<std::string>& backends) {
 /// Moves the servers in `shared` from a backend's entry to the backends that stand for several, with the health check.
 void move_shared(Listed& listed, const std::optional<HealthCheck>& check,
                  const std::map<poll::Server, std::string>& shared, Catalogue& catalogue) {
-    std::map<std::string, Listed> moved;
+    std::map<BackendName, Listed> moved;
     std::erase_if(listed.servers, [&](const poll::Server& server) {
         const auto name = shared.find(server);
         if (name != shared.end()) {
-            moved.try_emplace(name->second, Listed{.url = listed.url, .up = listed.up, .servers = {}})
+            moved
+                .try_emplace(BackendName(name->second, server.zone),
+                             Listed{.url = listed.url, .up = listed.up, .servers = {}})
                 .first->second.servers.insert(server);
         }
         return name != shared.end();
@@ -47,23 +49,26 @@ void move_shared(Listed& listed, const std::optional<HealthCheck>& check,
 }
 
 /// The owners of shared servers, by the name of the backend that stands for them.
-using Groups = std::map<std::string, std::set<std::set<std::string>>>;
+using Groups = std::map<BackendName, std::set<std::set<std::string>>>;
 
 /// Says of the backends that stand for several how what is sent to their servers is told apart.
 void add_routes(const Groups& groups, const Catalogue& catalogue, Catalogue& added) {
-    std::map<std::string, std::vector<Router>> routers;
+    std::map<BackendName, std::vector<Router>> routers;
     for (const auto& router : catalogue.routers) {
-        routers[router.backend].push_back(router);
+        routers[{router.backend, router.zone}].push_back(router);
     }
-    const auto has_routers = [&](const std::string& name) { return catalogue.backends.at(name).has_routers; };
     for (const auto& [name, all_owners] : groups) {
         const auto& owners = *all_owners.begin();
+        const auto has_routers = [&](const std::string& owner) {
+            return catalogue.backends.at({owner, name.zone}).has_routers;
+        };
         if (all_owners.size() > 1 || !std::ranges::all_of(owners, has_routers)) {
             continue;  // a name that was cut is of two groups; or requests may come that no router tells of
         }
         std::vector<Router> theirs;
         for (const auto& owner : owners) {
-            theirs.insert(theirs.end(), routers[owner].begin(), routers[owner].end());
+            const auto& some = routers[{owner, name.zone}];
+            theirs.insert(theirs.end(), some.begin(), some.end());
         }
         added.backends.at(name).routes = routes_among(theirs, owners);
     }
@@ -77,7 +82,7 @@ Catalogue with_shared(Catalogue catalogue) {
     for (const auto& [server, owners] : owners_in(catalogue)) {
         if (owners.size() > 1) {
             shared.emplace(server, name_of(owners));
-            groups[name_of(owners)].insert(owners);
+            groups[{name_of(owners), server.zone}].insert(owners);
         }
     }
     Catalogue added;
@@ -95,8 +100,10 @@ Catalogue without_shared(Catalogue catalogue) {
     std::erase_if(catalogue.backends, [](const auto& entry) { return entry.second.provider == shared_provider; });
     for (auto& [name, backend] : catalogue.backends) {
         for (auto& listed : backend.listed) {
-            auto numeric = listed_at(listed.url).servers;
-            listed.servers.merge(std::move(numeric));
+            for (auto server : listed_at(listed.url).servers) {
+                server.zone = name.zone;
+                listed.servers.insert(server);
+            }
         }
     }
     return catalogue;

@@ -127,8 +127,9 @@ using Servers = FlatMap<Server, ServerTotals>;
 /// counts. Their responses have no method.
 using Probes = std::map<std::string, Servers>;
 
-/// The part of servers' responses that came by a route, by its number.
-using Routed = std::map<Server, std::map<std::uint16_t, ResponseCounts>>;
+/// The part of a server's responses that came by routes, by their numbers.
+using Routes = std::map<std::uint16_t, ResponseCounts>;
+using Routed = std::map<Server, Routes>;
 
 /// A count of a server that has no other label.
 struct PlainCount {

@@ -357,6 +357,10 @@ Result<std::uint16_t> Counter::zone_of(const std::string& name) {
     return impl_->zones().number_of(name);
 }
 
+Result<void> Counter::adopt_zones(const ZoneNames& names) {
+    return impl_->zones().adopt(names);
+}
+
 const ZoneNames& Counter::zones() const {
     return impl_->zones().names();
 }

@@ -128,7 +128,9 @@ struct FakeCounts {
     std::vector<programs::Probed> probed{};
     programs::ProbeState probe_state{};
     std::map<poll::Server, attribute::Look> looks{};  ///< as the agent told them last
+    RouteTables routes{};                             ///< likewise
     bool looks_complete = false;
+    poll::Routed routed{};
     std::map<std::string, std::uint16_t> zone_of_cgroup;
     programs::ZoneNames zones;
 };
@@ -147,8 +149,10 @@ class FakeKernel : public Kernel {
         counts_->probed = processes;
         return counts_->probe_state;
     }
-    Result<void> set_looks(const std::map<poll::Server, attribute::Look>& looks, bool complete) override {
+    Result<void> set_looks(const std::map<poll::Server, attribute::Look>& looks, const RouteTables& routes,
+                           bool complete) override {
         counts_->looks = looks;
+        counts_->routes = routes;
         counts_->looks_complete = complete;
         return {};
     }
@@ -156,6 +160,10 @@ class FakeKernel : public Kernel {
         auto& zones = counts_->zones;
         const auto known = std::ranges::find(zones, name, &programs::ZoneNames::value_type::second);
         return known == zones.end() ? zones.emplace(zones.size(), name).first->first : known->first;
+    }
+    Result<void> adopt_zones(const programs::ZoneNames& names) override {
+        counts_->zones.insert(names.begin(), names.end());
+        return {};
     }
     [[nodiscard]] const programs::ZoneNames& zones() const override { return counts_->zones; }
     void drop_dead() override {
@@ -175,7 +183,7 @@ class FakeKernel : public Kernel {
         if (counts_->failure) {
             return std::unexpected(*counts_->failure);
         }
-        return poll::Snapshot{.at = at, .servers = counts_->servers};
+        return poll::Snapshot{.at = at, .servers = counts_->servers, .routed = counts_->routed};
     }
     [[nodiscard]] std::string epoch() const override { return counts_->epoch; }
 
