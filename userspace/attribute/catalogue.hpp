@@ -53,8 +53,9 @@ struct Backend {
     std::string provider;
     std::vector<Listed> listed;
     std::optional<HealthCheck> check{};
-    bool has_routers = false;     ///< whoever sends to its servers is in Catalogue.routers
-    std::vector<Route> routes{};  ///< of one that stands for several: how what is sent to its servers is told apart
+    bool has_routers = false;            ///< whoever sends to its servers is in Catalogue.routers
+    std::set<std::string> stands_for{};  ///< the backends whose shared servers it lists; see shared.hpp
+    std::vector<Route> routes{};         ///< how what is sent to these servers is told apart
 
     bool operator==(const Backend&) const = default;
 };

@@ -83,6 +83,16 @@ bool went_back(const LastTotals& last, const poll::ServerTotals& now) {
                                                });
 }
 
+bool went_back(const poll::Routes& last, const poll::Routes& now) {
+    return std::ranges::any_of(now, [&last](const auto& route) {
+        const auto before = last.find(route.first);
+        return before != last.end() && std::ranges::any_of(route.second, [&before](const auto& entry) {
+                   const auto known = before->second.find(entry.first);
+                   return known != before->second.end() && entry.second < known->second;
+               });
+    });
+}
+
 bool is_same(const LastTotals& last, const poll::ServerTotals& now) {
     return now.requests == last.requests && now.responses == last.responses;
 }
@@ -332,7 +342,7 @@ std::optional<Growth> Ledger::growth(const poll::Snapshot& snapshot, const Catal
         const auto& last = found == nullptr ? none : *found;
         const auto& routes = at(snapshot.routed, server);
         const auto& last_routes = at(state_.last_routed, server);
-        if (went_back(last, totals)) {
+        if (went_back(last, totals) || went_back(last_routes, routes)) {
             return std::nullopt;
         }
         const bool same = found != nullptr && is_same(last, totals);

@@ -51,14 +51,18 @@ void move_shared(Listed& listed, const std::optional<HealthCheck>& check,
 /// The owners of shared servers, by the name of the backend that stands for them.
 using Groups = std::map<BackendName, std::set<std::set<std::string>>>;
 
-/// Says of the backends that stand for several how what is sent to their servers is told apart.
-void add_routes(const Groups& groups, const Catalogue& catalogue, Catalogue& added) {
+/// Says whom the backends stand for that stand for several, and how what is sent to their servers is told apart.
+void describe_groups(const Groups& groups, const Catalogue& catalogue, Catalogue& added) {
     std::map<BackendName, std::vector<Router>> routers;
     for (const auto& router : catalogue.routers) {
         routers[{router.backend, router.zone}].push_back(router);
     }
     for (const auto& [name, all_owners] : groups) {
         const auto& owners = *all_owners.begin();
+        auto& group = added.backends.at(name);
+        for (const auto& some : all_owners) {
+            group.stands_for.insert(some.begin(), some.end());
+        }
         const auto has_routers = [&](const std::string& owner) {
             return catalogue.backends.at({owner, name.zone}).has_routers;
         };
@@ -70,7 +74,7 @@ void add_routes(const Groups& groups, const Catalogue& catalogue, Catalogue& add
             const auto& some = routers[{owner, name.zone}];
             theirs.insert(theirs.end(), some.begin(), some.end());
         }
-        added.backends.at(name).routes = routes_among(theirs, owners);
+        group.routes = routes_among(theirs, owners);
     }
 }
 
@@ -91,7 +95,7 @@ Catalogue with_shared(Catalogue catalogue) {
             move_shared(listed, backend.check, shared, added);
         }
     }
-    add_routes(groups, catalogue, added);
+    describe_groups(groups, catalogue, added);
     catalogue.backends.merge(std::move(added.backends));
     return catalogue;
 }

@@ -94,6 +94,7 @@ TEST(Shared, RoutersTellWhatIsSentToASharedServerApart) {
     EXPECT_THAT(all.backends.at("a@f|b@f").routes,
                 ElementsAre(Route{}, Route{.host = "a", .backend = "a@f"}, Route{.host = "b", .backend = "b@f"}));
     EXPECT_THAT(all.backends.at("a@f").routes, IsEmpty());
+    EXPECT_THAT(all.backends.at("a@f|b@f").stands_for, ElementsAre("a@f", "b@f"));
     EXPECT_EQ(with_shared(all), all);
 }
 
@@ -117,7 +118,7 @@ TEST(Shared, GroupsOfOneNameAreNotTold) {
     all.backends.begin()->second.listed.push_back(listed_at("http://10.0.0.3:80"));
     std::next(all.backends.begin())->second.listed.push_back(listed_at("http://10.0.0.3:80"));
     for (const auto& [name, backend] : with_shared(all).backends) {
-        EXPECT_EQ(backend.routes.empty(), backend.provider != shared_provider) << name;
+        EXPECT_EQ(backend.routes.empty(), backend.provider != shared_provider) << name.name;
     }
     all.backends.begin()->second.listed.push_back(listed_at("http://10.0.0.4:80"));
     std::next(all.backends.begin(), 2)->second.listed.push_back(listed_at("http://10.0.0.4:80"));
