@@ -15,7 +15,7 @@
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
     __uint(map_flags, BPF_F_NO_PREALLOC);
-    __uint(max_entries, 16384);
+    __uint(max_entries, 65536);
     __type(key, struct upstat_route_host_key);
     __type(value, struct upstat_route_host);
     __uint(pinning, LIBBPF_PIN_BY_NAME);
@@ -24,7 +24,7 @@ struct {
 struct {
     __uint(type, BPF_MAP_TYPE_LPM_TRIE);
     __uint(map_flags, BPF_F_NO_PREALLOC);
-    __uint(max_entries, 65536);
+    __uint(max_entries, 262144);
     __type(key, struct upstat_route_path_key);
     __type(value, struct upstat_route_path);
     __uint(pinning, LIBBPF_PIN_BY_NAME);
