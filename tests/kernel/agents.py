@@ -42,9 +42,8 @@ def forget(bench):
 
 
 def check_attached(bench, in_flight=False):
-    """One program a hook, all pinned in one generation, and nothing else below the pin path but generations
-    and the one Traefik's number. With requests
-    `in_flight`, previous generations may have left their ingress programs."""
+    """One program a hook, all pinned in one generation, and nothing else below the pin path but generations and the Traefiks'
+    numbers. With requests `in_flight`, previous generations may have left their ingress programs."""
     said = subprocess.run(["bpftool", "cgroup", "show", str(bench.cgroup.path)], capture_output=True, text=True, check=True).stdout
     attached = Counter(line.split()[1] for line in said.splitlines()[1:])
     links = list(bench.agent.pin_path.glob("*/links/*"))
@@ -56,5 +55,5 @@ def check_attached(bench, in_flight=False):
     zones, others = [], []
     for entry in bench.agent.pin_path.iterdir():
         (zones if entry.is_symlink() else others).append(entry)
-    assert [zone.name for zone in zones] == ["zone-0"], zones
+    assert sorted(zone.name for zone in zones) == [f"zone-{number}" for number in range(len(zones))] and zones, zones
     assert all(entry.name.startswith("layout-") and (entry / "links").is_dir() for entry in others), others

@@ -166,8 +166,8 @@ class Catalogues {
     std::set<DirectoryWatch::Directory> files_;                 ///< of their file providers
     std::set<std::string> proxies_;                             ///< sentences about those that send to one
     std::map<std::uint16_t, std::set<poll::Server>> nameless_;  ///< servers that are backends for want of any
-    std::set<std::string> processes_;                         ///< of all Traefiks that are counted
-    std::map<std::uint16_t, std::set<std::string>> running_;  ///< the same by zone
+    std::set<std::string> processes_;                           ///< of all Traefiks that are counted
+    std::map<std::uint16_t, std::set<std::string>> running_;    ///< the same by zone
     std::map<std::uint16_t, Time> ran_;  ///< when each zone had one for the last time; those in force
     bool changed_ = true;                ///< a catalogue, since they were merged
     attribute::SharedCatalogue shown_;   ///< current_, with a backend of its own for servers that several list

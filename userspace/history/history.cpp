@@ -103,8 +103,7 @@ void History::add(Moment at, const std::map<attribute::BackendName, attribute::S
     std::ranges::set_difference(servers | std::views::keys, servers_ | std::views::keys, std::back_inserter(unknown));
     servers_.insert_missing(unknown);
     for (const auto& server : unknown) {
-        servers_[server].number = 
-            numbering.give({.is_backend = false, .name = to_string(server), .zone = server.zone});
+        servers_[server].number = numbering.give({.is_backend = false, .name = to_string(server), .zone = server.zone});
     }
     Ascending known(servers_);
     for (const auto& [server, totals] : servers) {

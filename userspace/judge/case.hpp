@@ -44,7 +44,7 @@ std::string_view to_string(Severity severity);
 /// What is known of one server over the window.
 struct ServerCase {
     poll::Server server{};
-    std::string label;    ///< in a sentence
+    std::string label;   ///< in a sentence
     bool listed = true;  ///< by the catalogue, now
     bool up = true;      ///< as Traefik's health checks have it
     history::Amounts counts{};

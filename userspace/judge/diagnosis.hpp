@@ -91,9 +91,9 @@ class Diagnoser {
     template <typename T>
     using ByBackend = std::map<attribute::BackendName, T>;
     std::map<poll::Server, history::Amounts> in_window_;
-    ByBackend<history::Amounts> in_hour_;         ///< before the window
-    ByBackend<std::vector<const Alert*>> loud_;   ///< alerts that are not inactive
-    ByBackend<std::set<poll::Server>> servers_;   ///< also those it was the last to list
+    ByBackend<history::Amounts> in_hour_;                         ///< before the window
+    ByBackend<std::vector<const Alert*>> loud_;                   ///< alerts that are not inactive
+    ByBackend<std::set<poll::Server>> servers_;                   ///< also those it was the last to list
     std::map<std::string, measure::CodeSet, std::less<>> codes_;  ///< by their expressions
 };
 

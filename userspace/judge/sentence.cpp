@@ -97,8 +97,8 @@ std::string text_of(const Worst& worst) {
 std::string sentence(const Transition& transition, const Rule& rule) {
     const auto& alert = transition.now;
     auto text = fmt::format("{} is {} for {} {}: {} (threshold {:g} %{})", alert.rule, what_happened(transition),
-                            noun(rule.names), told_name(alert),
-                            value_text(alert, rule), rule.threshold_percent, hold_text(alert, rule));
+                            noun(rule.names), told_name(alert), value_text(alert, rule), rule.threshold_percent,
+                            hold_text(alert, rule));
     if (alert.worst) {
         text += "; most come from " + text_of(*alert.worst);
     }

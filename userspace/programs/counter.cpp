@@ -168,12 +168,15 @@ Result<Skeleton> open_skeleton(const MapSizes& sizes) {
     return sized ? Result<Skeleton>(std::move(skeleton)) : std::unexpected(sized.error());
 }
 
-/// Tells the programs the sizes of their maps, the `number` of their generation, which no other one below the same
-/// directory has, and their zone.
+constexpr std::uint32_t generations_at_once = 16;
+
+/// Tells the programs the sizes of their maps, their zone, and whose slots sockets remember: those of the `number` of
+/// their generation, which no other one below the same directory has, and of their zone. A cgroup whose Traefik had no
+/// number of its own before an upgrade gets one.
 void set_constants(upstat_bpf& skeleton, std::size_t number, std::uint16_t zone) {
     skeleton.rodata->total_slots = bpf_map__max_entries(skeleton.maps.totals);
     skeleton.rodata->request_slots = bpf_map__max_entries(skeleton.maps.requests);
-    skeleton.rodata->generation = static_cast<std::uint16_t>(number);
+    skeleton.rodata->generation = static_cast<std::uint16_t>(number + (zone * generations_at_once));
     skeleton.rodata->zone = zone;
 }
 

@@ -169,14 +169,15 @@ std::optional<std::string> events_json(const Report& report, const Query& query)
         const bool asked = query.backend.empty() || event.backend.name.empty() || event.backend == backend;
         if (asked && event.at.at > from) {
             const auto at = told(report, event.at.at);
-            out["events"].push_back({{"at", rfc3339(at)},
-                                     {"time", unix_seconds(at)},
-                                     {"kind", event.kind},
-                                     {"what", event.what},
-                                     {"backend", names.name(event.backend)},
-                                     {"traefik", event.backend.name.empty() ? "" : traefik_name(report, event.backend.zone)},
-                                     {"text", event.text},
-                                     {"servers", event.servers}});
+            out["events"].push_back(
+                {{"at", rfc3339(at)},
+                 {"time", unix_seconds(at)},
+                 {"kind", event.kind},
+                 {"what", event.what},
+                 {"backend", names.name(event.backend)},
+                 {"traefik", event.backend.name.empty() ? "" : traefik_name(report, event.backend.zone)},
+                 {"text", event.text},
+                 {"servers", event.servers}});
         }
     }
     return text_of(out);

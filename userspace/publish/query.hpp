@@ -19,9 +19,9 @@ struct Query {
     auto operator<=>(const Query&) const = default;
 };
 
-/// From the values of `backend`, `server`, `traefik` and `seconds`; nothing where `seconds` is no whole number from 1 to a day's.
+/// From the values of `backend`, `server`, `traefik` and `seconds`; nothing where `seconds` is no whole number from 1
+/// to a day's.
 std::optional<Query> parse_query(std::optional<std::string> backend, std::optional<std::string> server,
-                                 std::optional<std::string> traefik,
-                                 const std::optional<std::string>& seconds);
+                                 std::optional<std::string> traefik, const std::optional<std::string>& seconds);
 
 }  // namespace upstat::publish

@@ -10,8 +10,8 @@
 
 namespace upstat::publish {
 
-/// What pages and JSON call backends and servers: by their names and, where those of another Traefik read the same, whose
-/// they are: "shop@file of traefik.service". No two are called the same. The report outlives it.
+/// What pages and JSON call backends and servers: by their names and, where those of another Traefik read the same,
+/// whose they are: "shop@file of traefik.service". No two are called the same. The report outlives it.
 class ToldApart {
   public:
     explicit ToldApart(const Report& report);

@@ -45,10 +45,9 @@ json results(const Results& results) {
 }
 
 json traefik(const TraefikReport& traefik) {
-    return {{"name", traefik.name},       {"pid", traefik.pid}, {"cgroup", traefik.cgroup},
-            {"api", traefik.api},         {"version", traefik.version}, {"attached", traefik.attached},
-            {"tls", traefik.tls},
-            {"problem", traefik.problem}};
+    return {{"name", traefik.name}, {"pid", traefik.pid},         {"cgroup", traefik.cgroup},
+            {"api", traefik.api},   {"version", traefik.version}, {"attached", traefik.attached},
+            {"tls", traefik.tls},   {"problem", traefik.problem}};
 }
 
 json codes(const auto& counts) {
@@ -152,11 +151,17 @@ json listed(const ToldApart& names, const attribute::Listed& entry) {
 json backend(const Report& report, const ToldApart& names, const attribute::BackendName& name,
              const attribute::SeriesCounts& counts) {
     const auto& ratio = client_errors_of(report, name);
-    json out = {{"ratio", number(ratio.value())}, {"matching_rate", number(ratio.matching)},
-                {"rate", number(ratio.all)},      {"requests", sum(counts)},
-                {"codes", codes(counts)},         {"outage", outage_of(report, name)},
-                {"alerts", json::object()},       {"provider", ""},
-                {"listed", json::array()},        {"traefik", traefik_name(report, name.zone)}, {"name", name.name}};
+    json out = {{"ratio", number(ratio.value())},
+                {"matching_rate", number(ratio.matching)},
+                {"rate", number(ratio.all)},
+                {"requests", sum(counts)},
+                {"codes", codes(counts)},
+                {"outage", outage_of(report, name)},
+                {"alerts", json::object()},
+                {"provider", ""},
+                {"listed", json::array()},
+                {"traefik", traefik_name(report, name.zone)},
+                {"name", name.name}};
     if (const auto found = report.catalogue->backends.find(name); found != report.catalogue->backends.end()) {
         out["provider"] = found->second.provider;
         for (const auto& entry : found->second.listed) {

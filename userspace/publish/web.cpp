@@ -351,10 +351,11 @@ class Web::Impl {
         auto* const response =
             responses_.get(*edition.page, edition.number, path, *query, takes_gzip(connection), config.headers);
         if (response == nullptr) {
-            return MHD_queue_response(connection, MHD_HTTP_NOT_FOUND,
-                                      text_response("there is no such backend or server, or not one alone: name its `traefik`\n",
-                                                    config.headers)
-                                          .get());
+            return MHD_queue_response(
+                connection, MHD_HTTP_NOT_FOUND,
+                text_response("there is no such backend or server, or not one alone: name its `traefik`\n",
+                              config.headers)
+                    .get());
         }
         return MHD_queue_response(connection, MHD_HTTP_OK, response);
     }

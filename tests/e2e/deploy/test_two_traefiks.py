@@ -140,6 +140,14 @@ def expect(agent, traefik, servers):
     return rows
 
 
+def counted_of(agent, traefik, backend):
+    return total(agent.samples(), "traefik_backend_requests_total", traefik=traefik.label, backend=backend)
+
+
+def responses(series):
+    return sum(sum(counts) for name, counts in series.items() if name.endswith("xx"))
+
+
 def test_equal_addresses_and_names(stack, tmp_path, two, upstat_binary):
     agent = Upstat(upstat_binary, tmp_path)
     stack.enter_context(agent)
@@ -174,7 +182,9 @@ def test_equal_addresses_and_names(stack, tmp_path, two, upstat_binary):
     backends = {f"{name} of {each.label}" for each, _ in two}
     assert backends <= {*get_json(f"{agent.url}/api/v1/backends")["backends"]}
     for backend in backends:
-        assert f"backend {backend} " in agent.ask("explain", backend)
+        assert agent.ask("explain", backend).startswith(f"{backend}: ")
+    past = [responses(get_json(f"{agent.url}/api/v1/history?backend={name}&traefik={each.label}")["series"]) for each, _ in two]
+    assert past == [counted_of(agent, each, name) for each, _ in two]
     assert all(one.label in line or other.label in line for line in agent.ask("top").splitlines() if name in line)
     states = select(agent.samples(), "upstat_alert_state", backend=name)
     assert {sample.labels["traefik"] for sample in states} == {one.label, other.label}

@@ -25,7 +25,8 @@ struct Host {
     std::map<attribute::BackendName, SeriesCounts> backends;
     poll::Servers servers;
 
-    void respond(int number, std::uint16_t code, std::uint64_t count, const attribute::BackendName& backend = "app@file") {
+    void respond(int number, std::uint16_t code, std::uint64_t count,
+                 const attribute::BackendName& backend = "app@file") {
         servers[server(number)].responses[{code, poll::Method::get}] += count;
         servers[server(number)].requests += count;
         backends[backend][{code, poll::Method::get, attribute::Protocol::http}] += count;
