@@ -23,7 +23,7 @@ namespace upstat::traefik {
 
 namespace {
 
-constexpr int most_threads = 64;
+constexpr int most_threads = 128;
 
 }  // namespace
 

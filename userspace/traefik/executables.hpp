@@ -65,7 +65,7 @@ class Executables {
     virtual std::vector<ReadExecutable> take() = 0;
 };
 
-/// Each on a thread that opens the files, gives its privileges up and reads. At most 64 hang at once.
+/// Each on a thread that opens the files, gives its privileges up and reads. At most 128 hang at once.
 class ExecutableThreads : public Executables {
   public:
     ExecutableThreads();
