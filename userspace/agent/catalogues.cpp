@@ -115,13 +115,15 @@ void Catalogues::remember(const attribute::SharedCatalogue& saved) {
 }
 
 /// Where a source is to be found from now on, and what the log says of that.
-void Catalogues::point(Source& source, const traefik::ApiAddress& address) const {
-    if (address.url.empty() && source.problem != address.source) {
+void Catalogues::point(Source& source, const traefik::ApiAddress& address, Time now) const {
+    if (address.url.empty() && source.problem != address.source && source.lines.take(now)) {
         spdlog::log(settings_.backends_file.empty() ? spdlog::level::warn : spdlog::level::info,
                     "Traefik's API is not asked: {}", address.source);
     } else if (!address.url.empty() && source.url != address.url) {
         const auto shown = without_password(address.url);
-        spdlog::info("reading the backends from {} ({})", shown, address.source);
+        if (source.lines.take(now)) {
+            spdlog::info("reading the backends from {} ({})", shown, address.source);
+        }
         source.outage = Outage("Traefik's API", shown);
         source.problem.clear();
     }
@@ -130,7 +132,7 @@ void Catalogues::point(Source& source, const traefik::ApiAddress& address) const
 }
 
 /// Takes in one Traefik that is counted: its configuration, and its API unless another was named.
-void Catalogues::add_traefik(const traefik::Instance& traefik, std::map<int, Source>& now) {
+void Catalogues::add_traefik(const traefik::Instance& traefik, std::map<int, Source>& sources, Time now) {
     const auto process = traefik::proc_of(root_, traefik.pid).string();
     const auto address = traefik::api_address(root_, traefik, configurations_[traefik.pid]);
     if (!address.files.empty()) {
@@ -146,23 +148,37 @@ void Catalogues::add_traefik(const traefik::Instance& traefik, std::map<int, Sou
         configured_.asked.push_back(attribute::listed_at(url));
     }
     if (settings_.traefik_api.empty()) {
-        auto& source = now[traefik.pid] = std::move(sources_[traefik.pid]);
+        auto& source = sources[traefik.pid] = std::move(sources_[traefik.pid]);
+        if (source.start_time != traefik.start_time) {
+            source = Source();  // its id was another's, who is not to be taken for it
+            source.start_time = traefik.start_time;
+        }
         // Who lists the servers by hand may have no API: whoever listens there instead would be believed.
         point(source,
-              finds_apis() ? address : traefik::ApiAddress{.url = {}, .source = "--backends.file lists the servers"});
+              finds_apis() ? address : traefik::ApiAddress{.url = {}, .source = "--backends.file lists the servers"},
+              now);
         source.network_namespace = foreign_network(root_, traefik.network_namespace);
         source.processes = {process};
     }
 }
 
-void Catalogues::update_sources(const std::vector<Watched>& traefiks) {
+/// Whoever starts Traefiks decides how many there are to be told of.
+void Catalogues::say_proxies(const std::set<std::string>& before, Time now) {
+    for (const auto& sentence : proxies_) {
+        if (!before.contains(sentence) && lines_.take(now)) {
+            spdlog::warn("{}", sentence);
+        }
+    }
+}
+
+void Catalogues::update_sources(const std::vector<Watched>& traefiks, Time now) {
     const auto before = keys_of(sources_);
     auto processes = processes_of(root_, traefiks);
-    std::map<int, Source> now;
+    std::map<int, Source> sources;
     for (int i = 0; const auto& url : settings_.traefik_api) {
         --i;  // not below: what stands on the right of an assignment comes first
-        auto& source = now[i] = std::move(sources_[i]);
-        point(source, {.url = url.text, .source = "--traefik.api"});
+        auto& source = sources[i] = std::move(sources_[i]);
+        point(source, {.url = url.text, .source = "--traefik.api"}, now);
         source.processes = processes;
     }
     files_.clear();
@@ -171,18 +187,20 @@ void Catalogues::update_sources(const std::vector<Watched>& traefiks) {
     std::set<int> pids;
     for (const auto& [traefik, problem] : traefiks) {
         if (problem.empty()) {
-            add_traefik(traefik, now);
+            add_traefik(traefik, sources, now);
             pids.insert(traefik.pid);
         }
     }
-    for (const auto& sentence : proxies_) {
-        if (!proxies.contains(sentence)) {
-            spdlog::warn("{}", sentence);
+    say_proxies(proxies, now);
+    std::erase_if(configurations_, [&pids](const auto& entry) { return !pids.contains(entry.first); });
+    changed_ = changed_ || before != keys_of(sources) || processes != processes_ || configured_ != configured;
+    sources_ = std::move(sources);
+    for (auto& [key, source] : sources_) {
+        if (const auto unsaid = source.lines.unsaid()) {
+            spdlog::warn("{} more lines of the API of {} are not said: it changes all the time", unsaid,
+                         key < 0 ? without_password(source.url) : fmt::format("Traefik (pid {})", key));
         }
     }
-    std::erase_if(configurations_, [&pids](const auto& entry) { return !pids.contains(entry.first); });
-    changed_ = changed_ || before != keys_of(now) || processes != processes_ || configured_ != configured;
-    sources_ = std::move(now);
     watch_files();
     if (processes != processes_) {
         processes_ = std::move(processes);
@@ -207,6 +225,9 @@ HttpRequest Catalogues::request(const Source& source, const std::string& path, s
 
 /// Whether what a source names may be asked and believed. An API that was found, not named, is Traefik's own or none.
 std::string Catalogues::stranger_at(int key, Source& source) const {
+    if (key >= 0 && traefik::stat_of(root_, key).value_or(ProcessStat{}).start_time != source.start_time) {
+        return fmt::format("Traefik (pid {}) has ended: its API is not asked any more", key);
+    }
     const auto address = key < 0 ? std::nullopt : attribute::endpoint_of(source.url);
     return address ? traefik::not_its_listener(root_, key, *address, source.own_sockets) : "";
 }
@@ -269,7 +290,7 @@ void Catalogues::ask_one(Http& http, int key, Source& source, Time now) {
 }
 
 void Catalogues::ask(Http& http, const std::vector<Watched>& traefiks, Time now) {
-    update_sources(traefiks);
+    update_sources(traefiks, now);
     for (auto& [key, source] : sources_) {
         ask_one(http, key, source, now);
     }
@@ -328,7 +349,7 @@ void Catalogues::take_catalogue(Source& source, traefik::Read read, Time now) {
     }
     if (read.catalogue) {  // else it is the same as before, as most responses are
         auto& said = **read.catalogue;
-        if (said.left_out != 0) {
+        if (said.left_out != 0 && source.lines.take(now)) {
             spdlog::warn("{} lists {} names of more than 512 bytes: they are left out", without_password(source.url),
                          said.left_out);
         }
@@ -469,7 +490,7 @@ void Catalogues::note_lookups(const attribute::Known& known, Time now) {
         spdlog::warn("{} server names are not looked up: of one Traefik the first 1,000 are", known.left_out);
     }
     if (const auto unsaid = lines_.unsaid()) {
-        spdlog::warn("{} more changes of server names are not said: `upstat status` has the names", unsaid);
+        spdlog::warn("{} more lines of server names and proxies are not said: `upstat status` has them", unsaid);
     }
     failures_ = known.failures;
     left_out_ = known.left_out;

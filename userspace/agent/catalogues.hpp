@@ -90,6 +90,7 @@ class Catalogues {
     /// What is known of one Traefik's API: its URL and version, and what is wrong with it.
     struct Source {
         std::string url;                      ///< empty: it is not asked, `problem` says why
+        std::uint64_t start_time = 0;         ///< of the process whose it is
         std::string network_namespace;        ///< empty: our own
         std::set<std::string> processes;      ///< its servers' names are theirs to look up
         traefik::OwnSockets own_sockets;      ///< on which it listens
@@ -99,7 +100,8 @@ class Catalogues {
         std::string version;
         std::string problem;                 ///< of the last response; empty when it was good
         Outage outage{"Traefik's API", {}};  ///< what the log says of that
-        Backoff backoff{1};                  ///< whoever answers instead of Traefik is not asked all the time
+        LineBudget lines;    ///< of what else the log says of it: its owner decides how often it changes
+        Backoff backoff{1};  ///< whoever answers instead of Traefik is not asked all the time
         AskPace pace;
         std::optional<Time> since;              ///< when it was first asked
         std::optional<traefik::BodyMark> body;  ///< of what its catalogue was read from; nothing: it gave none yet
@@ -119,9 +121,10 @@ class Catalogues {
     Catalogues(config::Settings settings, std::filesystem::path root)
         : settings_(std::move(settings)), root_(std::move(root)) {}
 
-    void update_sources(const std::vector<Watched>& traefiks);
-    void point(Source& source, const traefik::ApiAddress& address) const;
-    void add_traefik(const traefik::Instance& traefik, std::map<int, Source>& now);
+    void update_sources(const std::vector<Watched>& traefiks, Time now);
+    void point(Source& source, const traefik::ApiAddress& address, Time now) const;
+    void add_traefik(const traefik::Instance& traefik, std::map<int, Source>& sources, Time now);
+    void say_proxies(const std::set<std::string>& before, Time now);
     void watch_files();
     void read_static();
     void ask_one(Http& http, int key, Source& source, Time now);

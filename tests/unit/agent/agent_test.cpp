@@ -689,6 +689,32 @@ TEST_F(Loop, AStrangerOnTheApisPortIsNeitherAskedNorBelieved) {
     EXPECT_THAT(agent_->shown()->traefiks.at(0).problem, HasSubstr("another process than Traefik"));
 }
 
+/// Between two polls the id may go to a process that nobody has judged.
+TEST_F(Loop, WhoeverHasTheIdOfATraefikThatHasEndedIsNotAsked) {
+    settings_.poll_interval = std::chrono::seconds(60);
+    start();
+    run(std::chrono::seconds(31), 10);
+    const auto before = network_.asked(api);
+    host_.write("/proc/42/stat", "42 (traefik) S 1 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 9999 0 0\n");
+    network_.responses[api] = HttpResponse{.status = 200, .body = R"({"services":{}})"};
+    run(std::chrono::seconds(25), 10);
+    EXPECT_EQ(network_.asked(api), before);
+    EXPECT_THAT(log_.text(), HasSubstr("Traefik (pid 42) has ended: its API is not asked any more"));
+    run(std::chrono::seconds(61), 10);
+    EXPECT_GT(network_.asked(api), before) << "by then it is known for another Traefik";
+}
+
+TEST_F(Loop, AnApiThatChangesAtEachQuestionFillsNoLog) {
+    start();
+    for (int second = 0; second < 300; ++second) {
+        network_.responses[api] = rawdata("http://10.0.0.1:80/" + std::string(600 + second, 'x'));
+        run(std::chrono::seconds(1));
+    }
+    EXPECT_LE(log_.count("names of more than 512 bytes"), 16U);
+    EXPECT_GE(log_.count("names of more than 512 bytes"), 10U);
+    EXPECT_GE(log_.count("more lines of the API of Traefik (pid 42) are not said"), 1U) << log_.text();
+}
+
 TEST_F(Loop, AnApiThatIsNoneIsLeftAloneMoreAndMore) {
     network_.responses[api] = HttpResponse{.status = 404};
     network_.responses["127.0.0.1:8080/api/providers"] = HttpResponse{.status = 404};
