@@ -25,6 +25,10 @@ namespace upstat::agent {
 namespace {
 
 constexpr Millis api_timeout = std::chrono::seconds(5);
+/// A file system may not respond for so long before that is said.
+constexpr Millis unread_patience = std::chrono::seconds(10);
+/// Whoever owns a directory decides how often something happens in it.
+constexpr Millis look_interval{100};
 
 /// How long an API that was never read is waited for.
 constexpr Millis nameless_after = std::chrono::seconds(30);  // before what no backend lists goes to `unmapped`
@@ -134,10 +138,10 @@ void Catalogues::point(Source& source, const traefik::ApiAddress& address, Time 
 /// Takes in one Traefik that is counted: its configuration, and its API unless another was named.
 void Catalogues::add_traefik(const traefik::Instance& traefik, std::map<int, Source>& sources, Time now) {
     const auto process = traefik::proc_of(root_, traefik.pid).string();
-    const auto address = traefik::api_address(root_, traefik, configurations_[traefik.pid]);
-    if (!address.files.empty()) {
-        files_.insert({.top = process + "/root", .path = address.files});
-    }
+    const auto& configuration = configurations_[traefik.pid];
+    const auto address = configuration.address.value_or(traefik::ApiAddress{
+        .url = {},
+        .source = fmt::format("the files of Traefik (pid {}) lie where no response comes from", traefik.pid)});
     if (!address.proxy.empty()) {
         proxies_.insert(
             fmt::format("Traefik (pid {}) has {} in its environment: what it sends to that proxy is counted for the "
@@ -153,10 +157,13 @@ void Catalogues::add_traefik(const traefik::Instance& traefik, std::map<int, Sou
             source = Source();  // its id was another's, who is not to be taken for it
             source.start_time = traefik.start_time;
         }
-        // Who lists the servers by hand may have no API: whoever listens there instead would be believed.
-        point(source,
-              finds_apis() ? address : traefik::ApiAddress{.url = {}, .source = "--backends.file lists the servers"},
-              now);
+        source.unread = !configuration.address;
+        source.since = source.unread ? source.since.value_or(now) : source.since;
+        if (!finds_apis()) {  // who lists the servers by hand may have no API: whoever listens there would be believed
+            point(source, {.url = {}, .source = "--backends.file lists the servers"}, now);
+        } else if (!source.unread || now - *source.since >= unread_patience) {
+            point(source, address, now);
+        }
         source.network_namespace = foreign_network(root_, traefik.network_namespace);
         source.processes = {process};
     }
@@ -171,9 +178,9 @@ void Catalogues::say_proxies(const std::set<std::string>& before, Time now) {
     }
 }
 
-void Catalogues::update_sources(const std::vector<Watched>& traefiks, Time now) {
+void Catalogues::update_sources(Time now) {
     const auto before = keys_of(sources_);
-    auto processes = processes_of(root_, traefiks);
+    auto processes = processes_of(root_, traefiks_);
     std::map<int, Source> sources;
     for (int i = 0; const auto& url : settings_.traefik_api) {
         --i;  // not below: what stands on the right of an assignment comes first
@@ -181,11 +188,10 @@ void Catalogues::update_sources(const std::vector<Watched>& traefiks, Time now) 
         point(source, {.url = url.text, .source = "--traefik.api"}, now);
         source.processes = processes;
     }
-    files_.clear();
     const auto proxies = std::exchange(proxies_, {});
     const auto configured = std::exchange(configured_, {});
     std::set<int> pids;
-    for (const auto& [traefik, problem] : traefiks) {
+    for (const auto& [traefik, problem] : traefiks_) {
         if (problem.empty()) {
             add_traefik(traefik, sources, now);
             pids.insert(traefik.pid);
@@ -233,15 +239,20 @@ std::string Catalogues::stranger_at(int key, Source& source) const {
 }
 
 void Catalogues::watch_files() {
-    auto directories = files_;
-    if (!settings_.backends_file.empty()) {
-        directories.insert({.top = {}, .path = std::filesystem::absolute(settings_.backends_file).parent_path()});
+    std::set<int> watches;
+    for (const auto& [pid, configuration] : configurations_) {
+        watches.insert(configuration.watch);
     }
-    directories_.watch(directories);
+    if (!settings_.backends_file.empty()) {
+        const auto path = std::filesystem::absolute(settings_.backends_file).parent_path();
+        watches.insert(DirectoryWatch::add(*directories_.handle(), {.top = {}, .path = path}));
+    }
+    directories_.keep(watches);
 }
 
 void Catalogues::look(Time now) {
-    if (directories_.take()) {
+    if (now >= quiet_until_ && directories_.take()) {
+        quiet_until_ = now + look_interval;
         read_static();
         stir(now);
     }
@@ -289,8 +300,55 @@ void Catalogues::ask_one(Http& http, int key, Source& source, Time now) {
     }
 }
 
-void Catalogues::ask(Http& http, const std::vector<Watched>& traefiks, Time now) {
-    update_sources(traefiks, now);
+/// One at a time, however long it takes.
+void Catalogues::read_configuration(pid_t pid, Configuration& configuration,
+                                    traefik::Configurations& configurations) const {
+    if (configuration.under_way) {
+        return;
+    }
+    configuration.directory = configuration.address.value_or(traefik::ApiAddress()).files;
+    configuration.under_way = configurations.start({.root = root_,
+                                                    .pid = pid,
+                                                    .start_time = configuration.start_time,
+                                                    .known = configuration.file,
+                                                    .directory = configuration.directory,
+                                                    .handle = directories_.handle()});
+}
+
+void Catalogues::take(std::vector<traefik::ReadConfiguration> read, traefik::Configurations& configurations, Time now) {
+    for (auto& one : read) {
+        const auto found = configurations_.find(one.pid);
+        if (found == configurations_.end() || found->second.start_time != one.start_time) {
+            continue;  // it has ended
+        }
+        auto& configuration = found->second;
+        configuration.under_way = false;
+        configuration.file = std::move(one.file);
+        configuration.address = std::move(one.address);
+        configuration.watch = one.handle == directories_.handle() ? one.watch : -1;
+        if (configuration.address->files != configuration.directory) {
+            read_configuration(one.pid, configuration, configurations);  // to watch it
+        }
+    }
+    if (!read.empty()) {
+        update_sources(now);
+    }
+}
+
+void Catalogues::ask(Http& http, traefik::Configurations& configurations, const std::vector<Watched>& traefiks,
+                     Time now) {
+    traefiks_ = traefiks;
+    for (const auto& [traefik, problem] : traefiks_) {
+        if (!problem.empty()) {
+            continue;
+        }
+        auto& configuration = configurations_[traefik.pid];
+        if (configuration.start_time != traefik.start_time) {
+            configuration = Configuration{.start_time = traefik.start_time};
+        }
+        read_configuration(traefik.pid, configuration, configurations);
+    }
+    update_sources(now);
     for (auto& [key, source] : sources_) {
         ask_one(http, key, source, now);
     }
@@ -306,6 +364,9 @@ void Catalogues::ask_due(Http& http, Time now) {
 
 Millis Catalogues::due_in(Time now) const {
     auto due = settings_.poll_interval;
+    if (now < quiet_until_) {
+        due = std::min(due, quiet_until_ - now);
+    }
     for (const auto& [key, source] : sources_) {
         if (!source.url.empty() && !source.ticket && source.backoff.ready(now)) {
             due = std::min(due, source.pace.wait(now, settings_.poll_interval));
@@ -418,19 +479,26 @@ void Catalogues::take(traefik::Read read, Time now) {
 }
 
 bool Catalogues::awaited() const {
-    return std::ranges::any_of(
-        sources_, [](const auto& entry) { return entry.second.ticket.has_value() && entry.second.problem.empty(); });
+    return std::ranges::any_of(sources_, [](const auto& entry) {
+        const auto& source = entry.second;
+        return (source.ticket || source.unread) && source.problem.empty();
+    });
 }
 
 bool Catalogues::finds_apis() const {
     return settings_.traefik_api.empty() && settings_.backends_file.empty();
 }
 
+bool Catalogues::is_never_asked(const Source& source) {
+    return source.url.empty() && !source.unread;
+}
+
 /// A Traefik that has no API to be asked is not waited for where another one has said something.
 bool Catalogues::all_known() const {
     const auto is_read = [](const auto& entry) { return entry.second.body.has_value(); };
-    return std::ranges::any_of(sources_, is_read) &&
-           std::ranges::all_of(sources_, [&](const auto& entry) { return is_read(entry) || entry.second.url.empty(); });
+    return std::ranges::any_of(sources_, is_read) && std::ranges::all_of(sources_, [&](const auto& entry) {
+               return is_read(entry) || is_never_asked(entry.second);
+           });
 }
 
 std::set<attribute::HostName> Catalogues::all_names() const {
@@ -504,7 +572,8 @@ bool Catalogues::is_nameless(Time now) const {
     return static_.backends.empty() && !sources_.empty() && std::ranges::all_of(last_->backends, is_nameless_backend) &&
            std::ranges::all_of(sources_, [now](const auto& entry) {
                const auto& source = entry.second;
-               return !source.body && (source.url.empty() || (source.since && now - *source.since >= nameless_after));
+               return !source.body &&
+                      (is_never_asked(source) || (source.since && now - *source.since >= nameless_after));
            });
 }
 
@@ -565,6 +634,11 @@ void Catalogues::succeed(Catalogues previous) {
     resolver_ = std::move(previous.resolver_);
     failures_ = std::move(previous.failures_);
     left_out_ = previous.left_out_;
+    traefiks_ = std::move(previous.traefiks_);
+    configurations_ = std::move(previous.configurations_);
+    for (auto& [pid, configuration] : configurations_) {
+        configuration.watch = -1;  // that one was of the previous descriptor
+    }
     processes_ = std::move(previous.processes_);  // else the servers' names would be none's until the next poll
     lines_ = previous.lines_;
     current_ = std::move(previous.current_);

@@ -64,6 +64,7 @@ class Loop : public testing::Test {
                                    .http = std::make_unique<FakeHttp>(network_, clock_),
                                    .catalogue_reader = std::make_unique<FakeReader>(desk_),
                                    .executables = std::make_unique<traefik::ExecutablesHere>(),
+                                   .configurations = std::make_unique<FakeConfigurations>(hung_),
                                    .kernel = std::make_unique<FakeKernel>(counts_),
                                    .signals = signals_->take(),
                                    .counted_before = counted_before,
@@ -144,6 +145,7 @@ class Loop : public testing::Test {
     FakeClock clock_;
     FakeNetwork network_;
     FakeReader::Desk desk_;
+    std::set<pid_t> hung_;  ///< Traefiks whose files lie where no response comes from
     FakeCounts counts_;
     CapturedLog log_;
     config::Settings settings_;
@@ -776,6 +778,42 @@ TEST_F(Loop, SignsWithoutEndCostFewQuestions) {
         run(std::chrono::seconds(1));
     }
     EXPECT_LE(network_.asked(api), 600U + 250 + 1200 + 100);
+}
+
+/// Each turn finds another change, and time goes by only while the loop waits.
+TEST_F(Loop, ADirectoryThatChangesAllTheTimeKeepsNoLoopAwake) {
+    host_.write("/proc/42/root/etc/traefik/traefik.yml",
+                "{api: {insecure: true}, providers: {file: {directory: /conf}}}\n");
+    host_.write("/proc/42/root/conf/d.yml", "a");
+    start();
+    run(std::chrono::seconds(6));
+    const auto before = clock_.gone();
+    for (int turn = 0; turn < 400; ++turn) {
+        host_.write("/proc/42/root/conf/access.log", std::to_string(turn));
+        ASSERT_TRUE(agent_->turn());
+    }
+    EXPECT_GE(clock_.gone(), before + std::chrono::seconds(2));
+}
+
+TEST_F(Loop, AConfigurationFromWhichNoResponseComesHoldsNothingUp) {
+    host_.cgroup("/two", {43});
+    host_.process({.pid = 43,
+                   .cgroup = "/two",
+                   .arguments = {"traefik", "--api.insecure", "--entrypoints.traefik.address=:8081"},
+                   .listens = {8081}});
+    network_.responses["127.0.0.1:8081/api/rawdata"] = HttpResponse{.status = 200, .body = R"({"services":{}})"};
+    start();
+    run(std::chrono::seconds(11), 10);
+    const auto total = counted();
+    hung_ = {42};
+    start(true);
+    const auto asked = network_.asked(api);
+    run(std::chrono::minutes(1), 10);
+    EXPECT_EQ(network_.asked(api), asked) << "it is not known where";
+    EXPECT_GE(counted(), total + 400) << "the catalogue from before stays";
+    EXPECT_GE(agent_->shown()->polls.success, 10U);
+    EXPECT_EQ(log_.count("the files of Traefik (pid 42) lie where no response comes from"), 1U) << log_.text();
+    EXPECT_THAT(agent_->shown()->traefiks.at(0).problem, HasSubstr("lie where no response comes from"));
 }
 
 TEST_F(Loop, AStaticMapThatChangesIsReadAgain) {
