@@ -65,6 +65,15 @@ static __always_inline enum step go_on(struct socket_state *state, enum stage st
     return STEP_AGAIN;
 }
 
+/* For the iterator alone: the totals are counted elsewhere. The lock is held. */
+static __always_inline void count_class(struct socket_state *state, int code)
+{
+    __u32 class = ((__u32)code * 41 >> 12) - 2; /* code / 100 - 2, without the division */
+
+    if (class < UPSTAT_CLASSES)
+        state->responses[class]++;
+}
+
 /* Takes the status line that stands at the anchor; `code` is what http_status says of it, and `code_end` where in it
  * the code ends. The lock is held. */
 static __always_inline enum step take_status(struct socket_state *state, int code, __u32 code_end)
@@ -78,6 +87,7 @@ static __always_inline enum step take_status(struct socket_state *state, int cod
         return go_on(state, spaces ? STAGE_CODE : STAGE_INTERIM, spaces ? HTTP_STATUS_VERSION : code_end);
     }
     state->stage = is_tunnel(code, state->method) ? STAGE_UNREAD : STAGE_IDLE;
+    count_class(state, code);
     return STEP_FINAL;
 }
 
