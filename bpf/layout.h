@@ -212,7 +212,6 @@ struct upstat_probed_key {
 };
 
 _Static_assert(sizeof(struct upstat_probed_key) == 272, "no hidden padding in a map key");
-_Static_assert(sizeof(struct upstat_socket) == 56, "no hidden padding in what is read as bytes");
 _Static_assert(sizeof(struct upstat_server_key) == 20, "no hidden padding in a map key");
 _Static_assert(sizeof(struct upstat_total_key) == 28, "no hidden padding in a map key");
 _Static_assert(sizeof(struct upstat_request_key) == 24, "no hidden padding in a map key");

@@ -68,10 +68,7 @@ static __always_inline enum step go_on(struct socket_state *state, enum stage st
 /* For the iterator alone: the totals are counted elsewhere. The lock is held. */
 static __always_inline void count_class(struct socket_state *state, int code)
 {
-    __u32 class = ((__u32)code * 41 >> 12) - 2; /* code / 100 - 2, without the division */
-
-    if (class < UPSTAT_CLASSES)
-        state->responses[class]++;
+    state->responses[((__u32)code * 41 >> 12) % FIRST_DIGITS]++; /* code / 100, without a division */
 }
 
 /* Takes the status line that stands at the anchor; `code` is what http_status says of it, and `code_end` where in it

@@ -101,7 +101,7 @@ int upstat_sockets(struct bpf_iter__bpf_sk_storage_map *ctx)
     socket.local_port = sk->__sk_common.skc_num;
     socket.state = state_now(state, sk->__sk_common.skc_state);
     socket.joined = !state->watched;
-    __builtin_memcpy(socket.responses, state->responses, sizeof(socket.responses));
+    __builtin_memcpy(socket.responses, state->responses + 2, sizeof(socket.responses));
     socket.age = (__u32)(now >> UPSTAT_AGE_SHIFT) - state->born;
     socket.lasting = socket.state == UPSTAT_SOCKET_CONNECTING ? socket.age << UPSTAT_AGE_SHIFT
                      : socket.state == UPSTAT_SOCKET_WAITING  ? (__u32)now - state->asked

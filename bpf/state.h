@@ -45,6 +45,10 @@ enum part {
 /* A line of a request is told by its first bytes: "Content-Length: " and 16 digits. */
 #define LINE_BYTES 32
 
+/* Responses are counted by their code's first digit, modulo this: 2xx to 5xx have a place each, and no branch is needed
+ * for the others. */
+#define FIRST_DIGITS 8
+
 /* Of two versions that have the same members, one goes on with the other's state: what changes its meaning changes its
  * name. What every packet needs comes first, in one cache line: the kernel's own 8 bytes and 56 of these. Behind it
  * comes what a request and its response touch once, for the iterator (sockets.bpf.c). */
@@ -78,11 +82,11 @@ struct socket_state {
     __u8 marks;     /* of the request's head that is read: enum http_mark */
     __u32 seen;     /* the end of the furthest segment that went by unread, because `next` was not in it */
     __u32 epoch;    /* of the record that `look` is from */
-    __u32 responses[UPSTAT_CLASSES]; /* that came on this connection; guarded by the lock */
-    __u32 asked;                     /* when the last request began, in jiffies */
-    __u32 born;                      /* when this state was made, in jiffies >> UPSTAT_AGE_SHIFT */
-    __u64 length;                    /* PART_HEAD: what Content-Length said; PART_BODY: bytes of the body from `next`
-                                        on; PART_LONG: the last eight bytes, the newest lowest */
+    __u32 responses[FIRST_DIGITS]; /* that came on this connection; guarded by the lock */
+    __u32 asked;                   /* when the last request began, in jiffies */
+    __u32 born;                    /* when this state was made, in jiffies >> UPSTAT_AGE_SHIFT */
+    __u64 length;                  /* PART_HEAD: what Content-Length said; PART_BODY: bytes of the body from `next`
+                                      on; PART_LONG: the last eight bytes, the newest lowest */
     __u8 line[LINE_BYTES] __attribute__((aligned(8)));
     __u32 skipped; /* see RESPONSE_SKIPPED */
     __u32 tail;    /* the last bytes of an interim head, the newest lowest */
