@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "poll/sockets.hpp"
 
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <ctime>
 #include <iterator>
 #include <system_error>
 
@@ -28,7 +28,9 @@ std::chrono::nanoseconds jiffy() {
 }
 
 Socket to_socket(const upstat_socket& record, std::chrono::nanoseconds jiffy) {
-    Socket socket{.server = {.address = {}, .port = record.server.port, .zone = record.server.zone},
+    Socket socket{.server = {.address = {},
+                             .port = static_cast<std::uint16_t>(record.server.port),
+                             .zone = static_cast<std::uint16_t>(record.server.zone)},
                   .local_port = record.local_port,
                   .state = record.state < socket_states.size() ? socket_states.at(record.state) : "unknown",
                   .joined = record.joined != 0,
@@ -65,7 +67,7 @@ Result<std::vector<upstat_socket>> read_records(const Fd& iterator) {
 
 /// Where connections come while a walk goes, the kernel shows some of the others again.
 void drop_repeated(std::vector<upstat_socket>& records) {
-    std::ranges::stable_sort(records, {}, &upstat_socket::number);
+    std::ranges::sort(records, {}, &upstat_socket::number);
     const auto repeated = std::ranges::unique(records, {}, &upstat_socket::number);
     records.erase(repeated.begin(), repeated.end());
 }

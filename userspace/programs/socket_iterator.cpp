@@ -37,7 +37,10 @@ Result<SocketIterator> SocketIterator::load(int sockets_map) {
     }
     bpf_iter_link_info info{};
     info.map.map_fd = static_cast<__u32>(sockets_map);
-    LIBBPF_OPTS(bpf_link_create_opts, options, .iter_info = &info, .iter_info_len = sizeof info);
+    bpf_link_create_opts options{};
+    options.sz = sizeof options;
+    options.iter_info = &info;
+    options.iter_info_len = sizeof info;
     Fd link(bpf_link_create(bpf_program__fd(skeleton->progs.upstat_sockets), 0, BPF_TRACE_ITER, &options));
     return link ? Result<SocketIterator>(SocketIterator(std::move(link))) : no_iterator(errno);
 }
