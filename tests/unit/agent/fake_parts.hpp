@@ -151,6 +151,7 @@ struct FakeCounts {
     bool looks_complete = false;
     std::map<std::string, std::uint16_t> zone_of_cgroup;
     programs::ZoneNames zones;
+    std::size_t walks = 0;  ///< over sockets, made ready so far
 };
 
 class FakeKernel : public Kernel {
@@ -196,6 +197,10 @@ class FakeKernel : public Kernel {
             return std::unexpected(*counts_->failure);
         }
         return poll::Snapshot{.at = at, .servers = counts_->servers};
+    }
+    Result<Fd> walk_sockets() override {
+        counts_->walks++;
+        return Fd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
     }
     [[nodiscard]] std::string epoch() const override { return counts_->epoch; }
 
