@@ -41,6 +41,9 @@ constexpr Millis longest_wait = std::chrono::seconds(10);
 /// How often the catalogue may change between two polls. Who lists the backends decides how often it does.
 constexpr auto change_interval = Millis(100);
 
+/// How often the kernel walks over the connections at most, whoever asks.
+constexpr auto walk_interval = std::chrono::seconds(1);
+
 /// A name for the time from one boot of the host to the next; empty where it has none.
 std::string boot_id(const std::filesystem::path& root) {
     const auto text = read_file(root / "proc/sys/kernel/random/boot_id").value_or("");
@@ -183,7 +186,7 @@ void Agent::poll() {
     polls_.count({});
     last_poll_ = now;
     // Asked after the maps were read: whatever was counted was sent to servers that Traefik knew by then.
-    catalogues_.ask(*parts_.http, traefiks_->watched(), now.at);
+    catalogues_.ask(*parts_.http, *parts_.configurations, traefiks_->watched(), now.at);
     waiting_ = std::move(*snapshot);
     patience_ = began + std::min<steady_clock::duration>(api_patience, settings_.poll_interval);
 }
@@ -349,6 +352,7 @@ publish::Report Agent::report(poll::Snapshot snapshot) const {
                            .rules = settings_.all_rules(),
                            .history = chronicle_.view(),
                            .owners = chronicle_.owners(),
+                           .sockets = socket_walk_,
                            .kernel_errors = std::move(snapshot.kernel_errors),
                            .maps = std::move(snapshot.maps),
                            .programs = std::move(snapshot.programs),
@@ -374,8 +378,18 @@ publish::Report Agent::report(poll::Snapshot snapshot) const {
     return report;
 }
 
+/// Has a walk over the connections ready for whoever asks next: one a poll at most, and not more than one a second.
+void Agent::renew_walk() {
+    const auto now = parts_.clock.steady();
+    if (now >= next_walk_ && (!socket_walk_ || socket_walk_->is_over())) {
+        socket_walk_ = std::make_shared<const poll::SocketWalk>(parts_.kernel->walk_sockets(), parts_.clock.wall);
+        next_walk_ = now + walk_interval;
+    }
+}
+
 void Agent::publish(poll::Snapshot snapshot) {
     const auto now = timeline_->now().at;
+    renew_walk();
     auto shown = std::make_shared<const publish::Report>(report(std::move(snapshot)));
     // Neither goes back, whatever a reload says: who has seen a count must not see its 0 again.
     scraped_since_ = std::max(scraped_since_, now - settings_.metrics_zero_for);
@@ -490,9 +504,8 @@ bool Agent::wait() {
     until = std::min(until, parts_.clock.steady() + next_question);
     auto fds = traefiks_->fds();
     fds.push_back({.fd = parts_.catalogue_reader->fd(), .events = POLLIN, .revents = 0});
-    if (catalogues_.fd() >= 0) {
-        fds.push_back({.fd = catalogues_.fd(), .events = POLLIN, .revents = 0});
-    }
+    fds.push_back({.fd = parts_.configurations->fd(), .events = POLLIN, .revents = 0});
+    fds.push_back({.fd = catalogues_.fd(timeline_->now().at), .events = POLLIN, .revents = 0});
     fds.push_back({.fd = parts_.signals.get(), .events = POLLIN, .revents = 0});
     const auto patience = parts_.supervisor.patience;
     const auto longest = patience == Millis(0) ? longest_wait : std::min(longest_wait, patience / 2);
@@ -505,6 +518,7 @@ bool Agent::wait() {
     for (auto& read : parts_.catalogue_reader->take()) {
         catalogues_.take(std::move(read), timeline_->now().at);
     }
+    catalogues_.take(parts_.configurations->take(), *parts_.configurations, timeline_->now().at);
     if (fds.back().revents != 0 && !heed_signal()) {
         return false;
     }

@@ -42,6 +42,7 @@ struct Parts {
     std::unique_ptr<Http> http;
     std::unique_ptr<traefik::CatalogueReader> catalogue_reader;
     std::unique_ptr<traefik::Executables> executables;
+    std::unique_ptr<traefik::Configurations> configurations;
     std::unique_ptr<Kernel> kernel;
     Fd signals;                   ///< a signalfd: SIGHUP reloads, any other signal ends the agent
     bool counted_before = false;  ///< the kernel's maps were not made by this process
@@ -91,6 +92,7 @@ class Agent {
     attribute::SharedCatalogue close_books(const poll::Snapshot& snapshot);
     void tell_looks(const attribute::SharedCatalogue& catalogue);
     void save(const std::optional<attribute::Growth>& growth);
+    void renew_walk();
     void publish(poll::Snapshot snapshot);
     [[nodiscard]] attribute::TraefikNames told_names() const;
     [[nodiscard]] publish::Report report(poll::Snapshot snapshot) const;
@@ -132,6 +134,8 @@ class Agent {
     std::chrono::steady_clock::time_point next_change_{};  ///< of the catalogue between two polls
     attribute::Counts counts_;
     std::shared_ptr<const publish::Page> page_;
+    std::shared_ptr<const poll::SocketWalk> socket_walk_;  ///< ready for whoever asks first
+    std::chrono::steady_clock::time_point next_walk_{};
     Results polls_;
     std::optional<Moment> last_poll_;
     std::chrono::microseconds poll_duration_{};

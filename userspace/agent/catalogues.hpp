@@ -25,6 +25,7 @@
 #include "config/settings.hpp"
 #include "traefik/api_address.hpp"
 #include "traefik/catalogue_reader.hpp"
+#include "traefik/configurations.hpp"
 #include "traefik/listener.hpp"
 
 namespace upstat::agent {
@@ -48,7 +49,10 @@ class Catalogues {
     void succeed(Catalogues previous);
 
     /// Takes in which Traefiks there are now, and asks each API that has no response under way; to be called each poll.
-    void ask(Http& http, const std::vector<Watched>& traefiks, Time now);
+    void ask(Http& http, traefik::Configurations& configurations, const std::vector<Watched>& traefiks, Time now);
+
+    /// Takes what Traefiks' configurations say.
+    void take(std::vector<traefik::ReadConfiguration> read, traefik::Configurations& configurations, Time now);
 
     /// Asks those whose turn it is, between two polls.
     void ask_due(Http& http, Time now);
@@ -56,8 +60,8 @@ class Catalogues {
     /// How long until that is to be called again.
     [[nodiscard]] Millis due_in(Time now) const;
 
-    /// Readable when `look` has something to see; negative where there is none.
-    [[nodiscard]] int fd() const { return directories_.fd(); }
+    /// Readable when `look` has something to see; negative where there is none, or it looked a moment ago.
+    [[nodiscard]] int fd(Time now) const { return now < quiet_until_ ? -1 : directories_.fd(); }
 
     /// Takes what the file system tells: a static map that has changed is read again, and where a Traefik's provider
     /// has a file that has changed, its API will say so soon.
@@ -94,6 +98,8 @@ class Catalogues {
     /// What is known of one Traefik's API: its URL and version, and what is wrong with it.
     struct Source {
         std::string url;                      ///< empty: it is not asked, `problem` says why
+        std::uint64_t start_time = 0;         ///< of the process whose it is
+        bool unread = false;                  ///< its process's configuration: it is not known yet whether it is asked
         std::string network_namespace;        ///< empty: our own
         std::optional<std::uint16_t> zone;    ///< of the process that is asked; nothing: every Traefik's
         std::set<std::string> processes;      ///< its servers' names are theirs to look up
@@ -104,7 +110,8 @@ class Catalogues {
         std::string version;
         std::string problem;                 ///< of the last response; empty when it was good
         Outage outage{"Traefik's API", {}};  ///< what the log says of that
-        Backoff backoff{1};                  ///< whoever answers instead of Traefik is not asked all the time
+        LineBudget lines;    ///< of what else the log says of it: its owner decides how often it changes
+        Backoff backoff{1};  ///< whoever answers instead of Traefik is not asked all the time
         AskPace pace;
         std::optional<Time> since;              ///< when it was first asked
         std::optional<traefik::BodyMark> body;  ///< of what its catalogue was read from; nothing: it gave none yet
@@ -121,12 +128,24 @@ class Catalogues {
     [[nodiscard]] std::size_t unresolved_count() const { return failures_.size() + left_out_; }
 
   private:
+    /// Of one Traefik.
+    struct Configuration {
+        std::uint64_t start_time = 0;
+        traefik::ConfigurationFile file{};
+        std::optional<traefik::ApiAddress> address{};  ///< nothing: it was not read yet
+        std::string directory{};                       ///< that was to be watched
+        bool under_way = false;
+        int watch = -1;
+    };
+
     Catalogues(config::Settings settings, std::filesystem::path root)
         : settings_(std::move(settings)), root_(std::move(root)) {}
 
-    void update_sources(const std::vector<Watched>& traefiks);
-    void point(Source& source, const traefik::ApiAddress& address) const;
-    void add_traefik(const Watched& watched, std::map<int, Source>& now);
+    void update_sources(Time now);
+    void read_configuration(pid_t pid, Configuration& configuration, traefik::Configurations& configurations) const;
+    void point(Source& source, const traefik::ApiAddress& address, Time now) const;
+    void add_traefik(const Watched& watched, std::map<int, Source>& sources, Time now);
+    void say_proxies(const std::set<std::string>& before, Time now);
     void watch_files();
     void read_static();
     void ask_one(Http& http, int key, Source& source, Time now);
@@ -144,6 +163,7 @@ class Catalogues {
     static bool is_about(const Source& source, std::uint16_t zone);
     [[nodiscard]] bool all_known(std::uint16_t zone) const;
     [[nodiscard]] std::set<std::string> processes_of(std::uint16_t zone) const;
+    [[nodiscard]] static bool is_never_asked(const Source& source);
     [[nodiscard]] std::set<attribute::HostName> all_names() const;
     [[nodiscard]] attribute::Catalogue merge_all(const attribute::Known& known) const;
     [[nodiscard]] attribute::Catalogue merge_zone(std::uint16_t zone, const attribute::Addresses& addresses) const;
@@ -162,8 +182,9 @@ class Catalogues {
     DirectoryWatch directories_;
     attribute::SharedCatalogue last_ = std::make_shared<const attribute::Catalogue>();  ///< what was in force before
     std::map<int, Source> sources_;                             ///< by Traefik's pid; of --traefik.api: by -1, -2, ...
-    std::map<int, traefik::ConfigurationFile> configurations_;  ///< of these, by pid
-    std::set<DirectoryWatch::Directory> files_;                 ///< of their file providers
+    std::vector<Watched> traefiks_;                             ///< at the last poll
+    std::map<pid_t, Configuration> configurations_;             ///< of those that are counted
+    Time quiet_until_ = Time::min();                            ///< whatever happens to the directories
     std::set<std::string> proxies_;                             ///< sentences about those that send to one
     std::map<std::uint16_t, std::set<poll::Server>> nameless_;  ///< servers that are backends for want of any
     std::set<std::string> processes_;                           ///< of all Traefiks that are counted

@@ -119,6 +119,26 @@ class FakeReader : public traefik::CatalogueReader {
     Desk* desk_;
 };
 
+/// Reads at once, but never those that hang.
+class FakeConfigurations : public traefik::Configurations {
+  public:
+    explicit FakeConfigurations(const std::set<pid_t>& hung) : hung_(&hung) {}
+
+    bool start(traefik::AskedConfiguration asked) override {
+        if (!hung_->contains(asked.pid)) {
+            done_.push_back(traefik::read_configuration(traefik::open_configuration(std::move(asked))));
+        }
+        return true;
+    }
+    [[nodiscard]] int fd() const override { return done_.empty() ? -1 : something_.get(); }
+    std::vector<traefik::ReadConfiguration> take() override { return std::exchange(done_, {}); }
+
+  private:
+    const std::set<pid_t>* hung_;
+    Fd something_{eventfd(1, EFD_CLOEXEC)};
+    std::vector<traefik::ReadConfiguration> done_;
+};
+
 /// What the kernel has counted, and where the programs are.
 struct FakeCounts {
     poll::Servers servers;
@@ -131,6 +151,7 @@ struct FakeCounts {
     bool looks_complete = false;
     std::map<std::string, std::uint16_t> zone_of_cgroup;
     programs::ZoneNames zones;
+    std::size_t walks = 0;  ///< over sockets, made ready so far
 };
 
 class FakeKernel : public Kernel {
@@ -180,6 +201,10 @@ class FakeKernel : public Kernel {
             return std::unexpected(*counts_->failure);
         }
         return poll::Snapshot{.at = at, .servers = counts_->servers};
+    }
+    Result<Fd> walk_sockets() override {
+        counts_->walks++;
+        return Fd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
     }
     [[nodiscard]] std::string epoch() const override { return counts_->epoch; }
 
