@@ -256,6 +256,15 @@ std::map<std::string, std::map<Server, std::uint64_t>> Reader::left_unanswered(R
     return left;
 }
 
+void Reader::begin_routed_anew(const std::vector<Total>& totals) {
+    routed_.clear();
+    for (const auto& total : totals) {
+        if (auto* const responses = route_of(routed_, total)) {
+            responses->try_emplace(response_key(total));
+        }
+    }
+}
+
 /// A cell for every entry, all at 0 but for what the ended generations left unanswered.
 void Reader::begin_servers_anew() {
     std::vector<Total> totals;
@@ -271,12 +280,7 @@ void Reader::begin_servers_anew() {
     for (const auto& [kind, some] : by_kind(totals)) {
         counted_[kind] = to_servers(some);
     }
-    routed_.clear();
-    for (const auto& total : totals) {
-        if (auto* const responses = route_of(routed_, total)) {
-            responses->try_emplace(response_key(total));
-        }
-    }
+    begin_routed_anew(totals);
     for (const auto& [kind, servers] : left_unanswered(Role::ended)) {
         for (const auto& [server, count] : servers) {
             counted_[kind][server].unanswered[upgraded_reason] += count;

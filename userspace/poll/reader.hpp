@@ -68,6 +68,7 @@ class Reader {
     Result<void> read_parts();
     [[nodiscard]] std::map<std::string, std::map<Server, std::uint64_t>> left_unanswered(Role role) const;
     void begin_servers_anew();
+    void begin_routed_anew(const std::vector<Total>& totals);
     void add_growth();
     [[nodiscard]] std::vector<MapFill> fills() const;
     [[nodiscard]] Result<std::map<std::string, std::uint64_t>> read_places() const;

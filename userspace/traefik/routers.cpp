@@ -304,10 +304,8 @@ class RouterPlaces {
                 return Place::child;
             case Place::child:
                 return key == "name" ? Place::child_name : Place::other;
-            case Place::service_middlewares:
-                return Place::service_middlewares;
             default:
-                return Place::other;
+                return parent == Place::service_middlewares ? parent : Place::other;
         }
     }
     void take_of_others(Place place, const std::string& key, const std::string& text) {
