@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Two Traefiks in two containers on two networks: equal addresses, equal names, one agent. Neither's counts reach the other."""
 
+import os
 import subprocess
 from collections import Counter
 
@@ -24,9 +25,10 @@ class Network:
 
     def __init__(self, number):
         self.name = unique_name(f"net{number}")
-        self.address = f"10.201.{number}.2"
-        self._host = f"10.201.{number}.1"
-        self._veth = f"upstat-v{number}"
+        subnet = (2 * os.getpid() + number) % 250  # another run of this test may be under way
+        self.address = f"10.201.{subnet}.2"
+        self._host = f"10.201.{subnet}.1"
+        self._veth = f"ups{os.getpid()}v{number}"
 
     def __enter__(self):
         command(["ip", "netns", "add", self.name])
@@ -103,8 +105,12 @@ class Contained(Traefik):
 
 
 @pytest.fixture
-def two(stack, tmp_path, traefik_binary):
-    store = stack.enter_context(Store())
+def store(stack):
+    return stack.enter_context(Store())
+
+
+@pytest.fixture
+def two(stack, tmp_path, store, traefik_binary):
     ports = [free_port(), free_port()]
     names = [unique_name("shop"), unique_name("cart")]
     pairs = []
@@ -148,8 +154,8 @@ def responses(series):
     return sum(sum(counts) for name, counts in series.items() if name.endswith("xx"))
 
 
-def test_equal_addresses_and_names(stack, tmp_path, two, upstat_binary):
-    agent = Upstat(upstat_binary, tmp_path)
+def test_equal_addresses_and_names(stack, tmp_path, store, two, upstat_binary):
+    agent = Upstat(upstat_binary, tmp_path, {"--traefik.allow": store.cgroups})
     stack.enter_context(agent)
     (one, one_servers), (other, other_servers) = two
     assert one_servers.servers == other_servers.servers and one.services == other.services
