@@ -294,8 +294,9 @@ std::vector<publish::TraefikReport> Agent::traefik_reports() const {
                                       .api = {},
                                       .version = {},
                                       .attached = problem.empty(),
+                                      .shared = problem.empty() ? traefik.shared : "",
                                       .tls = probing_.state_of(traefik.pid),
-                                      .problem = problem};
+                                      .problem = problem.empty() ? traefiks_->partly(traefik.pid) : problem};
         const auto& sources = catalogues_.sources();
         auto source = sources.find(traefik.pid);
         source = source == sources.end() ? sources.find(-1) : source;

@@ -14,7 +14,8 @@ from pathlib import Path
 BEGIN, END = "=== upstat begins", "=== upstat ends"
 README_BEGIN, README_END = "<!-- kernels: begin -->", "<!-- kernels: end -->"
 PROGRAMS = ("egress", "ingress", "sockops")  # each has a column
-OTHERS = ("probe", "probed")  # must be taken too
+# must be taken too
+OTHERS = ("probe", "probed", "egress-shared", "ingress-shared", "sockops-shared", "owner", "owner_plain")
 
 
 def facts(log):
