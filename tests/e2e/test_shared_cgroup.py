@@ -12,6 +12,7 @@ from parts.load import Clients, mix
 from parts.neighbour import Neighbour, split
 from parts.rig import Rig
 from parts.traefik import Traefik
+from parts.upstat import Upstat
 
 
 def wait_for_neighbours(rig, more=50):
@@ -102,6 +103,22 @@ def test_in_the_root_cgroup(agent, stack, traefik_binary, tmp_path):
     wait_for_neighbours(rig)
     sent = send(rig)
     upstat.wait_for_counts(counts.of_nginx(traefiks_rows(rig, sent)))
+
+
+def test_without_the_right_to_look_at_connections(rig, stack, upstat_binary, tmp_path):
+    """Those from before are said not to count; new ones do."""
+    stack.enter_context(Neighbour(tmp_path, rig.cgroup, rig.nginx.servers))
+    wait_for_neighbours(rig)
+    before = send(rig, 50)
+    upstat = Upstat(upstat_binary, tmp_path, rig.flags())
+    upstat.process.command = ["setpriv", "--bounding-set", "-sys_ptrace", *upstat.process.command]
+    stack.enter_context(upstat)
+    assert "had before are not counted" in upstat.log and "CAP_SYS_PTRACE" in upstat.log
+    assert "had before are not counted" in upstat.ask("status")
+    rig.traefik.kill()
+    rig.traefik.start()
+    sent = before + send(rig)
+    upstat.wait_for_counts(counts.of_nginx(traefiks_rows(rig, sent)[before:]))
 
 
 def test_two_traefiks_in_one_cgroup(rig, agent, stack, traefik_binary, tmp_path):

@@ -112,8 +112,7 @@ void Traefiks::look() {
             return watched.traefik.pid == traefik.pid && watched.traefik.start_time == traefik.start_time &&
                    watched.traefik.cgroup == traefik.cgroup;
         });
-        const bool is_shared_lately = !traefik.shared.empty() && !shared_.contains(traefik.cgroup);
-        if (known != watched_.end() && known->problem.empty() && !is_shared_lately) {
+        if (known != watched_.end() && known->problem.empty() && !must_share(traefik)) {
             now.push_back(std::move(*known));
             continue;
         }
@@ -177,10 +176,26 @@ void Traefiks::attach(Watched& watched, const std::string& problem_before) {
         return;
     }
     spdlog::info("counting Traefik (pid {}) in {}{}", traefik.pid, traefik.cgroup,
-                 traefik.shared.empty() ? ""
-                                        : fmt::format(", which it shares with {}: only its own connections count",
-                                                      traefik.shared));
+                 traefik.shared.empty()
+                     ? ""
+                     : fmt::format(", which it shares with {}: only its own connections count", traefik.shared));
     known_cgroups_.insert(traefik.cgroup);
+}
+
+/// Whether somebody has joined a Traefik that was alone. Where its connections cannot be told from theirs, all of its
+/// cgroup counts as before.
+bool Traefiks::must_share(const traefik::Instance& traefik) {
+    if (traefik.shared.empty() || shared_.contains(traefik.cgroup)) {
+        return false;
+    }
+    members_.push_back(member_of(traefik));
+    const auto problems = kernel_->set_members(members_);
+    const auto problem = problems.find(traefik.pid);
+    if (problem != problems.end() && said_.insert(traefik.cgroup).second) {
+        spdlog::warn("Traefik (pid {}) shares its cgroup with {} now, whose requests count too: {}", traefik.pid,
+                     traefik.shared, problem->second.text());
+    }
+    return problem == problems.end();
 }
 
 /// A cgroup in which others were seen stays shared: they may come again.
@@ -209,8 +224,7 @@ void Traefiks::find_members() {
 void Traefiks::say_member_problems() {
     constexpr std::size_t max_said = 64;
     for (const auto& [pid, problem] : member_problems_) {
-        if (said_member_problems_.size() < max_said &&
-            said_member_problems_.insert(fmt::format("{} {}", pid, problem.message)).second) {
+        if (said_.size() < max_said && said_.insert(fmt::format("{} {}", pid, problem.message)).second) {
             spdlog::warn("Traefik (pid {}): connections that it had before are not counted: {}", pid, problem.text());
         }
     }
@@ -265,7 +279,7 @@ void Traefiks::find_counted() {
         if (!problem.empty()) {
             continue;
         }
-        auto pids = traefik::processes_in(traefik.cgroup);
+        auto pids = shared_.contains(traefik.cgroup) ? std::vector{traefik.pid} : traefik::processes_in(traefik.cgroup);
         std::erase_if(pids, [&](pid_t pid) { return pid == 0 || (pid != traefik.pid && !finder_.is_traefik(pid)); });
         for (const auto pid : pids) {
             if (const auto stat = traefik::stat_of(root_, pid)) {
@@ -288,7 +302,8 @@ std::vector<pollfd> Traefiks::fds() const {
     for (const auto& process : processes_) {
         fds.push_back({.fd = process.fd(), .events = POLLIN, .revents = 0});
     }
-    if (kernel_->newcomers_fd() >= 0 && !has_newcomers_) {  // else the next ones wait a moment: whoever starts processes decides how many
+    if (kernel_->newcomers_fd() >= 0 &&
+        !has_newcomers_) {  // else the next ones wait a moment: whoever starts processes decides how many
         fds.push_back({.fd = kernel_->newcomers_fd(), .events = POLLIN, .revents = 0});
     }
     return fds;

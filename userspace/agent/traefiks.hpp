@@ -73,6 +73,7 @@ class Traefiks {
     void attach(Watched& watched, const std::string& problem_before);
     Result<void> attach(const std::string& cgroup, const std::set<std::uint16_t>& listening);
     [[nodiscard]] programs::Member member_of(const traefik::Instance& traefik) const;
+    [[nodiscard]] bool must_share(const traefik::Instance& traefik);
     void find_members();
     void say_member_problems();
     [[nodiscard]] bool take_newcomers();
@@ -96,12 +97,12 @@ class Traefiks {
     std::vector<traefik::ProcessWatch> processes_;
     std::vector<Watched> watched_;
     std::vector<programs::Probed> counted_;
-    std::vector<programs::Member> members_;      ///< those in shared cgroups
-    std::set<std::string> shared_;               ///< cgroups in which others were seen beside Traefik
+    std::vector<programs::Member> members_;  ///< those in shared cgroups
+    std::set<std::string> shared_;           ///< cgroups in which others were seen beside Traefik
     programs::MemberProblems member_problems_;
-    std::set<std::string> said_member_problems_;
-    bool has_newcomers_ = false;                 ///< there were some lately, and may be more
-    std::set<std::string> known_cgroups_;                                      ///< cgroups that are or were Traefik's
+    std::set<std::string> said_;           ///< of shared cgroups
+    bool has_newcomers_ = false;           ///< there were some lately, and may be more
+    std::set<std::string> known_cgroups_;  ///< cgroups that are or were Traefik's
     std::map<std::string, std::chrono::steady_clock::time_point> candidates_;  ///< new cgroups, until when to look
 };
 

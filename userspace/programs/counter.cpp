@@ -118,10 +118,9 @@ void share_state(const bpf_object* object, const std::vector<Generation>& genera
     }
     auto state = maps_of(object);
     // What an older version did not know yet begins empty.
-    std::erase_if(state,
-                  [&](const bpf_map* map) { return !is_state(map) || newest->map(bpf_map__name(map)) < 0; });
-    if (std::ranges::all_of(
-            state, [&](const bpf_map* map) { return fits(object, map, newest->map(bpf_map__name(map))); })) {
+    std::erase_if(state, [&](const bpf_map* map) { return !is_state(map) || newest->map(bpf_map__name(map)) < 0; });
+    if (std::ranges::all_of(state,
+                            [&](const bpf_map* map) { return fits(object, map, newest->map(bpf_map__name(map))); })) {
         for (auto* const map : state) {
             bpf_map__reuse_fd(map, newest->map(bpf_map__name(map)));
         }
@@ -330,8 +329,7 @@ class Counter::Impl {
     }
 
     [[nodiscard]] Result<void> attach_programs(const fs::path& cgroup, const Entered& place, const Variant& variant) {
-        const auto fresh =
-            cgroup_links_.attach(place.directory.get(), place.id, descriptors(*skeletons_.at(variant)));
+        const auto fresh = cgroup_links_.attach(place.directory.get(), place.id, descriptors(*skeletons_.at(variant)));
         if (!fresh) {
             return std::unexpected(fresh.error());
         }
@@ -421,8 +419,7 @@ void Counter::load_ahead() {
     if (next > std::numeric_limits<std::uint16_t>::max()) {
         return;
     }
-    if (auto loaded = impl_->load_variant({.zone = static_cast<std::uint16_t>(next), .shared = false});
-        !loaded) {
+    if (auto loaded = impl_->load_variant({.zone = static_cast<std::uint16_t>(next), .shared = false}); !loaded) {
         spdlog::debug("{}", loaded.error().text());  // said when it is needed
     }
 }

@@ -76,24 +76,34 @@ std::optional<std::uint16_t> port_of(const Fd& socket) {
     return ntohs(address.sin6_port);
 }
 
+Error not_permitted() {
+    return {.kind = Error::Kind::host,
+            .message = "the kernel does not let this process look at them",
+            .hint = "give it CAP_SYS_PTRACE and the system call pidfd_getfd, and set kernel.yama.ptrace_scope below 3"};
+}
+
 /// The numbers of a process's descriptors that are sockets.
 Result<std::vector<int>> sockets_of(pid_t pid) {
     std::vector<int> found;
     std::error_code error;
     for (fs::directory_iterator entry(fmt::format("/proc/{}/fd", pid), error), end; !error && entry != end;
          entry.increment(error)) {
-        std::error_code gone;
+        std::error_code unread;
         const auto name = entry->path().filename().string();
+        const auto target = fs::read_symlink(entry->path(), unread).string();
+        if (unread == std::errc::permission_denied) {
+            return std::unexpected(not_permitted());
+        }
         int number = -1;
         std::from_chars(name.data(), name.data() + name.size(), number);
-        if (number >= 0 && fs::read_symlink(entry->path(), gone).string().starts_with("socket:[")) {
+        if (number >= 0 && target.starts_with("socket:[")) {
             found.push_back(number);
         }
     }
-    if (error) {
-        return std::unexpected(bpf_error(error.value(), fmt::format("cannot list the sockets of pid {}", pid)));
+    if (error == std::errc::permission_denied) {
+        return std::unexpected(not_permitted());
     }
-    return found;
+    return found;  // of a process that has ended there are none
 }
 
 /// The sockets that a process has, marked as its own.
@@ -116,8 +126,7 @@ class Marking {
         for (const auto number : *numbers) {
             const Fd socket(static_cast<int>(syscall(SYS_pidfd_getfd, process.get(), number, 0)));
             if (!socket && errno == EPERM) {
-                return fail(Error::Kind::host, "the kernel does not let this process look at Traefik's connections",
-                            "give it CAP_SYS_PTRACE (and a kernel.yama.ptrace_scope below 3)");
+                return std::unexpected(not_permitted());
             }
             marked += socket && mark(socket) ? 1U : 0U;
         }

@@ -8,8 +8,8 @@
 
 namespace upstat::programs {
 
-/// Tells the programs what local ports are in use for: Traefik listens there for clients, or has opened a connection to a
-/// server from there. `map` is the map `ports`.
+/// Tells the programs what local ports are in use for: Traefik listens there for clients, or has opened a connection to
+/// a server from there. `map` is the map `ports`.
 Result<void> tell_ports(int map, const std::set<std::uint16_t>& listening, const std::set<std::uint16_t>& opened);
 
 }  // namespace upstat::programs

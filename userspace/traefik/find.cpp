@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::string_view deleted = " (deleted)";
-constexpr std::size_t max_strangers = 16;  ///< that are told of
+constexpr std::size_t max_strangers = 16;   ///< that are told of
 constexpr std::size_t max_housemates = 16;  ///< Traefiks of one shared cgroup
 
 std::string last_part(const std::string& path) {
@@ -144,7 +144,8 @@ std::string sharers(const fs::path& root, const Instance& traefik, Cgroups& cgro
                        described(root, others.front()));
 }
 
-/// The kernel tells processes apart by the numbers that the first namespace gives them, and only its processes see those.
+/// The kernel tells processes apart by the numbers that the first namespace gives them, and only its processes see
+/// those.
 bool sees_other_numbers(const fs::path& root) {
     constexpr auto first = "pid:[4026531836]";
     std::error_code error;
@@ -158,17 +159,19 @@ void judge_cgroup(const fs::path& root, Instance& traefik, Cgroups& cgroups) {
         traefik.refused =
             Error{.kind = Error::Kind::host,
                   .message = fmt::format("no cgroup v2 directory holds Traefik (pid {})", traefik.pid),
-                  .hint = "mount cgroup v2 (`mount -t cgroup2 none /sys/fs/cgroup/unified`); in a container, share the "
-                          "host's PID namespace and run privileged"};
+                  .hint =
+                      "mount cgroup v2 (`mount -t cgroup2 none /sys/fs/cgroup/unified`); in a container, share the "
+                      "host's PID namespace and run privileged"};
         return;
     }
     traefik.shared = sharers(root, traefik, cgroups);
     if (!traefik.shared.empty() && sees_other_numbers(root)) {
-        traefik.refused = Error{.kind = Error::Kind::host,
-                                .message = fmt::format("Traefik (pid {}) shares the cgroup {} with {}, and upstat "
-                                                       "cannot tell their connections apart in a PID namespace of its own",
-                                                       traefik.pid, traefik.cgroup, traefik.shared),
-                                .hint = "share the host's PID namespace (`--pid=host`, `hostPID: true`)"};
+        traefik.refused =
+            Error{.kind = Error::Kind::host,
+                  .message = fmt::format("Traefik (pid {}) shares the cgroup {} with {}, and upstat "
+                                         "cannot tell their connections apart in a PID namespace of its own",
+                                         traefik.pid, traefik.cgroup, traefik.shared),
+                  .hint = "share the host's PID namespace (`--pid=host`, `hostPID: true`)"};
     }
 }
 
@@ -443,8 +446,8 @@ std::vector<Instance> Finder::successors(const std::set<std::string>& cgroups) {
     return found;
 }
 
-/// Sets what becomes of a Traefik's cgroup, which is judged once. False where one of those that were `found` there stands
-/// for it.
+/// Sets what becomes of a Traefik's cgroup, which is judged once. False where one of those that were `found` there
+/// stands for it.
 bool Finder::judge_among(std::vector<Instance>& found, Instance& traefik, Cgroups& cgroups) const {
     if (traefik.cgroup.empty() || found.empty()) {
         judge_cgroup(root_, traefik, cgroups);

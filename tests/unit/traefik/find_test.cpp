@@ -224,7 +224,7 @@ std::uint64_t reads_for(pid_t processes) {
     const FakeHost host;
     std::vector<pid_t> all;
     for (pid_t pid = 2; pid < 2 + processes; ++pid) {
-        host.process({.pid = pid, .cgroup = "/pod", .parent = pid / 2});
+        host.process({.pid = pid, .cgroup = "/pod", .parent = pid == 3 ? 2 : pid / 2});
         all.push_back(pid);
     }
     host.cgroup("/pod", all);
@@ -404,7 +404,8 @@ TEST(Find, InAPidNamespaceOfItsOwnASharedCgroupIsRefused) {
     std::filesystem::create_directories(host.at("/proc/self/ns"));
     std::filesystem::create_symlink("pid:[4026531999]", host.at("/proc/self/ns/pid"));
     const auto traefiks = found(host);
-    EXPECT_THAT(traefiks.at(0).refused.value().message, HasSubstr("/user with 1 other process, such as firefox (pid 50)"));
+    EXPECT_THAT(traefiks.at(0).refused.value().message,
+                HasSubstr("/user with 1 other process, such as firefox (pid 50)"));
     EXPECT_THAT(traefiks.at(0).refused->hint, HasSubstr("hostPID"));
     EXPECT_FALSE(traefiks.at(1).refused);
 }
