@@ -179,7 +179,7 @@ void Agent::poll() {
     polls_.count({});
     last_poll_ = now;
     // Asked after the maps were read: whatever was counted was sent to servers that Traefik knew by then.
-    catalogues_.ask(*parts_.http, traefiks_->watched(), now.at);
+    catalogues_.ask(*parts_.http, *parts_.configurations, traefiks_->watched(), now.at);
     waiting_ = std::move(*snapshot);
     patience_ = began + std::min<steady_clock::duration>(api_patience, settings_.poll_interval);
 }
@@ -472,9 +472,8 @@ bool Agent::wait() {
     until = std::min(until, parts_.clock.steady() + next_question);
     auto fds = traefiks_->fds();
     fds.push_back({.fd = parts_.catalogue_reader->fd(), .events = POLLIN, .revents = 0});
-    if (catalogues_.fd() >= 0) {
-        fds.push_back({.fd = catalogues_.fd(), .events = POLLIN, .revents = 0});
-    }
+    fds.push_back({.fd = parts_.configurations->fd(), .events = POLLIN, .revents = 0});
+    fds.push_back({.fd = catalogues_.fd(timeline_->now().at), .events = POLLIN, .revents = 0});
     fds.push_back({.fd = parts_.signals.get(), .events = POLLIN, .revents = 0});
     const auto patience = parts_.supervisor.patience;
     const auto longest = patience == Millis(0) ? longest_wait : std::min(longest_wait, patience / 2);
@@ -487,6 +486,7 @@ bool Agent::wait() {
     for (auto& read : parts_.catalogue_reader->take()) {
         catalogues_.take(std::move(read), timeline_->now().at);
     }
+    catalogues_.take(parts_.configurations->take(), *parts_.configurations, timeline_->now().at);
     if (fds.back().revents != 0 && !heed_signal()) {
         return false;
     }

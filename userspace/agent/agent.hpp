@@ -42,6 +42,7 @@ struct Parts {
     std::unique_ptr<Http> http;
     std::unique_ptr<traefik::CatalogueReader> catalogue_reader;
     std::unique_ptr<traefik::Executables> executables;
+    std::unique_ptr<traefik::Configurations> configurations;
     std::unique_ptr<Kernel> kernel;
     Fd signals;                   ///< a signalfd: SIGHUP reloads, any other signal ends the agent
     bool counted_before = false;  ///< the kernel's maps were not made by this process

@@ -25,6 +25,10 @@ namespace upstat::agent {
 namespace {
 
 constexpr Millis api_timeout = std::chrono::seconds(5);
+/// A file system may not respond for so long before that is said.
+constexpr Millis unread_patience = std::chrono::seconds(10);
+/// Whoever owns a directory decides how often something happens in it.
+constexpr Millis look_interval{100};
 
 /// How long an API that was never read is waited for.
 constexpr Millis nameless_after = std::chrono::seconds(30);  // before what no backend lists goes to `unmapped`
@@ -115,13 +119,15 @@ void Catalogues::remember(const attribute::SharedCatalogue& saved) {
 }
 
 /// Where a source is to be found from now on, and what the log says of that.
-void Catalogues::point(Source& source, const traefik::ApiAddress& address) const {
-    if (address.url.empty() && source.problem != address.source) {
+void Catalogues::point(Source& source, const traefik::ApiAddress& address, Time now) const {
+    if (address.url.empty() && source.problem != address.source && source.lines.take(now)) {
         spdlog::log(settings_.backends_file.empty() ? spdlog::level::warn : spdlog::level::info,
                     "Traefik's API is not asked: {}", address.source);
     } else if (!address.url.empty() && source.url != address.url) {
         const auto shown = without_password(address.url);
-        spdlog::info("reading the backends from {} ({})", shown, address.source);
+        if (source.lines.take(now)) {
+            spdlog::info("reading the backends from {} ({})", shown, address.source);
+        }
         source.outage = Outage("Traefik's API", shown);
         source.problem.clear();
     }
@@ -130,12 +136,12 @@ void Catalogues::point(Source& source, const traefik::ApiAddress& address) const
 }
 
 /// Takes in one Traefik that is counted: its configuration, and its API unless another was named.
-void Catalogues::add_traefik(const traefik::Instance& traefik, std::map<int, Source>& now) {
+void Catalogues::add_traefik(const traefik::Instance& traefik, std::map<int, Source>& sources, Time now) {
     const auto process = traefik::proc_of(root_, traefik.pid).string();
-    const auto address = traefik::api_address(root_, traefik, configurations_[traefik.pid]);
-    if (!address.files.empty()) {
-        files_.insert({.top = process + "/root", .path = address.files});
-    }
+    const auto& configuration = configurations_[traefik.pid];
+    const auto address = configuration.address.value_or(traefik::ApiAddress{
+        .url = {},
+        .source = fmt::format("the files of Traefik (pid {}) lie where no response comes from", traefik.pid)});
     if (!address.proxy.empty()) {
         proxies_.insert(
             fmt::format("Traefik (pid {}) has {} in its environment: what it sends to that proxy is counted for the "
@@ -146,43 +152,61 @@ void Catalogues::add_traefik(const traefik::Instance& traefik, std::map<int, Sou
         configured_.asked.push_back(attribute::listed_at(url));
     }
     if (settings_.traefik_api.empty()) {
-        auto& source = now[traefik.pid] = std::move(sources_[traefik.pid]);
-        // Who lists the servers by hand may have no API: whoever listens there instead would be believed.
-        point(source,
-              finds_apis() ? address : traefik::ApiAddress{.url = {}, .source = "--backends.file lists the servers"});
+        auto& source = sources[traefik.pid] = std::move(sources_[traefik.pid]);
+        if (source.start_time != traefik.start_time) {
+            source = Source();  // its id was another's, who is not to be taken for it
+            source.start_time = traefik.start_time;
+        }
+        source.unread = !configuration.address;
+        source.since = source.unread ? source.since.value_or(now) : source.since;
+        if (!finds_apis()) {  // who lists the servers by hand may have no API: whoever listens there would be believed
+            point(source, {.url = {}, .source = "--backends.file lists the servers"}, now);
+        } else if (!source.unread || now - *source.since >= unread_patience) {
+            point(source, address, now);
+        }
         source.network_namespace = foreign_network(root_, traefik.network_namespace);
         source.processes = {process};
     }
 }
 
-void Catalogues::update_sources(const std::vector<Watched>& traefiks) {
-    const auto before = keys_of(sources_);
-    auto processes = processes_of(root_, traefiks);
-    std::map<int, Source> now;
-    for (int i = 0; const auto& url : settings_.traefik_api) {
-        --i;  // not below: what stands on the right of an assignment comes first
-        auto& source = now[i] = std::move(sources_[i]);
-        point(source, {.url = url.text, .source = "--traefik.api"});
-        source.processes = processes;
-    }
-    files_.clear();
-    const auto proxies = std::exchange(proxies_, {});
-    const auto configured = std::exchange(configured_, {});
-    std::set<int> pids;
-    for (const auto& [traefik, problem] : traefiks) {
-        if (problem.empty()) {
-            add_traefik(traefik, now);
-            pids.insert(traefik.pid);
-        }
-    }
+/// Whoever starts Traefiks decides how many there are to be told of.
+void Catalogues::say_proxies(const std::set<std::string>& before, Time now) {
     for (const auto& sentence : proxies_) {
-        if (!proxies.contains(sentence)) {
+        if (!before.contains(sentence) && lines_.take(now)) {
             spdlog::warn("{}", sentence);
         }
     }
+}
+
+void Catalogues::update_sources(Time now) {
+    const auto before = keys_of(sources_);
+    auto processes = processes_of(root_, traefiks_);
+    std::map<int, Source> sources;
+    for (int i = 0; const auto& url : settings_.traefik_api) {
+        --i;  // not below: what stands on the right of an assignment comes first
+        auto& source = sources[i] = std::move(sources_[i]);
+        point(source, {.url = url.text, .source = "--traefik.api"}, now);
+        source.processes = processes;
+    }
+    const auto proxies = std::exchange(proxies_, {});
+    const auto configured = std::exchange(configured_, {});
+    std::set<int> pids;
+    for (const auto& [traefik, problem] : traefiks_) {
+        if (problem.empty()) {
+            add_traefik(traefik, sources, now);
+            pids.insert(traefik.pid);
+        }
+    }
+    say_proxies(proxies, now);
     std::erase_if(configurations_, [&pids](const auto& entry) { return !pids.contains(entry.first); });
-    changed_ = changed_ || before != keys_of(now) || processes != processes_ || configured_ != configured;
-    sources_ = std::move(now);
+    changed_ = changed_ || before != keys_of(sources) || processes != processes_ || configured_ != configured;
+    sources_ = std::move(sources);
+    for (auto& [key, source] : sources_) {
+        if (const auto unsaid = source.lines.unsaid()) {
+            spdlog::warn("{} more lines of the API of {} are not said: it changes all the time", unsaid,
+                         key < 0 ? without_password(source.url) : fmt::format("Traefik (pid {})", key));
+        }
+    }
     watch_files();
     if (processes != processes_) {
         processes_ = std::move(processes);
@@ -207,20 +231,28 @@ HttpRequest Catalogues::request(const Source& source, const std::string& path, s
 
 /// Whether what a source names may be asked and believed. An API that was found, not named, is Traefik's own or none.
 std::string Catalogues::stranger_at(int key, Source& source) const {
+    if (key >= 0 && traefik::stat_of(root_, key).value_or(ProcessStat{}).start_time != source.start_time) {
+        return fmt::format("Traefik (pid {}) has ended: its API is not asked any more", key);
+    }
     const auto address = key < 0 ? std::nullopt : attribute::endpoint_of(source.url);
     return address ? traefik::not_its_listener(root_, key, *address, source.own_sockets) : "";
 }
 
 void Catalogues::watch_files() {
-    auto directories = files_;
-    if (!settings_.backends_file.empty()) {
-        directories.insert({.top = {}, .path = std::filesystem::absolute(settings_.backends_file).parent_path()});
+    std::set<int> watches;
+    for (const auto& [pid, configuration] : configurations_) {
+        watches.insert(configuration.watch);
     }
-    directories_.watch(directories);
+    if (!settings_.backends_file.empty()) {
+        const auto path = std::filesystem::absolute(settings_.backends_file).parent_path();
+        watches.insert(DirectoryWatch::add(*directories_.handle(), {.top = {}, .path = path}));
+    }
+    directories_.keep(watches);
 }
 
 void Catalogues::look(Time now) {
-    if (directories_.take()) {
+    if (now >= quiet_until_ && directories_.take()) {
+        quiet_until_ = now + look_interval;
         read_static();
         stir(now);
     }
@@ -268,8 +300,55 @@ void Catalogues::ask_one(Http& http, int key, Source& source, Time now) {
     }
 }
 
-void Catalogues::ask(Http& http, const std::vector<Watched>& traefiks, Time now) {
-    update_sources(traefiks);
+/// One at a time, however long it takes.
+void Catalogues::read_configuration(pid_t pid, Configuration& configuration,
+                                    traefik::Configurations& configurations) const {
+    if (configuration.under_way) {
+        return;
+    }
+    configuration.directory = configuration.address.value_or(traefik::ApiAddress()).files;
+    configuration.under_way = configurations.start({.root = root_,
+                                                    .pid = pid,
+                                                    .start_time = configuration.start_time,
+                                                    .known = configuration.file,
+                                                    .directory = configuration.directory,
+                                                    .handle = directories_.handle()});
+}
+
+void Catalogues::take(std::vector<traefik::ReadConfiguration> read, traefik::Configurations& configurations, Time now) {
+    for (auto& one : read) {
+        const auto found = configurations_.find(one.pid);
+        if (found == configurations_.end() || found->second.start_time != one.start_time) {
+            continue;  // it has ended
+        }
+        auto& configuration = found->second;
+        configuration.under_way = false;
+        configuration.file = std::move(one.file);
+        configuration.address = std::move(one.address);
+        configuration.watch = one.handle == directories_.handle() ? one.watch : -1;
+        if (configuration.address->files != configuration.directory) {
+            read_configuration(one.pid, configuration, configurations);  // to watch it
+        }
+    }
+    if (!read.empty()) {
+        update_sources(now);
+    }
+}
+
+void Catalogues::ask(Http& http, traefik::Configurations& configurations, const std::vector<Watched>& traefiks,
+                     Time now) {
+    traefiks_ = traefiks;
+    for (const auto& [traefik, problem] : traefiks_) {
+        if (!problem.empty()) {
+            continue;
+        }
+        auto& configuration = configurations_[traefik.pid];
+        if (configuration.start_time != traefik.start_time) {
+            configuration = Configuration{.start_time = traefik.start_time};
+        }
+        read_configuration(traefik.pid, configuration, configurations);
+    }
+    update_sources(now);
     for (auto& [key, source] : sources_) {
         ask_one(http, key, source, now);
     }
@@ -285,6 +364,9 @@ void Catalogues::ask_due(Http& http, Time now) {
 
 Millis Catalogues::due_in(Time now) const {
     auto due = settings_.poll_interval;
+    if (now < quiet_until_) {
+        due = std::min(due, quiet_until_ - now);
+    }
     for (const auto& [key, source] : sources_) {
         if (!source.url.empty() && !source.ticket && source.backoff.ready(now)) {
             due = std::min(due, source.pace.wait(now, settings_.poll_interval));
@@ -328,7 +410,7 @@ void Catalogues::take_catalogue(Source& source, traefik::Read read, Time now) {
     }
     if (read.catalogue) {  // else it is the same as before, as most responses are
         auto& said = **read.catalogue;
-        if (said.left_out != 0) {
+        if (said.left_out != 0 && source.lines.take(now)) {
             spdlog::warn("{} lists {} names of more than 512 bytes: they are left out", without_password(source.url),
                          said.left_out);
         }
@@ -397,19 +479,26 @@ void Catalogues::take(traefik::Read read, Time now) {
 }
 
 bool Catalogues::awaited() const {
-    return std::ranges::any_of(
-        sources_, [](const auto& entry) { return entry.second.ticket.has_value() && entry.second.problem.empty(); });
+    return std::ranges::any_of(sources_, [](const auto& entry) {
+        const auto& source = entry.second;
+        return (source.ticket || source.unread) && source.problem.empty();
+    });
 }
 
 bool Catalogues::finds_apis() const {
     return settings_.traefik_api.empty() && settings_.backends_file.empty();
 }
 
+bool Catalogues::is_never_asked(const Source& source) {
+    return source.url.empty() && !source.unread;
+}
+
 /// A Traefik that has no API to be asked is not waited for where another one has said something.
 bool Catalogues::all_known() const {
     const auto is_read = [](const auto& entry) { return entry.second.body.has_value(); };
-    return std::ranges::any_of(sources_, is_read) &&
-           std::ranges::all_of(sources_, [&](const auto& entry) { return is_read(entry) || entry.second.url.empty(); });
+    return std::ranges::any_of(sources_, is_read) && std::ranges::all_of(sources_, [&](const auto& entry) {
+               return is_read(entry) || is_never_asked(entry.second);
+           });
 }
 
 std::set<attribute::HostName> Catalogues::all_names() const {
@@ -469,7 +558,7 @@ void Catalogues::note_lookups(const attribute::Known& known, Time now) {
         spdlog::warn("{} server names are not looked up: of one Traefik the first 1,000 are", known.left_out);
     }
     if (const auto unsaid = lines_.unsaid()) {
-        spdlog::warn("{} more changes of server names are not said: `upstat status` has the names", unsaid);
+        spdlog::warn("{} more lines of server names and proxies are not said: `upstat status` has them", unsaid);
     }
     failures_ = known.failures;
     left_out_ = known.left_out;
@@ -483,7 +572,8 @@ bool Catalogues::is_nameless(Time now) const {
     return static_.backends.empty() && !sources_.empty() && std::ranges::all_of(last_->backends, is_nameless_backend) &&
            std::ranges::all_of(sources_, [now](const auto& entry) {
                const auto& source = entry.second;
-               return !source.body && (source.url.empty() || (source.since && now - *source.since >= nameless_after));
+               return !source.body &&
+                      (is_never_asked(source) || (source.since && now - *source.since >= nameless_after));
            });
 }
 
@@ -544,6 +634,11 @@ void Catalogues::succeed(Catalogues previous) {
     resolver_ = std::move(previous.resolver_);
     failures_ = std::move(previous.failures_);
     left_out_ = previous.left_out_;
+    traefiks_ = std::move(previous.traefiks_);
+    configurations_ = std::move(previous.configurations_);
+    for (auto& [pid, configuration] : configurations_) {
+        configuration.watch = -1;  // that one was of the previous descriptor
+    }
     processes_ = std::move(previous.processes_);  // else the servers' names would be none's until the next poll
     lines_ = previous.lines_;
     current_ = std::move(previous.current_);

@@ -25,6 +25,7 @@
 #include "config/settings.hpp"
 #include "traefik/api_address.hpp"
 #include "traefik/catalogue_reader.hpp"
+#include "traefik/configurations.hpp"
 #include "traefik/listener.hpp"
 
 namespace upstat::agent {
@@ -44,7 +45,10 @@ class Catalogues {
     void succeed(Catalogues previous);
 
     /// Takes in which Traefiks there are now, and asks each API that has no response under way; to be called each poll.
-    void ask(Http& http, const std::vector<Watched>& traefiks, Time now);
+    void ask(Http& http, traefik::Configurations& configurations, const std::vector<Watched>& traefiks, Time now);
+
+    /// Takes what Traefiks' configurations say.
+    void take(std::vector<traefik::ReadConfiguration> read, traefik::Configurations& configurations, Time now);
 
     /// Asks those whose turn it is, between two polls.
     void ask_due(Http& http, Time now);
@@ -52,8 +56,8 @@ class Catalogues {
     /// How long until that is to be called again.
     [[nodiscard]] Millis due_in(Time now) const;
 
-    /// Readable when `look` has something to see; negative where there is none.
-    [[nodiscard]] int fd() const { return directories_.fd(); }
+    /// Readable when `look` has something to see; negative where there is none, or it looked a moment ago.
+    [[nodiscard]] int fd(Time now) const { return now < quiet_until_ ? -1 : directories_.fd(); }
 
     /// Takes what the file system tells: a static map that has changed is read again, and where a Traefik's provider
     /// has a file that has changed, its API will say so soon.
@@ -90,6 +94,8 @@ class Catalogues {
     /// What is known of one Traefik's API: its URL and version, and what is wrong with it.
     struct Source {
         std::string url;                      ///< empty: it is not asked, `problem` says why
+        std::uint64_t start_time = 0;         ///< of the process whose it is
+        bool unread = false;                  ///< its process's configuration: it is not known yet whether it is asked
         std::string network_namespace;        ///< empty: our own
         std::set<std::string> processes;      ///< its servers' names are theirs to look up
         traefik::OwnSockets own_sockets;      ///< on which it listens
@@ -99,7 +105,8 @@ class Catalogues {
         std::string version;
         std::string problem;                 ///< of the last response; empty when it was good
         Outage outage{"Traefik's API", {}};  ///< what the log says of that
-        Backoff backoff{1};                  ///< whoever answers instead of Traefik is not asked all the time
+        LineBudget lines;    ///< of what else the log says of it: its owner decides how often it changes
+        Backoff backoff{1};  ///< whoever answers instead of Traefik is not asked all the time
         AskPace pace;
         std::optional<Time> since;              ///< when it was first asked
         std::optional<traefik::BodyMark> body;  ///< of what its catalogue was read from; nothing: it gave none yet
@@ -116,12 +123,24 @@ class Catalogues {
     [[nodiscard]] std::size_t unresolved_count() const { return failures_.size() + left_out_; }
 
   private:
+    /// Of one Traefik.
+    struct Configuration {
+        std::uint64_t start_time = 0;
+        traefik::ConfigurationFile file{};
+        std::optional<traefik::ApiAddress> address{};  ///< nothing: it was not read yet
+        std::string directory{};                       ///< that was to be watched
+        bool under_way = false;
+        int watch = -1;
+    };
+
     Catalogues(config::Settings settings, std::filesystem::path root)
         : settings_(std::move(settings)), root_(std::move(root)) {}
 
-    void update_sources(const std::vector<Watched>& traefiks);
-    void point(Source& source, const traefik::ApiAddress& address) const;
-    void add_traefik(const traefik::Instance& traefik, std::map<int, Source>& now);
+    void update_sources(Time now);
+    void read_configuration(pid_t pid, Configuration& configuration, traefik::Configurations& configurations) const;
+    void point(Source& source, const traefik::ApiAddress& address, Time now) const;
+    void add_traefik(const traefik::Instance& traefik, std::map<int, Source>& sources, Time now);
+    void say_proxies(const std::set<std::string>& before, Time now);
     void watch_files();
     void read_static();
     void ask_one(Http& http, int key, Source& source, Time now);
@@ -135,6 +154,7 @@ class Catalogues {
 
     /// Whether the APIs that Traefiks' configurations tell of are asked.
     [[nodiscard]] bool finds_apis() const;
+    [[nodiscard]] static bool is_never_asked(const Source& source);
     [[nodiscard]] std::set<attribute::HostName> all_names() const;
     [[nodiscard]] attribute::Catalogue merge_all(const attribute::Known& known) const;
     [[nodiscard]] bool is_nameless(Time now) const;
@@ -150,12 +170,13 @@ class Catalogues {
     std::string static_problem_;       ///< why it was not read again
     DirectoryWatch directories_;
     attribute::SharedCatalogue last_ =
-        std::make_shared<const attribute::Catalogue>();         ///< when every API was known, for the last time
-    std::map<int, Source> sources_;                             ///< by Traefik's pid; of --traefik.api: by -1, -2, ...
-    std::map<int, traefik::ConfigurationFile> configurations_;  ///< of these, by pid
-    std::set<DirectoryWatch::Directory> files_;                 ///< of their file providers
-    std::set<std::string> proxies_;                             ///< sentences about those that send to one
-    std::set<poll::Server> nameless_;                           ///< servers that are backends for want of any
+        std::make_shared<const attribute::Catalogue>();  ///< when every API was known, for the last time
+    std::map<int, Source> sources_;                      ///< by Traefik's pid; of --traefik.api: by -1, -2, ...
+    std::vector<Watched> traefiks_;                      ///< at the last poll
+    std::map<pid_t, Configuration> configurations_;      ///< of those that are counted
+    Time quiet_until_ = Time::min();                     ///< whatever happens to the directories
+    std::set<std::string> proxies_;                      ///< sentences about those that send to one
+    std::set<poll::Server> nameless_;                    ///< servers that are backends for want of any
     bool is_nameless_ = false;
     std::set<std::string> processes_;   ///< of all Traefiks that are counted
     bool changed_ = true;               ///< a catalogue, since they were merged

@@ -19,7 +19,8 @@ namespace {
 
 constexpr std::size_t most_names = 1000;  ///< of one process
 constexpr std::size_t most_near = 64;     ///< that are looked up every few seconds
-constexpr int most_threads = 8;
+constexpr int most_threads = 32;
+constexpr int most_threads_of_one = 4;                         ///< process
 constexpr Millis longest_unlisted = std::chrono::seconds(90);  ///< Go's pool keeps an idle connection for so long
 
 bool is_localhost(const std::string& host) {
@@ -133,9 +134,15 @@ struct Resolver::Shared {
     std::uint64_t failed = 0;
     std::uint64_t changes = 0;
     int threads = 0;
+    std::map<std::string, int> threads_of;  ///< by process
 
     [[nodiscard]] bool is_due(const Name& name) const {
         return !name.under_way && (!name.asked || now - *name.asked >= (name.near ? near_period : period));
+    }
+
+    [[nodiscard]] int threads_for(const std::string& process) const {
+        const auto found = threads_of.find(process);
+        return found == threads_of.end() ? 0 : found->second;
     }
 
     void each_of(const std::string& process, auto&& take) {
@@ -190,6 +197,9 @@ struct Resolver::Shared {
         });
         const std::lock_guard lock(mutex);
         --threads;
+        if (--threads_of[process] == 0) {
+            threads_of.erase(process);
+        }
         for (const auto& name : task) {
             if (const auto found = names.find({.process = process, .host = name}); found != names.end()) {
                 found->second.near = near && task.size() <= most_near;
@@ -200,7 +210,7 @@ struct Resolver::Shared {
     /// False where there is no room for another thread: the names stay due.
     static bool start(const std::shared_ptr<Shared>& shared, const std::string& process,
                       const std::set<std::string>& task) {
-        if (shared->threads >= most_threads) {
+        if (shared->threads >= most_threads || shared->threads_for(process) >= most_threads_of_one) {
             return false;
         }
         try {
@@ -209,6 +219,7 @@ struct Resolver::Shared {
             return false;
         }
         ++shared->threads;
+        ++shared->threads_of[process];
         return true;
     }
 };
@@ -232,7 +243,10 @@ void Resolver::ask(const std::set<HostName>& names, Time now) {
             due[name.process].insert(name.host);
         }
     }
-    for (const auto& [process, hosts] : due) {
+    std::vector<std::pair<std::string, std::set<std::string>>> rounds(due.begin(), due.end());
+    // Where threads are rare, whoever has none goes first.
+    std::ranges::stable_sort(rounds, {}, [&](const auto& round) { return state.threads_for(round.first); });
+    for (const auto& [process, hosts] : rounds) {
         if (!Shared::start(shared_, process, hosts)) {
             continue;
         }

@@ -44,7 +44,8 @@ struct Known {
 };
 
 /// Looks names up on threads of its own, since a look-up can take many seconds and the loop may not wait. Of one
-/// process a thousand names are looked up, the first in the order of their letters.
+/// process a thousand names are looked up, the first in the order of their letters, and no process has more than a few
+/// of the threads: one whose name server is silent holds up nobody else.
 ///
 /// Answers are a history: an address that was seen for a name stays for a while, because a pooled connection outlives
 /// the DNS answer that made it. It goes once the answers to another name of this process have it, or after 90 s of

@@ -21,39 +21,32 @@ constexpr std::uint32_t changes =
 
 }  // namespace
 
-DirectoryWatch::DirectoryWatch() : inotify_(inotify_init1(IN_NONBLOCK | IN_CLOEXEC)) {}
+DirectoryWatch::DirectoryWatch() : inotify_(std::make_shared<const Fd>(inotify_init1(IN_NONBLOCK | IN_CLOEXEC))) {}
 
-void DirectoryWatch::watch(const std::set<Directory>& directories) {
-    auto missing = directories;
-    std::erase_if(watched_, [&](const auto& entry) {
-        const bool goes = missing.erase(entry.second) == 0;
-        if (goes) {
-            inotify_rm_watch(inotify_.get(), entry.first);
-        }
-        return goes;
-    });
-    for (const auto& one : missing) {
-        const auto directory = open_directory_inside(one.top.empty() ? "/" : one.top, one.path);
-        const auto itself = fmt::format("/proc/self/fd/{}", directory.get());
-        if (const int descriptor = directory ? inotify_add_watch(inotify_.get(), itself.c_str(), changes) : -1;
-            descriptor >= 0) {
-            watched_.insert_or_assign(descriptor, one);
+int DirectoryWatch::add(const Fd& handle, const Directory& directory) {
+    const auto opened = open_directory_inside(directory.top.empty() ? "/" : directory.top, directory.path);
+    const auto itself = fmt::format("/proc/self/fd/{}", opened.get());
+    return opened ? inotify_add_watch(handle.get(), itself.c_str(), changes) : -1;
+}
+
+void DirectoryWatch::keep(const std::set<int>& numbers) {
+    for (const auto number : kept_) {
+        if (number >= 0 && !numbers.contains(number)) {
+            inotify_rm_watch(fd(), number);
         }
     }
+    kept_ = numbers;
 }
 
 bool DirectoryWatch::take() {
     bool changed = false;
     alignas(inotify_event) std::array<char, 16384> buffer{};
-    for (ssize_t length = 0; (length = ::read(inotify_.get(), buffer.data(), buffer.size())) > 0;) {
+    for (ssize_t length = 0; (length = ::read(fd(), buffer.data(), buffer.size())) > 0;) {
         for (std::size_t at = 0; at < static_cast<std::size_t>(length);) {
             inotify_event event{};
             std::memcpy(&event, buffer.data() + at, sizeof event);
             at += sizeof event + event.len;
             changed = true;
-            if ((event.mask & IN_IGNORED) != 0) {
-                watched_.erase(event.wd);  // it is gone, and may come back as another
-            }
         }
     }
     return changed;

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <compare>
-#include <map>
+#include <memory>
 #include <set>
 #include <string>
 
@@ -10,31 +9,35 @@
 
 namespace upstat {
 
-/// Tells at once that something in a directory has changed: a file was written, made, renamed or removed.
+/// Tells at once that something in a directory has changed: a file was written, made, renamed or removed. A directory
+/// may lie where no response comes from, so whoever has time for that adds it.
 class DirectoryWatch {
   public:
     struct Directory {
         std::string top;   ///< the root directory of whoever named the path; empty: ours
         std::string path;  ///< absolute, as he sees it
-
-        auto operator<=>(const Directory&) const = default;
     };
+    using Handle = std::shared_ptr<const Fd>;
 
     DirectoryWatch();
 
-    /// Watches these and no others. What cannot be watched (it is not there, or fs.inotify's limits are reached) is
-    /// tried again each time.
-    void watch(const std::set<Directory>& directories);
+    /// Watches one more, on any thread; gives a number for it, the same one again for the same directory. Negative
+    /// where it cannot be watched: it is not there, or fs.inotify's limits are reached.
+    static int add(const Fd& handle, const Directory& directory);
+    [[nodiscard]] const Handle& handle() const { return inotify_; }
+
+    /// Watches these and no others.
+    void keep(const std::set<int>& numbers);
 
     /// Readable when take() has something to tell; negative where the kernel has no room for a watch.
-    [[nodiscard]] int fd() const { return inotify_.get(); }
+    [[nodiscard]] int fd() const { return inotify_->get(); }
 
     /// Whether something has changed since the last call; never waits.
     bool take();
 
   private:
-    Fd inotify_;
-    std::map<int, Directory> watched_;  ///< by watch descriptor
+    Handle inotify_;
+    std::set<int> kept_;
 };
 
 }  // namespace upstat

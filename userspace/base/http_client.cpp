@@ -30,8 +30,20 @@ struct FreeList {
     void operator()(curl_slist* list) const { curl_slist_free_all(list); }
 };
 
+struct Exchange;
+
+/// What the responses under way have sent so far.
+struct Bodies {
+    HttpBound bound;
+    std::map<std::uint64_t, std::unique_ptr<Exchange>> exchanges{};  ///< by ticket
+    std::size_t bytes = 0;                                           ///< of all of them
+
+    void make_room(std::size_t more);
+};
+
 /// One exchange under way. libcurl holds pointers into it, so it must not move.
 struct Exchange {
+    Bodies* bodies = nullptr;
     OpenedRequest opened;
     std::string body;
     bool was_cut = false;
@@ -42,11 +54,30 @@ struct Exchange {
     std::unique_ptr<CURL, FreeEasy> easy;
 };
 
+/// Ends the longest responses, which need not be the one that grows.
+void Bodies::make_room(std::size_t more) {
+    const auto size_of = [](const auto& entry) { return entry.second->body.size(); };
+    const auto waiting = bound.elsewhere == nullptr ? 0 : bound.elsewhere->load();
+    while (bytes + waiting + more > bound.bytes && bytes > 0) {
+        auto& longest = *std::ranges::max_element(exchanges, {}, size_of)->second;
+        longest.problem =
+            fmt::format("the responses under way are longer than {} bytes, and this is the longest", bound.bytes);
+        bytes -= longest.body.size();
+        longest.body = std::string();
+    }
+}
+
 std::size_t take_body(const char* data, std::size_t size, std::size_t count, void* user) {
     auto& exchange = *static_cast<Exchange*>(user);
+    auto& bodies = *exchange.bodies;
+    bodies.make_room(size * count);
+    if (!exchange.problem.empty()) {
+        return 0;
+    }
     const auto room = exchange.opened.request.max_bytes - exchange.body.size();
     if (size * count > room && exchange.opened.request.cut) {
         exchange.body.append(data, room);
+        bodies.bytes += room;
         exchange.was_cut = true;
         return 0;
     }
@@ -55,6 +86,7 @@ std::size_t take_body(const char* data, std::size_t size, std::size_t count, voi
         return 0;
     }
     exchange.body.append(data, size * count);
+    bodies.bytes += size * count;
     return size * count;
 }
 
@@ -307,14 +339,14 @@ void init_curl_once() {
 
 class HttpClient::Impl {
   public:
-    Impl() {
+    explicit Impl(HttpBound bound) : bodies_{.bound = bound} {
         init_curl_once();
         multi_.reset(curl_multi_init());
     }
     Impl(const Impl&) = delete;
     Impl& operator=(const Impl&) = delete;
     ~Impl() {
-        for (const auto& [ticket, exchange] : exchanges_) {
+        for (const auto& [ticket, exchange] : bodies_.exchanges) {
             curl_multi_remove_handle(multi_.get(), exchange->easy.get());
         }
     }
@@ -322,6 +354,7 @@ class HttpClient::Impl {
     std::uint64_t start(OpenedRequest request) {
         const auto ticket = ++last_ticket_;
         auto exchange = std::make_unique<Exchange>();
+        exchange->bodies = &bodies_;
         exchange->opened = std::move(request);
         exchange->problem = exchange->opened.problem;
         set_up(*exchange);
@@ -336,7 +369,7 @@ class HttpClient::Impl {
             return ticket;
         }
         tickets_[exchange->easy.get()] = ticket;
-        exchanges_[ticket] = std::move(exchange);
+        bodies_.exchanges[ticket] = std::move(exchange);
         return ticket;
     }
 
@@ -376,21 +409,22 @@ class HttpClient::Impl {
 
     void finish(CURL* easy, CURLcode code) {
         const auto ticket = tickets_.at(easy);
-        const auto found = exchanges_.find(ticket);
+        const auto found = bodies_.exchanges.find(ticket);
+        bodies_.bytes -= found->second->body.size();
         done_.push_back({.ticket = ticket, .result = outcome(*found->second, code)});
         curl_multi_remove_handle(multi_.get(), easy);
         tickets_.erase(easy);
-        exchanges_.erase(found);
+        bodies_.exchanges.erase(found);
     }
 
     std::unique_ptr<CURLM, FreeMulti> multi_;
     std::uint64_t last_ticket_ = 0;
     std::map<CURL*, std::uint64_t> tickets_;
-    std::map<std::uint64_t, std::unique_ptr<Exchange>> exchanges_;
+    Bodies bodies_;
     std::vector<HttpDone> done_;
 };
 
-HttpClient::HttpClient() : impl_(std::make_unique<Impl>()) {}
+HttpClient::HttpClient(HttpBound bound) : impl_(std::make_unique<Impl>(bound)) {}
 
 HttpClient::~HttpClient() = default;
 

@@ -3,6 +3,8 @@
 
 #include <poll.h>
 
+#include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -30,10 +32,17 @@ class Http {
     virtual std::vector<HttpDone> wait(std::span<pollfd> others, Millis longest) = 0;
 };
 
+/// How much the bodies of responses may take together. Whose is the longest ends with an error: it is whoever sends too
+/// much, and others' responses go on.
+struct HttpBound {
+    std::size_t bytes = std::size_t{128} << 20;
+    const std::atomic<std::size_t>* elsewhere = nullptr;  ///< bytes of responses that have ended and wait; may be none
+};
+
 /// By libcurl's multi interface, on the caller's thread.
 class HttpClient : public Http {
   public:
-    HttpClient();
+    explicit HttpClient(HttpBound bound = {});
     ~HttpClient() override;
 
     std::uint64_t start(const HttpRequest& request) override;

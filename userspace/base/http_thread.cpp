@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <iterator>
 #include <map>
 #include <mutex>
@@ -61,6 +62,7 @@ class HttpThread::Impl {
         }
         clear(answered_);
         const std::lock_guard lock(mutex_);
+        waiting_bytes_ = 0;
         return std::exchange(done_, {});
     }
 
@@ -68,7 +70,7 @@ class HttpThread::Impl {
     void work(const std::stop_token& stop) {
         pthread_setname_np(pthread_self(), "http");
         drop_privilege();
-        HttpClient client;
+        HttpClient client({.elsewhere = &waiting_bytes_});
         std::map<std::uint64_t, std::uint64_t> tickets;  // the client's: ours
         while (clear(asked_), !stop.stop_requested()) {  // cleared first: who asks to stop writes to it last
             for (auto& [ticket, request] : take_new()) {
@@ -93,6 +95,9 @@ class HttpThread::Impl {
             return;
         }
         const std::lock_guard lock(mutex_);
+        for (const auto& one : ended) {
+            waiting_bytes_ += one.result ? one.result->body.size() : 0;
+        }
         std::ranges::move(ended, std::back_inserter(done_));
         eventfd_write(answered_.get(), 1);
     }
@@ -103,6 +108,7 @@ class HttpThread::Impl {
     std::uint64_t last_ticket_ = 0;
     std::vector<std::pair<std::uint64_t, OpenedRequest>> new_;
     std::vector<HttpDone> done_;
+    std::atomic<std::size_t> waiting_bytes_ = 0;  ///< of the bodies in it
     std::jthread thread_;
 };
 

@@ -31,6 +31,7 @@ namespace {
 
 constexpr auto default_address = ":8080";
 constexpr std::size_t max_file = std::size_t{64} << 10;
+constexpr std::size_t max_addresses = std::size_t{64} << 20;  ///< of a network namespace, with its routes
 constexpr std::size_t max_base_path = 512;
 constexpr std::size_t max_shown = 100;
 
@@ -334,7 +335,7 @@ Settings parsed(const std::string& text, bool toml) {
             .asked = asked_by([&](std::string_view name) { return in_yaml(document, path_to(name)); })};
 }
 
-ConfigurationFile read_configuration(const RegularFile& file, const std::string& path) {
+ConfigurationFile read_file_at(const std::string& path, const RegularFile& file) {
     ConfigurationFile read{.path = path, .status = file.status, .settings = {}, .problem = {}};
     const auto text = read_at(file.fd, 0, max_file + 1);
     if (text.size() > max_file) {
@@ -377,28 +378,20 @@ std::string expanded(std::string_view text, const std::vector<std::string>& envi
     return result;
 }
 
-struct Process {
-    fs::path proc;
-    std::vector<std::string> arguments;
-    std::vector<std::string> environment;
-};
-
 /// An absolute path as the process sees it.
-std::string absolute(const Process& process, const std::string& path) {
+std::string absolute(const OpenedConfiguration& process, const std::string& path) {
     if (path.starts_with('/')) {
         return path;
     }
-    std::error_code error;
-    auto directory = fs::read_symlink(process.proc / "cwd", error).string();
-    const auto top = fs::read_symlink(process.proc / "root", error).string();
-    if (!error && top != "/" && directory.starts_with(top)) {
-        directory.erase(0, top.size());  // a chroot: the link tells the path as we see it
+    auto directory = process.cwd;
+    if (!process.root.empty() && process.root != "/" && directory.starts_with(process.root)) {
+        directory.erase(0, process.root.size());  // a chroot: the link tells the path as we see it
     }
     return (fs::path(directory.empty() ? "/" : directory) / path).string();
 }
 
 /// As Traefik does: of a file its directory is watched.
-std::string watched_directory(const Process& process, const Settings& settings) {
+std::string watched_directory(const OpenedConfiguration& process, const Settings& settings) {
     if (settings.directory && !settings.directory->empty()) {
         return absolute(process, *settings.directory);
     }
@@ -406,7 +399,7 @@ std::string watched_directory(const Process& process, const Settings& settings) 
                                                     : "";
 }
 
-std::vector<std::string> candidates(const Process& process) {
+std::vector<std::string> candidates(const OpenedConfiguration& process) {
     if (const auto named = flag(process.arguments, "configfile")) {
         return {*named};
     }
@@ -431,9 +424,9 @@ bool is_plain_path(const std::string& path) {
 
 /// Whether an address belongs to the network namespace of a process. The kernel lists those of IPv4 as leaves of its
 /// routing tables, an address line before a line with what it is.
-bool is_address_of(const fs::path& proc, const std::string& host) {
+bool is_address_of(const OpenedConfiguration& process, const std::string& host) {
     std::string before;
-    for (const auto& line : split(read_file(proc / "net/fib_trie").value_or(""), '\n')) {
+    for (const auto& line : split(read_at(process.addresses_v4, 0, max_addresses), '\n')) {
         if (line.ends_with("/32 host LOCAL") && before.ends_with(" " + host)) {
             return true;
         }
@@ -447,18 +440,18 @@ bool is_address_of(const fs::path& proc, const std::string& host) {
     for (const auto byte : address.s6_addr) {
         digits += fmt::format("{:02x}", byte);
     }
-    const auto lines = split(read_file(proc / "net/if_inet6").value_or(""), '\n');
+    const auto lines = split(read_at(process.addresses_v6, 0, max_addresses), '\n');
     return std::ranges::any_of(lines, [&digits](const std::string& line) { return line.starts_with(digits + " "); });
 }
 
 /// Where Traefik itself listens, as far as that can be: whoever wrote its settings must not have us ask others.
-std::expected<std::string, std::string> url_for(const fs::path& proc, const Settings& settings) {
+std::expected<std::string, std::string> url_for(const OpenedConfiguration& process, const Settings& settings) {
     const auto address = settings.address.value_or(default_address);
     const auto listener = parse_host_port(address.substr(0, address.find('/')));  // ":9000/tcp"
     const auto reached = listener ? reached_locally(*listener) : HostPort{};
     const auto url = "http://" + to_string(reached);
     if (!listener || !attribute::endpoint_of(url) ||
-        (!is_loopback(reached.host) && !is_address_of(proc, reached.host))) {
+        (!is_loopback(reached.host) && !is_address_of(process, reached.host))) {
         return std::unexpected(fmt::format("'{}' is no address of its host", printable(address, max_shown)));
     }
     auto base = settings.base_path.value_or("");
@@ -498,20 +491,20 @@ std::string proxy_of(const std::vector<std::string>& environment) {
     return "";
 }
 
-ApiAddress with_others(ApiAddress address, const Process& process, const Settings& settings) {
+ApiAddress with_others(ApiAddress address, const OpenedConfiguration& process, const Settings& settings) {
     address.files = watched_directory(process, settings);
     address.asked = settings.asked;
     address.proxy = proxy_of(process.environment);
     return address;
 }
 
-ApiAddress named(const fs::path& proc, const Settings& settings, const std::string& source) {
+ApiAddress named(const OpenedConfiguration& process, const Settings& settings, const std::string& source) {
     const bool has_entry_point = settings.address || settings.entry_points.contains("traefik");
     if (!settings.api && !has_entry_point) {
         return not_asked(fmt::format("{} has neither an api nor an entry point 'traefik' (api.insecure gives both): {}",
                                      source, ways_out));
     }
-    const auto url = url_for(proc, settings);
+    const auto url = url_for(process, settings);
     if (!url) {
         return not_asked(fmt::format("in {} {}: {}", source, url.error(), ways_out));
     }
@@ -525,29 +518,42 @@ ApiAddress named(const fs::path& proc, const Settings& settings, const std::stri
 
 }  // namespace
 
-ApiAddress api_address(const fs::path& root, const Instance& traefik, ConfigurationFile& known) {
-    const auto proc = proc_of(root, traefik.pid);
-    const Process process{
-        .proc = proc, .arguments = strings_of(proc / "cmdline"), .environment = strings_of(proc / "environ")};
-    for (const auto& candidate : candidates(process)) {
-        const auto path = absolute(process, expanded(candidate, process.environment));
-        const auto file = open_regular_inside(process.proc / "root", path);
-        if (!file.fd) {
-            continue;
+OpenedConfiguration open_configuration(const fs::path& root, pid_t pid) {
+    const auto proc = proc_of(root, pid);
+    std::error_code error;
+    OpenedConfiguration opened{.pid = pid,
+                               .arguments = strings_of(proc / "cmdline"),
+                               .environment = strings_of(proc / "environ"),
+                               .cwd = fs::read_symlink(proc / "cwd", error).string(),
+                               .root = fs::read_symlink(proc / "root", error).string(),
+                               .addresses_v4 = open_regular(proc / "net/fib_trie").fd,
+                               .addresses_v6 = open_regular(proc / "net/if_inet6").fd};
+    for (const auto& candidate : candidates(opened)) {
+        auto path = absolute(opened, expanded(candidate, opened.environment));
+        if (auto file = open_regular_inside(proc / "root", path); file.fd) {
+            opened.path = std::move(path);
+            opened.file = std::move(file);
+            break;
         }
-        if (!is_same(known, file, path)) {
-            known = read_configuration(file, path);
+    }
+    return opened;
+}
+
+ApiAddress api_address(const OpenedConfiguration& opened, ConfigurationFile& known) {
+    if (opened.file.fd) {
+        if (!is_same(known, opened.file, opened.path)) {
+            known = read_file_at(opened.path, opened.file);
         }
-        const auto shown = printable(path, max_shown);
+        const auto shown = printable(opened.path, max_shown);
         if (!known.problem.empty()) {  // it has changed since Traefik read it
             return not_asked(fmt::format("{} {}: {}", shown, known.problem, ways_out));
         }
-        return with_others(named(proc, known.settings, shown), process, known.settings);
+        return with_others(named(opened, known.settings, shown), opened, known.settings);
     }
-    const bool has_flags = process.arguments.size() > 1;
-    const auto settings = has_flags ? settings_of(process.arguments) : settings_in(process.environment);
-    const auto source = fmt::format("the {} of process {}", has_flags ? "command line" : "environment", traefik.pid);
-    return with_others(named(proc, settings, source), process, settings);
+    const bool has_flags = opened.arguments.size() > 1;
+    const auto settings = has_flags ? settings_of(opened.arguments) : settings_in(opened.environment);
+    const auto source = fmt::format("the {} of process {}", has_flags ? "command line" : "environment", opened.pid);
+    return with_others(named(opened, settings, source), opened, settings);
 }
 
 }  // namespace upstat::traefik

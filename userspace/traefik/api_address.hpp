@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "base/fd.hpp"
+#include "base/regular_file.hpp"
 #include "traefik/find.hpp"
 
 namespace upstat::traefik {
@@ -40,6 +42,22 @@ struct ConfigurationFile {
     std::string problem{};  ///< why nothing can be told from it
 };
 
+/// How a process was started, opened with the privileges that this takes.
+struct OpenedConfiguration {
+    pid_t pid = 0;
+    std::vector<std::string> arguments{};
+    std::vector<std::string> environment{};
+    std::string cwd{};  ///< the links of its directory
+    std::string root{};
+    std::string path{};  ///< of its configuration file, as the process sees it; empty: it has none
+    RegularFile file{};
+    Fd addresses_v4{};  ///< net/fib_trie and net/if_inet6
+    Fd addresses_v6{};
+};
+
+/// May wait for a file system from which nothing comes.
+OpenedConfiguration open_configuration(const std::filesystem::path& root, pid_t pid);
+
 /// Read from how the process was started: its configuration file, else its command line, else its environment. Traefik
 /// takes the first of the three that there is and ignores the others, and so does this. The port is never probed: a
 /// probe could be proxied and counted. There is nothing to ask where the configuration has neither an `api` nor an
@@ -50,6 +68,6 @@ struct ConfigurationFile {
 /// The process's owner chose all of this, so: a file is a regular one inside the process's root and of 64 KB at most,
 /// an address is the loopback or one of the process's network namespace, a path is plain. What is not is said in
 /// `source`, escaped and cut.
-ApiAddress api_address(const std::filesystem::path& root, const Instance& traefik, ConfigurationFile& known);
+ApiAddress api_address(const OpenedConfiguration& opened, ConfigurationFile& known);
 
 }  // namespace upstat::traefik

@@ -2,16 +2,11 @@
 #include "traefik/executables.hpp"
 
 #include <fcntl.h>
-#include <pthread.h>
-#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <iterator>
-#include <mutex>
-#include <system_error>
-#include <thread>
 #include <utility>
 
 #include "base/fd.hpp"
@@ -20,12 +15,6 @@
 #include "traefik/executable.hpp"
 
 namespace upstat::traefik {
-
-namespace {
-
-constexpr int most_threads = 64;
-
-}  // namespace
 
 std::optional<FileMark> mark_of(int directory, const std::string& path, int flags) {
     struct statx status{};
@@ -52,55 +41,15 @@ ReadExecutable read_executable(const OpenedExecutable& opened) {
     return {.asked = opened.asked, .read = mark, .is_traefik = mark && is_traefik_executable(opened.fd)};
 }
 
-struct ExecutableThreads::Shared {
-    Fd done_fd{eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
-    std::mutex mutex;
-    std::vector<ReadExecutable> done;
-    int threads = 0;
-
-    void work(const std::vector<AskedExecutable>& asked) {
-        pthread_setname_np(pthread_self(), "executables");
+bool ExecutableThreads::start(std::vector<AskedExecutable> asked) {
+    return threads_.start([asked = std::move(asked)](const auto& give) {
         auto all = open_executables(asked);
         drop_privilege();
         for (auto& opened : all) {
-            const auto result = read_executable(opened);
+            give(read_executable(opened));
             opened.fd = Fd();
-            const std::lock_guard lock(mutex);
-            done.push_back(result);
-            eventfd_write(done_fd.get(), 1);
         }
-        const std::lock_guard lock(mutex);
-        --threads;
-    }
-};
-
-ExecutableThreads::ExecutableThreads() : shared_(std::make_shared<Shared>()) {}
-
-ExecutableThreads::~ExecutableThreads() = default;
-
-bool ExecutableThreads::start(std::vector<AskedExecutable> asked) {
-    const std::lock_guard lock(shared_->mutex);
-    if (shared_->threads >= most_threads) {
-        return false;
-    }
-    try {
-        std::thread([shared = shared_, asked = std::move(asked)] { shared->work(asked); }).detach();
-    } catch (const std::system_error&) {
-        return false;
-    }
-    ++shared_->threads;
-    return true;
-}
-
-int ExecutableThreads::fd() const {
-    return shared_->done_fd.get();
-}
-
-std::vector<ReadExecutable> ExecutableThreads::take() {
-    eventfd_t count = 0;
-    eventfd_read(shared_->done_fd.get(), &count);
-    const std::lock_guard lock(shared_->mutex);
-    return std::exchange(shared_->done, {});
+    });
 }
 
 }  // namespace upstat::traefik

@@ -4,12 +4,12 @@
 #include <array>
 #include <cstdint>
 #include <filesystem>
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "base/fd.hpp"
+#include "base/side_threads.hpp"
 
 namespace upstat::traefik {
 
@@ -65,19 +65,15 @@ class Executables {
     virtual std::vector<ReadExecutable> take() = 0;
 };
 
-/// Each on a thread that opens the files, gives its privileges up and reads. At most 64 hang at once.
+/// Each on a thread that opens the files, gives its privileges up and reads. At most 128 hang at once.
 class ExecutableThreads : public Executables {
   public:
-    ExecutableThreads();
-    ~ExecutableThreads() override;
-
     bool start(std::vector<AskedExecutable> asked) override;
-    [[nodiscard]] int fd() const override;
-    std::vector<ReadExecutable> take() override;
+    [[nodiscard]] int fd() const override { return threads_.fd(); }
+    std::vector<ReadExecutable> take() override { return threads_.take(); }
 
   private:
-    struct Shared;
-    std::shared_ptr<Shared> shared_;  ///< with the threads, some of which may outlive this
+    SideThreads<ReadExecutable> threads_{"executables", 128};
 };
 
 }  // namespace upstat::traefik

@@ -18,8 +18,9 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::string_view deleted = " (deleted)";
-constexpr std::size_t max_strangers = 16;   ///< that are told of
-constexpr std::size_t max_housemates = 16;  ///< Traefiks of one shared cgroup
+constexpr std::size_t max_strangers = 16;       ///< that are told of
+constexpr std::size_t max_housemates = 16;      ///< Traefiks of one shared cgroup
+constexpr std::size_t most_threads_of_one = 4;  ///< owner
 
 std::string last_part(const std::string& path) {
     return fs::path(path).filename().string();
@@ -200,6 +201,16 @@ std::optional<uid_t> user_of(const fs::path& root, pid_t pid) {
     return std::nullopt;
 }
 
+/// Whose threads an executable is read on: a cgroup's or, where a user makes cgroups as he likes, the user's.
+std::string owner_of(const fs::path& root, pid_t pid, Cgroups& cgroups) {
+    static constexpr std::string_view users = "/user.slice/user-";
+    const auto place = cgroups.of(pid);
+    if (!place) {
+        return fmt::format("user {}", user_of(root, pid).value_or(0));
+    }
+    return place->name.starts_with(users) ? place->name.substr(0, place->name.find('/', users.size())) : place->name;
+}
+
 Error not_allowed(const fs::path& root, const Instance& traefik, const FindOptions& options) {
     const auto user = user_of(root, traefik.pid);
     const auto who = user ? std::to_string(*user) : "?";
@@ -262,31 +273,50 @@ bool Finder::is_allowed(pid_t pid, Cgroups& cgroups) const {
 }
 
 /// Has a file read that was not yet, or that has changed since: not all the time, whatever its owner does to it. One
-/// that keeps those waiting that were asked for with it is asked for alone.
-void Finder::want(Seen& seen, const FileMark& mark, pid_t pid) {
+/// that keeps those waiting that were asked for with it is asked for alone. Those that are asked for the first time
+/// share a thread.
+void Finder::want(Seen& seen, const FileMark& mark, pid_t pid, Cgroups& cgroups) {
     const bool is_stale = seen.content == Content::unreadable || seen.version != mark.version;
     const bool is_due = seen.asked == Asked::no
                             ? seen.content == Content::unread || (is_stale && look_ >= seen.asked_at + looks_apart)
                             : seen.asked == Asked::among_others && look_ >= seen.asked_at + patience;
-    if (is_due) {
-        seen.asked = seen.asked == Asked::no ? Asked::among_others : Asked::alone;
-        seen.asked_at = look_;
-        wanted_.push_back({.exe = proc_of(root_, pid) / "exe", .file = mark.file});
+    if (!is_due) {
+        return;
     }
+    const bool is_first = seen.asked == Asked::no;
+    auto owner = owner_of(root_, pid, cgroups);
+    const auto thread = is_first && shared_thread_ != 0 ? shared_thread_ : last_thread_ + 1;
+    if (!has_room(owner, thread)) {
+        return;
+    }
+    seen.asked = is_first ? Asked::among_others : Asked::alone;
+    seen.asked_at = look_;
+    seen.owner = std::move(owner);
+    seen.thread = thread;
+    last_thread_ = std::max(last_thread_, thread);
+    shared_thread_ = is_first ? thread : shared_thread_;
+    wanted_.push_back({.exe = proc_of(root_, pid) / "exe", .file = mark.file});
 }
 
-/// Those that are asked for the first time share a thread.
-void Finder::ask() {
-    std::vector<std::vector<AskedExecutable>> threads(1);
-    for (auto& one : std::exchange(wanted_, {})) {
-        if (files_[one.file].asked == Asked::among_others) {
-            threads.front().push_back(std::move(one));
-        } else {
-            threads.push_back({std::move(one)});
+/// Whether an owner may have this thread too: more threads than a few hang with nobody's files but his.
+bool Finder::has_room(const std::string& owner, std::uint64_t thread) const {
+    std::set<std::uint64_t> threads{thread};
+    for (const auto& [file, seen] : files_) {
+        if (seen.asked != Asked::no && seen.owner == owner) {
+            threads.insert(seen.thread);
         }
     }
-    for (const auto& asked : threads) {
-        if (!asked.empty() && !executables_->start(asked)) {
+    return threads.size() <= most_threads_of_one;
+}
+
+void Finder::ask() {
+    std::map<std::uint64_t, std::vector<AskedExecutable>> threads;
+    for (auto& one : std::exchange(wanted_, {})) {
+        threads[files_[one.file].thread].push_back(std::move(one));
+    }
+    shared_thread_ = 0;
+    for (const auto& [thread, asked] : threads) {
+        if (!executables_->start(asked)) {
             for (const auto& one : asked) {
                 files_[one.file].asked = Asked::no;  // at a later look
             }
@@ -342,7 +372,7 @@ Finder::Kind Finder::kind_of(pid_t pid, Cgroups& cgroups) {
         return is_candidate ? Kind::stranger : Kind::other;
     }
     if (mark) {
-        want(seen, *mark, pid);
+        want(seen, *mark, pid, cgroups);
     }
     switch (mark ? seen.content : Content::unreadable) {
         case Content::traefik:

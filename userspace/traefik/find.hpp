@@ -41,7 +41,7 @@ struct FindOptions {
 /// Finds the Traefiks of a host, poll after poll. A process is one if its executable is (executable.hpp), under any
 /// name, and its owner is allowed. One that is only called traefik, or whose owner is not allowed, is told of but
 /// never counted. An executable is read once, not at each look, and elsewhere: until that is done, its processes are
-/// none.
+/// none. Whoever has executables from which nothing comes holds a few threads, and others' go on.
 class Finder {
   public:
     Finder(std::filesystem::path root, FindOptions options, Executables& executables)
@@ -74,6 +74,8 @@ class Finder {
         decltype(FileMark::version) version{};       ///< that was read
         Asked asked = Asked::no;                     ///< to be read
         std::uint64_t asked_at = 0;                  ///< at this look
+        std::string owner{};                         ///< whose process it was asked for
+        std::uint64_t thread = 0;                    ///< that has it
         std::map<pid_t, std::uint64_t> strangers{};  ///< run it, and were not allowed at this look
         std::uint64_t look = 0;                      ///< at which it was run for the last time
     };
@@ -84,8 +86,9 @@ class Finder {
     [[nodiscard]] bool is_lately(const std::map<pid_t, std::uint64_t>& strangers, pid_t pid) const;
     [[nodiscard]] bool is_named() const { return options_.pid || !options_.cgroup.empty(); }
     [[nodiscard]] Kind kind_of(pid_t pid, Cgroups& cgroups);
-    void want(Seen& seen, const FileMark& mark, pid_t pid);
+    void want(Seen& seen, const FileMark& mark, pid_t pid, Cgroups& cgroups);
     void ask();
+    [[nodiscard]] bool has_room(const std::string& owner, std::uint64_t thread) const;
     [[nodiscard]] bool is_allowed(pid_t pid, Cgroups& cgroups) const;
     [[nodiscard]] std::optional<Instance> instance(pid_t pid, Cgroups& cgroups) const;
     [[nodiscard]] Result<std::vector<Instance>> find_process(pid_t pid);
@@ -101,6 +104,8 @@ class Finder {
     Executables* executables_;
     std::map<FileMark::File, Seen> files_;
     std::vector<AskedExecutable> wanted_;  ///< at this look
+    std::uint64_t last_thread_ = 0;        ///< a number for each
+    std::uint64_t shared_thread_ = 0;      ///< of those that are asked for the first time at this look
 };
 
 /// --traefik.cgroup as a directory to attach to: any cgroup v2 directory but the root. It may be empty of processes, so

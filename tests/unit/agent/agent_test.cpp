@@ -64,6 +64,7 @@ class Loop : public testing::Test {
                                    .http = std::make_unique<FakeHttp>(network_, clock_),
                                    .catalogue_reader = std::make_unique<FakeReader>(desk_),
                                    .executables = std::make_unique<traefik::ExecutablesHere>(),
+                                   .configurations = std::make_unique<FakeConfigurations>(hung_),
                                    .kernel = std::make_unique<FakeKernel>(counts_),
                                    .signals = signals_->take(),
                                    .counted_before = counted_before,
@@ -144,6 +145,7 @@ class Loop : public testing::Test {
     FakeClock clock_;
     FakeNetwork network_;
     FakeReader::Desk desk_;
+    std::set<pid_t> hung_;  ///< Traefiks whose files lie where no response comes from
     FakeCounts counts_;
     CapturedLog log_;
     config::Settings settings_;
@@ -689,6 +691,32 @@ TEST_F(Loop, AStrangerOnTheApisPortIsNeitherAskedNorBelieved) {
     EXPECT_THAT(agent_->shown()->traefiks.at(0).problem, HasSubstr("another process than Traefik"));
 }
 
+/// Between two polls the id may go to a process that nobody has judged.
+TEST_F(Loop, WhoeverHasTheIdOfATraefikThatHasEndedIsNotAsked) {
+    settings_.poll_interval = std::chrono::seconds(60);
+    start();
+    run(std::chrono::seconds(31), 10);
+    const auto before = network_.asked(api);
+    host_.write("/proc/42/stat", "42 (traefik) S 1 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 9999 0 0\n");
+    network_.responses[api] = HttpResponse{.status = 200, .body = R"({"services":{}})"};
+    run(std::chrono::seconds(25), 10);
+    EXPECT_EQ(network_.asked(api), before);
+    EXPECT_THAT(log_.text(), HasSubstr("Traefik (pid 42) has ended: its API is not asked any more"));
+    run(std::chrono::seconds(61), 10);
+    EXPECT_GT(network_.asked(api), before) << "by then it is known for another Traefik";
+}
+
+TEST_F(Loop, AnApiThatChangesAtEachQuestionFillsNoLog) {
+    start();
+    for (int second = 0; second < 300; ++second) {
+        network_.responses[api] = rawdata("http://10.0.0.1:80/" + std::string(600 + second, 'x'));
+        run(std::chrono::seconds(1));
+    }
+    EXPECT_LE(log_.count("names of more than 512 bytes"), 16U);
+    EXPECT_GE(log_.count("names of more than 512 bytes"), 10U);
+    EXPECT_GE(log_.count("more lines of the API of Traefik (pid 42) are not said"), 1U) << log_.text();
+}
+
 TEST_F(Loop, AnApiThatIsNoneIsLeftAloneMoreAndMore) {
     network_.responses[api] = HttpResponse{.status = 404};
     network_.responses["127.0.0.1:8080/api/providers"] = HttpResponse{.status = 404};
@@ -750,6 +778,42 @@ TEST_F(Loop, SignsWithoutEndCostFewQuestions) {
         run(std::chrono::seconds(1));
     }
     EXPECT_LE(network_.asked(api), 600U + 250 + 1200 + 100);
+}
+
+/// Each turn finds another change, and time goes by only while the loop waits.
+TEST_F(Loop, ADirectoryThatChangesAllTheTimeKeepsNoLoopAwake) {
+    host_.write("/proc/42/root/etc/traefik/traefik.yml",
+                "{api: {insecure: true}, providers: {file: {directory: /conf}}}\n");
+    host_.write("/proc/42/root/conf/d.yml", "a");
+    start();
+    run(std::chrono::seconds(6));
+    const auto before = clock_.gone();
+    for (int turn = 0; turn < 400; ++turn) {
+        host_.write("/proc/42/root/conf/access.log", std::to_string(turn));
+        ASSERT_TRUE(agent_->turn());
+    }
+    EXPECT_GE(clock_.gone(), before + std::chrono::seconds(2));
+}
+
+TEST_F(Loop, AConfigurationFromWhichNoResponseComesHoldsNothingUp) {
+    host_.cgroup("/two", {43});
+    host_.process({.pid = 43,
+                   .cgroup = "/two",
+                   .arguments = {"traefik", "--api.insecure", "--entrypoints.traefik.address=:8081"},
+                   .listens = {8081}});
+    network_.responses["127.0.0.1:8081/api/rawdata"] = HttpResponse{.status = 200, .body = R"({"services":{}})"};
+    start();
+    run(std::chrono::seconds(11), 10);
+    const auto total = counted();
+    hung_ = {42};
+    start(true);
+    const auto asked = network_.asked(api);
+    run(std::chrono::minutes(1), 10);
+    EXPECT_EQ(network_.asked(api), asked) << "it is not known where";
+    EXPECT_GE(counted(), total + 400) << "the catalogue from before stays";
+    EXPECT_GE(agent_->shown()->polls.success, 10U);
+    EXPECT_EQ(log_.count("the files of Traefik (pid 42) lie where no response comes from"), 1U) << log_.text();
+    EXPECT_THAT(agent_->shown()->traefiks.at(0).problem, HasSubstr("lie where no response comes from"));
 }
 
 TEST_F(Loop, AStaticMapThatChangesIsReadAgain) {

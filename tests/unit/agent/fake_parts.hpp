@@ -119,6 +119,26 @@ class FakeReader : public traefik::CatalogueReader {
     Desk* desk_;
 };
 
+/// Reads at once, but never those that hang.
+class FakeConfigurations : public traefik::Configurations {
+  public:
+    explicit FakeConfigurations(const std::set<pid_t>& hung) : hung_(&hung) {}
+
+    bool start(traefik::AskedConfiguration asked) override {
+        if (!hung_->contains(asked.pid)) {
+            done_.push_back(traefik::read_configuration(traefik::open_configuration(std::move(asked))));
+        }
+        return true;
+    }
+    [[nodiscard]] int fd() const override { return done_.empty() ? -1 : something_.get(); }
+    std::vector<traefik::ReadConfiguration> take() override { return std::exchange(done_, {}); }
+
+  private:
+    const std::set<pid_t>* hung_;
+    Fd something_{eventfd(1, EFD_CLOEXEC)};
+    std::vector<traefik::ReadConfiguration> done_;
+};
+
 /// What the kernel has counted, and where the programs are.
 struct FakeCounts {
     poll::Servers servers;

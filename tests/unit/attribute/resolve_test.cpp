@@ -269,6 +269,39 @@ TEST(Resolver, ASlowNameHoldsNoOther) {
     gate->left.acquire();
 }
 
+TEST(Resolver, WhoseNameServerIsSilentHoldsUpNobodyElse) {
+    const auto gate = std::make_shared<std::counting_semaphore<>>(0);
+    const auto silent = std::make_shared<std::atomic<int>>(0);
+    Resolver resolver(std::chrono::seconds(30), std::chrono::seconds(5),
+                      [=](const std::string& process, const Hosts& names, const TakeName& take) {
+                          if (process == "/proc/1") {
+                              ++*silent;
+                              gate->acquire();
+                          }
+                          for (const auto& name : names) {
+                              take(name, Hosts{"10.0.0.1"});
+                          }
+                          return false;
+                      });
+    Hosts hosts;
+    for (int i = 0; i < 100; ++i) {
+        hosts.insert(std::to_string(i));
+        resolver.ask(ours(hosts, "/proc/1"), at(5 * i));
+    }
+    auto all = ours(hosts, "/proc/1");
+    all.merge(ours({"web"}, "/proc/2"));
+    for (int turn = 0; turn < 10'000 && resolver.known().succeeded == 0; ++turn) {
+        resolver.ask(all, at(500));
+        std::this_thread::sleep_for(Millis(1));
+    }
+    EXPECT_EQ(resolver.known().addresses.size(), 1U) << "web's";
+    EXPECT_LE(silent->load(), 4);
+    gate->release(4);
+    for (int turn = 0; turn < 10'000 && resolver.known().succeeded <= 4; ++turn) {
+        std::this_thread::sleep_for(Millis(1));  // else a thread may outlive what it waits at
+    }
+}
+
 TEST(Resolver, NeverWaitsForALookUpNotEvenAtItsEnd) {
     const auto gate = std::make_shared<Gate>();
     {

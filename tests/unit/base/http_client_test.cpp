@@ -368,6 +368,46 @@ TEST(HttpClient, ATooLongBodyIsAnError) {
     EXPECT_EQ(cut->body, std::string(1000, 'x'));
 }
 
+/// Whoever has sent most is ended, and the small one that is under way beside it is not.
+TEST(HttpClient, ResponsesTogetherAreBoundedAndTheLongestEnds) {
+    Receiver receiver;
+    receiver.server.Get("/big", [](const httplib::Request&, httplib::Response& response) {
+        response.set_content(std::string(600'000, 'x'), "text/plain");
+    });
+    std::promise<void> release;
+    auto released = release.get_future().share();
+    receiver.server.Get("/slow", [released](const httplib::Request&, httplib::Response& response) {
+        response.set_content_provider("text/plain", [released](std::size_t offset, httplib::DataSink& sink) {
+            if (offset > 0) {
+                released.wait();
+                sink.done();
+                return true;
+            }
+            return sink.write(std::string(100'000, 'y').data(), 100'000);
+        });
+    });
+    const auto url = receiver.start();
+    std::atomic<std::size_t> elsewhere = 500'000;
+    HttpClient client({.bytes = 1'000'000, .elsewhere = &elsewhere});
+    const auto slow = client.start({.url = url + "/slow", .timeout = 60s});
+    const auto big = fetch(client, {.url = url + "/big", .timeout = 60s});
+    ASSERT_FALSE(big);
+    EXPECT_EQ(big.error(),
+              "GET " + url + "/big: the responses under way are longer than 1000000 bytes, and this is the longest");
+    elsewhere = 0;
+    const auto alone = fetch(client, {.url = url + "/big", .timeout = 60s});
+    ASSERT_TRUE(alone) << alone.error();
+    EXPECT_EQ(alone->body.size(), 600'000U);
+    release.set_value();
+    std::vector<HttpDone> done;
+    while (done.empty()) {
+        done = client.wait({}, 60s);
+    }
+    EXPECT_EQ(done[0].ticket, slow);
+    ASSERT_TRUE(done[0].result) << done[0].result.error();
+    EXPECT_EQ(done[0].result->body.size(), 100'000U);
+}
+
 TEST(HttpClient, AHangingServerEndsInATimeout) {
     const Plain silent;
     silent.listen();

@@ -20,7 +20,7 @@ using testing::HasSubstr;
 
 ApiAddress address(const FakeHost& host) {
     ConfigurationFile file;
-    return api_address(host.root(), {.pid = 42, .cgroup = "", .refused = {}, .network_namespace = ""}, file);
+    return api_address(open_configuration(host.root(), 42), file);
 }
 
 std::string url(const std::vector<std::string>& arguments, const std::vector<std::string>& environment = {}) {
@@ -164,13 +164,12 @@ TEST(ApiAddress, AFileIsReadOnlyWhenItHasChanged) {
     const FakeHost host;
     host.process({.pid = 42});
     host.write("/proc/42/root/etc/traefik/traefik.yml", "entryPoints: {traefik: {address: ':9000'}}\n");
-    const Instance traefik{.pid = 42, .cgroup = "", .refused = {}, .network_namespace = ""};
     ConfigurationFile file;
-    EXPECT_EQ(api_address(host.root(), traefik, file).url, "http://127.0.0.1:9000");
+    EXPECT_EQ(api_address(open_configuration(host.root(), 42), file).url, "http://127.0.0.1:9000");
     file.settings.address = ":9001";  // what was parsed is what is used
-    EXPECT_EQ(api_address(host.root(), traefik, file).url, "http://127.0.0.1:9001");
+    EXPECT_EQ(api_address(open_configuration(host.root(), 42), file).url, "http://127.0.0.1:9001");
     host.write("/proc/42/root/etc/traefik/traefik.yml", "entryPoints: {traefik: {address: ':9002'}}\n\n");
-    EXPECT_EQ(api_address(host.root(), traefik, file).url, "http://127.0.0.1:9002");
+    EXPECT_EQ(api_address(open_configuration(host.root(), 42), file).url, "http://127.0.0.1:9002");
 }
 
 TEST(ApiAddress, ALongFileAndALongLineOfAliasesAreNotParsed) {

@@ -182,6 +182,28 @@ TEST(Find, AnExecutableThatHangsIsAskedForAloneThen) {
     EXPECT_EQ(executables.asked[2].size(), 1U);
 }
 
+/// Each look one more, and each in a cgroup that its user made for it.
+TEST(Find, WhoeverHasExecutablesThatHangHoldsUpNobodyElse) {
+    const FakeHost host;
+    ExecutablesHere executables;
+    executables.silent = "/fuse/";
+    auto options = usual();
+    options.allowed = parse_allow({"system", "1000"}, "/nowhere").value();
+    Finder finder(host.root(), options, executables);
+    for (pid_t pid = 100; pid < 130; ++pid) {
+        const auto number = std::to_string(pid);
+        const auto cgroup = "/user.slice/user-1000.slice/user@1000.service/" + number;
+        host.process({.pid = pid, .exe = "/fuse/" + number, .comm = "x", .cgroup = cgroup, .user = 1000});
+        host.cgroup(cgroup, {pid});
+        EXPECT_TRUE(finder.find());
+        EXPECT_FALSE(finder.is_traefik(pid));
+    }
+    EXPECT_LE(executables.hung, 8);
+    host.process(edge);
+    host.cgroup("/edge", {6});
+    EXPECT_THAT(pids(find(finder).value()), ElementsAre(6));
+}
+
 TEST(Find, WhoeverChangesHisExecutableAllTheTimeHasItReadOnceAMinute) {
     const FakeHost host;
     host.process(edge);
