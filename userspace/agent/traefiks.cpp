@@ -185,7 +185,7 @@ void Traefiks::attach(Watched& watched, const std::string& problem_before) {
 /// Whether somebody has joined a Traefik that was alone. Where its connections cannot be told from theirs, all of its
 /// cgroup counts as before.
 bool Traefiks::must_share(const traefik::Instance& traefik) {
-    if (traefik.shared.empty() || shared_.contains(traefik.cgroup)) {
+    if (traefik.shared.empty() || traefik.refused || shared_.contains(traefik.cgroup)) {
         return false;
     }
     members_.push_back(member_of(traefik));
