@@ -82,6 +82,17 @@ enum upstat_connect_failure { UPSTAT_CONNECT_FAILURE_LIST(UPSTAT_CONNECT_FAILURE
 /* Whose a request is. */
 enum upstat_whose { UPSTAT_USERS, UPSTAT_PROBE_LIST(UPSTAT_PROBE_NUMBER) UPSTAT_WHOSE };
 
+/* What a connection to a server is about, and since when it is. */
+#define UPSTAT_SOCKET_LIST(X)                                                                                          \
+    X(CONNECTING, "connecting", "the server has not accepted it yet; since its SYN")                                   \
+    X(IDLE, "idle", "no request waits; since the server's last byte")                                                  \
+    X(WAITING, "waiting", "a request waits for its response; since it was sent")                                       \
+    X(TUNNEL, "tunnel", "after a 101 or an answered CONNECT; since the server's last byte")                            \
+    X(UNREAD, "unread", "TLS or another protocol; since the server's last byte")                                       \
+    X(CLOSING, "closing", "one end has closed it; since the server's last byte")
+#define UPSTAT_SOCKET_NUMBER(name, label, meaning) UPSTAT_SOCKET_##name,
+enum upstat_socket_state { UPSTAT_SOCKET_LIST(UPSTAT_SOCKET_NUMBER) UPSTAT_SOCKET_STATES };
+
 /* Places where a kernel program had to skip or failed; each has a counter. */
 #define UPSTAT_PLACE_LIST(X)                                                                                           \
     X(NOT_TCP, "not_tcp", "skip: not TCP over IP")                                                                     \
@@ -100,6 +111,8 @@ enum upstat_whose { UPSTAT_USERS, UPSTAT_PROBE_LIST(UPSTAT_PROBE_NUMBER) UPSTAT_
     X(PROBE_MEMORY, "probe_memory", "the probe could not read what the proxy had parsed: not counted")                 \
     X(PROBE_NAME, "probe_name", "the probe found no server's name, or one that is too long; in the overflow map")      \
     X(PROBE_EMPTY, "probe_empty", "the probe found no program of its zone: not counted")                               \
+    X(PROBE_SERIES, "probe_series",                                                                                    \
+      "a server that shows too many codes and methods to the probe; in the overflow map")                              \
     X(OTHERS_SOCKET, "others_socket", "skip: a socket of another process in the cgroup that Traefik shares")
 #define UPSTAT_PLACE_NUMBER(name, label, meaning) UPSTAT_PLACE_##name,
 enum upstat_place { UPSTAT_PLACE_LIST(UPSTAT_PLACE_NUMBER) UPSTAT_PLACES };
@@ -187,6 +200,24 @@ struct upstat_owner {
     __u32 epoch;     /* of the members, when the socket was no member's; 0 before it was looked at */
     __u32 member_of; /* the member's zone + 1; 0 as long as it is no member's */
     __u32 padding;
+};
+
+/* Responses by class: 2xx to 5xx. */
+#define UPSTAT_CLASSES 4
+
+/* A connection's age is kept in so many jiffies, so that 32 bits last for years. */
+#define UPSTAT_AGE_SHIFT 5
+
+/* A connection to a server, as the iterator over the map of sockets says it. Never pinned. */
+struct upstat_socket {
+    __u64 number; /* tells it from the others of one walk, and nothing else: a walk can meet one twice */
+    struct upstat_server_key server;
+    __u16 local_port; /* host order */
+    __u8 state;       /* enum upstat_socket_state */
+    __u8 joined;      /* it is older than what is known of it */
+    __u32 responses[UPSTAT_CLASSES];
+    __u32 lasting; /* jiffies in this state */
+    __u32 age;     /* jiffies >> UPSTAT_AGE_SHIFT */
 };
 
 /* The longest host of a URL: a name of 253 bytes, a colon and a port. */

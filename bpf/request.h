@@ -247,6 +247,7 @@ static __always_inline void start(struct __sk_buff *skb, struct bpf_sock *sk, st
     if (unlikely(in_flight(state->stage) || state->gaps))
         clear_flight(sk, state);
     state->have = 0;
+    state->asked = bpf_jiffies64();
     *(volatile __u64 *)&state->flight = flying.flight;
     if (unlikely(!state->watched))
         end_if_reset(sk, state);

@@ -65,6 +65,12 @@ static __always_inline enum step go_on(struct socket_state *state, enum stage st
     return STEP_AGAIN;
 }
 
+/* For the iterator alone: the totals are counted elsewhere. The lock is held. */
+static __always_inline void count_class(struct socket_state *state, int code)
+{
+    state->responses[((__u32)code * 41 >> 12) % FIRST_DIGITS]++; /* code / 100, without a division */
+}
+
 /* Takes the status line that stands at the anchor; `code` is what http_status says of it, and `code_end` where in it
  * the code ends. The lock is held. */
 static __always_inline enum step take_status(struct socket_state *state, int code, __u32 code_end)
@@ -78,6 +84,7 @@ static __always_inline enum step take_status(struct socket_state *state, int cod
         return go_on(state, spaces ? STAGE_CODE : STAGE_INTERIM, spaces ? HTTP_STATUS_VERSION : code_end);
     }
     state->stage = is_tunnel(code, state->method) ? STAGE_UNREAD : STAGE_IDLE;
+    count_class(state, code);
     return STEP_FINAL;
 }
 

@@ -10,6 +10,7 @@
 
 #include "layout.h"
 #include "maps.h"
+#include "state.h"
 
 /* Whether a socket is a client's connection by its local port: no call, and all that such a packet costs. */
 static __always_inline int is_clients(const struct bpf_sock *sk)
@@ -40,16 +41,6 @@ static __always_inline void server_of(const struct bpf_sock *sk, struct upstat_s
     server->port = bpf_ntohs(sk->dst_port);
     server->zone = zone;
 }
-
-/* Where a socket was counted last: it spares the next one the look-up by key. One word, since two CPUs can be at it. */
-union remembered {
-    __u64 word;
-    struct {
-        __u32 slot;
-        __u16 generation; /* whose slot: another one's programs may have been at this socket */
-        __u16 what;       /* for a response, see response_mark */
-    };
-};
 
 static __always_inline __u16 response_mark(__u16 code, __u8 method)
 {
@@ -108,8 +99,8 @@ COLD __u32 count_request_of(const struct bpf_sock *sk, __u8 whose)
 /* Counts a user's request; `word` is where the socket remembers the last one. */
 static __always_inline void count_request(const struct bpf_sock *sk, __u64 *word)
 {
-    if (!count_in(&request_counts, request_slots, recall(word, 0)))
-        remember(word, count_request_of(sk, UPSTAT_USERS), 0);
+    if (!count_in(&request_counts, request_slots, recall(word, zone)))
+        remember(word, count_request_of(sk, UPSTAT_USERS), zone);
 }
 
 #endif

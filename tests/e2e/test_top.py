@@ -111,6 +111,7 @@ def test_keys_filter_sort_open_pause_and_quit(upstat, stack, tmp_path):
     tmux.wait_for(lambda lines: has("zebra@file: all 2 servers are bad")(lines) and has("404:")(lines), "the servers, and why")
     tmux.keys("Enter")
     tmux.wait_for(lambda lines: has("methods")(lines) and has("GET:")(lines) and has("connections that failed")(lines), "one server")
+    tmux.wait_for(lambda lines: has(" PORT  STATE ")(lines) and has("idle ")(lines), "its connections")
     tmux.keys("Escape", "Escape", "h")
     tmux.wait_for(has("what a key does"), "the help")
     tmux.keys("h", "p")

@@ -454,6 +454,11 @@ __u32 bpf_get_smp_processor_id(void) {
     return kernel.turn++ % cpus;
 }
 
+__u64 bpf_jiffies64(void) {
+    enter_helper(__func__);
+    return kernel.turn;
+}
+
 void* bpf_sk_storage_get(void* map, void* sk, void* value, __u64 flags) {
     enter_helper(__func__);
     const program_map& known = storage_map_of(map, sk);

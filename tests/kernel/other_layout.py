@@ -50,7 +50,7 @@ def rewritten(sources, sockets):
     layout = edit(layout, r"sizeof\(struct upstat_total_key\) == \d+", "sizeof(struct upstat_total_key) == 32")
     changed = {**sources, "layout.h": layout}
     if sockets:
-        changed["socket.h"] = edit(sources["socket.h"], r"(struct socket_state \{\s+struct bpf_spin_lock lock;)", r"\1 __u64 wider;")
+        changed["state.h"] = edit(sources["state.h"], r"(struct socket_state \{\s+struct bpf_spin_lock lock;)", r"\1 __u64 wider;")
     return changed
 
 

@@ -40,6 +40,9 @@ constexpr Millis longest_wait = std::chrono::seconds(10);
 /// How often the catalogue may change between two polls. Who lists the backends decides how often it does.
 constexpr auto change_interval = Millis(100);
 
+/// How often the kernel walks over the connections at most, whoever asks.
+constexpr auto walk_interval = std::chrono::seconds(1);
+
 /// A name for the time from one boot of the host to the next; empty where it has none.
 std::string boot_id(const std::filesystem::path& root) {
     const auto text = read_file(root / "proc/sys/kernel/random/boot_id").value_or("");
@@ -331,6 +334,7 @@ publish::Report Agent::report(poll::Snapshot snapshot) const {
                            .rules = settings_.all_rules(),
                            .history = chronicle_.view(),
                            .owners = chronicle_.owners(),
+                           .sockets = socket_walk_,
                            .kernel_errors = std::move(snapshot.kernel_errors),
                            .maps = std::move(snapshot.maps),
                            .programs = std::move(snapshot.programs),
@@ -356,8 +360,18 @@ publish::Report Agent::report(poll::Snapshot snapshot) const {
     return report;
 }
 
+/// Has a walk over the connections ready for whoever asks next: one a poll at most, and not more than one a second.
+void Agent::renew_walk() {
+    const auto now = parts_.clock.steady();
+    if (now >= next_walk_ && (!socket_walk_ || socket_walk_->is_over())) {
+        socket_walk_ = std::make_shared<const poll::SocketWalk>(parts_.kernel->walk_sockets(), parts_.clock.wall);
+        next_walk_ = now + walk_interval;
+    }
+}
+
 void Agent::publish(poll::Snapshot snapshot) {
     const auto now = timeline_->now().at;
+    renew_walk();
     auto shown = std::make_shared<const publish::Report>(report(std::move(snapshot)));
     // Neither goes back, whatever a reload says: who has seen a count must not see its 0 again.
     scraped_since_ = std::max(scraped_since_, now - settings_.metrics_zero_for);

@@ -92,6 +92,7 @@ class Agent {
     attribute::SharedCatalogue close_books(const poll::Snapshot& snapshot);
     void tell_looks(const attribute::SharedCatalogue& catalogue);
     void save(const std::optional<attribute::Growth>& growth);
+    void renew_walk();
     void publish(poll::Snapshot snapshot);
     [[nodiscard]] publish::Report report(poll::Snapshot snapshot) const;
     [[nodiscard]] std::vector<publish::TraefikReport> traefik_reports() const;
@@ -131,6 +132,8 @@ class Agent {
     std::chrono::steady_clock::time_point next_change_{};  ///< of the catalogue between two polls
     attribute::Counts counts_;
     std::shared_ptr<const publish::Page> page_;
+    std::shared_ptr<const poll::SocketWalk> socket_walk_;  ///< ready for whoever asks first
+    std::chrono::steady_clock::time_point next_walk_{};
     Results polls_;
     std::optional<Moment> last_poll_;
     std::chrono::microseconds poll_duration_{};

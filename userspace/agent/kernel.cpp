@@ -72,6 +72,7 @@ class PinnedKernel : public Kernel {
     }
     Result<std::uint16_t> zone_of(const std::string& name) override { return counter_.zone_of(name); }
     [[nodiscard]] const programs::ZoneNames& zones() const override { return counter_.zones(); }
+    Result<Fd> walk_sockets() override { return counter_.walk_sockets(); }
     void drop_dead() override { counter_.drop_dead(); }
     [[nodiscard]] std::set<std::uint64_t> attached() const override { return counter_.attached(); }
     [[nodiscard]] std::string epoch() const override { return counter_.epoch(); }

@@ -11,6 +11,7 @@
 
 #include "attribute/catalogue.hpp"
 #include "base/error.hpp"
+#include "base/fd.hpp"
 #include "config/settings.hpp"
 #include "poll/snapshot.hpp"
 #include "programs/owners.hpp"
@@ -65,6 +66,9 @@ class Kernel {
 
     /// Reads all counts once.
     virtual Result<poll::Snapshot> read(Time at) = 0;
+
+    /// One walk over the connections, for poll::SocketWalk. Errors: host where the kernel does not show them.
+    virtual Result<Fd> walk_sockets() = 0;
 
     /// Names these very maps: totals read under another epoch cannot be compared.
     [[nodiscard]] virtual std::string epoch() const = 0;

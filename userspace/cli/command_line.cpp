@@ -84,6 +84,9 @@ Result<void> run_command(const CLI::App& app, const Words& words, const config::
         if (app.got_subcommand("explain")) {
             return explain(settings, words.backend, output_of(words));
         }
+        if (app.got_subcommand("sockets")) {
+            return show_sockets(settings, words.backend, output_of(words));
+        }
     } catch (const nlohmann::json::exception&) {
         return std::unexpected(no_agent_of_this_version(settings));
     }
@@ -116,6 +119,9 @@ void add_commands(CLI::App& app, Words& words) {
         app.add_subcommand("explain", "what is wrong and why: the alert's runbook, answered with this host's numbers"))
         ->add_option("BACKEND", words.backend,
                      "as the alert's label names it; without it all that is wrong, worst first");
+    with_output(
+        app.add_subcommand("sockets", "the connections to servers: responses by class, state, age; the worst first"))
+        ->add_option("BACKEND", words.backend, "only those to its servers");
     with_output(app.add_subcommand("status", "Traefiks found, programs attached, map fill, polls, pushes, API"));
     app.add_subcommand("check-config", "exit 0, or each mistake with file:line and a hint")
         ->add_option("FILE", words.checked_file)

@@ -53,27 +53,11 @@ std::string host_text(const json& reply) {
     return text;
 }
 
-std::unexpected<Error> unknown_backend(const std::string& backend, const json& reply) {
-    std::string known;
-    for (const auto& [name, value] : reply.at("backends").items()) {
-        known += (known.empty() ? "" : ", ") + printable(name);
-    }
-    return fail(
-        Error::Kind::usage, fmt::format("there is no {} {}", noun_of(reply), printable(backend)),
-        known.empty() ? fmt::format("no {} is known yet: see `upstat status`", noun_of(reply)) : "known are " + known);
-}
-
 }  // namespace
 
 Result<void> explain(const config::Settings& settings, const std::string& backend, Output output) {
-    if (!backend.empty()) {
-        const auto known = ask_agent(settings, "/api/v1/backends");
-        if (!known) {
-            return std::unexpected(known.error());
-        }
-        if (!known->at("backends").contains(backend)) {
-            return unknown_backend(backend, *known);
-        }
+    if (auto known = check_backend(settings, backend); !known) {
+        return known;
     }
     const auto query = backend.empty() ? std::string() : "?backend=" + percent_encoded(backend);
     const auto reply = ask_agent(settings, "/api/v1/explain" + query);

@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/servers.hpp"
 
+#include <spdlog/fmt/fmt.h>
+
 #include <algorithm>
 #include <tuple>
+
+#include "base/printable.hpp"
+#include "cli/ask.hpp"
 
 namespace upstat::cli {
 
@@ -38,6 +43,23 @@ std::vector<ListedServer> worst_first(const nlohmann::json& backend, const nlohm
 
 std::string noun_of(const nlohmann::json& reply) {
     return reply.value("names", "backend") == "service" ? "service" : "backend";
+}
+
+Result<void> check_backend(const config::Settings& settings, const std::string& backend) {
+    if (backend.empty()) {
+        return {};
+    }
+    const auto reply = ask_agent(settings, "/api/v1/backends");
+    if (!reply || reply->at("backends").contains(backend)) {
+        return reply ? Result<void>() : std::unexpected(reply.error());
+    }
+    std::string known;
+    for (const auto& [name, value] : reply->at("backends").items()) {
+        known += (known.empty() ? "" : ", ") + printable(name);
+    }
+    return fail(
+        Error::Kind::usage, fmt::format("there is no {} {}", noun_of(*reply), printable(backend)),
+        known.empty() ? fmt::format("no {} is known yet: see `upstat status`", noun_of(*reply)) : "known are " + known);
 }
 
 std::uint64_t total_of(const nlohmann::json& counts) {

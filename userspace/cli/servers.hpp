@@ -6,6 +6,9 @@
 #include <string>
 #include <vector>
 
+#include "base/error.hpp"
+#include "config/settings.hpp"
+
 namespace upstat::cli {
 
 /// A server of a backend, in what /api/v1/backends says.
@@ -21,6 +24,10 @@ std::vector<ListedServer> worst_first(const nlohmann::json& backend, const nlohm
 
 /// What the agent calls Traefik's services; those of before 0.3 say nothing of it.
 std::string noun_of(const nlohmann::json& reply);
+
+/// Asks the agent whether there is such a backend; an empty name stands for all of them. Errors: usage, with the names
+/// that there are.
+Result<void> check_backend(const config::Settings& settings, const std::string& backend);
 
 /// Of counts by code or reason.
 std::uint64_t total_of(const nlohmann::json& counts);

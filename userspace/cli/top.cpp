@@ -12,6 +12,7 @@
 
 #include "base/json_text.hpp"
 #include "base/printable.hpp"
+#include "base/url.hpp"
 #include "cli/ask.hpp"
 #include "cli/commands.hpp"
 #include "cli/servers.hpp"
@@ -95,13 +96,19 @@ std::string table(const json& reply) {
     return text;
 }
 
-/// Asks for all three pages; what was there before stays where one does not come.
-void refresh(const config::Settings& settings, TopData& data) {
+/// Asks for all three pages; what was there before stays where one does not come. For the connections of the open
+/// server too, which an agent of before 0.3 does not show.
+void refresh(const config::Settings& settings, const TopState& state, TopData& data) {
     auto backends = ask_agent(settings, "/api/v1/backends");
     auto history = ask_agent(settings, "/api/v1/history");
     auto alerts = ask_agent(settings, "/api/v1/alerts");
     if (backends && history && alerts) {
         data = {.backends = *std::move(backends), .history = *std::move(history), .alerts = *std::move(alerts)};
+        if (!state.server.empty()) {
+            data.sockets_server = state.server;
+            data.sockets =
+                ask_agent(settings, "/api/v1/sockets?server=" + percent_encoded(state.server)).value_or(json());
+        }
     } else {
         data.problem = (!backends ? backends : !history ? history : alerts).error().message;
     }
@@ -113,8 +120,8 @@ Result<void> watch(const config::Settings& settings) {
         return std::unexpected(first.error());
     }
     TopData data;
-    refresh(settings, data);
     TopState state;
+    refresh(settings, state, data);
     top_screen(data, state, {});  // not everything that is JSON is an agent's
     Terminal terminal;
     if (!terminal.works()) {
@@ -132,7 +139,7 @@ Result<void> watch(const config::Settings& settings) {
         if (std::chrono::steady_clock::now() >= next) {
             next = std::chrono::steady_clock::now() + interval;
             if (!state.paused) {
-                refresh(settings, data);
+                refresh(settings, state, data);
             }
         }
     }

@@ -13,6 +13,7 @@
 #include "base/printable.hpp"
 #include "cli/ask.hpp"
 #include "cli/servers.hpp"
+#include "cli/socket_rows.hpp"
 
 namespace upstat::cli {
 
@@ -237,6 +238,22 @@ Body servers_body(const TopData& data, const TopState& state, const TopSize& siz
     return body;
 }
 
+/// The server's connections, the worst first, as many as the screen has room for.
+void add_sockets(const TopData& data, const TopState& state, Body& body) {
+    if (!data.sockets.is_object() || data.sockets_server != state.server) {
+        return;
+    }
+    if (const auto problem = shown(data.sockets.at("problem")); !problem.empty()) {
+        body.rows.push_back({.text = problem, .style = Style::dim});
+        return;
+    }
+    body.rows.push_back({.text = socket_states(data.sockets)});
+    body.rows.push_back({.text = socket_columns_head(), .style = Style::head});
+    for (const auto& socket : data.sockets.at("sockets")) {
+        body.rows.push_back({.text = socket_columns(socket)});
+    }
+}
+
 Body server_body(const TopData& data, const TopState& state) {
     Body body{.head = {.text = "SERVER " + printable(state.server), .style = Style::head}, .rows = {}};
     const auto found = data.backends.at("servers").find(state.server);
@@ -257,6 +274,7 @@ Body server_body(const TopData& data, const TopState& state) {
     add("connections", shown(found->at("connects")));
     add("connections that failed", counts_text(found->at("connect_failures")));
     add("connections not readable", counts_text(found->at("unread")));
+    add_sockets(data, state, body);
     return body;
 }
 

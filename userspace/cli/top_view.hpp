@@ -10,10 +10,12 @@ namespace upstat::cli {
 
 /// What the agent said last, of which `top` shows a part.
 struct TopData {
-    nlohmann::json backends;  ///< /api/v1/backends
-    nlohmann::json history;   ///< /api/v1/history
-    nlohmann::json alerts;    ///< /api/v1/alerts
-    std::string problem{};    ///< why there is nothing newer; empty when there is
+    nlohmann::json backends;       ///< /api/v1/backends
+    nlohmann::json history;        ///< /api/v1/history
+    nlohmann::json alerts;         ///< /api/v1/alerts
+    nlohmann::json sockets{};      ///< /api/v1/sockets of one server; null where nothing is known
+    std::string sockets_server{};  ///< of which one
+    std::string problem{};         ///< why there is nothing newer; empty when there is
 };
 
 enum class TopKey : std::uint8_t {

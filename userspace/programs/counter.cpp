@@ -13,6 +13,7 @@
 #include <cstdarg>
 #include <fstream>
 #include <limits>
+#include <optional>
 #include <span>
 
 #include "base/file.hpp"
@@ -25,6 +26,7 @@
 #include "programs/ports.hpp"
 #include "programs/root.hpp"
 #include "programs/shape.hpp"
+#include "programs/socket_iterator.hpp"
 #include "programs/zones.hpp"
 #include "upstat.skel.h"
 
@@ -296,6 +298,13 @@ class Counter::Impl {
         return {};
     }
 
+    Result<Fd> walk_sockets() {
+        if (!socket_iterator_) {
+            socket_iterator_ = SocketIterator::load(newest().map("sockets"));
+        }
+        return *socket_iterator_ ? (*socket_iterator_)->walk() : std::unexpected(socket_iterator_->error());
+    }
+
     [[nodiscard]] Zones& zones() { return zones_; }
     [[nodiscard]] const CgroupLinks& cgroup_links() const { return cgroup_links_; }
     [[nodiscard]] const std::map<Variant, Skeleton>& skeletons() const { return skeletons_; }
@@ -344,7 +353,8 @@ class Counter::Impl {
     std::map<Variant, Skeleton> skeletons_;  ///< that of zone 0, not shared, is always there
     std::vector<Generation> generations_;    ///< the last one is the programs' own
     CgroupLinks cgroup_links_;
-    std::set<std::uint64_t> shared_;  ///< cgroups (by inode) in which only some processes count
+    std::set<std::uint64_t> shared_;                         ///< cgroups (by inode) in which only some processes count
+    std::optional<Result<SocketIterator>> socket_iterator_;  ///< once it was wanted
 };
 
 Counter::Counter(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -435,6 +445,10 @@ Result<void> Counter::set_records(const std::vector<Record>& records, bool compl
 
 void Counter::detach_previous() {
     impl_->cgroup_links().detach_previous();
+}
+
+Result<Fd> Counter::walk_sockets() {
+    return impl_->walk_sockets();
 }
 
 void Counter::drop_dead() {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "base/fd.hpp"
 #include "base/maps.hpp"
 #include "programs/owners.hpp"
 #include "programs/probes.hpp"
@@ -79,6 +80,9 @@ class Counter {
 
     /// Detaches the previous generations' programs. Call it once the requests that they track are answered.
     void detach_previous();
+
+    /// A walk over the newest generation's connections; see SocketIterator.
+    Result<Fd> walk_sockets();
 
     /// Unpins the links of cgroups that are gone.
     void drop_dead();

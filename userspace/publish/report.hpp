@@ -21,6 +21,7 @@
 #include "judge/worst.hpp"
 #include "measure/ratio.hpp"
 #include "poll/snapshot.hpp"
+#include "poll/sockets.hpp"
 #include "publish/process.hpp"
 
 namespace upstat::publish {
@@ -62,6 +63,8 @@ struct Report {
     std::vector<judge::Rule> rules;
     history::View history;
     std::shared_ptr<const attribute::Owners> owners = std::make_shared<const attribute::Owners>();
+
+    std::shared_ptr<const poll::SocketWalk> sockets{};  ///< goes when it is asked for; null before the first poll
 
     std::map<std::string, std::uint64_t> kernel_errors;
     std::vector<poll::MapFill> maps;

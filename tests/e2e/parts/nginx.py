@@ -22,6 +22,7 @@ class Row(NamedTuple):
     sequence: int     # the request's number on that connection, from 1
     ended: float      # seconds since the epoch, to the millisecond
     duration: float   # since the request's first byte
+    port: int         # of the connection, at Traefik's end
     uri: str
 
     @property
@@ -29,7 +30,7 @@ class Row(NamedTuple):
         return self.ended - self.duration
 
 
-_FORMAT = "$up_server $status $request_method $connection $connection_requests $msec $request_time $uri"
+_FORMAT = "$up_server $status $request_method $connection $connection_requests $msec $request_time $remote_port $uri"
 
 _HEAD = """
 daemon off;
@@ -155,8 +156,8 @@ def _status(code):
 
 
 def _row(line):
-    server, code, method, connection, sequence, ended, duration, uri = line.split()
-    return Row(server, int(code), method, int(connection), int(sequence), float(ended), float(duration), uri)
+    server, code, method, connection, sequence, ended, duration, port, uri = line.split()
+    return Row(server, int(code), method, int(connection), int(sequence), float(ended), float(duration), int(port), uri)
 
 
 def connects(host, port):

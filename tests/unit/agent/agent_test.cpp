@@ -367,6 +367,20 @@ TEST_F(Loop, AnAlertThatFiresGoesOnOverARestart) {
     EXPECT_GE(counted(), total + 100) << "what was counted while it was away";
 }
 
+TEST_F(Loop, SocketsAreWalkedOverWhenSomebodyAsksAndOnceAPoll) {
+    start();
+    run(std::chrono::minutes(1));
+    EXPECT_EQ(counts_.walks, 1U) << "it waits for whoever asks";
+    EXPECT_FALSE(agent_->shown()->sockets->is_over());
+    for (int reader = 0; reader < 3; ++reader) {
+        EXPECT_TRUE(agent_->shown()->sockets->sockets()->all.empty());
+    }
+    EXPECT_EQ(counts_.walks, 1U) << "they share one";
+    run(std::chrono::minutes(1));
+    EXPECT_EQ(counts_.walks, 2U);
+    EXPECT_FALSE(agent_->shown()->sockets->is_over());
+}
+
 TEST_F(Loop, AnyOtherSignalEndsIt) {
     start();
     signals_->send(SIGTERM);

@@ -155,6 +155,7 @@ struct FakeCounts {
     programs::MemberProblems member_problems{};
     std::vector<pid_t> newcomers{};  ///< that the kernel will tell of
     programs::ZoneNames zones;
+    std::size_t walks = 0;  ///< over sockets, made ready so far
 };
 
 class FakeKernel : public Kernel {
@@ -212,6 +213,10 @@ class FakeKernel : public Kernel {
             return std::unexpected(*counts_->failure);
         }
         return poll::Snapshot{.at = at, .servers = counts_->servers};
+    }
+    Result<Fd> walk_sockets() override {
+        counts_->walks++;
+        return Fd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
     }
     [[nodiscard]] std::string epoch() const override { return counts_->epoch; }
 

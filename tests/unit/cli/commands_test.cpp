@@ -164,12 +164,46 @@ TEST(Explain, WithoutANameHasTheWorstInFullAndALineForEachOther) {
               "all is well\n");
 }
 
+constexpr auto sockets = R"({"at": "now", "problem": "", "hint": "", "total": 1003, "left_out": 1001, "complete": false,
+  "states": {"idle": 1001, "waiting": 2}, "backends": {"sh\u001b[2Jop": {}},
+  "sockets": [{"server": "10.0.0.1:80\u001b", "backends": ["sh\u001b[2Jop"], "local_port": 40312, "state": "waiting", "seconds": 1.26,
+    "age_seconds": 185.0, "joined": false, "responses": {"2xx": 100, "3xx": 0, "4xx": 7, "5xx": 4000000000}},
+   {"server": "[fd00::1]:8080", "backends": [], "local_port": 99, "state": "idle\u001b", "seconds": 59.9, "age_seconds": 7260, "joined": true,
+    "responses": {"2xx": 1, "3xx": 2, "4xx": 3, "5xx": 4}}]})";
+
+TEST(SocketsCommand, HasALineForEachWithoutAnotherOnesControls) {
+    const auto ended = Agent(sockets).asked({"sockets", "sh\x1b[2Jop"});
+    EXPECT_EQ(ended.code, 0) << ended.error;
+    EXPECT_EQ(ended.out,
+              "sh\\x1b[2Jop: 1003 connections: 1001 idle, 2 waiting\n"
+              "SERVER            PORT  STATE                   2XX     3XX     4XX     5XX      AGE\n"
+              "10.0.0.1:80\\x1b  40312  waiting 1.3s            100       0       7 4000000000    3m05s\n"
+              "[fd00::1]:8080      99  idle\\x1b 59s              1       2       3       4   >2h01m\n"
+              "and 1001 more, with fewer errors\n"
+              "there are more than were looked at\n");
+    EXPECT_THAT(Agent(sockets).asked({"sockets", "--output=json"}).out, HasSubstr("\"local_port\": 40312"));
+    EXPECT_EQ(Agent(sockets).asked({"sockets", "x"}).code, 2);
+}
+
+TEST(SocketsCommand, SaysWhyThereAreNone) {
+    const auto ended = Agent(R"({"problem": "this kernel\u001b does not", "hint": "so"})").asked({"sockets"});
+    EXPECT_EQ(ended.code, 3);
+    EXPECT_EQ(ended.error, "upstat: this kernel\\x1b does not\nHINT: so\n");
+    EXPECT_EQ(
+        Agent(
+            R"({"problem": "", "hint": "", "total": 0, "left_out": 0, "complete": true, "states": {}, "sockets": []})")
+            .asked({"sockets"})
+            .out,
+        "0 connections\n");
+}
+
 /// What is no agent: another web server, or an agent of another version.
 class Foreign : public testing::TestWithParam<std::string> {};
 
 TEST_P(Foreign, IsOneSentence) {
     const Agent foreign(GetParam());
-    for (const auto& command : std::vector<std::vector<std::string>>{{"status"}, {"top"}, {"explain", "shop"}}) {
+    for (const auto& command :
+         std::vector<std::vector<std::string>>{{"status"}, {"top"}, {"explain", "shop"}, {"sockets"}}) {
         for (const auto* const output : {"text", "json"}) {
             auto words = command;
             words.push_back(std::string("--output=") + output);

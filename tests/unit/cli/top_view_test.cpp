@@ -98,6 +98,29 @@ TEST_F(TopView, FitsEverySize) {
     }
 }
 
+TEST_F(TopView, AServerHasItsConnections) {
+    auto seen = data();
+    TopState state{.backend = "shop@file", .server = "10.0.0.2:80"};
+    seen.sockets = {{"problem", ""},
+                    {"total", 1},
+                    {"states", {{"wai\x1bting", 1}}},
+                    {"sockets", json::array({{{"local_port", 40312},
+                                              {"state", "wai\x1bting"},
+                                              {"seconds", 1.26},
+                                              {"age_seconds", 60},
+                                              {"joined", false},
+                                              {"responses", {{"2xx", 5}, {"3xx", 0}, {"4xx", 7}, {"5xx", 0}}}}})}};
+    const auto with = [&](const std::string& server) {
+        seen.sockets_server = server;
+        return texts(top_screen(seen, state, {}));
+    };
+    EXPECT_THAT(with("10.0.0.2:80"), testing::Contains(StartsWith("1 connection: 1 wai\\x1bting")));
+    EXPECT_THAT(with("10.0.0.2:80"), testing::Contains(StartsWith("40312  wai\\x1bting 1.3s")));
+    EXPECT_THAT(with("10.0.0.1:80"), testing::Not(testing::Contains(HasSubstr("40312")))) << "another one's";
+    seen.sockets["problem"] = "this kernel\x1b does not";
+    EXPECT_THAT(with("10.0.0.2:80"), testing::Contains(StartsWith("this kernel\\x1b does not")));
+}
+
 TEST_F(TopView, OpensABackendThenAServerAndGoesBack) {
     press(TopKey::open);
     EXPECT_EQ(screen()[1], "shop@file: 1 of 2 servers is bad");

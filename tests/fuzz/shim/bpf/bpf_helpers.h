@@ -20,6 +20,7 @@ enum libbpf_pin_type { LIBBPF_PIN_NONE, LIBBPF_PIN_BY_NAME };
 void* bpf_map_lookup_elem(void* map, const void* key);
 long bpf_map_update_elem(void* map, const void* key, const void* value, __u64 flags);
 __u32 bpf_get_smp_processor_id(void);
+__u64 bpf_jiffies64(void);
 void* bpf_sk_storage_get(void* map, void* sk, void* value, __u64 flags);
 long bpf_sk_storage_delete(void* map, void* sk);
 struct bpf_tcp_sock* bpf_tcp_sock(struct bpf_sock* sk);
