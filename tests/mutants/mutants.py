@@ -55,7 +55,7 @@ MISTAKES = [
     ("the server's close is not seen", "upstat.bpf.c", "    if (to == BPF_TCP_CLOSE_WAIT)\n        end_unanswered(sk, state, UPSTAT_UNANSWERED_CLOSED);\n    else if", "    if"),
     ("a reset is not noted", "upstat.bpf.c", "        state->reset = 1;\n", ""),
     ("a reset that the kernel refuses is believed", "upstat.bpf.c", "if (packet->flags & TCP_RST && takes_reset(sk, state, packet)) {", "if (packet->flags & TCP_RST) {"),
-    ("a tunnel is read on", "response.h", "state->stage = is_tunnel(code, state->method) ? STAGE_UNREAD : STAGE_IDLE;", "state->stage = STAGE_IDLE;"),
+    ("a tunnel is read on", "response.h", "state->stage = tunnel ? STAGE_UNREAD : STAGE_IDLE;", "state->stage = STAGE_IDLE;"),
     ("IPv4 servers stand under another key", "server.h", "words[2] = bpf_htonl(0xffff);", "words[2] = 0;"),
     ("a bare line feed does not end a line of an interim head", "http.h", " || (last & 0xffff) == 0x0a0a;", ";"),
     ("a segment's last bytes behind a gap are not kept", "response.h", "        if (left < 64) /*", "        if (left < 128) /*"),
