@@ -110,7 +110,8 @@ enum upstat_socket_state { UPSTAT_SOCKET_LIST(UPSTAT_SOCKET_NUMBER) UPSTAT_SOCKE
     X(HEAD_UNREAD, "head_unread", "a head that could not be read to its end, to tell whose it is: a user's")           \
     X(PROBE_MEMORY, "probe_memory", "the probe could not read what the proxy had parsed: not counted")                 \
     X(PROBE_NAME, "probe_name", "the probe found no server's name, or one that is too long; in the overflow map")      \
-    X(PROBE_EMPTY, "probe_empty", "the probe found no program of its zone: not counted")
+    X(PROBE_EMPTY, "probe_empty", "the probe found no program of its zone: not counted")                               \
+    X(PROBE_SERIES, "probe_series", "a server that shows too many codes and methods to the probe; in the overflow map")
 #define UPSTAT_PLACE_NUMBER(name, label, meaning) UPSTAT_PLACE_##name,
 enum upstat_place { UPSTAT_PLACE_LIST(UPSTAT_PLACE_NUMBER) UPSTAT_PLACES };
 

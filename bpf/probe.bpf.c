@@ -33,14 +33,37 @@ struct {
     __uint(pinning, LIBBPF_PIN_BY_NAME);
 } probed SEC(".maps");
 
+/* The beginning of a upstat_probed_key. */
+struct probed_server {
+    char host[264];
+    __u16 port;
+    __u16 zone;
+};
+
+_Static_assert(__builtin_offsetof(struct upstat_probed_key, detail) == sizeof(struct probed_server), "a key begins so");
+
+/* How many keys of `probed` each server has. What it sends and its clients ask decides that, so there is an end to it:
+ * one server must leave room for the others. */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 2048);
+    __type(key, struct probed_server);
+    __type(value, __u64);
+    __uint(pinning, LIBBPF_PIN_BY_NAME);
+} probed_series SEC(".maps");
+
+#define SERIES_OF_A_SERVER 256
+
 /* Values of Go 1.22 to 1.26, as far as they are looked at. */
 struct go_string {
     __u64 bytes;
     __s64 size;
 };
 
+/* From 16 bytes behind the beginning of an http.Response on. */
+#define GO_RESPONSE_CODE 16
+#define GO_RESPONSE_TLS 136 /* a pointer, nil in clear text */
 struct go_response {
-    struct go_string status;
     __s64 code;
     struct go_string protocol;
     __s64 major; /* of the protocol's version */
@@ -121,15 +144,31 @@ static __always_inline void count_elsewhere(const struct upstat_probed_key *key)
     count_overflow(key->event, key->detail, key->method, UPSTAT_USERS);
 }
 
-static __always_inline void count_probed(const struct upstat_probed_key *key)
+/* Null where the server has too many, or there is no room. */
+static __always_inline __u64 *new_counter(const struct upstat_probed_key *key)
 {
     const __u64 zero = 0;
+    __u64 *series = bpf_map_lookup_elem(&probed_series, key);
+
+    if (!series) {
+        bpf_map_update_elem(&probed_series, key, &zero, BPF_NOEXIST); /* another CPU may have been faster: as good */
+        series = bpf_map_lookup_elem(&probed_series, key);
+    }
+    if (!series || *series >= SERIES_OF_A_SERVER) {
+        count_place(UPSTAT_PLACE_PROBE_SERIES);
+        return 0;
+    }
+    if (!bpf_map_update_elem(&probed, key, &zero, BPF_NOEXIST))
+        __sync_fetch_and_add(series, 1);
+    return bpf_map_lookup_elem(&probed, key);
+}
+
+static __always_inline void count_probed(const struct upstat_probed_key *key)
+{
     __u64 *counter = bpf_map_lookup_elem(&probed, key);
 
-    if (unlikely(!counter)) {
-        bpf_map_update_elem(&probed, key, &zero, BPF_NOEXIST); /* another CPU may have been faster: as good */
-        counter = bpf_map_lookup_elem(&probed, key);
-    }
+    if (unlikely(!counter))
+        counter = new_counter(key);
     if (counter)
         __sync_fetch_and_add(counter, 1); /* atomic although it is this CPU's: a thread can take another's place here */
     else
@@ -146,6 +185,23 @@ static __always_inline int read_host(struct upstat_probed_key *key, const struct
     return size > 0 && size <= UPSTAT_HOST_BYTES && read_memory(key->host, size, host->bytes);
 }
 
+/* Counts a response whose request cannot be read, of a server that nobody knows. */
+static __always_inline void count_nameless(struct upstat_probed_key *key, const struct go_response *response,
+                                           __u64 response_at)
+{
+    __u64 tls = 0;
+
+    if (!is_http2(response)) {
+        if (!read_memory(&tls, sizeof(tls), response_at + GO_RESPONSE_TLS))
+            count_place(UPSTAT_PLACE_PROBE_MEMORY);
+        if (!tls)
+            return; /* HTTP/1 in clear text: its packets are counted */
+    }
+    set_event(key, response->code);
+    count_place(UPSTAT_PLACE_PROBE_NAME);
+    count_elsewhere(key);
+}
+
 SEC("uprobe")
 int upstat_probed(struct pt_regs *ctx)
 {
@@ -154,9 +210,12 @@ int upstat_probed(struct pt_regs *ctx)
     struct go_request request;
     struct go_url url;
 
-    if (!read_memory(&response, sizeof(response), PT_REGS_PARM1(ctx)) ||
-        !read_memory(&request, sizeof(request), PT_REGS_PARM2(ctx)) || !read_memory(&url, sizeof(url), request.url)) {
+    if (!read_memory(&response, sizeof(response), PT_REGS_PARM1(ctx) + GO_RESPONSE_CODE)) {
         count_place(UPSTAT_PLACE_PROBE_MEMORY);
+        return 0;
+    }
+    if (!read_memory(&request, sizeof(request), PT_REGS_PARM2(ctx)) || !read_memory(&url, sizeof(url), request.url)) {
+        count_nameless(&key, &response, PT_REGS_PARM1(ctx));
         return 0;
     }
     if (!is_https(&url) && !is_http2(&response))

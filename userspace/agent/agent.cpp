@@ -487,6 +487,7 @@ bool Agent::wait() {
     auto fds = traefiks_->fds();
     fds.push_back({.fd = parts_.catalogue_reader->fd(), .events = POLLIN, .revents = 0});
     fds.push_back({.fd = parts_.configurations->fd(), .events = POLLIN, .revents = 0});
+    fds.push_back({.fd = probing_.fd(), .events = POLLIN, .revents = 0});
     fds.push_back({.fd = catalogues_.fd(timeline_->now().at), .events = POLLIN, .revents = 0});
     fds.push_back({.fd = parts_.signals.get(), .events = POLLIN, .revents = 0});
     const auto patience = parts_.supervisor.patience;

@@ -17,20 +17,28 @@ constexpr auto repeat = std::chrono::minutes(10);
 
 struct Sized {
     std::string_view map;
-    std::string_view setting;
     std::string_view holds;
+    std::string_view way_out;
+    std::string_view then = "what was counted stays";
 };
-constexpr std::array<Sized, 2> sized_maps{
-    {{"totals", "bpf.totals-size", "series (server, code, method)"}, {"requests", "bpf.requests-size", "servers"}}};
+constexpr std::array<Sized, 3> sized_maps{
+    {{"totals", "series (server, code, method)", "Raise bpf.totals-size and restart upstat"},
+     {"requests", "servers", "Raise bpf.requests-size and restart upstat"},
+     {"probed", "series (TLS or HTTP/2 server, code, method)", "Run `upstat detach` and restart upstat",
+      "it is empty, and the counters of backends go on"}}};
 
 struct Failure {
     const char* place;
     std::string_view what;
 };
-constexpr std::array<Failure, 2> failures{
+constexpr std::array<Failure, 4> failures{
     {{"storage_failed",
       "times a connection found no memory for its state: its requests are not counted at all. Raise the sysctl "
       "net.core.optmem_max (of Traefik's network namespace); it works at once"},
+     {"probe_series",
+      "responses of TLS or HTTP/2 servers are counted in the series server=\"overflow\": their server shows more "
+      "than 256 pairs of code and method, or there are more than 2,048 servers. No count is lost"},
+     {"probe_memory", "responses of TLS or HTTP/2 servers could not be read in Traefik, and are not counted"},
      {"overflow_full", "events found no room in the overflow map either, and are lost. Please report this"}}};
 
 bool is_full(const poll::MapFill& fill) {
@@ -39,16 +47,14 @@ bool is_full(const poll::MapFill& fill) {
 
 std::string full_text(const Sized& map, const poll::MapFill& fill) {
     return fmt::format(
-        "the kernel map {} is full: it has room for {} {}. What is new is counted in the series server=\"overflow\", "
-        "of "
-        "all servers together and of no backend; no count is lost. Raise {} and restart upstat: what was counted stays",
-        map.map, fill.capacity, map.holds, map.setting);
+        "the kernel map {} is full: it has room for {} {}. What is new is counted in the series "
+        "server=\"overflow\", of all servers together and of no backend; no count is lost. {}: {}",
+        map.map, fill.capacity, map.holds, map.way_out, map.then);
 }
 
 std::string warning_text(const Sized& map, const poll::MapFill& fill) {
-    return fmt::format(
-        "the kernel map {} holds {} of {} {}. Raise {} and restart upstat before it is full: what was counted stays",
-        map.map, fill.entries, fill.capacity, map.holds, map.setting);
+    return fmt::format("the kernel map {} holds {} of {} {}. {} before it is full: {}", map.map, fill.entries,
+                       fill.capacity, map.holds, map.way_out, map.then);
 }
 
 }  // namespace

@@ -60,5 +60,20 @@ TEST(FillWatch, NamesTheSysctlForSocketsWithoutMemory) {
     EXPECT_THAT(watch.look(poll(700, 1, {{"storage_failed", 7}})), SizeIs(1));
 }
 
+TEST(FillWatch, WhatOneServerOfTheProbesShowsTooMuchIsSaid) {
+    FillWatch watch;
+    EXPECT_THAT(watch.look(poll(0, 50)), IsEmpty());
+    const auto notices = watch.look(poll(5, 50, {{"probe_series", 4}, {"totals_full", 4}}));
+    ASSERT_THAT(notices, SizeIs(1));
+    EXPECT_TRUE(notices[0].error);
+    EXPECT_THAT(notices[0].text, HasSubstr("4 responses of TLS or HTTP/2 servers are counted in"));
+    auto full = poll(10, 50, {{"probe_series", 4}, {"totals_full", 8}});
+    full.maps.push_back({.map = "probed", .entries = 8192, .capacity = 8192});
+    const auto more = watch.look(full);
+    ASSERT_THAT(more, SizeIs(1));
+    EXPECT_THAT(more[0].text, HasSubstr("the kernel map probed is full"));
+    EXPECT_THAT(more[0].text, HasSubstr("Run `upstat detach` and restart upstat: it is empty"));
+}
+
 }  // namespace
 }  // namespace upstat::agent
