@@ -305,6 +305,10 @@ class Counter::Impl {
         return *socket_iterator_ ? (*socket_iterator_)->walk() : std::unexpected(socket_iterator_->error());
     }
 
+    /// The programs, of records.
+    [[nodiscard]] bool has_told() const { return has_told_; }
+    void set_told(bool told) { has_told_ = told; }
+
     [[nodiscard]] Zones& zones() { return zones_; }
     [[nodiscard]] const CgroupLinks& cgroup_links() const { return cgroup_links_; }
     [[nodiscard]] const std::map<Variant, Skeleton>& skeletons() const { return skeletons_; }
@@ -350,6 +354,7 @@ class Counter::Impl {
     Zones zones_;
     Probes probes_;
     Owners owners_;
+    bool has_told_ = false;
     std::map<Variant, Skeleton> skeletons_;  ///< that of zone 0, not shared, is always there
     std::vector<Generation> generations_;    ///< the last one is the programs' own
     CgroupLinks cgroup_links_;
@@ -440,7 +445,10 @@ ProbeState Counter::probe(const std::vector<Probed>& processes) {
 
 Result<void> Counter::set_records(const std::vector<Record>& records, bool complete) {
     const auto& maps = impl_->newest();
-    return write_records({.records = maps.map("records"), .epoch = maps.map("records_epoch")}, records, complete);
+    auto written = write_records({.records = maps.map("records"), .epoch = maps.map("records_epoch")}, records,
+                                 complete, !impl_->has_told());
+    impl_->set_told(written.has_value());
+    return written;
 }
 
 void Counter::detach_previous() {
