@@ -11,8 +11,8 @@ namespace upstat::programs {
 
 /// What requests of one host, or one kind of their paths, tell.
 struct RouteEntry {
-    std::string host;  ///< in lower case; empty: any that the table does not name
-    std::string path;  ///< what the path begins with, or with `whole` all of it; the longest that fits counts
+    std::string host{};  ///< in lower case; empty: any that the table does not name
+    std::string path{};  ///< what the path begins with, or with `whole` all of it; the longest that fits counts
     bool whole = false;
     std::uint16_t route = 0;  ///< 0: none is told
 

@@ -776,7 +776,7 @@ TEST_F(Loop, RoutesToASharedServerAreTold) {
     run(std::chrono::seconds(21), 10);
     using Entry = programs::RouteEntry;
     const std::vector<Entry> wanted{Entry{}, Entry{.path = "/b", .route = 2}, Entry{.host = "a", .route = 1}};
-    ASSERT_EQ(counts_.routes.tables, std::vector{wanted});
+    ASSERT_EQ(counts_.routes.tables, std::vector<programs::RouteTable>(1, wanted));
     EXPECT_EQ(counts_.routes.of_server.at(poll::parse_server("10.0.0.1:80").value()), 0U);
     EXPECT_TRUE(counts_.looks_complete);
     counts_.routed[poll::parse_server("10.0.0.1:80").value()][1] = {{{.code = 200, .method = poll::Method::get}, 0}};
@@ -927,6 +927,47 @@ TEST_F(Loop, WhenTraefikIsGoneNoServerIsUp) {
     run(std::chrono::seconds(11));
     EXPECT_THAT(page(), HasSubstr("upstat_traefik_up 0\n"));
     EXPECT_THAT(page(), Not(HasSubstr("traefik_backend_server_up{")));
+}
+
+TEST_F(Loop, InASharedCgroupOnlyTraefiksProcessesCount) {
+    host_.process({.pid = 40, .exe = "/bin/tmux", .comm = "tmux", .cgroup = "/traefik"});
+    host_.cgroup("/traefik", {40, 42});
+    counts_.member_problems.emplace(42, Error{.kind = Error::Kind::host, .message = "no right", .hint = {}});
+    start();
+    run(std::chrono::seconds(6), 10);
+    EXPECT_THAT(counts_.shared_cgroups, testing::SizeIs(1));
+    EXPECT_THAT(counts_.members, testing::ElementsAre(programs::Member{.pid = 42, .start_time = 1042, .zone = 0}));
+    EXPECT_EQ(agent_->shown()->traefiks.at(0).shared, "1 other process, such as tmux (pid 40)");
+    EXPECT_THAT(agent_->shown()->traefiks.at(0).problem, HasSubstr("had before are not counted: no right"));
+    EXPECT_EQ(log_.count("had before are not counted: no right"), 1U) << log_.text();
+
+    std::filesystem::remove_all(host_.at("/proc/42"));
+    host_.cgroup("/traefik", {40});
+    run(std::chrono::seconds(30));
+    EXPECT_TRUE(counts_.members.empty()) << "another process may get its number";
+
+    host_.cgroup("/traefik", {40, 43});
+    host_.process(traefik_process(43));
+    counts_.newcomers = {43};
+    ASSERT_TRUE(agent_->turn());
+    EXPECT_THAT(counts_.members, testing::ElementsAre(programs::Member{.pid = 43, .start_time = 1043, .zone = 0}))
+        << "at once, not at the next poll";
+}
+
+TEST_F(Loop, ACgroupThatANeighbourJoinsIsSharedFromThenOn) {
+    start();
+    run(std::chrono::seconds(6), 10);
+    EXPECT_TRUE(counts_.shared_cgroups.empty());
+    EXPECT_TRUE(counts_.members.empty());
+    host_.process({.pid = 40, .exe = "/bin/curl", .comm = "curl", .cgroup = "/traefik"});
+    host_.cgroup("/traefik", {40, 42});
+    run(std::chrono::seconds(6), 10);
+    EXPECT_THAT(counts_.shared_cgroups, testing::SizeIs(1));
+    EXPECT_THAT(counts_.members, testing::SizeIs(1));
+    std::filesystem::remove_all(host_.at("/proc/40"));
+    host_.cgroup("/traefik", {42});
+    run(std::chrono::seconds(6), 10);
+    EXPECT_THAT(counts_.members, testing::SizeIs(1)) << "it may come again";
 }
 
 TEST_F(Loop, TheApisHostAndCertificateAreAsTheSettingsSay) {
