@@ -27,6 +27,10 @@ std::string traefik_text(const json& traefik) {
         text += fmt::format("           in its series: traefik={}\n", shown(name));
     }
     text += fmt::format("           api {}\n", or_dash(traefik.at("api")));
+    if (traefik.contains("shared") && or_dash(traefik.at("shared")) != "-") {
+        text += fmt::format("           shares its cgroup with {}: only its own connections count\n",
+                            or_dash(traefik.at("shared")));
+    }
     if (traefik.contains("tls")) {  // an older agent does not say
         text += fmt::format("           responses of TLS and HTTP/2 servers: {}\n", or_dash(traefik.at("tls")));
     }
