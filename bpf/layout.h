@@ -111,7 +111,9 @@ enum upstat_socket_state { UPSTAT_SOCKET_LIST(UPSTAT_SOCKET_NUMBER) UPSTAT_SOCKE
     X(PROBE_MEMORY, "probe_memory", "the probe could not read what the proxy had parsed: not counted")                 \
     X(PROBE_NAME, "probe_name", "the probe found no server's name, or one that is too long; in the overflow map")      \
     X(PROBE_EMPTY, "probe_empty", "the probe found no program of its zone: not counted")                               \
-    X(PROBE_SERIES, "probe_series", "a server that shows too many codes and methods to the probe; in the overflow map")
+    X(PROBE_SERIES, "probe_series",                                                                                    \
+      "a server that shows too many codes and methods to the probe; in the overflow map")                              \
+    X(OTHERS_SOCKET, "others_socket", "skip: a socket of another process in the cgroup that Traefik shares")
 #define UPSTAT_PLACE_NUMBER(name, label, meaning) UPSTAT_PLACE_##name,
 enum upstat_place { UPSTAT_PLACE_LIST(UPSTAT_PLACE_NUMBER) UPSTAT_PLACES };
 
@@ -178,6 +180,26 @@ enum upstat_look {
 struct upstat_record {
     __u8 look;   /* enum upstat_look */
     __u8 method; /* UPSTAT_LOOK_CHECK: the health check's, enum upstat_method */
+};
+
+/* How many processes can count in shared cgroups, and nanoseconds in a clock tick. */
+#define UPSTAT_MEMBERS 1024
+#define UPSTAT_TICK 10000000
+
+/* A process that counts in a shared cgroup; the value of the members map, by its number (tgid). */
+struct upstat_member {
+    __u64 start; /* clock ticks from the boot to its start */
+    __u32 zone;  /* as in upstat_server_key */
+    __u32 padding;
+};
+
+/* Whose a socket is; the value of the owners map. */
+struct upstat_owner {
+    __u64 start;     /* of the process, as in upstat_member; 0 where it is not known */
+    __u32 tgid;      /* the process that made the socket; 0 where it is not known */
+    __u32 epoch;     /* of the members, when the socket was no member's; 0 before it was looked at */
+    __u32 member_of; /* the member's zone + 1; 0 as long as it is no member's */
+    __u32 padding;
 };
 
 /* Responses by class: 2xx to 5xx. */

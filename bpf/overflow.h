@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What every kind of program counts when it cannot count by key: events without their server, and its own skips and
- * failures. */
+/* What every kind of program counts when it cannot count by key: events without their server. */
 #ifndef UPSTAT_OVERFLOW_H
 #define UPSTAT_OVERFLOW_H
 
@@ -8,6 +7,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "layout.h"
+#include "places.h"
 
 /* Events of servers that found no room in their table, all servers together (server is zero). Holds each event
  * that there can be, so that no count is lost, only whose it is. */
@@ -18,29 +18,6 @@ struct {
     __type(value, __u64);
     __uint(pinning, LIBBPF_PIN_BY_NAME);
 } overflow SEC(".maps");
-
-/* Skips and failures, by enum upstat_place. */
-struct {
-    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-    __uint(max_entries, UPSTAT_PLACES);
-    __type(key, __u32);
-    __type(value, __u64);
-    __uint(pinning, LIBBPF_PIN_BY_NAME);
-} places SEC(".maps");
-
-/* Cold paths are out of line so that the per-packet path stays small in the instruction cache. */
-#define COLD static __noinline
-#ifndef unlikely
-#define unlikely(condition) __builtin_expect(!!(condition), 0)
-#endif
-
-COLD void count_place(enum upstat_place place)
-{
-    __u32 key = place;
-    __u64 *counter = bpf_map_lookup_elem(&places, &key);
-    if (counter)
-        __sync_fetch_and_add(counter, 1);
-}
 
 COLD void count_overflow(__u8 event, __u16 detail, __u8 method, __u8 whose)
 {

@@ -13,6 +13,7 @@ enum step {
     STEP_WAIT,      /* no more to be read now */
     STEP_AGAIN,     /* an interim head was read on */
     STEP_FINAL,     /* the request is answered; the code is known */
+    STEP_TUNNEL,    /* the same, and what follows is no HTTP */
     STEP_MALFORMED, /* the request is unanswered: no status line */
     STEP_UNPARSED,  /* the request is unanswered: bytes of an interim head went by unread */
 };
@@ -83,9 +84,10 @@ static __always_inline enum step take_status(struct socket_state *state, int cod
         int spaces = code == HTTP_STATUS_SPACES;
         return go_on(state, spaces ? STAGE_CODE : STAGE_INTERIM, spaces ? HTTP_STATUS_VERSION : code_end);
     }
-    state->stage = is_tunnel(code, state->method) ? STAGE_UNREAD : STAGE_IDLE;
+    int tunnel = is_tunnel(code, state->method);
+    state->stage = tunnel ? STAGE_UNREAD : STAGE_IDLE;
     count_class(state, code);
-    return STEP_FINAL;
+    return tunnel ? STEP_TUNNEL : STEP_FINAL; /* a second look at the code is what the verifier of 5.10 got wrong */
 }
 
 /* The bytes up to `end` are not all there: they will come, unless some of them went by. The lock is held. */
@@ -160,13 +162,13 @@ static __always_inline void count_step(const struct bpf_sock *sk, struct socket_
         count_end(sk, whose, UPSTAT_UNANSWERED, UPSTAT_UNANSWERED_MALFORMED, 0);
     if (step == STEP_UNPARSED)
         count_end(sk, whose, UPSTAT_UNANSWERED, UPSTAT_UNANSWERED_UNPARSED, 0);
-    if (step != STEP_FINAL)
+    if (step != STEP_FINAL && step != STEP_TUNNEL)
         return;
     if (unlikely(whose != UPSTAT_USERS))
         count_end(sk, whose, UPSTAT_RESPONSE, code, method);
     else
         count_response(sk, &state->answered, code, method);
-    if (is_tunnel(code, method))
+    if (unlikely(step == STEP_TUNNEL))
         count_event(sk, UPSTAT_UNREAD, UPSTAT_UNREAD_UPGRADED);
 }
 

@@ -4,10 +4,15 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
+#include "owner.h"
 #include "response.h"
 #include "request.h"
 
 char LICENSE[] SEC("license") = "GPL";
+
+/* Set by the agent: other processes are in the cgroup, too, and their sockets are not looked at. The verifier leaves
+ * out what a cgroup of Traefik's own does not need. */
+const volatile __u8 shared = 0;
 
 /* What both directions begin with: the packet is read, and its socket returned; 0 where there is nothing to look at. */
 static __always_inline struct bpf_sock *enter(struct __sk_buff *skb, struct packet *packet)
@@ -18,7 +23,7 @@ static __always_inline struct bpf_sock *enter(struct __sk_buff *skb, struct pack
         count_place(UPSTAT_PLACE_NO_SOCKET);
         return 0;
     }
-    if (is_clients(sk) || !read_packet(skb, packet) ||
+    if (is_clients(sk) || (shared && is_others(sk, zone)) || !read_packet(skb, packet) ||
         (!packet->length && !(packet->flags & (TCP_SYN | TCP_FIN | TCP_RST))))
         return 0;
     return sk;
@@ -157,7 +162,7 @@ int upstat_sockops(struct bpf_sock_ops *ops)
     struct bpf_sock *sk = ops->sk;
     struct socket_state *state;
 
-    if (!sk)
+    if (!sk || (shared && is_others(sk, zone)))
         return 1;
     switch (ops->op) {
     case BPF_SOCK_OPS_TCP_CONNECT_CB:

@@ -16,7 +16,6 @@ from parts.exposition import select, total
 from parts.load import Clients, Request, mix
 from parts.monitoring import Alertmanager, Pushgateway
 from parts.namespace import PidNamespace
-from parts.nginx import Nginx
 from parts.rig import Rig
 from parts.traefik import Traefik
 from parts.upstat import BPFFS, Upstat, detach, spell
@@ -170,7 +169,8 @@ def test_a_cgroup_that_is_to_come(stack, upstat_binary, traefik_binary, tmp_path
 
 
 def test_a_neighbour_for_a_while(stack, upstat_binary, traefik_binary, tmp_path):
-    """A Traefik that shares its cgroup is not counted, which /-/ready tells; once it is alone, it is."""
+    """To an agent in a PID namespace of its own, a Traefik that shares its cgroup is not counted, which /-/ready tells; once
+    it is alone, it is."""
     space = stack.enter_context(PidNamespace())
     upstat = Upstat(upstat_binary, tmp_path)
     upstat.process.command = space.inside(upstat.process.command)
@@ -206,23 +206,6 @@ def test_no_traefik_then_one(stack, upstat_binary, traefik_binary, tmp_path):
     stack.enter_context(rig)
     upstat.wait_until_ready()
     upstat.wait_for_counts(counts.of_nginx(send(rig)))
-
-
-def test_cgroup_shared_with_others(stack, refused, traefik_binary, tmp_path):
-    cgroup = stack.enter_context(Cgroup())
-    stranger = subprocess.Popen(cgroup.inside(["sleep", "1000"]), start_new_session=True)
-    stack.callback(lambda: (stranger.kill(), stranger.wait(10)))
-    nginx = stack.enter_context(Nginx(tmp_path, ["127.0.0.1"]))
-    traefik = stack.enter_context(Traefik(traefik_binary, tmp_path, cgroup, {"four": [f"http://{nginx.servers[0]}"]}))
-    wait_for(lambda: stranger.pid in cgroup.pids(), 10, "the stranger is in the cgroup")
-    refused(3, [str(cgroup.path), "shares", "--traefik.cgroup"], ["run", "--traefik.pid", traefik.pid])
-
-
-def test_root_cgroup(stack, refused, traefik_binary, tmp_path):
-    traefik = stack.enter_context(Traefik(traefik_binary, tmp_path, None, {"four": ["http://127.0.0.1:1"]}))
-    if "0::/\n" not in open(f"/proc/{traefik.pid}/cgroup").read():
-        pytest.skip("this session is not in the root cgroup, so what it starts is not either")
-    refused(3, ["root cgroup", "--traefik.cgroup"], ["run", "--traefik.pid", traefik.pid])
 
 
 def test_two_traefiks(rig, stack, agent, traefik_binary, tmp_path):

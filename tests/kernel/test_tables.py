@@ -144,6 +144,20 @@ def test_more_servers_than_the_tables_hold(stage, stack):
     assert everything(samples) == {**wanted, "requests": 2 * every + 4, "connects": 13, "responses": {200: every + 2, 404: every + 2}}
 
 
+def test_an_agent_has_sockets_look_at_the_records_again(stage):
+    """The one before may have been killed between the records and their epoch."""
+    def epoch():
+        pin, = stage.agent.pin_path.glob("*/records_epoch")
+        said = subprocess.run(["bpftool", "-j", "map", "dump", "pinned", pin], capture_output=True, text=True, check=True)
+        return json.loads(said.stdout)[0]["formatted"]["value"]
+    stage.page()
+    wait_for(lambda: epoch() > 0, 20, "an epoch")
+    before = epoch()
+    run_again(stage, end="kill")
+    stage.page()
+    wait_for(lambda: epoch() > before, 20, "a new epoch")
+
+
 def test_no_overflow_series_while_there_is_room(stage):
     server = Server(stage)
     visit(server, 1)

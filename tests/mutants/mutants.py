@@ -24,6 +24,7 @@ WORK = BUILD / "mutants"
 TAKEN = "test_peer.py::test_heads_that_are_read_line_by_line"
 TWO_CPUS = "test_soak.py::test_two_cpus_deliver_to_one_socket_at_once"
 AWAY = "test_crash_walk.py::test_programs_that_were_away"
+SOCKETS = "../e2e/test_sockets.py::test_each_connection_is_as_the_server_logged_it"
 AGAIN = "test_anchor.py::test_a_socket_that_connects_again"
 SHARED = "test_layout.py::test_requests_in_flight_survive_where_the_sockets_are_the_same"
 PORTS = "test_anchor.py::test_a_server_s_connection_from_a_port_that_was_clients"
@@ -54,7 +55,7 @@ MISTAKES = [
     ("the server's close is not seen", "upstat.bpf.c", "    if (to == BPF_TCP_CLOSE_WAIT)\n        end_unanswered(sk, state, UPSTAT_UNANSWERED_CLOSED);\n    else if", "    if"),
     ("a reset is not noted", "upstat.bpf.c", "        state->reset = 1;\n", ""),
     ("a reset that the kernel refuses is believed", "upstat.bpf.c", "if (packet->flags & TCP_RST && takes_reset(sk, state, packet)) {", "if (packet->flags & TCP_RST) {"),
-    ("a tunnel is read on", "response.h", "state->stage = is_tunnel(code, state->method) ? STAGE_UNREAD : STAGE_IDLE;", "state->stage = STAGE_IDLE;"),
+    ("a tunnel is read on", "response.h", "state->stage = tunnel ? STAGE_UNREAD : STAGE_IDLE;", "state->stage = STAGE_IDLE;"),
     ("IPv4 servers stand under another key", "server.h", "words[2] = bpf_htonl(0xffff);", "words[2] = 0;"),
     ("a bare line feed does not end a line of an interim head", "http.h", " || (last & 0xffff) == 0x0a0a;", ";"),
     ("a segment's last bytes behind a gap are not kept", "response.h", "        if (left < 64) /*", "        if (left < 128) /*"),
@@ -98,6 +99,8 @@ MISTAKES = [
      "flies && !begins_another(skb, state, packet, begin)", "flies && begins_another(skb, state, packet, begin) < 0"),
     ("a response is counted where the last one was, whatever its code", "server.h", "known.what == what ?", "known.what + what ?"),
     ("a slot of another generation is taken for one's own", "server.h", "known.generation == generation &&", "known.generation &&", SHARED),
+    ("a response is not counted for its connection", "response.h", "    count_class(state, code);\n", "", SOCKETS),
+    ("a request that waits has no beginning", "request.h", "    state->asked = bpf_jiffies64();\n", "", SOCKETS),
     ("a socket that connects again counts on its first server", "socket.h", "    state->requested = nothing.word;\n    state->answered = 0;\n", "    (void)nothing;\n", AGAIN),
     ("a key's slot is given away twice", "maps.h", "*slot = ++given->given;", "*slot = given->given + 1;"),
     ("the lock is left out where a response is taken", "response.h",

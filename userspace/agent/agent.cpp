@@ -103,7 +103,8 @@ Result<std::unique_ptr<Agent>> Agent::start(const config::Settings& settings, Pa
         return std::unexpected(locked.error());
     }
     agent->restore();
-    malloc_trim(0);  // what the file's whole text and tree took is several times what is kept
+    agent->renew_walk();  // the kernel's types are read once, which takes longer than a Traefik that starts may wait
+    malloc_trim(0);       // what they and the state file's text and tree took is many times what is kept
     agent->lost_counters_ = agent->parts_.counted_before && agent->ledger_.state().backends.empty();
     if (auto opened = agent->open_outside(); !opened) {
         return std::unexpected(opened.error());
@@ -297,8 +298,9 @@ std::vector<publish::TraefikReport> Agent::traefik_reports() const {
                                       .api = {},
                                       .version = {},
                                       .attached = problem.empty(),
+                                      .shared = problem.empty() ? traefik.shared : "",
                                       .tls = probing_.state_of(traefik.pid),
-                                      .problem = problem};
+                                      .problem = problem.empty() ? traefiks_->partly(traefik.pid) : problem};
         const auto& sources = catalogues_.sources();
         auto source = sources.find(traefik.pid);
         source = source == sources.end() ? sources.find(-1) : source;
@@ -486,6 +488,7 @@ bool Agent::wait() {
     auto fds = traefiks_->fds();
     fds.push_back({.fd = parts_.catalogue_reader->fd(), .events = POLLIN, .revents = 0});
     fds.push_back({.fd = parts_.configurations->fd(), .events = POLLIN, .revents = 0});
+    fds.push_back({.fd = probing_.fd(), .events = POLLIN, .revents = 0});
     fds.push_back({.fd = catalogues_.fd(timeline_->now().at), .events = POLLIN, .revents = 0});
     fds.push_back({.fd = parts_.signals.get(), .events = POLLIN, .revents = 0});
     const auto patience = parts_.supervisor.patience;

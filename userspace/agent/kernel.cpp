@@ -50,6 +50,15 @@ class PinnedKernel : public Kernel {
                         std::uint16_t zone) override {
         return counter_.attach(cgroup, listening, zone);
     }
+    Result<void> attach_shared(const std::filesystem::path& cgroup, const std::set<std::uint16_t>& listening,
+                               std::uint16_t zone, const std::vector<programs::Member>& members) override {
+        return counter_.attach_shared(cgroup, listening, zone, members);
+    }
+    programs::MemberProblems set_members(const std::vector<programs::Member>& members) override {
+        return counter_.set_members(members);
+    }
+    [[nodiscard]] int newcomers_fd() const override { return counter_.newcomers_fd(); }
+    std::vector<pid_t> newcomers() override { return counter_.newcomers(); }
     programs::ProbeState probe(const std::vector<programs::Probed>& processes) override {
         return counter_.probe(processes);
     }

@@ -14,6 +14,7 @@
 #include "base/fd.hpp"
 #include "config/settings.hpp"
 #include "poll/snapshot.hpp"
+#include "programs/owners.hpp"
 #include "programs/probes.hpp"
 #include "programs/zones.hpp"
 
@@ -31,6 +32,19 @@ class Kernel {
     /// clients'.
     virtual Result<void> attach(const std::filesystem::path& cgroup, const std::set<std::uint16_t>& listening,
                                 std::uint16_t zone) = 0;
+
+    /// The same where other processes live in the cgroup, too: only what `members` send is counted there. They are the
+    /// members of all such cgroups.
+    virtual Result<void> attach_shared(const std::filesystem::path& cgroup, const std::set<std::uint16_t>& listening,
+                                       std::uint16_t zone, const std::vector<programs::Member>& members) = 0;
+
+    /// The processes that count in shared cgroups from now on, and no others. Why their connections from before are not
+    /// counted, where they are not.
+    virtual programs::MemberProblems set_members(const std::vector<programs::Member>& members) = 0;
+
+    /// Processes of shared cgroups that have made their first socket; the descriptor is readable when there are any.
+    [[nodiscard]] virtual int newcomers_fd() const = 0;
+    virtual std::vector<pid_t> newcomers() = 0;
 
     /// The number that stands for a name in the keys of the maps; a new name gets a new one.
     virtual Result<std::uint16_t> zone_of(const std::string& name) = 0;

@@ -2,6 +2,7 @@
 #include "agent/probing.hpp"
 
 #include <fmt/format.h>
+#include <poll.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -48,12 +49,17 @@ void Probing::follow(Kernel& kernel, const std::vector<programs::Probed>& proces
     }
     const bool needed = mode == "on" || (mode == "auto" && needed_ && now - *needed_ <= linger);
     auto wanted = needed ? processes : std::vector<programs::Probed>();
-    if (wanted == wanted_) {
+    if (wanted == wanted_ && !has_news()) {
         return;
     }
     state_ = kernel.probe(wanted);
     wanted_ = std::move(wanted);
     say(state_);
+}
+
+bool Probing::has_news() const {
+    pollfd ready{.fd = fd(), .events = POLLIN, .revents = 0};
+    return ::poll(&ready, 1, 0) > 0;
 }
 
 /// Each problem once: it is in `upstat status` as long as it lasts.
@@ -80,6 +86,9 @@ std::string Probing::state_of(pid_t pid) const {
     }
     if (const auto problem = state_.problems.find(pid); problem != state_.problems.end()) {
         return "not counted: " + problem->second.message;
+    }
+    if (state_.searching.contains(pid)) {
+        return "not counted yet: its executable is being read";
     }
     return state_.outlives ? "counted" : "counted while an agent runs (to go on without one takes Linux 5.15)";
 }

@@ -27,11 +27,15 @@ class Probing {
     /// Tries again what did not work.
     void try_again() { wanted_.reset(); }
 
+    /// Readable when there is more to follow; negative where nothing is awaited.
+    [[nodiscard]] int fd() const { return state_.searching.empty() ? -1 : state_.news; }
+
     /// What becomes of the TLS and HTTP/2 servers' responses to a process, in a few words.
     [[nodiscard]] std::string state_of(pid_t pid) const;
 
   private:
     void say(const programs::ProbeState& state);
+    [[nodiscard]] bool has_news() const;
 
     bool has_looked_ = false;     ///< at a catalogue with anything in it
     std::optional<Time> needed_;  ///< when there were such servers last

@@ -112,7 +112,7 @@ void Traefiks::look() {
             return watched.traefik.pid == traefik.pid && watched.traefik.start_time == traefik.start_time &&
                    watched.traefik.cgroup == traefik.cgroup;
         });
-        if (known != watched_.end() && known->problem.empty()) {
+        if (known != watched_.end() && known->problem.empty() && !must_share(traefik)) {
             now.push_back(std::move(*known));
             continue;
         }
@@ -129,6 +129,7 @@ void Traefiks::look() {
     watched_ = std::move(now);
     watch_processes();
     find_counted();
+    find_members();
     say_unwatched();
 }
 
@@ -139,7 +140,7 @@ void Traefiks::attach_again() {
             continue;
         }
         spdlog::warn("not all programs are on {}: attaching them", home);
-        if (auto again = kernel_->attach(home, {}, 0); !again) {
+        if (auto again = attach(home, {}); !again) {
             spdlog::error("{}", again.error().text());
         }
     }
@@ -158,8 +159,11 @@ void Traefiks::attach(Watched& watched, const std::string& problem_before) {
     const auto& traefik = watched.traefik;
     auto error = traefik.refused;
     if (!error) {
-        if (auto attached = kernel_->attach(traefik.cgroup, traefik::listening_ports(root_, traefik.pid), 0);
-            !attached) {
+        if (!traefik.shared.empty()) {
+            shared_.insert(traefik.cgroup);
+            members_.push_back(member_of(traefik));
+        }
+        if (auto attached = attach(traefik.cgroup, traefik::listening_ports(root_, traefik.pid)); !attached) {
             error = attached.error();
             error->message = fmt::format("Traefik (pid {}): {}", traefik.pid, error->message);
         }
@@ -171,8 +175,78 @@ void Traefiks::attach(Watched& watched, const std::string& problem_before) {
         }
         return;
     }
-    spdlog::info("counting Traefik (pid {}) in {}", traefik.pid, traefik.cgroup);
+    spdlog::info("counting Traefik (pid {}) in {}{}", traefik.pid, traefik.cgroup,
+                 traefik.shared.empty()
+                     ? ""
+                     : fmt::format(", which it shares with {}: only its own connections count", traefik.shared));
     known_cgroups_.insert(traefik.cgroup);
+}
+
+/// Whether somebody has joined a Traefik that was alone. Where its connections cannot be told from theirs, all of its
+/// cgroup counts as before.
+bool Traefiks::must_share(const traefik::Instance& traefik) {
+    if (traefik.shared.empty() || traefik.refused || shared_.contains(traefik.cgroup)) {
+        return false;
+    }
+    members_.push_back(member_of(traefik));
+    const auto problems = kernel_->set_members(members_);
+    const auto problem = problems.find(traefik.pid);
+    if (problem != problems.end() && said_.insert(traefik.cgroup).second) {
+        spdlog::warn("Traefik (pid {}) shares its cgroup with {} now, whose requests count too: {}", traefik.pid,
+                     traefik.shared, problem->second.text());
+    }
+    return problem == problems.end();
+}
+
+/// A cgroup in which others were seen stays shared: they may come again.
+Result<void> Traefiks::attach(const std::string& cgroup, const std::set<std::uint16_t>& listening) {
+    return shared_.contains(cgroup) ? kernel_->attach_shared(cgroup, listening, 0, members_)
+                                    : kernel_->attach(cgroup, listening, 0);
+}
+
+programs::Member Traefiks::member_of(const traefik::Instance& traefik) const {
+    return {.pid = traefik.pid, .start_time = traefik.start_time, .zone = 0};
+}
+
+/// One that has ended counts no more: its number may go to a neighbour.
+void Traefiks::find_members() {
+    members_.clear();
+    for (const auto& watched : watched_) {
+        if (watched.problem.empty() && shared_.contains(watched.traefik.cgroup)) {
+            members_.push_back(member_of(watched.traefik));
+        }
+    }
+    member_problems_ = kernel_->set_members(members_);
+    say_member_problems();
+}
+
+/// Each once: it is in `upstat status` as long as it lasts.
+void Traefiks::say_member_problems() {
+    constexpr std::size_t max_said = 64;
+    for (const auto& [pid, problem] : member_problems_) {
+        if (said_.size() < max_said && said_.insert(fmt::format("{} {}", pid, problem.message)).second) {
+            spdlog::warn("Traefik (pid {}): connections that it had before are not counted: {}", pid, problem.text());
+        }
+    }
+}
+
+std::string Traefiks::partly(pid_t pid) const {
+    const auto problem = member_problems_.find(pid);
+    return problem == member_problems_.end()
+               ? ""
+               : "connections that it had before are not counted: " + problem->second.message;
+}
+
+/// Whoever makes its first socket in a shared cgroup may be a Traefik that has started just now.
+bool Traefiks::take_newcomers() {
+    bool found = false;
+    const auto newcomers = kernel_->newcomers();
+    has_newcomers_ = !newcomers.empty();
+    for (const auto pid : newcomers) {
+        const auto is_it = [pid](const Watched& watched) { return watched.traefik.pid == pid; };
+        found = found || (std::ranges::none_of(watched_, is_it) && finder_.is_traefik(pid));
+    }
+    return found;
 }
 
 std::string Traefiks::all_refused() const {
@@ -205,7 +279,7 @@ void Traefiks::find_counted() {
         if (!problem.empty()) {
             continue;
         }
-        auto pids = traefik::processes_in(traefik.cgroup);
+        auto pids = shared_.contains(traefik.cgroup) ? std::vector{traefik.pid} : traefik::processes_in(traefik.cgroup);
         std::erase_if(pids, [&](pid_t pid) { return pid == 0 || (pid != traefik.pid && !finder_.is_traefik(pid)); });
         for (const auto pid : pids) {
             if (const auto stat = traefik::stat_of(root_, pid)) {
@@ -217,6 +291,7 @@ void Traefiks::find_counted() {
         }
     }
     std::ranges::sort(counted_);
+    counted_.erase(std::ranges::unique(counted_).begin(), counted_.end());
 }
 
 std::vector<pollfd> Traefiks::fds() const {
@@ -227,11 +302,16 @@ std::vector<pollfd> Traefiks::fds() const {
     for (const auto& process : processes_) {
         fds.push_back({.fd = process.fd(), .events = POLLIN, .revents = 0});
     }
+    if (kernel_->newcomers_fd() >= 0 &&
+        !has_newcomers_) {  // else the next ones wait a moment: whoever starts processes decides how many
+        fds.push_back({.fd = kernel_->newcomers_fd(), .events = POLLIN, .revents = 0});
+    }
     return fds;
 }
 
 bool Traefiks::react(steady_clock::time_point now) {
     bool changed = finder_.take_read();
+    changed = take_newcomers() || changed;
     bool stirred = false;
     for (const auto& process : processes_) {
         if (process.ended()) {
@@ -249,7 +329,7 @@ bool Traefiks::react(steady_clock::time_point now) {
         }
     }
     for (auto candidate = candidates_.begin(); candidate != candidates_.end();) {
-        const bool found = holds_traefik(candidate->first);
+        const bool found = holds_new_traefik(candidate->first);
         changed = changed || found;
         candidate = found || now > candidate->second ? candidates_.erase(candidate) : std::next(candidate);
     }
@@ -259,17 +339,18 @@ bool Traefiks::react(steady_clock::time_point now) {
     return stirred;
 }
 
-/// The next one may come into the same cgroup, which tells nobody: it is to be found before its first request.
+/// The next one may come into the same cgroup, which tells nobody: it is to be found before its first request. In a
+/// shared cgroup its first socket tells.
 void Traefiks::await_successor(pid_t pid, steady_clock::time_point now) {
     const auto ended = std::ranges::find(watched_, pid, [](const Watched& watched) { return watched.traefik.pid; });
-    if (ended != watched_.end() && candidates_.size() < most_candidates) {
+    if (ended != watched_.end() && !shared_.contains(ended->traefik.cgroup) && candidates_.size() < most_candidates) {
         candidates_[ended->traefik.cgroup] = now + candidacy;
     }
 }
 
 void Traefiks::on_cgroup_created(const std::string& cgroup, steady_clock::time_point now) {
     if (known_cgroups_.contains(cgroup)) {
-        if (auto attached = kernel_->attach(cgroup, {}, 0); !attached) {
+        if (auto attached = attach(cgroup, {}); !attached) {
             spdlog::error("{}", attached.error().text());
         }
     }
@@ -279,9 +360,11 @@ void Traefiks::on_cgroup_created(const std::string& cgroup, steady_clock::time_p
     }
 }
 
-bool Traefiks::holds_traefik(const std::string& cgroup) {
-    return std::ranges::any_of(traefik::processes_in(cgroup),
-                               [this](pid_t pid) { return pid != 0 && finder_.is_traefik(pid); });
+bool Traefiks::holds_new_traefik(const std::string& cgroup) {
+    return std::ranges::any_of(traefik::processes_in(cgroup), [this](pid_t pid) {
+        const auto is_it = [pid](const Watched& watched) { return watched.traefik.pid == pid; };
+        return pid != 0 && std::ranges::none_of(watched_, is_it) && finder_.is_traefik(pid);
+    });
 }
 
 void Traefiks::say_unwatched() {

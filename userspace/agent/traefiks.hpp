@@ -42,7 +42,7 @@ class Traefiks {
     bool react(std::chrono::steady_clock::time_point now);
 
     /// Whether `react` should be called again soon although nothing may have become readable.
-    [[nodiscard]] bool has_candidates() const { return !candidates_.empty(); }
+    [[nodiscard]] bool has_candidates() const { return !candidates_.empty() || has_newcomers_; }
     /// How soon to look again at these cgroups: a Traefik sends its first request 100 ms after its start.
     [[nodiscard]] Millis candidates_interval() const { return Millis(candidates_.size() <= 10 ? 10 : 50); }
 
@@ -50,6 +50,10 @@ class Traefiks {
 
     /// Every Traefik that is counted: all of one cgroup, where `watched` has one that stands for them.
     [[nodiscard]] const std::vector<programs::Probed>& counted() const { return counted_; }
+
+    /// Why what a Traefik in a shared cgroup sends on connections from before the agent is not counted; empty where it
+    /// is.
+    [[nodiscard]] std::string partly(pid_t pid) const;
 
     /// Cgroups without an inotify watch (fs.inotify.max_user_watches): a Traefik there is found at the next poll only.
     [[nodiscard]] std::size_t unwatched() const { return cgroups_ ? cgroups_->unwatched() : 0; }
@@ -67,10 +71,16 @@ class Traefiks {
 
     void attach_again();
     void attach(Watched& watched, const std::string& problem_before);
+    Result<void> attach(const std::string& cgroup, const std::set<std::uint16_t>& listening);
+    [[nodiscard]] programs::Member member_of(const traefik::Instance& traefik) const;
+    [[nodiscard]] bool must_share(const traefik::Instance& traefik);
+    void find_members();
+    void say_member_problems();
+    [[nodiscard]] bool take_newcomers();
     void await_successor(pid_t pid, std::chrono::steady_clock::time_point now);
     void on_cgroup_created(const std::string& cgroup, std::chrono::steady_clock::time_point now);
     void say_stranger(const traefik::Instance& traefik);
-    [[nodiscard]] bool holds_traefik(const std::string& cgroup);
+    [[nodiscard]] bool holds_new_traefik(const std::string& cgroup);
     [[nodiscard]] Result<std::vector<traefik::Instance>> find();
     [[nodiscard]] Result<std::vector<traefik::Instance>> find_first();
     void watch_processes();
@@ -87,7 +97,12 @@ class Traefiks {
     std::vector<traefik::ProcessWatch> processes_;
     std::vector<Watched> watched_;
     std::vector<programs::Probed> counted_;
-    std::set<std::string> known_cgroups_;                                      ///< cgroups that are or were Traefik's
+    std::vector<programs::Member> members_;  ///< those in shared cgroups
+    std::set<std::string> shared_;           ///< cgroups in which others were seen beside Traefik
+    programs::MemberProblems member_problems_;
+    std::set<std::string> said_;           ///< of shared cgroups
+    bool has_newcomers_ = false;           ///< there were some lately, and may be more
+    std::set<std::string> known_cgroups_;  ///< cgroups that are or were Traefik's
     std::map<std::string, std::chrono::steady_clock::time_point> candidates_;  ///< new cgroups, until when to look
 };
 

@@ -24,6 +24,10 @@ std::string traefik_text(const json& traefik) {
         "traefik    pid {} version {} {} in {}\n", or_dash(traefik.at("pid")), or_dash(traefik.at("version")),
         traefik.at("attached").get<bool>() ? "counted" : "NOT COUNTED", or_dash(traefik.at("cgroup")));
     text += fmt::format("           api {}\n", or_dash(traefik.at("api")));
+    if (traefik.contains("shared") && or_dash(traefik.at("shared")) != "-") {
+        text += fmt::format("           shares its cgroup with {}: only its own connections count\n",
+                            or_dash(traefik.at("shared")));
+    }
     if (traefik.contains("tls")) {  // an older agent does not say
         text += fmt::format("           responses of TLS and HTTP/2 servers: {}\n", or_dash(traefik.at("tls")));
     }

@@ -19,9 +19,9 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr std::array<const char*, hooks> hook_names{"ingress", "egress", "sockops"};
+constexpr std::array<const char*, hooks> hook_names{"ingress", "egress", "sockops", "owners"};
 constexpr std::array<bpf_attach_type, hooks> hook_types{BPF_CGROUP_INET_INGRESS, BPF_CGROUP_INET_EGRESS,
-                                                        BPF_CGROUP_SOCK_OPS};
+                                                        BPF_CGROUP_SOCK_OPS, BPF_CGROUP_INET_SOCK_CREATE};
 
 /// Nothing where this is no link to a cgroup.
 std::optional<Place> place_of(const Fd& link) {
@@ -81,7 +81,10 @@ fs::path CgroupLinks::pin(const Place& place) const {
 
 Result<bool> CgroupLinks::attach(int cgroup, std::uint64_t id, const Programs& programs) const {
     bool fresh = false;
-    for (const auto hook : {ingress, egress, sockops}) {
+    for (const auto hook : {owners, ingress, egress, sockops}) {
+        if (programs.at(hook) < 0) {
+            continue;
+        }
         const auto made = attach_one(cgroup, {.cgroup = id, .hook = hook}, programs.at(hook));
         if (!made) {
             return made;
@@ -130,11 +133,19 @@ Result<bool> CgroupLinks::take_over(const Place& place, int program) const {
     return taken;
 }
 
+void CgroupLinks::remove_owners(std::uint64_t id) const {
+    const auto name = name_of({.cgroup = id, .hook = owners});
+    ::unlink((directory_ / name).c_str());
+    for (const auto& directory : previous_) {
+        ::unlink((directory / name).c_str());
+    }
+}
+
 void CgroupLinks::detach_previous() const {
     if (previous_.empty()) {
         return;  // the usual case, at every poll
     }
-    const auto ours = attached();
+    const auto ours = attached({});
     for (const auto& directory : previous_) {
         for (const auto& old : entries_of(directory)) {
             if (ours.contains(place_of(open_pin(old)).value_or(Place{}).cgroup)) {
@@ -149,16 +160,17 @@ void CgroupLinks::drop_dead() const {
     std::ranges::for_each(previous_, drop_dead_in);
 }
 
-std::set<std::uint64_t> CgroupLinks::attached() const {
-    std::map<std::uint64_t, std::size_t> links;
+std::set<std::uint64_t> CgroupLinks::attached(const std::set<std::uint64_t>& shared) const {
+    std::map<std::uint64_t, std::set<Hook>> links;
     for (const auto& pin : entries_of(directory_)) {
         if (const auto place = place_of(open_pin(pin)); place && place->cgroup != 0) {
-            links[place->cgroup]++;
+            links[place->cgroup].insert(place->hook);
         }
     }
     std::set<std::uint64_t> whole;
-    for (const auto& [cgroup, count] : links) {
-        if (count == hooks) {
+    for (const auto& [cgroup, present] : links) {
+        const bool is_counted = present.contains(ingress) && present.contains(egress) && present.contains(sockops);
+        if (is_counted && (present.contains(owners) || !shared.contains(cgroup))) {
             whole.insert(cgroup);
         }
     }

@@ -16,10 +16,10 @@ namespace upstat::programs {
 
 /// The hooks of a cgroup, in the order in which the programs are attached. Only the egress program starts a request. So
 /// the ingress program comes before it, and sees every response. The sockops program comes after it: a new socket that
-/// it announces has all its requests seen.
-enum Hook : std::size_t { ingress, egress, sockops, hooks };
+/// it announces has all its requests seen. Where a cgroup is shared, the owners program comes before them all.
+enum Hook : std::size_t { ingress, egress, sockops, owners, hooks };
 
-/// Descriptors of programs, by Hook. The caller owns them.
+/// Descriptors of programs, by Hook; -1 for a hook that is left alone. The caller owns them.
 using Programs = std::array<int, hooks>;
 
 /// What a link attaches.
@@ -48,14 +48,17 @@ class CgroupLinks {
     /// Attaches programs to a cgroup, or takes over the links that it has. True if nothing was counted there before.
     [[nodiscard]] Result<bool> attach(int cgroup, std::uint64_t id, const Programs& programs) const;
 
+    /// Takes the owners program off a cgroup that is not shared any more.
+    void remove_owners(std::uint64_t id) const;
+
     /// Unpins the previous generations' links to the cgroups that have all of ours.
     void detach_previous() const;
 
     /// Unpins the links of cgroups that are gone.
     void drop_dead() const;
 
-    /// The cgroups (by inode) that have all their links.
-    [[nodiscard]] std::set<std::uint64_t> attached() const;
+    /// The cgroups (by inode) that have all their links. Those that are `shared` have one more than others.
+    [[nodiscard]] std::set<std::uint64_t> attached(const std::set<std::uint64_t>& shared) const;
 
   private:
     [[nodiscard]] std::filesystem::path pin(const Place& place) const;

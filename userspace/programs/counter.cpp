@@ -5,7 +5,6 @@
 #include <bpf/libbpf.h>
 #include <fcntl.h>
 #include <spdlog/spdlog.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -24,6 +23,7 @@
 #include "programs/cpus.hpp"
 #include "programs/generations.hpp"
 #include "programs/pins.hpp"
+#include "programs/ports.hpp"
 #include "programs/root.hpp"
 #include "programs/shape.hpp"
 #include "programs/socket_iterator.hpp"
@@ -57,6 +57,14 @@ int log_libbpf(libbpf_print_level level, const char* format, va_list arguments) 
     }
     return length;
 }
+
+/// The programs are loaded once for each.
+struct Variant {
+    std::uint16_t zone = 0;
+    bool shared = false;  ///< for a cgroup in which only some processes count
+
+    auto operator<=>(const Variant&) const = default;
+};
 
 /// The generation that the programs work on: one that is pinned already, or a new one.
 struct Home {
@@ -94,10 +102,11 @@ std::vector<bpf_map*> maps_of(const bpf_object* object) {
     return maps;
 }
 
-/// Whether a map holds what is known of sockets, as opposed to counts. They remember an epoch of the records.
+/// Whether a map holds what is known of sockets, as opposed to counts. They remember epochs.
 bool is_state(const bpf_map* map) {
     const std::string_view name = bpf_map__name(map);
-    return bpf_map__type(map) == BPF_MAP_TYPE_SK_STORAGE || name == "ports" || name == "records_epoch";
+    return bpf_map__type(map) == BPF_MAP_TYPE_SK_STORAGE || name == "ports" || name == "records_epoch" ||
+           name == "members_epoch";
 }
 
 /// A new generation takes over the newest one's state of sockets, if its layout is the same. Responses to requests in
@@ -110,11 +119,10 @@ void share_state(const bpf_object* object, const std::vector<Generation>& genera
         return;
     }
     auto state = maps_of(object);
-    std::erase_if(state, [](const bpf_map* map) { return !is_state(map); });
-    if (std::ranges::all_of(state, [&](const bpf_map* map) {
-            const int fd = newest->map(bpf_map__name(map));
-            return fd >= 0 && fits(object, map, fd);
-        })) {
+    // What an older version did not know yet begins empty.
+    std::erase_if(state, [&](const bpf_map* map) { return !is_state(map) || newest->map(bpf_map__name(map)) < 0; });
+    if (std::ranges::all_of(state,
+                            [&](const bpf_map* map) { return fits(object, map, newest->map(bpf_map__name(map))); })) {
         for (auto* const map : state) {
             bpf_map__reuse_fd(map, newest->map(bpf_map__name(map)));
         }
@@ -171,12 +179,13 @@ Result<Skeleton> open_skeleton(const MapSizes& sizes) {
 }
 
 /// Tells the programs the sizes of their maps, the `number` of their generation, which no other one below the same
-/// directory has, and their zone.
-void set_constants(upstat_bpf& skeleton, std::size_t number, std::uint16_t zone) {
+/// directory has, and which of them they are.
+void set_constants(upstat_bpf& skeleton, std::size_t number, const Variant& variant) {
     skeleton.rodata->total_slots = bpf_map__max_entries(skeleton.maps.totals);
     skeleton.rodata->request_slots = bpf_map__max_entries(skeleton.maps.requests);
     skeleton.rodata->generation = static_cast<std::uint16_t>(number);
-    skeleton.rodata->zone = zone;
+    skeleton.rodata->zone = variant.zone;
+    skeleton.rodata->shared = variant.shared ? 1 : 0;
 }
 
 CounterMaps counter_maps(const Generation& generation) {
@@ -193,7 +202,7 @@ CounterMaps counter_maps(const Generation& generation) {
 
 Programs descriptors(const upstat_bpf& skeleton) {
     return {bpf_program__fd(skeleton.progs.upstat_ingress), bpf_program__fd(skeleton.progs.upstat_egress),
-            bpf_program__fd(skeleton.progs.upstat_sockops)};
+            bpf_program__fd(skeleton.progs.upstat_sockops), -1};
 }
 
 /// Loads the programs. A new generation is finished once its directory of links is there.
@@ -218,21 +227,6 @@ Result<void> load(upstat_bpf& skeleton, const Root& root, const Home& home) {
     return {};
 }
 
-/// Tells the programs the ports on which Traefik listens for clients. They write to the same memory, byte by byte.
-Result<void> tell_listening(int map, const std::set<std::uint16_t>& ports) {
-    void* const memory = mmap(nullptr, sizeof(upstat_ports), PROT_READ | PROT_WRITE, MAP_SHARED, map, 0);
-    if (memory == MAP_FAILED) {
-        return std::unexpected(bpf_error(errno, "cannot write to the map of ports"));
-    }
-    auto& known = *static_cast<upstat_ports*>(memory);
-    for (const auto port : ports) {
-        known.by_number[port].accepted = 1;
-        known.any[port % sizeof(known.any)] = 1;
-    }
-    munmap(memory, sizeof(upstat_ports));
-    return {};
-}
-
 }  // namespace
 
 class Counter::Impl {
@@ -243,35 +237,50 @@ class Counter::Impl {
           probes_(root_),
           generations_(std::move(generations)),
           cgroup_links_(cgroup_links_of(generations_.back().path), cgroup_links_of(previous())) {
-        skeletons_.emplace(0, std::move(skeleton));
+        skeletons_.emplace(Variant{}, std::move(skeleton));
     }
 
     [[nodiscard]] Result<void> attach(const fs::path& cgroup, const std::set<std::uint16_t>& listening,
                                       std::uint16_t zone) {
-        const Fd directory(::open(cgroup.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-        struct stat file{};
-        if (!directory || fstat(directory.get(), &file) != 0) {
-            return std::unexpected(bpf_error(errno, fmt::format("cannot open the cgroup {}", cgroup.string())));
+        const auto place = enter(cgroup, listening, {.zone = zone, .shared = false});
+        if (!place) {
+            return std::unexpected(place.error());
         }
-        if (auto written = tell_listening(newest().map("ports"), listening); !written) {
-            return std::unexpected(written.error());
+        if (auto attached = attach_programs(cgroup, *place, {.zone = zone, .shared = false}); !attached) {
+            return attached;
         }
-        if (auto loaded = load_zone(zone); !loaded) {
-            return loaded;
-        }
-        const auto fresh = cgroup_links_.attach(directory.get(), file.st_ino, descriptors(*skeletons_.at(zone)));
-        if (!fresh) {
-            return std::unexpected(fresh.error());
-        }
-        spdlog::info("{} cgroup {}", *fresh ? "attached to" : "adopted the programs on", cgroup.string());
+        shared_.erase(place->id);
+        cgroup_links_.remove_owners(place->id);
         return {};
     }
 
+    /// New sockets are marked first, then those that are there; then they are looked at.
+    [[nodiscard]] Result<void> attach_shared(const fs::path& cgroup, const std::set<std::uint16_t>& listening,
+                                             std::uint16_t zone, const std::vector<Member>& members) {
+        const auto place = enter(cgroup, listening, {.zone = zone, .shared = true});
+        if (!place) {
+            return std::unexpected(place.error());
+        }
+        const auto program = owners_.program(newest());
+        if (!program) {
+            return std::unexpected(program.error());
+        }
+        if (auto marking = cgroup_links_.attach(place->directory.get(), place->id, {-1, -1, -1, *program}); !marking) {
+            return std::unexpected(marking.error());
+        }
+        owners_.mark_again();
+        owners_.set(members, newest());
+        shared_.insert(place->id);
+        return attach_programs(cgroup, *place, {.zone = zone, .shared = true});
+    }
+
+    [[nodiscard]] Owners& owners() { return owners_; }
+    [[nodiscard]] const std::set<std::uint64_t>& shared() const { return shared_; }
     [[nodiscard]] Probes& probes() { return probes_; }
 
-    /// Programs that write the same maps, and know themselves to be of this zone.
-    Result<void> load_zone(std::uint16_t zone) {
-        if (skeletons_.contains(zone)) {
+    /// Programs that write the same maps, and know which ones they are.
+    Result<void> load_variant(const Variant& variant) {
+        if (skeletons_.contains(variant)) {
             return {};
         }
         auto skeleton = open_skeleton({});  // the maps are there, and keep their sizes
@@ -280,12 +289,12 @@ class Counter::Impl {
         }
         const Home home{.path = newest().path};
         place_maps((*skeleton)->obj, home, generations_);
-        bpf_map__reuse_fd((*skeleton)->maps.head_buffers, bpf_map__fd(skeletons_.at(0)->maps.head_buffers));
-        set_constants(**skeleton, generations_.size(), zone);
+        bpf_map__reuse_fd((*skeleton)->maps.head_buffers, bpf_map__fd(skeletons_.at({})->maps.head_buffers));
+        set_constants(**skeleton, generations_.size(), variant);
         if (auto loaded = load(**skeleton, root_, home); !loaded) {
             return loaded;
         }
-        skeletons_.emplace(zone, std::move(*skeleton));
+        skeletons_.emplace(variant, std::move(*skeleton));
         return {};
     }
 
@@ -296,9 +305,13 @@ class Counter::Impl {
         return *socket_iterator_ ? (*socket_iterator_)->walk() : std::unexpected(socket_iterator_->error());
     }
 
+    /// The programs, of records.
+    [[nodiscard]] bool has_told() const { return has_told_; }
+    void set_told(bool told) { has_told_ = told; }
+
     [[nodiscard]] Zones& zones() { return zones_; }
     [[nodiscard]] const CgroupLinks& cgroup_links() const { return cgroup_links_; }
-    [[nodiscard]] const std::map<std::uint16_t, Skeleton>& skeletons() const { return skeletons_; }
+    [[nodiscard]] const std::map<Variant, Skeleton>& skeletons() const { return skeletons_; }
     [[nodiscard]] const Generation& newest() const { return generations_.back(); }
     [[nodiscard]] const Generation& oldest() const { return generations_.front(); }
     [[nodiscard]] std::span<const Generation> previous() const {
@@ -306,12 +319,46 @@ class Counter::Impl {
     }
 
   private:
+    struct Entered {
+        Fd directory;
+        std::uint64_t id = 0;
+    };
+
+    /// The programs for a cgroup are loaded, and know its ports.
+    [[nodiscard]] Result<Entered> enter(const fs::path& cgroup, const std::set<std::uint16_t>& listening,
+                                        const Variant& variant) {
+        Fd directory(::open(cgroup.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+        struct stat file{};
+        if (!directory || fstat(directory.get(), &file) != 0) {
+            return std::unexpected(bpf_error(errno, fmt::format("cannot open the cgroup {}", cgroup.string())));
+        }
+        if (auto written = tell_ports(newest().map("ports"), listening, {}); !written) {
+            return std::unexpected(written.error());
+        }
+        if (auto loaded = load_variant(variant); !loaded) {
+            return std::unexpected(loaded.error());
+        }
+        return Entered{.directory = std::move(directory), .id = file.st_ino};
+    }
+
+    [[nodiscard]] Result<void> attach_programs(const fs::path& cgroup, const Entered& place, const Variant& variant) {
+        const auto fresh = cgroup_links_.attach(place.directory.get(), place.id, descriptors(*skeletons_.at(variant)));
+        if (!fresh) {
+            return std::unexpected(fresh.error());
+        }
+        spdlog::info("{} cgroup {}", *fresh ? "attached to" : "adopted the programs on", cgroup.string());
+        return {};
+    }
+
     Root root_;
     Zones zones_;
     Probes probes_;
-    std::map<std::uint16_t, Skeleton> skeletons_;  ///< by zone; 0 is always there
-    std::vector<Generation> generations_;          ///< the last one is the programs' own
+    Owners owners_;
+    bool has_told_ = false;
+    std::map<Variant, Skeleton> skeletons_;  ///< that of zone 0, not shared, is always there
+    std::vector<Generation> generations_;    ///< the last one is the programs' own
     CgroupLinks cgroup_links_;
+    std::set<std::uint64_t> shared_;                         ///< cgroups (by inode) in which only some processes count
     std::optional<Result<SocketIterator>> socket_iterator_;  ///< once it was wanted
 };
 
@@ -342,7 +389,7 @@ Result<Counter> Counter::open(const fs::path& pin_path, const MapSizes& sizes) {
     }
     const auto home = find_home(root->path, *before, (*skeleton)->obj);
     place_maps((*skeleton)->obj, home, *before);
-    set_constants(**skeleton, before->size() + (home.is_new ? 1 : 0), 0);
+    set_constants(**skeleton, before->size() + (home.is_new ? 1 : 0), {});
     if (auto loaded = load(**skeleton, *root, home); !loaded) {
         return std::unexpected(loaded.error());
     }
@@ -355,6 +402,23 @@ Result<Counter> Counter::open(const fs::path& pin_path, const MapSizes& sizes) {
 
 Result<void> Counter::attach(const fs::path& cgroup, const std::set<std::uint16_t>& listening, std::uint16_t zone) {
     return impl_->attach(cgroup, listening, zone);
+}
+
+Result<void> Counter::attach_shared(const fs::path& cgroup, const std::set<std::uint16_t>& listening,
+                                    std::uint16_t zone, const std::vector<Member>& members) {
+    return impl_->attach_shared(cgroup, listening, zone, members);
+}
+
+const MemberProblems& Counter::set_members(const std::vector<Member>& members) {
+    return impl_->owners().set(members, impl_->newest());
+}
+
+int Counter::newcomers_fd() const {
+    return impl_->owners().fd();
+}
+
+std::vector<pid_t> Counter::newcomers() {
+    return impl_->owners().newcomers();
 }
 
 Result<std::uint16_t> Counter::zone_of(const std::string& name) {
@@ -370,7 +434,7 @@ void Counter::load_ahead() {
     if (next > std::numeric_limits<std::uint16_t>::max()) {
         return;
     }
-    if (auto loaded = impl_->load_zone(static_cast<std::uint16_t>(next)); !loaded) {
+    if (auto loaded = impl_->load_variant({.zone = static_cast<std::uint16_t>(next), .shared = false}); !loaded) {
         spdlog::debug("{}", loaded.error().text());  // said when it is needed
     }
 }
@@ -381,7 +445,10 @@ ProbeState Counter::probe(const std::vector<Probed>& processes) {
 
 Result<void> Counter::set_records(const std::vector<Record>& records, bool complete) {
     const auto& maps = impl_->newest();
-    return write_records({.records = maps.map("records"), .epoch = maps.map("records_epoch")}, records, complete);
+    auto written = write_records({.records = maps.map("records"), .epoch = maps.map("records_epoch")}, records,
+                                 complete, !impl_->has_told());
+    impl_->set_told(written.has_value());
+    return written;
 }
 
 void Counter::detach_previous() {
@@ -397,7 +464,7 @@ void Counter::drop_dead() {
 }
 
 std::set<std::uint64_t> Counter::attached() const {
-    return impl_->cgroup_links().attached();
+    return impl_->cgroup_links().attached(impl_->shared());
 }
 
 CounterMaps Counter::maps() const {
@@ -425,11 +492,14 @@ std::vector<CarriedMaps> Counter::carried() const {
 
 std::vector<CounterProgram> Counter::programs() const {
     std::vector<CounterProgram> all;
-    for (const auto& [zone, skeleton] : impl_->skeletons()) {
+    for (const auto& [variant, skeleton] : impl_->skeletons()) {
         const auto& programs = skeleton->progs;
         all.push_back({"egress", bpf_program__fd(programs.upstat_egress)});
         all.push_back({"ingress", bpf_program__fd(programs.upstat_ingress)});
         all.push_back({"sockops", bpf_program__fd(programs.upstat_sockops)});
+    }
+    if (const int owners = impl_->owners().loaded_program(); owners >= 0) {
+        all.push_back({"owners", owners});
     }
     if (const int probe = impl_->probes().program(); probe >= 0) {
         all.push_back({"probe", probe});

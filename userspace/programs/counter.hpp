@@ -11,6 +11,7 @@
 #include "base/error.hpp"
 #include "base/fd.hpp"
 #include "base/maps.hpp"
+#include "programs/owners.hpp"
 #include "programs/probes.hpp"
 #include "programs/records.hpp"
 #include "programs/removal.hpp"
@@ -49,6 +50,19 @@ class Counter {
     /// What is counted there is the zone's: its programs are loaded if need be.
     Result<void> attach(const std::filesystem::path& cgroup, const std::set<std::uint16_t>& listening,
                         std::uint16_t zone);
+
+    /// The same for a cgroup in which other processes live, too: only what `members` send is counted. They are all
+    /// members of all shared cgroups.
+    Result<void> attach_shared(const std::filesystem::path& cgroup, const std::set<std::uint16_t>& listening,
+                               std::uint16_t zone, const std::vector<Member>& members);
+
+    /// The processes that count in shared cgroups from now on, and no others.
+    const MemberProblems& set_members(const std::vector<Member>& members);
+
+    /// Processes of shared cgroups that have made their first socket; some of them, where there are many. The
+    /// descriptor is readable when there are any, and -1 where there is no shared cgroup.
+    [[nodiscard]] int newcomers_fd() const;
+    std::vector<pid_t> newcomers();
 
     /// The number of a zone by its name; see zones.hpp.
     Result<std::uint16_t> zone_of(const std::string& name);

@@ -3,15 +3,16 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <fcntl.h>
 #include <linux/perf_event.h>
 #include <spdlog/spdlog.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <charconv>
 #include <optional>
@@ -20,6 +21,7 @@
 
 #include "base/file.hpp"
 #include "base/regular_file.hpp"
+#include "base/unprivileged.hpp"
 #include "probe.skel.h"
 #include "programs/pins.hpp"
 #include "programs/shape.hpp"
@@ -32,8 +34,6 @@ namespace {
 
 constexpr auto counting_name = "counting";
 constexpr auto probe_type_file = "/sys/bus/event_source/devices/uprobe/type";
-/// A file is one of a few Traefiks': more would be files that somebody makes for us to read.
-constexpr std::size_t most_sites = 64;
 
 /// How the kernel names its event source of uprobes; each boot may have another number.
 std::optional<std::uint32_t> probe_type() {
@@ -90,15 +90,6 @@ bool adopt_size(const bpf_object* object, bpf_map* map, const fs::path& pin) {
     std::uint32_t size = sizeof(info);
     return !pinned || (fits(object, map, pinned.get()) && bpf_obj_get_info_by_fd(pinned.get(), &info, &size) == 0 &&
                        bpf_map__set_max_entries(map, info.max_entries) == 0);
-}
-
-std::array<std::uint64_t, 5> key_of(const struct stat& file) {
-    return {file.st_dev, file.st_ino, static_cast<std::uint64_t>(file.st_size),
-            static_cast<std::uint64_t>(file.st_mtim.tv_sec), static_cast<std::uint64_t>(file.st_mtim.tv_nsec)};
-}
-
-std::string name_of(const Probed& process, const struct stat& file) {
-    return fmt::format("{}-{}-{}-{}-{}", process.pid, process.start_time, file.st_dev, file.st_ino, process.zone);
 }
 
 }  // namespace
@@ -167,24 +158,46 @@ Result<int> Probes::program_of(std::uint16_t zone, const Generation& generation)
     return bpf_program__fd(skeleton.progs.upstat_probe);
 }
 
-/// What is in a file is looked for once.
-Result<symbols::ProbeSite> Probes::site_in(const Fd& file, const Key& key) {
-    if (const auto known = sites_.find(key); known != sites_.end()) {
-        return known->second;
-    }
-    if (sites_.size() >= most_sites) {
-        sites_.clear();
-    }
-    return sites_.emplace(key, symbols::find_probe_site(file)).first->second;
+fs::path Probes::link_name(const Probed& process, const FileName& file) {
+    return fmt::format("{}-{}-{}-{}-{}", process.pid, process.start_time, file.first, file.second, process.zone);
 }
 
-/// A link that is pinned goes on when this process ends. Before Linux 5.15 there is only the event, which does not.
+/// Without a word to a file system that may not respond.
+std::optional<Probes::FileName> Probes::file_of(const Probed& process) {
+    struct statx status{};
+    if (statx(AT_FDCWD, process.executable.c_str(), AT_STATX_DONT_SYNC, STATX_INO, &status) != 0) {
+        return std::nullopt;
+    }
+    return FileName(makedev(status.stx_dev_major, status.stx_dev_minor), status.stx_ino);
+}
+
+Probes::Found Probes::found_in(const Probed& process, RegularFile file) {
+    auto site = file.fd ? symbols::find_probe_site(file.fd)
+                        : fail(Error::Kind::runtime, fmt::format("{} cannot be opened", process.executable.string()));
+    return {.process = process,
+            .file = std::move(file.fd),
+            .name = {file.status.st_dev, file.status.st_ino},
+            .site = std::move(site)};
+}
+
+/// One at a time for each process, however long it takes.
+void Probes::search(const Probed& process) {
+    if (!searched_.contains(process) && searches_.start([process](const auto& give) {
+            auto file = open_regular(process.executable);
+            drop_privilege();
+            give(found_in(process, std::move(file)));
+        })) {
+        searched_.insert(process);
+    }
+}
+
+/// Where the place in its executable is not known yet, it is looked for, and this is called again.
 Result<void> Probes::attach(const Probed& process, const Generation& generation) {
-    const auto file = open_regular(process.executable);
-    if (!file.fd) {
+    const auto file = file_of(process);
+    if (!file) {
         return fail(Error::Kind::runtime, fmt::format("{} cannot be opened", process.executable.string()));
     }
-    const auto pin = directory_ / name_of(process, file.status);
+    const auto pin = directory_ / link_name(process, *file);
     const auto program = program_of(process.zone, generation);
     if (!program) {
         return std::unexpected(program.error());
@@ -194,16 +207,31 @@ Result<void> Probes::attach(const Probed& process, const Generation& generation)
         spdlog::info("adopted the probe in pid {}", process.pid);
         return {};
     }
-    const auto site = site_in(file.fd, key_of(file.status));
-    if (!site) {
-        return std::unexpected(site.error());
+    const auto found = found_.find(process);
+    if (found == found_.end() || (found->second.file && found->second.name != *file)) {
+        search(process);
+        return {};
     }
-    auto event = open_event(file.fd, site->offset, process.pid);
+    auto attached = attach_at(found->second, pin, *program);
+    if (attached || !found->second.file) {  // one that could not be opened is opened again
+        found_.erase(found);
+    }
+    return attached;
+}
+
+/// A link that is pinned goes on when this process ends. Before Linux 5.15 there is only the event, which does not.
+Result<void> Probes::attach_at(const Found& found, const fs::path& pin, int program) {
+    const auto& process = found.process;
+    if (!found.site) {
+        return std::unexpected(found.site.error());
+    }
+    auto event = open_event(found.file, found.site->offset, process.pid);
     if (!event) {
         return std::unexpected(event.error());
     }
-    spdlog::info("probing pid {}, built by {}: responses of TLS and HTTP/2 servers are counted", process.pid, site->go);
-    if (const Fd link(bpf_link_create(*program, event->get(), BPF_PERF_EVENT, nullptr)); link) {
+    spdlog::info("probing pid {}, built by {}: responses of TLS and HTTP/2 servers are counted", process.pid,
+                 found.site->go);
+    if (const Fd link(bpf_link_create(program, event->get(), BPF_PERF_EVENT, nullptr)); link) {
         if (bpf_obj_pin(link.get(), pin.c_str()) != 0) {
             return std::unexpected(bpf_error(errno, fmt::format("cannot pin {}", pin.string())));
         }
@@ -213,7 +241,7 @@ Result<void> Probes::attach(const Probed& process, const Generation& generation)
     if (errno != EINVAL && errno != EOPNOTSUPP) {
         return std::unexpected(bpf_error(errno, "cannot attach the probe"));
     }
-    if (ioctl(event->get(), PERF_EVENT_IOC_SET_BPF, *program) != 0) {
+    if (ioctl(event->get(), PERF_EVENT_IOC_SET_BPF, program) != 0) {
         return std::unexpected(bpf_error(errno, "cannot attach the probe"));
     }
     events_.emplace(process, std::move(*event));
@@ -227,13 +255,14 @@ void Probes::drop_others(const std::vector<Probed>& processes) {
     };
     std::erase_if(events_, [&](const auto& entry) { return !is_wanted(entry); });
     std::erase_if(pins_, [&](const auto& entry) { return !is_wanted(entry); });
+    std::erase_if(found_, [&](const auto& entry) { return !is_wanted(entry); });
     std::set<fs::path> kept;
     for (const auto& [process, pin] : pins_) {
         kept.insert(pin);  // also where its executable cannot be opened just now
     }
     for (const auto& process : processes) {
-        if (const auto file = open_regular(process.executable); file.fd) {
-            kept.insert(directory_ / name_of(process, file.status));
+        if (const auto file = file_of(process)) {
+            kept.insert(directory_ / link_name(process, *file));
         }
     }
     for (const auto& pin : entries_of(directory_)) {
@@ -245,6 +274,11 @@ void Probes::drop_others(const std::vector<Probed>& processes) {
 
 ProbeState Probes::follow(const std::vector<Probed>& processes, const Generation& generation) {
     ProbeState state;
+    state.news = searches_.fd();
+    for (auto& found : searches_.take()) {
+        searched_.erase(found.process);
+        found_.insert_or_assign(found.process, std::move(found));
+    }
     std::erase_if(pins_, [](const auto& entry) { return !fs::exists(entry.second); });  // somebody took it away
     drop_others(processes);
     for (const auto& process : processes) {
@@ -253,6 +287,8 @@ ProbeState Probes::follow(const std::vector<Probed>& processes, const Generation
         }
         if (auto attached = attach(process, generation); !attached) {
             state.problems.emplace(process.pid, attached.error());
+        } else if (!pins_.contains(process) && !events_.contains(process)) {
+            state.searching.insert(process.pid);
         }
     }
     state.outlives = events_.empty();

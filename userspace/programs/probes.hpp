@@ -3,17 +3,21 @@
 
 #include <sys/types.h>
 
-#include <array>
 #include <compare>
 #include <cstdint>
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/error.hpp"
 #include "base/fd.hpp"
+#include "base/regular_file.hpp"
+#include "base/side_threads.hpp"
 #include "programs/generations.hpp"
 #include "programs/root.hpp"
 #include "symbols/probe_site.hpp"
@@ -36,6 +40,8 @@ struct Probed {
 struct ProbeState {
     std::map<pid_t, Error> problems;  ///< why a process has no probe
     bool outlives = true;             ///< the probes go on when this process ends: Linux 5.15 and later
+    std::set<pid_t> searching{};      ///< in whose executables the place is being looked for
+    int news = -1;                    ///< readable when one was found: ask again
 };
 
 /// Where the probes are pinned, in the root directory of all generations.
@@ -70,11 +76,22 @@ class Probes {
     struct FreeLoaded {
         void operator()(Loaded* loaded) const;
     };
-    using Key = std::array<std::uint64_t, 5>;  ///< a file as it is at one time
+    using FileName = std::pair<std::uint64_t, std::uint64_t>;  ///< device, inode
+    /// What was found in an executable, which may lie where no response comes from: a thread reads it.
+    struct Found {
+        Probed process;
+        Fd file{};
+        FileName name{};
+        Result<symbols::ProbeSite> site{};
+    };
 
+    static std::filesystem::path link_name(const Probed& process, const FileName& file);
+    static std::optional<FileName> file_of(const Probed& process);
+    static Found found_in(const Probed& process, RegularFile file);
+    void search(const Probed& process);
     Result<void> attach(const Probed& process, const Generation& generation);
+    Result<void> attach_at(const Found& found, const std::filesystem::path& pin, int program);
     Result<int> program_of(std::uint16_t zone, const Generation& generation);
-    Result<symbols::ProbeSite> site_in(const Fd& file, const Key& key);
     Result<void> place_maps(const bpf_object* object, const Generation& generation) const;
     void drop_others(const std::vector<Probed>& processes);
 
@@ -83,7 +100,9 @@ class Probes {
     std::map<std::uint16_t, std::unique_ptr<Loaded, FreeLoaded>> loaded_;  ///< by zone
     std::map<Probed, Fd> events_;                                          ///< where the kernel has no links to them
     std::map<Probed, std::filesystem::path> pins_;                         ///< where it has
-    std::map<Key, Result<symbols::ProbeSite>> sites_;
+    std::map<Probed, Found> found_;                                        ///< of those that have no probe yet
+    std::set<Probed> searched_;                                            ///< that are looked into
+    SideThreads<Found> searches_{"sites", 64};
 };
 
 }  // namespace upstat::programs

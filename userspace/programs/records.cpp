@@ -68,13 +68,13 @@ int begin_epoch(int map) {
 
 }  // namespace
 
-Result<void> write_records(const RecordMaps& maps, const std::vector<Record>& records, bool complete) {
+Result<void> write_records(const RecordMaps& maps, const std::vector<Record>& records, bool complete, bool anew) {
     auto wanted = by_key(records);
     const auto before = read_all(maps.records);
     if (!complete) {
         wanted.insert(before.begin(), before.end());
     }
-    if (wanted == before) {
+    if (wanted == before && !anew) {
         return {};
     }
     for (const auto& [key, value] : before) {

@@ -28,8 +28,9 @@ struct RecordMaps {
 };
 
 /// Makes these the records, in place of those that are there, or, where they are not `complete`, beside those. Sockets
-/// notice after the last one is written. Where not all find room, the others are in force, and the error says how many
+/// notice after the last one is written; `anew`: they are told even where nothing changes, since whoever wrote before
+/// may have ended before it told them. Where not all find room, the others are in force, and the error says how many
 /// are not.
-Result<void> write_records(const RecordMaps& maps, const std::vector<Record>& records, bool complete);
+Result<void> write_records(const RecordMaps& maps, const std::vector<Record>& records, bool complete, bool anew);
 
 }  // namespace upstat::programs

@@ -45,8 +45,8 @@ json results(const Results& results) {
 
 json traefik(const TraefikReport& traefik) {
     return {{"pid", traefik.pid},         {"cgroup", traefik.cgroup},     {"api", traefik.api},
-            {"version", traefik.version}, {"attached", traefik.attached}, {"tls", traefik.tls},
-            {"problem", traefik.problem}};
+            {"version", traefik.version}, {"attached", traefik.attached}, {"shared", traefik.shared},
+            {"tls", traefik.tls},         {"problem", traefik.problem}};
 }
 
 json codes(const auto& counts) {

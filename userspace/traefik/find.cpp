@@ -19,11 +19,8 @@ namespace {
 
 constexpr std::string_view deleted = " (deleted)";
 constexpr std::size_t max_strangers = 16;       ///< that are told of
+constexpr std::size_t max_housemates = 16;      ///< Traefiks of one shared cgroup
 constexpr std::size_t most_threads_of_one = 4;  ///< owner
-constexpr auto way_out =
-    "run Traefik as a systemd unit of its own (`systemd-run --unit=traefik traefik ...`), or give it a cgroup by hand "
-    "(`mkdir CGROUP2/traefik && echo PID > CGROUP2/traefik/cgroup.procs`, before it opens connections), or name a "
-    "cgroup with --traefik.cgroup";
 
 std::string last_part(const std::string& path) {
     return fs::path(path).filename().string();
@@ -135,37 +132,55 @@ bool is_login_session(const fs::path& cgroup) {
     return name.starts_with("session-") && name.ends_with(".scope");
 }
 
-std::optional<Error> refusal(const fs::path& root, const Instance& traefik, Cgroups& cgroups) {
-    if (traefik.cgroup.empty()) {
-        return Error{.kind = Error::Kind::host,
-                     .message = fmt::format("no cgroup v2 directory holds Traefik (pid {})", traefik.pid),
-                     .hint =
-                         "mount cgroup v2 (`mount -t cgroup2 none /sys/fs/cgroup/unified`); in a container, share "
-                         "the host's PID namespace and run privileged"};
-    }
+/// In words; empty for a cgroup that is Traefik's own.
+std::string sharers(const fs::path& root, const Instance& traefik, Cgroups& cgroups) {
     if (is_root_cgroup(traefik.cgroup)) {
-        return Error{.kind = Error::Kind::host,
-                     .message = fmt::format("Traefik (pid {}) is in the root cgroup {}, which every process without a "
-                                            "cgroup of its own shares",
-                                            traefik.pid, traefik.cgroup),
-                     .hint = way_out};
+        return "every process without a cgroup of its own";
     }
     const auto others = neighbours(root, traefik, cgroups);
-    if (others.empty() && is_login_session(traefik.cgroup)) {
-        return Error{.kind = Error::Kind::host,
-                     .message = fmt::format("Traefik (pid {}) is in the cgroup of a login session, {}, where the next "
-                                            "command of that session would be counted too",
-                                            traefik.pid, traefik.cgroup),
-                     .hint = way_out};
-    }
     if (others.empty()) {
-        return std::nullopt;
+        return is_login_session(traefik.cgroup) ? "what else its login session runs" : "";
     }
-    return Error{.kind = Error::Kind::host,
-                 .message = fmt::format("Traefik (pid {}) shares the cgroup {} with {} other process{}, such as {}",
-                                        traefik.pid, traefik.cgroup, others.size(), others.size() == 1 ? "" : "es",
-                                        described(root, others.front())),
-                 .hint = way_out};
+    return fmt::format("{} other process{}, such as {}", others.size(), others.size() == 1 ? "" : "es",
+                       described(root, others.front()));
+}
+
+/// The kernel tells processes apart by the numbers that the first namespace gives them, and only its processes see
+/// those.
+bool sees_other_numbers(const fs::path& root) {
+    constexpr auto first = "pid:[4026531836]";
+    std::error_code error;
+    const auto own = fs::read_symlink(root / "proc/self/ns/pid", error).string();
+    return own.starts_with("pid:") && own != first;
+}
+
+/// Sets what becomes of the cgroup that a Traefik lives in.
+void judge_cgroup(const fs::path& root, Instance& traefik, Cgroups& cgroups) {
+    if (traefik.cgroup.empty()) {
+        traefik.refused =
+            Error{.kind = Error::Kind::host,
+                  .message = fmt::format("no cgroup v2 directory holds Traefik (pid {})", traefik.pid),
+                  .hint =
+                      "mount cgroup v2 (`mount -t cgroup2 none /sys/fs/cgroup/unified`); in a container, share the "
+                      "host's PID namespace and run privileged"};
+        return;
+    }
+    traefik.shared = sharers(root, traefik, cgroups);
+    if (!traefik.shared.empty() && sees_other_numbers(root)) {
+        traefik.refused =
+            Error{.kind = Error::Kind::host,
+                  .message = fmt::format("Traefik (pid {}) shares the cgroup {} with {}, and upstat "
+                                         "cannot tell their connections apart in a PID namespace of its own",
+                                         traefik.pid, traefik.cgroup, traefik.shared),
+                  .hint = "share the host's PID namespace (`--pid=host`, `hostPID: true`)"};
+    }
+}
+
+Error too_many(const Instance& traefik) {
+    return {.kind = Error::Kind::host,
+            .message = fmt::format("Traefik (pid {}) is not counted: the cgroup {} has {} already", traefik.pid,
+                                   traefik.cgroup, max_housemates),
+            .hint = "give Traefiks cgroups of their own: run each as a systemd unit or in a container"};
 }
 
 /// The highest of a process's user ids, real, effective, saved and of file systems: a setuid program that a person
@@ -376,7 +391,7 @@ bool Finder::is_traefik(pid_t pid) {
     Cgroups cgroups(root_);
     const auto kind = kind_of(pid, cgroups);
     ask();
-    return is_named() ? kind != Kind::other : kind == Kind::traefik;
+    return (is_named() ? kind != Kind::other : kind == Kind::traefik) && !is_errand(root_, pid);
 }
 
 std::optional<Instance> Finder::instance(pid_t pid, Cgroups& cgroups) const {
@@ -417,7 +432,7 @@ Result<std::vector<Instance>> Finder::find_process(pid_t pid) {
     }
     named_start_ = traefik->start_time;
     if (options_.cgroup.empty()) {
-        traefik->refused = refusal(root_, *traefik, cgroups);
+        judge_cgroup(root_, *traefik, cgroups);
         return std::vector{*std::move(traefik)};
     }
     auto directory = explicit_cgroup(root_, options_.cgroup);
@@ -461,10 +476,28 @@ std::vector<Instance> Finder::successors(const std::set<std::string>& cgroups) {
     return found;
 }
 
+/// Sets what becomes of a Traefik's cgroup, which is judged once. False where one of those that were `found` there
+/// stands for it.
+bool Finder::judge_among(std::vector<Instance>& found, Instance& traefik, Cgroups& cgroups) const {
+    if (traefik.cgroup.empty() || found.empty()) {
+        judge_cgroup(root_, traefik, cgroups);
+    } else if (found.front().shared.empty()) {
+        return false;
+    } else {
+        traefik.shared = found.front().shared;
+        traefik.refused = found.size() < max_housemates ? found.front().refused : too_many(traefik);
+    }
+    if (found.size() > max_housemates) {
+        return false;
+    }
+    found.push_back(traefik);
+    return true;
+}
+
 std::vector<Instance> Finder::find_all() {
     Cgroups cgroups(root_);
     std::vector<Instance> found;
-    std::set<std::string> judged;
+    std::map<std::string, std::vector<Instance>> housemates;  ///< by cgroup
     std::size_t strangers = 0;
     for (const auto pid : all_processes(root_)) {
         if (kind_of(pid, cgroups) == Kind::other) {
@@ -480,9 +513,7 @@ std::vector<Instance> Finder::find_all() {
         if (!traefik->believed) {
             traefik->refused = kind == Kind::stranger ? not_allowed(root_, *traefik, options_) : not_traefik(*traefik);
             strangers++;
-        } else if (traefik->cgroup.empty() || judged.insert(traefik->cgroup).second) {
-            traefik->refused = refusal(root_, *traefik, cgroups);
-        } else {
+        } else if (!judge_among(housemates[traefik->cgroup], *traefik, cgroups)) {
             continue;
         }
         if (traefik->believed || strangers <= max_strangers) {

@@ -26,6 +26,7 @@ struct Instance {
     std::uint64_t start_time = 0;  ///< clock ticks since boot; with the pid it names a process for good
     std::string cgroup;            ///< its cgroup v2 directory, openable from here; empty when there is none to be seen
     std::optional<Error> refused;  ///< why the programs may not be attached to `cgroup`
+    std::string shared{};          ///< who else lives in `cgroup`; empty where nobody does
     std::string network_namespace;  ///< /proc/PID/ns/net
     bool believed = true;           ///< false: nothing that it does may change what is counted or said of others
 };
@@ -47,14 +48,14 @@ class Finder {
         : root_(std::move(root)), options_(std::move(options)), executables_(&executables) {}
 
     /// In the order of their ids; none is no error. Fails when --traefik.pid names no process or --traefik.cgroup no
-    /// cgroup. A process whose cgroup is shared is there too, with `refused` set. Of several in one cgroup the first
-    /// stands for all: they are either kin or all refused. Of those not believed a few are enough.
+    /// cgroup. Of several in a cgroup of their own, who are kin, the first stands for all. Of those in a shared cgroup
+    /// each is there, the first few. Of those not believed a few are enough.
     Result<std::vector<Instance>> find();
 
     /// Whoever lives where a Traefik lived that --traefik.pid named: who follows it is believed too.
     std::vector<Instance> successors(const std::set<std::string>& cgroups);
 
-    /// Whether a process runs Traefik and its owner is allowed.
+    /// Whether a process runs Traefik and its owner is allowed. Not one on an errand.
     bool is_traefik(pid_t pid);
 
     /// Takes what was read of executables; true where one of them is Traefik's. The descriptor is readable when there
@@ -93,6 +94,7 @@ class Finder {
     [[nodiscard]] Result<std::vector<Instance>> find_process(pid_t pid);
     [[nodiscard]] Result<std::vector<Instance>> find_in_cgroup();
     [[nodiscard]] std::vector<Instance> in_directories(const std::set<std::string>& directories);
+    [[nodiscard]] bool judge_among(std::vector<Instance>& found, Instance& traefik, Cgroups& cgroups) const;
     [[nodiscard]] std::vector<Instance> find_all();
 
     std::filesystem::path root_;

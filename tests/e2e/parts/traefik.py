@@ -60,6 +60,10 @@ class Traefik(Part):
         self._process.command = space.inside(self.cgroup.inside(self._process.command))
         self._process.cgroup = None
 
+    def leave_cgroup(self):
+        """Before the start: it will be in the cgroup of this process."""
+        self._process.cgroup = None
+
     def write_static(self):
         """What Traefik reads when it starts. JSON is YAML, and the standard library writes it."""
         (self.directory / "traefik.yml").write_text(json.dumps(self._static(), indent=1))

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Loads each program of an object file on its own and says what this kernel's verifier makes of it:
-//   load FILE.bpf.o
+//   load FILE.bpf.o [CONSTANT]       CONSTANT: a byte of the programs' that the agent sets; here it is 1
 //   program NAME verified N          N: instructions that the verifier walked through
+//   program NAME-CONSTANT ...        the same, with a CONSTANT
 //   program NAME refused ERROR       followed by the end of the verifier's log, each line after "| "
 // Exit: 0 all verified, 1 one was refused, 2 the file cannot be read.
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <fmt/format.h>
 
@@ -41,9 +43,33 @@ std::vector<std::string> names(const bpf_object* object) {
     return found;
 }
 
+/// False where the programs have no such constant.
+bool set_constant(const bpf_object* object, std::string_view name) {
+    const auto* const types = bpf_object__btf(object);
+    const int section = btf__find_by_name_kind(types, ".rodata", BTF_KIND_DATASEC);
+    bpf_map* const map = bpf_object__find_map_by_name(object, ".rodata");
+    if (section < 0 || map == nullptr) {
+        return false;
+    }
+    std::size_t size = 0;
+    auto* const bytes = static_cast<unsigned char*>(const_cast<void*>(bpf_map__initial_value(map, &size)));
+    const auto* const type = btf__type_by_id(types, static_cast<std::uint32_t>(section));
+    for (std::uint32_t i = 0; i < btf_vlen(type); i++) {
+        const auto& variable = btf_var_secinfos(type)[i];
+        if (btf__name_by_offset(types, btf__type_by_id(types, variable.type)->name_off) == name) {
+            bytes[variable.offset] = 1;
+            return true;
+        }
+    }
+    return false;
+}
+
 /// A fresh object, so that the maps are this load's own, with this one program.
-Verdict load(const char* path, const std::string& name, std::uint32_t level) {
+Verdict load(const char* path, const std::string& name, const std::string& constant, std::uint32_t level) {
     const Object object = open_object(path);
+    if (!constant.empty() && !set_constant(object.get(), constant)) {
+        return {.error = ENOENT, .log = "no such constant"};
+    }
     std::vector<char> log(log_bytes);
     bpf_program* program = nullptr;
     bpf_object__for_each_program(program, object.get()) {
@@ -86,14 +112,15 @@ void print_quoted(std::string_view text) {
     }
 }
 
-bool judge(const char* path, const std::string& name) {
-    const auto verdict = load(path, name, statistics);
+bool judge(const char* path, const std::string& name, const std::string& constant) {
+    const auto verdict = load(path, name, constant, statistics);
+    const auto full_name = constant.empty() ? name : fmt::format("{}-{}", name, constant);
     if (verdict.error == 0) {
-        fmt::print("program {} verified {}\n", name, processed(verdict.log));
+        fmt::print("program {} verified {}\n", full_name, processed(verdict.log));
         return true;
     }
-    const auto again = load(path, name, failing_path);
-    fmt::print("program {} refused {}\n", name, std::strerror(verdict.error));
+    const auto again = load(path, name, constant, failing_path);
+    fmt::print("program {} refused {}\n", full_name, std::strerror(verdict.error));
     print_quoted(tail(again.log));
     return false;
 }
@@ -101,8 +128,8 @@ bool judge(const char* path, const std::string& name) {
 }  // namespace
 
 int main(int count, char** words) {
-    if (count != 2) {
-        fmt::print(stderr, "use: load FILE.bpf.o\n");
+    if (count != 2 && count != 3) {
+        fmt::print(stderr, "use: load FILE.bpf.o [CONSTANT]\n");
         return 2;
     }
     const Object object = open_object(words[1]);
@@ -112,7 +139,7 @@ int main(int count, char** words) {
     }
     bool all = true;
     for (const auto& name : names(object.get())) {
-        all = judge(words[1], name) && all;
+        all = judge(words[1], name, count == 3 ? words[2] : "") && all;
         std::fflush(stdout);
     }
     return all ? 0 : 1;

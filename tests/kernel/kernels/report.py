@@ -14,7 +14,8 @@ from pathlib import Path
 BEGIN, END = "=== upstat begins", "=== upstat ends"
 README_BEGIN, README_END = "<!-- kernels: begin -->", "<!-- kernels: end -->"
 PROGRAMS = ("egress", "ingress", "sockops")  # each has a column
-OTHERS = ("probe", "probed", "sockets")  # must be taken too
+# must be taken too
+OTHERS = ("probe", "probed", "sockets", "egress-shared", "ingress-shared", "sockops-shared", "owner", "owner_plain")
 
 
 def facts(log):
@@ -33,7 +34,7 @@ def pairs(words):
 def read(name, log):
     """One kernel's row. A fact that is missing stays None: the kernel did not come so far."""
     lines, ended = facts(log)
-    row = {"name": name, "kernel": None, "programs": {}, "traffic": None, "peer": None, "fallbacks": [], "notes": [],
+    row = {"name": name, "kernel": None, "programs": {}, "traffic": None, "sockets": None, "peer": None, "fallbacks": [], "notes": [],
            "said": [], "ended": ended}
     for line in lines:
         what, _, rest = line.partition(" ")
@@ -45,6 +46,8 @@ def read(name, log):
                 "verified": int(words[2]) if words[1] == "verified" else None, "verdict": " ".join(words[1:])}
         elif what == "traffic":
             row["traffic"] = {"verdict": words[0], **pairs(words[1:])}
+        elif what == "sockets":
+            row["sockets"] = rest
         elif what == "peer":
             row["peer"] = peer(rest)
         elif what == "fallback":
@@ -78,6 +81,8 @@ def faults(row, what):
         yield f"traffic {traffic['verdict']}"
     elif int(traffic["requests"]) != sum(int(traffic[part]) for part in ("counted", "unanswered", "outstanding")):
         yield f"requests are not answers + unanswered + outstanding: {traffic}"
+    if row["sockets"] != "shown":
+        yield f"sockets: {row['sockets']}"
     said = row["peer"] or {"said": "was not run", "exit": 1, "passed": 0, "failed": 0}
     if said["exit"] or said["failed"] or not said["passed"]:
         yield f"peer: {said['said']}"

@@ -907,6 +907,47 @@ TEST_F(Loop, WhenTraefikIsGoneNoServerIsUp) {
     EXPECT_THAT(page(), Not(HasSubstr("traefik_backend_server_up{")));
 }
 
+TEST_F(Loop, InASharedCgroupOnlyTraefiksProcessesCount) {
+    host_.process({.pid = 40, .exe = "/bin/tmux", .comm = "tmux", .cgroup = "/traefik"});
+    host_.cgroup("/traefik", {40, 42});
+    counts_.member_problems.emplace(42, Error{.kind = Error::Kind::host, .message = "no right", .hint = {}});
+    start();
+    run(std::chrono::seconds(6), 10);
+    EXPECT_THAT(counts_.shared_cgroups, testing::SizeIs(1));
+    EXPECT_THAT(counts_.members, testing::ElementsAre(programs::Member{.pid = 42, .start_time = 1042, .zone = 0}));
+    EXPECT_EQ(agent_->shown()->traefiks.at(0).shared, "1 other process, such as tmux (pid 40)");
+    EXPECT_THAT(agent_->shown()->traefiks.at(0).problem, HasSubstr("had before are not counted: no right"));
+    EXPECT_EQ(log_.count("had before are not counted: no right"), 1U) << log_.text();
+
+    std::filesystem::remove_all(host_.at("/proc/42"));
+    host_.cgroup("/traefik", {40});
+    run(std::chrono::seconds(30));
+    EXPECT_TRUE(counts_.members.empty()) << "another process may get its number";
+
+    host_.cgroup("/traefik", {40, 43});
+    host_.process(traefik_process(43));
+    counts_.newcomers = {43};
+    ASSERT_TRUE(agent_->turn());
+    EXPECT_THAT(counts_.members, testing::ElementsAre(programs::Member{.pid = 43, .start_time = 1043, .zone = 0}))
+        << "at once, not at the next poll";
+}
+
+TEST_F(Loop, ACgroupThatANeighbourJoinsIsSharedFromThenOn) {
+    start();
+    run(std::chrono::seconds(6), 10);
+    EXPECT_TRUE(counts_.shared_cgroups.empty());
+    EXPECT_TRUE(counts_.members.empty());
+    host_.process({.pid = 40, .exe = "/bin/curl", .comm = "curl", .cgroup = "/traefik"});
+    host_.cgroup("/traefik", {40, 42});
+    run(std::chrono::seconds(6), 10);
+    EXPECT_THAT(counts_.shared_cgroups, testing::SizeIs(1));
+    EXPECT_THAT(counts_.members, testing::SizeIs(1));
+    std::filesystem::remove_all(host_.at("/proc/40"));
+    host_.cgroup("/traefik", {42});
+    run(std::chrono::seconds(6), 10);
+    EXPECT_THAT(counts_.members, testing::SizeIs(1)) << "it may come again";
+}
+
 TEST_F(Loop, TheApisHostAndCertificateAreAsTheSettingsSay) {
     settings_.traefik_api = {url("https://127.0.0.1:8443")};
     settings_.traefik_api_host = "traefik.example.com";

@@ -150,6 +150,10 @@ struct FakeCounts {
     std::map<poll::Server, attribute::Look> looks{};  ///< as the agent told them last
     bool looks_complete = false;
     std::map<std::string, std::uint16_t> zone_of_cgroup;
+    std::set<std::string> shared_cgroups{};
+    std::vector<programs::Member> members{};  ///< as the agent told them last
+    programs::MemberProblems member_problems{};
+    std::vector<pid_t> newcomers{};  ///< that the kernel will tell of
     programs::ZoneNames zones;
     std::size_t walks = 0;  ///< over sockets, made ready so far
 };
@@ -164,6 +168,18 @@ class FakeKernel : public Kernel {
         counts_->zone_of_cgroup[cgroup.string()] = zone;
         return {};
     }
+    Result<void> attach_shared(const std::filesystem::path& cgroup, const std::set<std::uint16_t>& listening,
+                               std::uint16_t zone, const std::vector<programs::Member>& members) override {
+        counts_->members = members;
+        counts_->shared_cgroups.insert(cgroup.string());
+        return attach(cgroup, listening, zone);
+    }
+    programs::MemberProblems set_members(const std::vector<programs::Member>& members) override {
+        counts_->members = members;
+        return counts_->member_problems;
+    }
+    [[nodiscard]] int newcomers_fd() const override { return -1; }
+    std::vector<pid_t> newcomers() override { return std::exchange(counts_->newcomers, {}); }
     programs::ProbeState probe(const std::vector<programs::Probed>& processes) override {
         counts_->probed = processes;
         return counts_->probe_state;

@@ -114,5 +114,24 @@ TEST_F(ProbingTest, AnOldKernelsProbesEndWithTheAgent) {
     EXPECT_EQ(probing.state_of(7), "counted while an agent runs (to go on without one takes Linux 5.15)");
 }
 
+/// The place in its executable is looked for elsewhere.
+TEST_F(ProbingTest, WhatIsFoundLaterIsFollowed) {
+    const Fd news(eventfd(0, EFD_CLOEXEC));
+    counts.probe_state.searching = {7};
+    counts.probe_state.news = news.get();
+    probing.look(listing("https://10.0.0.1"), {}, now);
+    EXPECT_LT(probing.fd(), 0);
+    follow();
+    EXPECT_EQ(probing.fd(), news.get());
+    EXPECT_EQ(probing.state_of(7), "not counted yet: its executable is being read");
+    counts.probe_state = {};
+    follow();
+    EXPECT_EQ(probing.fd(), news.get()) << "nothing was found yet";
+    eventfd_write(news.get(), 1);
+    follow();
+    EXPECT_LT(probing.fd(), 0);
+    EXPECT_EQ(probing.state_of(7), "counted");
+}
+
 }  // namespace
 }  // namespace upstat::agent

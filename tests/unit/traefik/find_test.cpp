@@ -246,7 +246,7 @@ std::uint64_t reads_for(pid_t processes) {
     const FakeHost host;
     std::vector<pid_t> all;
     for (pid_t pid = 2; pid < 2 + processes; ++pid) {
-        host.process({.pid = pid, .cgroup = "/pod", .parent = pid / 2});
+        host.process({.pid = pid, .cgroup = "/pod", .parent = pid == 3 ? 2 : pid / 2});
         all.push_back(pid);
     }
     host.cgroup("/pod", all);
@@ -377,19 +377,16 @@ TEST(Find, ADirectoryThatDoesNotHoldTheProcessIsNotBelieved) {
     EXPECT_THAT(traefik.refused->message, HasSubstr("no cgroup v2 directory holds Traefik (pid 42)"));
 }
 
-TEST(Find, TheRootCgroupIsRefused) {
+TEST(Find, TheRootCgroupIsShared) {
     const FakeHost host;
     host.process({.pid = 42});
     host.cgroup("/", {1, 42});
     const auto traefik = found(host).at(0);
-    ASSERT_TRUE(traefik.refused);
-    EXPECT_EQ(traefik.refused->kind, Error::Kind::host);
-    EXPECT_THAT(traefik.refused->message, HasSubstr("Traefik (pid 42) is in the root cgroup"));
-    EXPECT_THAT(traefik.refused->hint, HasSubstr("systemd-run --unit=traefik"));
-    EXPECT_THAT(traefik.refused->hint, HasSubstr("--traefik.cgroup"));
+    EXPECT_FALSE(traefik.refused);
+    EXPECT_EQ(traefik.shared, "every process without a cgroup of its own");
 }
 
-TEST(Find, ASharedCgroupIsRefusedWithItsNeighbours) {
+TEST(Find, ASharedCgroupIsToldWithItsNeighbours) {
     const FakeHost host;
     host.process({.pid = 42, .cgroup = "/user"});
     host.process({.pid = 50, .exe = "/usr/bin/firefox", .comm = "firefox", .cgroup = "/user"});
@@ -397,16 +394,49 @@ TEST(Find, ASharedCgroupIsRefusedWithItsNeighbours) {
     host.cgroup("/user", {42, 50});
     host.cgroup("/user/below", {51});  // programs on a cgroup run for everything below it too
     const auto traefik = found(host).at(0);
-    ASSERT_TRUE(traefik.refused);
-    EXPECT_THAT(traefik.refused->message, HasSubstr("/user with 2 other processes, such as firefox (pid 50)"));
+    EXPECT_FALSE(traefik.refused);
+    EXPECT_EQ(traefik.shared, "2 other processes, such as firefox (pid 50)");
+}
+
+TEST(Find, EachTraefikOfASharedCgroupIsFoundUpToSome) {
+    const FakeHost host;
+    std::vector<pid_t> all{500};
+    host.process({.pid = 500, .exe = "/usr/bin/tmux", .comm = "tmux", .cgroup = "/user"});
+    for (pid_t pid = 42; pid < 42 + 30; ++pid) {
+        host.process({.pid = pid, .cgroup = "/user"});
+        all.push_back(pid);
+    }
+    host.cgroup("/user", all);
+    const auto traefiks = found(host);
+    ASSERT_EQ(traefiks.size(), 17U);
+    for (std::size_t at = 0; at < 16; ++at) {
+        EXPECT_FALSE(traefiks[at].refused);
+        EXPECT_EQ(traefiks[at].shared, traefiks[0].shared);
+    }
+    EXPECT_THAT(traefiks[16].refused.value().message, HasSubstr("has 16 already"));
+}
+
+TEST(Find, InAPidNamespaceOfItsOwnASharedCgroupIsRefused) {
+    const FakeHost host;
+    host.process({.pid = 42, .cgroup = "/user"});
+    host.process({.pid = 50, .exe = "/usr/bin/firefox", .comm = "firefox", .cgroup = "/user"});
+    host.process({.pid = 60, .cgroup = "/traefik"});
+    host.cgroup("/user", {42, 50});
+    host.cgroup("/traefik", {60});
+    std::filesystem::create_directories(host.at("/proc/self/ns"));
+    std::filesystem::create_symlink("pid:[4026531999]", host.at("/proc/self/ns/pid"));
+    const auto traefiks = found(host);
+    EXPECT_THAT(traefiks.at(0).refused.value().message,
+                HasSubstr("/user with 1 other process, such as firefox (pid 50)"));
+    EXPECT_THAT(traefiks.at(0).refused->hint, HasSubstr("hostPID"));
+    EXPECT_FALSE(traefiks.at(1).refused);
 }
 
 TEST(Find, AProcessOfAnotherPidNamespaceIsANeighbour) {
     const FakeHost host;
     host.process({.pid = 42, .cgroup = "/shared"});
     host.cgroup("/shared", {42, 0});
-    ASSERT_TRUE(found(host).at(0).refused);
-    EXPECT_THAT(found(host).at(0).refused->message, HasSubstr("1 other process, such as a process of another PID"));
+    EXPECT_EQ(found(host).at(0).shared, "1 other process, such as a process of another PID namespace");
 }
 
 TEST(Find, AncestorsAndDescendantsAreOneService) {
@@ -416,16 +446,15 @@ TEST(Find, AncestorsAndDescendantsAreOneService) {
     host.process({.pid = 43, .exe = "/plugin", .comm = "plugin", .cgroup = "/pod", .parent = 42});
     host.process({.pid = 44, .cgroup = "/pod", .parent = 1, .arguments = {"traefik", "healthcheck"}});
     host.cgroup("/pod", {40, 42, 43, 44});
-    EXPECT_FALSE(found(host).at(0).refused) << found(host).at(0).refused->text();
+    EXPECT_EQ(found(host).at(0).shared, "");
 }
 
-TEST(Find, ALoginSessionIsRefused) {
+TEST(Find, ALoginSessionIsShared) {
     const FakeHost host;
     host.process({.pid = 40, .exe = "/bin/bash", .comm = "bash", .cgroup = "/user.slice/session-3.scope"});
     host.process({.pid = 42, .cgroup = "/user.slice/session-3.scope", .parent = 40});
     host.cgroup("/user.slice/session-3.scope", {40, 42});
-    ASSERT_TRUE(found(host).at(0).refused);
-    EXPECT_THAT(found(host).at(0).refused->message, HasSubstr("login session"));
+    EXPECT_EQ(found(host).at(0).shared, "what else its login session runs");
 }
 
 TEST(Find, AnExplicitCgroupIsTakenWithWhoeverLivesThere) {
