@@ -10,12 +10,14 @@
 #include <charconv>
 #include <cstring>
 #include <fstream>
+#include <iterator>
 #include <optional>
 #include <string_view>
 #include <system_error>
 #include <vector>
 
 #include "traefik/proc.hpp"
+#include "traefik/socket_diag.hpp"
 
 namespace upstat::traefik {
 
@@ -23,11 +25,11 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// A namespace's owner decides how many sockets listen in it.
+/// Of the table, where there is no other way. A namespace's owner decides how many sockets listen in it.
 constexpr std::size_t most_lines = 10'000;
 constexpr std::string_view listening = "0A";
 
-using Bytes = std::array<unsigned char, sizeof(in6_addr)>;  ///< IPv4 as ::ffff:a.b.c.d
+using Bytes = AddressBytes;
 
 struct ListeningSocket {
     Bytes address{};
@@ -116,10 +118,6 @@ std::vector<Bytes> addresses_of(const std::string& host) {
     return one ? std::vector{*one} : std::vector<Bytes>();
 }
 
-bool is_v4(const Bytes& address) {
-    return std::equal(address.begin(), address.begin() + 12, mapped().begin());
-}
-
 bool is_v6(const Bytes& address) {
     return !is_v4(address);
 }
@@ -137,30 +135,49 @@ bool is_socket(const fs::path& descriptor, std::uint64_t inode) {
 
 /// Whether the process has this socket among its descriptors.
 bool has_socket(const fs::path& descriptors, std::uint64_t inode, OwnSockets& own) {
-    if (const auto known = own.find(inode); known != own.end() && is_socket(descriptors / known->second, inode)) {
+    auto& numbers = own.numbers;
+    if (const auto known = numbers.find(inode);
+        known != numbers.end() && is_socket(descriptors / known->second, inode)) {
         return true;
     }
-    own.erase(inode);
+    numbers.erase(inode);
     std::error_code error;
     for (fs::directory_iterator entry(descriptors, error), end; !error && entry != end; entry.increment(error)) {
         if (is_socket(entry->path(), inode)) {
-            own.emplace(inode, entry->path().filename().string());
+            numbers.emplace(inode, entry->path().filename().string());
             return true;
         }
     }
     return false;
 }
 
-}  // namespace
+using Inodes = std::vector<std::uint64_t>;
 
-std::string not_its_listener(const fs::path& root, pid_t pid, const HostPort& address, OwnSockets& own) {
-    const auto proc = proc_of(root, pid);
+/// Of those that listen at one of these addresses. Nothing where the kernel does not tell.
+std::optional<Inodes> asked_for(const fs::path& proc, const std::vector<Bytes>& wanted, std::uint16_t port,
+                                OwnSockets& own) {
+    if (!own.diag) {
+        own.diag = open_socket_diag(proc);
+    }
+    Inodes inodes;
+    for (const auto& address : wanted) {
+        const auto inode = own.diag ? listener_at(own.diag, address, port) : std::nullopt;
+        if (!inode) {
+            return std::nullopt;
+        }
+        if (*inode != 0) {
+            inodes.push_back(*inode);
+        }
+    }
+    return inodes;
+}
+
+Inodes in_tables(const fs::path& proc, const std::vector<Bytes>& wanted, std::uint16_t port) {
     std::vector<ListeningSocket> sockets;
     add_listening(proc / "net/tcp", sockets);
     add_listening(proc / "net/tcp6", sockets);
-    const auto wanted = addresses_of(address.host);
     std::erase_if(sockets, [&](const ListeningSocket& socket) {
-        return socket.port != address.port ||
+        return socket.port != port ||
                std::ranges::none_of(wanted, [&](const Bytes& one) { return takes(socket.address, one); });
     });
     // Beside a socket of IPv4 only one that does not take IPv4 can be on :: at this port, and it is anybody's.
@@ -168,11 +185,23 @@ std::string not_its_listener(const fs::path& root, pid_t pid, const HostPort& ad
         std::ranges::any_of(sockets, [](const ListeningSocket& socket) { return is_v4(socket.address); })) {
         std::erase_if(sockets, [](const ListeningSocket& socket) { return socket.address == Bytes{}; });
     }
-    if (sockets.empty()) {
+    Inodes inodes;
+    std::ranges::transform(sockets, std::back_inserter(inodes), &ListeningSocket::inode);
+    return inodes;
+}
+
+}  // namespace
+
+std::string not_its_listener(const fs::path& root, pid_t pid, const HostPort& address, OwnSockets& own) {
+    const auto proc = proc_of(root, pid);
+    const auto wanted = addresses_of(address.host);
+    const auto asked = asked_for(proc, wanted, address.port, own);
+    const auto inodes = asked ? *asked : in_tables(proc, wanted, address.port);
+    if (inodes.empty()) {
         return fmt::format("nobody listens on {} where Traefik (pid {}) runs", to_string(address), pid);
     }
     const bool is_own =
-        std::ranges::all_of(sockets, [&](const auto& socket) { return has_socket(proc / "fd", socket.inode, own); });
+        std::ranges::all_of(inodes, [&](const auto inode) { return has_socket(proc / "fd", inode, own); });
     return is_own ? ""
                   : fmt::format("another process than Traefik (pid {}) listens on {}: it is not asked for the backends",
                                 pid, to_string(address));
