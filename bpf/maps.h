@@ -61,7 +61,7 @@ struct {
 /* Set by the agent before the programs are loaded. */
 const volatile __u32 total_slots = 65536;   /* of one CPU */
 const volatile __u32 request_slots = 16384; /* of one CPU */
-const volatile __u16 generation = 1;        /* which of the generations that share a directory these maps are */
+const volatile __u16 generation = 1; /* which of the generations that share a directory these maps are, and the zone */
 /* The number of the Traefik on whose cgroup these programs are. One address can be two servers, in the networks of two
  * Traefiks, as connections in conntrack's zones are. Each number has programs of its own, so that it costs no packet a
  * look-up; all share the maps. Before there were zones all was counted in what is 0 now. */

@@ -54,7 +54,7 @@ def test_scraped_and_pushed_at_once(rig, agent, stack, tmp_path):
     assert firing["labels"]["backend"] == "four@file" and "instance" not in firing["labels"]
     wait_for(lambda: abs(float(alerts("TraefikHighHttp4xxErrorRateBackend")[0]["value"]) - 25) < 3, 30, "a ratio of 25 %")
     twice, = wait_for(lambda: alerts("UpstatSeenTwice"), 10, "the warning that sums count double")
-    assert twice["labels"]["traefik"] == "edge-1"
+    assert twice["labels"]["agent"] == "edge-1"
     load.stop()
     upstat.settle()
     true = total(upstat.samples(), "traefik_backend_requests_total")

@@ -42,8 +42,8 @@ def forget(bench):
 
 
 def check_attached(bench, in_flight=False):
-    """One program a hook, all pinned in one generation, and nothing else below the pin path but generations. With requests
-    `in_flight`, previous generations may have left their ingress programs."""
+    """One program a hook, all pinned in one generation, and nothing else below the pin path but generations and the Traefiks'
+    numbers. With requests `in_flight`, previous generations may have left their ingress programs."""
     said = subprocess.run(["bpftool", "cgroup", "show", str(bench.cgroup.path)], capture_output=True, text=True, check=True).stdout
     attached = Counter(line.split()[1] for line in said.splitlines()[1:])
     links = list(bench.agent.pin_path.glob("*/links/*"))
@@ -52,5 +52,8 @@ def check_attached(bench, in_flight=False):
     assert len(newest) == 3 and all(link.name.endswith("-ingress") for link in left), links
     assert attached == ONE_EACH + Counter({"cgroup_inet_ingress": len(left)}), said
     assert in_flight or not left, left
+    zones, others = [], []
     for entry in bench.agent.pin_path.iterdir():
-        assert entry.name.startswith("layout-") and (entry / "links").is_dir(), entry
+        (zones if entry.is_symlink() else others).append(entry)
+    assert sorted(zone.name for zone in zones) == [f"zone-{number}" for number in range(len(zones))] and zones, zones
+    assert all(entry.name.startswith("layout-") and (entry / "links").is_dir() for entry in others), others

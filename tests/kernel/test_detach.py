@@ -194,7 +194,7 @@ def test_an_empty_root_goes(bpffs):
 
 @pytest.mark.parametrize("where, name", [
     (".", "foreign"), ("layout-3", "foreign"), ("layout-3", "layout-3"), ("layout-3/links", "foreign"),
-    ("layout-3/links", "1-egress"), ("layout-9", "totals"), ("layout-x", "totals"), ("clearing", "totals"), ("detaching", "totals")])
+    ("layout-3/links", "1-egress"), ("layout-9", "totals"), ("layout-x", "totals"), ("clearing", "totals"), ("detaching", "totals"), (".", "zone-9")])
 def test_others_pins_stay(agent, bpffs, where, name):
     own = tree(agent.pin_path)
     (agent.pin_path / where).mkdir(parents=True, exist_ok=True)

@@ -50,7 +50,7 @@ def server(stage):
 
 
 def generations(bench):
-    return sorted(path.name for path in bench.agent.pin_path.iterdir())
+    return sorted(path.name for path in bench.agent.pin_path.glob("layout-*"))
 
 
 @pytest.mark.parametrize("end", ["stop", "kill"])

@@ -71,7 +71,7 @@ measure::History history_until(const json& group, Time at) {
     }
     const auto polls = history.polls.size();
     for (const auto& series : group.at("series")) {
-        auto& backend = history.backends[series.at("backend")];
+        auto& backend = history.backends[series.at("backend").get<std::string>()];
         backend.sampled.resize(polls);
         auto& values = backend.series[series_of(series)];
         for (std::size_t poll = 0; poll < polls; ++poll) {
@@ -91,7 +91,7 @@ attribute::Counts counts_at(const json& group, std::size_t poll) {
         if (value.is_null()) {
             continue;
         }
-        auto& backend = counts.backends[series.at("backend")];
+        auto& backend = counts.backends[series.at("backend").get<std::string>()];
         if (const auto count = value.get<std::uint64_t>(); count > 0) {
             backend[series_of(series)] = count;
         }
@@ -134,7 +134,7 @@ json run(const json& group, const judge::Rule& rule, measure::Dialect dialect) {
             const auto ratio =
                 ratios.backends.contains(alert.backend) ? ratios.backends.at(alert.backend) : measure::Ratio{};
             const auto value = ratio.value();
-            backends[alert.backend] = {
+            backends[alert.backend.name] = {
                 {"matching", number(ratio.matching)},
                 {"all", number(ratio.all)},
                 {"percent", value && std::isnan(*value) ? number(value) : number(alert.percent)},

@@ -17,6 +17,7 @@
 #include "base/url.hpp"
 #include "base/version.hpp"
 #include "publish/process.hpp"
+#include "traefik/name.hpp"
 
 namespace upstat::agent {
 
@@ -85,6 +86,11 @@ Result<std::unique_ptr<Agent>> Agent::start(const config::Settings& settings, Pa
         return std::unexpected(catalogues.error());
     }
     std::unique_ptr<Agent> agent(new Agent(settings, std::move(parts), *std::move(catalogues), *std::move(judgement)));
+    if (auto locked = agent->state_.lock(); !locked) {
+        return std::unexpected(locked.error());
+    }
+    agent->restore();  // first of all: it tells the Traefiks' numbers
+    malloc_trim(0);    // what the file's whole text and tree took is several times what is kept
     auto allowed = traefik::parse_allow(settings.traefik_allow, agent->parts_.root);
     if (!allowed) {
         return std::unexpected(allowed.error());
@@ -99,10 +105,6 @@ Result<std::unique_ptr<Agent>> Agent::start(const config::Settings& settings, Pa
         return std::unexpected(traefiks.error());
     }
     agent->traefiks_ = std::move(*traefiks);
-    if (auto locked = agent->state_.lock(); !locked) {
-        return std::unexpected(locked.error());
-    }
-    agent->restore();
     agent->renew_walk();  // the kernel's types are read once, which takes longer than a Traefik that starts may wait
     malloc_trim(0);       // what they and the state file's text and tree took is many times what is kept
     agent->lost_counters_ = agent->parts_.counted_before && agent->ledger_.state().backends.empty();
@@ -139,6 +141,9 @@ Result<void> Agent::open_outside() {
 
 void Agent::restore() {
     auto restored = restore_state(settings_.state_path, parts_.kernel->epoch());
+    if (auto adopted = parts_.kernel->adopt_zones(restored.saved.zones); !adopted) {
+        restored = {.saved = {}, .notes = {adopted.error().text()}};
+    }
     timeline_.emplace(parts_.clock, boot_id(parts_.root), restored.saved.mark);
     identity_ = {.owner = parts_.kernel->epoch(),
                  .earlier = restored.saved.epoch,
@@ -244,10 +249,14 @@ void Agent::absorb(poll::Snapshot snapshot) {
         lost_counters_ = false;
         births_.restore(ledger_.state(), true);  // exported from 0, the whole total would look like one burst
     }
-    judgement_.evaluate(counts_, snapshot, *ledger_.state().catalogue, *last_poll_);
+    if (const auto& zones = parts_.kernel->zones(); zones.size() != traefik_names_.size()) {
+        traefik_names_ = traefik::short_names(zones);
+    }
+    const auto names = told_names();
+    judgement_.evaluate(counts_, snapshot, *ledger_.state().catalogue, names, *last_poll_);
     chronicle_.add(*last_poll_, ledger_.state(), snapshot,
                    {.traefiks = traefiks_->watched(), .alerts = judgement_.alerts(), .rules = settings_.all_rules()});
-    judgement_.explain(chronicle_.view(), *chronicle_.owners(), *ledger_.state().catalogue, snapshot);
+    judgement_.explain(chronicle_.view(), *chronicle_.owners(), *ledger_.state().catalogue, names, snapshot);
     save(growth);
     chronicle_.save(last_poll_->at);
     publish(std::move(snapshot));
@@ -273,9 +282,11 @@ void Agent::tell_looks(const attribute::SharedCatalogue& catalogue) {
 /// Before anything is published, so that no restart, not even after the power failed, shows less than was shown.
 void Agent::save(const std::optional<attribute::Growth>& growth) {
     const auto alerts = judgement_.ongoing_alerts();
-    auto saved = growth ? state_.append(*growth, alerts, last_poll_->wall) : Result<bool>(false);
+    const auto& zones = parts_.kernel->zones();
+    auto saved = growth ? state_.append(*growth, alerts, last_poll_->wall, zones) : Result<bool>(false);
     if (saved && !*saved) {
-        const auto all = state_.save(ledger_.state(), judgement_.history(), alerts, timeline_->mark(*last_poll_));
+        const auto all =
+            state_.save(ledger_.state(), judgement_.history(), alerts, timeline_->mark(*last_poll_), zones);
         saved = all ? Result<bool>(true) : std::unexpected(all.error());
         malloc_trim(0);  // the whole text is rarely made, and longer than all that a poll needs
     }
@@ -292,8 +303,10 @@ void Agent::save(const std::optional<attribute::Growth>& growth) {
 
 std::vector<publish::TraefikReport> Agent::traefik_reports() const {
     std::vector<publish::TraefikReport> reports;
-    for (const auto& [traefik, problem] : traefiks_->watched()) {
-        publish::TraefikReport report{.pid = traefik.pid,
+    const auto names = told_names();
+    for (const auto& [traefik, problem, zone] : traefiks_->watched()) {
+        publish::TraefikReport report{.name = problem.empty() ? attribute::name_of(names, zone) : std::string(),
+                                      .pid = traefik.pid,
                                       .cgroup = traefik.cgroup,
                                       .api = {},
                                       .version = {},
@@ -314,12 +327,19 @@ std::vector<publish::TraefikReport> Agent::traefik_reports() const {
     return reports;
 }
 
+/// Where only one Traefik was ever counted, nothing has to be told apart. It stays so when one of two has ended: series
+/// and alerts that change their labels each time would be others each time.
+attribute::TraefikNames Agent::told_names() const {
+    return traefik_names_.size() > 1 ? traefik_names_ : attribute::TraefikNames{};
+}
+
 publish::Report Agent::report(poll::Snapshot snapshot) const {
     publish::Report report{.at = last_poll_->wall,
                            .not_ready = traefiks_->all_refused(),
                            .notice = catalogues_.notice(),
                            .build = {{"version", std::string(version())}, {"revision", std::string(revision())}},
-                           .traefik = settings_.push_instance,
+                           .agent = settings_.push_instance,
+                           .traefik_names = told_names(),
                            .names = settings_.metrics_names,
                            .traefiks = traefik_reports(),
                            .counts = counts_,

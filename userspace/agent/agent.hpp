@@ -94,6 +94,7 @@ class Agent {
     void save(const std::optional<attribute::Growth>& growth);
     void renew_walk();
     void publish(poll::Snapshot snapshot);
+    [[nodiscard]] attribute::TraefikNames told_names() const;
     [[nodiscard]] publish::Report report(poll::Snapshot snapshot) const;
     [[nodiscard]] std::vector<publish::TraefikReport> traefik_reports() const;
 
@@ -112,6 +113,7 @@ class Agent {
     FillWatch fills_;
     Probing probing_;
     std::optional<Traefiks> traefiks_;
+    attribute::TraefikNames traefik_names_;  ///< also of one alone
     Catalogues catalogues_;
     attribute::Ledger ledger_;
     Judgement judgement_;

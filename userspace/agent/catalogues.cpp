@@ -25,6 +25,8 @@ namespace upstat::agent {
 namespace {
 
 constexpr Millis api_timeout = std::chrono::seconds(5);
+/// A restart takes less. A pod that was replaced never comes back.
+constexpr Millis gone_patience = std::chrono::minutes(5);
 /// A file system may not respond for so long before that is said.
 constexpr Millis unread_patience = std::chrono::seconds(10);
 /// Whoever owns a directory decides how often something happens in it.
@@ -32,11 +34,10 @@ constexpr Millis look_interval{100};
 
 /// How long an API that was never read is waited for.
 constexpr Millis nameless_after = std::chrono::seconds(30);  // before what no backend lists goes to `unmapped`
-constexpr auto no_backend_sentence =
-    "no backend is known, so each server is shown and judged by its address: start Traefik with --api.insecure=true, "
-    "or name its API with --traefik.api, or the backends with --backends.file";
+constexpr auto ways_to_names =
+    "start Traefik with --api.insecure=true, or name its API with --traefik.api, or the backends with --backends.file";
 
-bool is_nameless_backend(const std::pair<const std::string, attribute::Backend>& entry) {
+bool is_nameless_backend(const std::pair<const attribute::BackendName, attribute::Backend>& entry) {
     return entry.second.provider == attribute::nameless_provider;
 }
 
@@ -49,9 +50,9 @@ std::string foreign_network(const std::filesystem::path& root, const std::string
 }
 
 /// The directories of those that are counted; our own where there is none.
-std::set<std::string> processes_of(const std::filesystem::path& root, const std::vector<Watched>& traefiks) {
+std::set<std::string> all_processes_of(const std::filesystem::path& root, const std::vector<Watched>& traefiks) {
     std::set<std::string> processes;
-    for (const auto& [traefik, problem] : traefiks) {
+    for (const auto& [traefik, problem, zone] : traefiks) {
         if (problem.empty()) {
             processes.insert(traefik::proc_of(root, traefik.pid).string());
         }
@@ -75,12 +76,9 @@ void keep_pending(attribute::Catalogue& catalogue, const attribute::Catalogue& b
     }
 }
 
-std::set<int> keys_of(const auto& sources) {
-    std::set<int> keys;
-    for (const auto& [key, source] : sources) {
-        keys.insert(key);
-    }
-    return keys;
+auto keys_of(const auto& map) {
+    const auto keys = std::views::keys(map);
+    return std::set(keys.begin(), keys.end());
 }
 
 bool is_same_file(const struct stat& one, const struct stat& other) {
@@ -136,8 +134,10 @@ void Catalogues::point(Source& source, const traefik::ApiAddress& address, Time 
 }
 
 /// Takes in one Traefik that is counted: its configuration, and its API unless another was named.
-void Catalogues::add_traefik(const traefik::Instance& traefik, std::map<int, Source>& sources, Time now) {
+void Catalogues::add_traefik(const Watched& watched, std::map<int, Source>& sources, Time now) {
+    const auto& traefik = watched.traefik;
     const auto process = traefik::proc_of(root_, traefik.pid).string();
+    running_[watched.zone].insert(process);
     const auto& configuration = configurations_[traefik.pid];
     const auto address = configuration.address.value_or(traefik::ApiAddress{
         .url = {},
@@ -166,6 +166,7 @@ void Catalogues::add_traefik(const traefik::Instance& traefik, std::map<int, Sou
         }
         source.network_namespace = foreign_network(root_, traefik.network_namespace);
         source.processes = {process};
+        source.zone = watched.zone;
     }
 }
 
@@ -180,7 +181,7 @@ void Catalogues::say_proxies(const std::set<std::string>& before, Time now) {
 
 void Catalogues::update_sources(Time now) {
     const auto before = keys_of(sources_);
-    auto processes = processes_of(root_, traefiks_);
+    auto processes = all_processes_of(root_, traefiks_);
     std::map<int, Source> sources;
     for (int i = 0; const auto& url : settings_.traefik_api) {
         --i;  // not below: what stands on the right of an assignment comes first
@@ -188,13 +189,14 @@ void Catalogues::update_sources(Time now) {
         point(source, {.url = url.text, .source = "--traefik.api"}, now);
         source.processes = processes;
     }
+    running_.clear();
     const auto proxies = std::exchange(proxies_, {});
     const auto configured = std::exchange(configured_, {});
     std::set<int> pids;
-    for (const auto& [traefik, problem] : traefiks_) {
-        if (problem.empty()) {
-            add_traefik(traefik, sources, now);
-            pids.insert(traefik.pid);
+    for (const auto& watched : traefiks_) {
+        if (watched.problem.empty()) {
+            add_traefik(watched, sources, now);
+            pids.insert(watched.traefik.pid);
         }
     }
     say_proxies(proxies, now);
@@ -338,7 +340,7 @@ void Catalogues::take(std::vector<traefik::ReadConfiguration> read, traefik::Con
 void Catalogues::ask(Http& http, traefik::Configurations& configurations, const std::vector<Watched>& traefiks,
                      Time now) {
     traefiks_ = traefiks;
-    for (const auto& [traefik, problem] : traefiks_) {
+    for (const auto& [traefik, problem, zone] : traefiks_) {
         if (!problem.empty()) {
             continue;
         }
@@ -501,39 +503,100 @@ bool Catalogues::all_known() const {
            });
 }
 
+bool Catalogues::is_about(const Source& source, std::uint16_t zone) {
+    return source.zone.value_or(zone) == zone;
+}
+
+/// Whether all who speak for a zone have spoken.
+bool Catalogues::all_known(std::uint16_t zone) const {
+    bool any = false;
+    for (const auto& [key, source] : sources_) {
+        if (!is_about(source, zone)) {
+            continue;
+        }
+        if (!source.body && !is_never_asked(source)) {
+            return false;
+        }
+        any = any || source.body;
+    }
+    return any;
+}
+
+/// Whose the names are that a zone's catalogue holds. What one has listed that has ended stays as it was.
+std::set<std::string> Catalogues::processes_of(std::uint16_t zone) const {
+    const auto found = running_.find(zone);
+    return found != running_.end() ? found->second : running_.empty() ? processes_ : std::set<std::string>{};
+}
+
+/// Which Traefiks the catalogue is about.
+void Catalogues::note_zones(Time now) {
+    const auto before = ran_.size();
+    for (const auto& [zone, processes] : running_) {
+        changed_ = ran_.insert_or_assign(zone, now).second || changed_;
+    }
+    for (const auto zone : attribute::zones_in(*last_)) {
+        ran_.try_emplace(zone, now);
+    }
+    if (!running_.empty()) {
+        std::erase_if(ran_, [now](const auto& entry) { return now - entry.second >= gone_patience; });
+    } else if (ran_.empty()) {
+        ran_.emplace(0, now);  // before the first Traefik a static map is about it
+    }
+    changed_ = changed_ || ran_.size() != before;
+}
+
 std::set<attribute::HostName> Catalogues::all_names() const {
-    auto names = attribute::names_of(static_, processes_);
-    names.merge(attribute::names_of(configured_, processes_));
+    std::set<attribute::HostName> names;
     for (const auto& [key, source] : sources_) {
         names.merge(attribute::names_of(source.catalogue, source.processes));
     }
-    if (!all_known()) {
-        names.merge(attribute::names_of(*last_, processes_));
+    for (const auto& [zone, ran] : ran_) {
+        names.merge(attribute::names_of(static_, processes_of(zone)));
+        names.merge(attribute::names_of(configured_, processes_of(zone)));
+        if (!all_known(zone)) {
+            names.merge(attribute::names_of(attribute::part_of(*last_, zone), processes_of(zone)));
+        }
     }
     return names;
 }
 
-attribute::Catalogue Catalogues::merge_all(const attribute::Known& known) const {
-    const auto filled = [&known](attribute::Catalogue catalogue, const std::set<std::string>& processes) {
-        attribute::fill(catalogue, processes, known.addresses);
+attribute::Catalogue Catalogues::merge_zone(std::uint16_t zone, const attribute::Addresses& addresses) const {
+    const auto processes = processes_of(zone);
+    const auto filled = [&](attribute::Catalogue catalogue) {
+        attribute::fill(catalogue, processes, addresses);
         return catalogue;
     };
-    auto all = merged(filled(static_, processes_), filled(configured_, processes_));
+    auto all = merged(filled(static_), filled(configured_));
     for (const auto& [key, source] : sources_) {
-        all = merged(std::move(all), filled(source.catalogue, source.processes));
-    }
-    if (!all_known()) {
-        auto before = filled(*last_, processes_);
-        if (!all.backends.empty()) {  // servers have names again
-            std::erase_if(before.backends, is_nameless_backend);
+        if (is_about(source, zone)) {
+            all = merged(std::move(all), filled(source.catalogue));
         }
-        all = merged(std::move(all), before);
+    }
+    if (all_known(zone)) {
+        return all;
+    }
+    auto before = filled(attribute::part_of(*last_, zone));
+    if (!all.backends.empty()) {  // servers have names again
+        std::erase_if(before.backends, is_nameless_backend);
+    }
+    return merged(std::move(all), before);
+}
+
+attribute::Catalogue Catalogues::merge_all(const attribute::Known& known) const {
+    attribute::Catalogue all;
+    for (const auto& [zone, ran] : ran_) {
+        auto part = attribute::moved_to(merge_zone(zone, known.addresses), zone);
+        all = all == attribute::Catalogue{} ? std::move(part) : merged(std::move(all), part);
     }
     keep_pending(all, *current_, known.pending);
-    for (const auto& server : nameless_) {
-        const auto address = to_string(server);
-        all.backends.try_emplace(address, attribute::Backend{.provider = attribute::nameless_provider,
-                                                             .listed = {attribute::listed_at("http://" + address)}});
+    for (const auto& [zone, servers] : nameless_) {
+        for (const auto& server : servers) {
+            const auto address = to_string(server);
+            all.backends.try_emplace(
+                attribute::BackendName(address, zone),
+                attribute::Backend{.provider = attribute::nameless_provider,
+                                   .listed = {{.url = "http://" + address, .up = true, .servers = {server}}}});
+        }
     }
     return all;
 }
@@ -567,41 +630,71 @@ void Catalogues::note_lookups(const attribute::Known& known, Time now) {
                 .last_error = failures_.empty() ? "" : failures_.begin()->second};
 }
 
-/// Whether no backend is known and none will be soon: nobody can be asked, or nobody has answered for half a minute.
-bool Catalogues::is_nameless(Time now) const {
-    return static_.backends.empty() && !sources_.empty() && std::ranges::all_of(last_->backends, is_nameless_backend) &&
-           std::ranges::all_of(sources_, [now](const auto& entry) {
-               const auto& source = entry.second;
-               return !source.body &&
-                      (is_never_asked(source) || (source.since && now - *source.since >= nameless_after));
-           });
+/// Whether no backend of a Traefik is known and none will be soon: nobody can be asked, or nobody has answered for half
+/// a minute.
+bool Catalogues::is_nameless(std::uint16_t zone, Time now) const {
+    const auto is_named = [zone](const auto& entry) { return entry.first.zone == zone && !is_nameless_backend(entry); };
+    if (!static_.backends.empty() || std::ranges::any_of(last_->backends, is_named)) {
+        return false;
+    }
+    bool any = false;
+    for (const auto& [key, source] : sources_) {
+        const bool is_silent =
+            !source.body && (is_never_asked(source) || (source.since && now - *source.since >= nameless_after));
+        if (is_about(source, zone) && !is_silent) {
+            return false;
+        }
+        any = any || is_about(source, zone);
+    }
+    return any;
 }
 
 void Catalogues::add_nameless(const poll::Servers& seen, Time now) {
-    constexpr std::size_t most = 1000;
-    if (const bool is_one = is_nameless(now); is_one != std::exchange(is_nameless_, is_one)) {
-        changed_ = true;
-        nameless_.clear();
-        if (is_one) {
-            spdlog::warn("{}", no_backend_sentence);
+    constexpr std::size_t most = 1000;  // of one Traefik
+    std::map<std::uint16_t, std::set<poll::Server>> nameless;
+    for (const auto& [zone, ran] : ran_) {
+        if (is_nameless(zone, now)) {
+            const auto known = nameless_.find(zone);
+            nameless.emplace(zone, known == nameless_.end() ? std::set<poll::Server>() : known->second);
         }
     }
+    changed_ = changed_ || keys_of(nameless) != keys_of(nameless_);
+    nameless_.swap(nameless);
+    if (nameless_.size() > nameless.size()) {
+        spdlog::warn("{}", nameless_sentence());
+    }
     for (const auto& [server, totals] : seen) {
-        if (is_nameless_ && totals.requests != 0 && nameless_.size() < most && nameless_.insert(server).second) {
+        const auto zone = nameless_.find(server.zone);
+        if (zone != nameless_.end() && totals.requests != 0 && zone->second.size() < most &&
+            zone->second.insert(server).second) {
             changed_ = true;
         }
     }
 }
 
+/// Of which Traefik it is, where others' backends are known.
+std::string Catalogues::nameless_sentence() const {
+    std::vector<std::string> pids;
+    for (const auto& [pid, source] : sources_) {
+        if (source.zone && nameless_.contains(*source.zone)) {
+            pids.push_back(std::to_string(pid));
+        }
+    }
+    const bool all = nameless_.size() == ran_.size() || pids.empty();
+    return fmt::format("no backend {}is known, so each server is shown and judged by its address: {}",
+                       all ? "" : fmt::format("of the Traefik with pid {} ", fmt::join(pids, " and ")), ways_to_names);
+}
+
 std::string Catalogues::notice() const {
     std::vector<std::string> sentences(proxies_.begin(), proxies_.end());
-    if (is_nameless_) {
-        sentences.insert(sentences.begin(), no_backend_sentence);
+    if (!nameless_.empty()) {
+        sentences.insert(sentences.begin(), nameless_sentence());
     }
     return fmt::format("{}", fmt::join(sentences, "; "));
 }
 
 attribute::SharedCatalogue Catalogues::catalogue(Time now, const poll::Servers& seen) {
+    note_zones(now);
     add_nameless(seen, now);
     const bool changed = std::exchange(changed_, false);
     if (changed) {
@@ -615,7 +708,7 @@ attribute::SharedCatalogue Catalogues::catalogue(Time now, const poll::Servers& 
         current_ = std::make_shared<const attribute::Catalogue>(merge_all(known));
         shown_ = std::make_shared<const attribute::Catalogue>(attribute::with_shared(*current_));
         looked_up_ = changes;
-        last_ = all_known() ? current_ : last_;
+        last_ = settings_.backends_file.empty() ? current_ : last_;
     }
     return shown_;
 }

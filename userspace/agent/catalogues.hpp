@@ -33,6 +33,10 @@ namespace upstat::agent {
 /// The last good catalogue of every Traefik's API and of the static map, and the requests that renew them. An API that
 /// is down or answers nonsense leaves its catalogue as it was; while a Traefik has not answered yet, what was known
 /// before it came stays in force.
+///
+/// A backend is one Traefik's: what a Traefik's API lists is of its zone. The static map and the APIs that the user
+/// named are about every Traefik of the host. What one that has ended listed stays in force for `gone_patience`, since
+/// it may be about to start again, and as long as no other runs.
 class Catalogues {
   public:
     /// Reads the password file and the static map; each mistake is an Error of kind usage.
@@ -97,6 +101,7 @@ class Catalogues {
         std::uint64_t start_time = 0;         ///< of the process whose it is
         bool unread = false;                  ///< its process's configuration: it is not known yet whether it is asked
         std::string network_namespace;        ///< empty: our own
+        std::optional<std::uint16_t> zone;    ///< of the process that is asked; nothing: every Traefik's
         std::set<std::string> processes;      ///< its servers' names are theirs to look up
         traefik::OwnSockets own_sockets;      ///< on which it listens
         bool v1 = false;                      ///< speaks /api/providers
@@ -139,7 +144,7 @@ class Catalogues {
     void update_sources(Time now);
     void read_configuration(pid_t pid, Configuration& configuration, traefik::Configurations& configurations) const;
     void point(Source& source, const traefik::ApiAddress& address, Time now) const;
-    void add_traefik(const traefik::Instance& traefik, std::map<int, Source>& sources, Time now);
+    void add_traefik(const Watched& watched, std::map<int, Source>& sources, Time now);
     void say_proxies(const std::set<std::string>& before, Time now);
     void watch_files();
     void read_static();
@@ -154,10 +159,16 @@ class Catalogues {
 
     /// Whether the APIs that Traefiks' configurations tell of are asked.
     [[nodiscard]] bool finds_apis() const;
+    void note_zones(Time now);
+    static bool is_about(const Source& source, std::uint16_t zone);
+    [[nodiscard]] bool all_known(std::uint16_t zone) const;
+    [[nodiscard]] std::set<std::string> processes_of(std::uint16_t zone) const;
     [[nodiscard]] static bool is_never_asked(const Source& source);
     [[nodiscard]] std::set<attribute::HostName> all_names() const;
     [[nodiscard]] attribute::Catalogue merge_all(const attribute::Known& known) const;
-    [[nodiscard]] bool is_nameless(Time now) const;
+    [[nodiscard]] attribute::Catalogue merge_zone(std::uint16_t zone, const attribute::Addresses& addresses) const;
+    [[nodiscard]] bool is_nameless(std::uint16_t zone, Time now) const;
+    [[nodiscard]] std::string nameless_sentence() const;
     void add_nameless(const poll::Servers& seen, Time now);
     void note_lookups(const attribute::Known& known, Time now);
 
@@ -169,18 +180,18 @@ class Catalogues {
     struct stat static_status_{};      ///< of the file that it was read from
     std::string static_problem_;       ///< why it was not read again
     DirectoryWatch directories_;
-    attribute::SharedCatalogue last_ =
-        std::make_shared<const attribute::Catalogue>();  ///< when every API was known, for the last time
-    std::map<int, Source> sources_;                      ///< by Traefik's pid; of --traefik.api: by -1, -2, ...
-    std::vector<Watched> traefiks_;                      ///< at the last poll
-    std::map<pid_t, Configuration> configurations_;      ///< of those that are counted
-    Time quiet_until_ = Time::min();                     ///< whatever happens to the directories
-    std::set<std::string> proxies_;                      ///< sentences about those that send to one
-    std::set<poll::Server> nameless_;                    ///< servers that are backends for want of any
-    bool is_nameless_ = false;
-    std::set<std::string> processes_;   ///< of all Traefiks that are counted
-    bool changed_ = true;               ///< a catalogue, since they were merged
-    attribute::SharedCatalogue shown_;  ///< current_, with a backend of its own for servers that several list
+    attribute::SharedCatalogue last_ = std::make_shared<const attribute::Catalogue>();  ///< what was in force before
+    std::map<int, Source> sources_;                             ///< by Traefik's pid; of --traefik.api: by -1, -2, ...
+    std::vector<Watched> traefiks_;                             ///< at the last poll
+    std::map<pid_t, Configuration> configurations_;             ///< of those that are counted
+    Time quiet_until_ = Time::min();                            ///< whatever happens to the directories
+    std::set<std::string> proxies_;                             ///< sentences about those that send to one
+    std::map<std::uint16_t, std::set<poll::Server>> nameless_;  ///< servers that are backends for want of any
+    std::set<std::string> processes_;                           ///< of all Traefiks that are counted
+    std::map<std::uint16_t, std::set<std::string>> running_;    ///< the same by zone
+    std::map<std::uint16_t, Time> ran_;  ///< when each zone had one for the last time; those in force
+    bool changed_ = true;                ///< a catalogue, since they were merged
+    attribute::SharedCatalogue shown_;   ///< current_, with a backend of its own for servers that several list
     attribute::SharedCatalogue current_ = std::make_shared<const attribute::Catalogue>();
     std::set<attribute::HostName> names_;  ///< the host names in it
     std::uint64_t looked_up_ = 0;          ///< the resolver's changes that are in it

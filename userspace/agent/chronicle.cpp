@@ -15,7 +15,8 @@ namespace upstat::agent {
 
 namespace {
 
-history::Event event(Moment at, std::string kind, std::string what, std::string text, std::string backend = {}) {
+history::Event event(Moment at, std::string kind, std::string what, std::string text,
+                     attribute::BackendName backend = {}) {
     return {.at = at,
             .kind = std::move(kind),
             .what = std::move(what),

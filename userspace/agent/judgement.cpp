@@ -68,7 +68,7 @@ Result<void> Judgement::set_rules(const std::vector<judge::Rule>& rules) {
 }
 
 void Judgement::evaluate(const attribute::Counts& counts, const poll::Snapshot& snapshot,
-                         const attribute::Catalogue& catalogue, Moment now) {
+                         const attribute::Catalogue& catalogue, const attribute::TraefikNames& traefiks, Moment now) {
     window_.add(counts);
     past_.add(snapshot);
     silences_.look(snapshot);
@@ -84,11 +84,11 @@ void Judgement::evaluate(const attribute::Counts& counts, const poll::Snapshot& 
     alerts_ = judge_.evaluate(ratios_, now);
     for (auto& alert : alerts_.alerts) {
         if (alert.state != judge::State::inactive || alert.resolved_at) {
-            look_into(alert, snapshot, catalogue);
+            look_into(alert, snapshot, catalogue, traefiks);
         }
     }
     for (auto& transition : alerts_.transitions) {
-        look_into(transition.now, snapshot, catalogue);
+        look_into(transition.now, snapshot, catalogue, traefiks);
         spdlog::log(transition.now.state == judge::State::firing ? spdlog::level::warn : spdlog::level::info, "{}",
                     judge::sentence(transition, rule_of(transition.now).rule));
     }
@@ -101,8 +101,8 @@ measure::Ratios Judgement::ratios_of(const judge::CompiledRule& rule, const attr
 }
 
 /// Says what is behind it.
-void Judgement::look_into(judge::Alert& alert, const poll::Snapshot& snapshot,
-                          const attribute::Catalogue& catalogue) const {
+void Judgement::look_into(judge::Alert& alert, const poll::Snapshot& snapshot, const attribute::Catalogue& catalogue,
+                          const attribute::TraefikNames& traefiks) const {
     const auto& rule = rule_of(alert);
     alert.worst =
         rule.rule.share == judge::Share::codes
@@ -110,12 +110,14 @@ void Judgement::look_into(judge::Alert& alert, const poll::Snapshot& snapshot,
             : unserved_.worst(rule.rule, catalogue, alert.backend);
     const auto outage = outages_.find(alert.backend);
     alert.outage = outage == outages_.end() ? std::string() : outage->second;
+    alert.traefik = attribute::name_of(traefiks, alert.backend.zone);
 }
 
 void Judgement::explain(const history::View& history, const attribute::Owners& owners,
-                        const attribute::Catalogue& catalogue, const poll::Snapshot& snapshot) {
+                        const attribute::Catalogue& catalogue, const attribute::TraefikNames& traefiks,
+                        const poll::Snapshot& snapshot) {
     constexpr std::size_t most = 100;
-    std::set<std::string> loud;
+    std::set<attribute::BackendName> loud;
     for (const auto& alert : alerts_.alerts) {
         if (alert.state != judge::State::inactive && loud.size() < most) {
             loud.insert(alert.backend);
@@ -136,8 +138,9 @@ void Judgement::explain(const history::View& history, const attribute::Owners& o
                                    .before = past_.begin(),
                                    .alerts = alerts_,
                                    .outages = outages_,
-                                   .rules = rules};
-    std::map<std::string, std::string> sentences;
+                                   .rules = rules,
+                                   .traefiks = traefiks};
+    std::map<attribute::BackendName, std::string> sentences;
     for (auto& diagnosis : judge::Diagnoser(evidence).of_all(loud)) {
         sentences.emplace(diagnosis.backend, std::move(diagnosis.sentence));
     }

@@ -37,11 +37,11 @@ class Judgement {
 
     /// One evaluation of every rule. Each change of an alert's state is said in the log.
     void evaluate(const attribute::Counts& counts, const poll::Snapshot& snapshot,
-                  const attribute::Catalogue& catalogue, Moment now);
+                  const attribute::Catalogue& catalogue, const attribute::TraefikNames& traefiks, Moment now);
 
     /// Says of the alerts that are not inactive what is wrong; of the first hundred backends, where there are more.
     void explain(const history::View& history, const attribute::Owners& owners, const attribute::Catalogue& catalogue,
-                 const poll::Snapshot& snapshot);
+                 const attribute::TraefikNames& traefiks, const poll::Snapshot& snapshot);
 
     /// Of 4xx, over the built-in rule's window, whatever codes that rule is about.
     [[nodiscard]] const measure::Ratios& client_errors() const;
@@ -57,7 +57,8 @@ class Judgement {
   private:
     Judgement(std::vector<judge::CompiledRule> compiled, judge::CompiledRule client_errors,
               const std::vector<judge::Rule>& rules);
-    void look_into(judge::Alert& alert, const poll::Snapshot& snapshot, const attribute::Catalogue& catalogue) const;
+    void look_into(judge::Alert& alert, const poll::Snapshot& snapshot, const attribute::Catalogue& catalogue,
+                   const attribute::TraefikNames& traefiks) const;
     [[nodiscard]] measure::Ratios ratios_of(const judge::CompiledRule& rule, const attribute::Catalogue& catalogue,
                                             Time at) const;
     [[nodiscard]] bool judges_client_errors() const;

@@ -71,6 +71,7 @@ class PinnedKernel : public Kernel {
         return counter_.set_records(records, complete);
     }
     Result<std::uint16_t> zone_of(const std::string& name) override { return counter_.zone_of(name); }
+    Result<void> adopt_zones(const programs::ZoneNames& names) override { return counter_.adopt_zones(names); }
     [[nodiscard]] const programs::ZoneNames& zones() const override { return counter_.zones(); }
     Result<Fd> walk_sockets() override { return counter_.walk_sockets(); }
     void drop_dead() override { counter_.drop_dead(); }
@@ -86,6 +87,9 @@ class PinnedKernel : public Kernel {
         if (snapshot && (snapshot->leaving == 0 || at - *first_read_ >= patience_)) {
             counter_.detach_previous();
         }
+        if (std::exchange(begun_, true)) {  // nobody waits for a second Traefik before the first poll is shown
+            counter_.load_ahead();
+        }
         return snapshot;
     }
 
@@ -94,6 +98,7 @@ class PinnedKernel : public Kernel {
     poll::Reader reader_;
     Millis patience_;  ///< with requests in flight of an agent's before an upgrade
     std::optional<Time> first_read_;
+    bool begun_ = false;
 };
 
 }  // namespace

@@ -48,6 +48,8 @@ class Kernel {
 
     /// The number that stands for a name in the keys of the maps; a new name gets a new one.
     virtual Result<std::uint16_t> zone_of(const std::string& name) = 0;
+    /// Names and their numbers with earlier maps. Fails where these maps have others.
+    virtual Result<void> adopt_zones(const programs::ZoneNames& names) = 0;
     /// All of them, as long as these maps live.
     [[nodiscard]] virtual const programs::ZoneNames& zones() const = 0;
 

@@ -87,12 +87,14 @@ auto part_of(const json& document, const char* name, auto read, std::vector<std:
 }
 
 std::string document(const std::string& epoch, const attribute::LedgerState& ledger, const measure::History& window,
-                     const std::vector<judge::Alert>& alerts, const Timeline::Mark& mark) {
+                     const std::vector<judge::Alert>& alerts, const Timeline::Mark& mark,
+                     const programs::ZoneNames& zones) {
     std::string text;
     {
         JsonObject object(text);
         object.add("version", version);
         object.add("epoch", epoch);
+        object.add("zones", to_json(zones));
         object.member("ledger") += to_text(ledger);
         object.member("window") += to_text(window);
         object.add("alerts", to_json(alerts));
@@ -123,6 +125,7 @@ Restored restore_state(const fs::path& directory, const std::string& epoch) {
     }
     Restored restored;
     try {
+        restored.saved.zones = zones_from(document.value("zones", json::object()));
         restored.saved.ledger = attribute::Ledger(ledger_from(document.at("ledger")));
     } catch (const std::exception& error) {
         return anew(file, fmt::format("is broken: {}", error.what()));
@@ -157,11 +160,14 @@ Result<void> StateFile::lock() {
 }
 
 Result<void> StateFile::save(const attribute::LedgerState& ledger, const measure::History& window,
-                             const std::vector<judge::Alert>& alerts, const Timeline::Mark& mark) {
+                             const std::vector<judge::Alert>& alerts, const Timeline::Mark& mark,
+                             const programs::ZoneNames& zones) {
     inode_ = 0;
-    if (auto saved = replace_file(directory_, file_name, document(epoch_, ledger, window, alerts, mark)); !saved) {
+    if (auto saved = replace_file(directory_, file_name, document(epoch_, ledger, window, alerts, mark, zones));
+        !saved) {
         return saved;
     }
+    zones_ = zones.size();
     struct stat info{};
     if (stat((directory_ / file_name).c_str(), &info) == 0) {
         inode_ = info.st_ino;
@@ -170,8 +176,9 @@ Result<void> StateFile::save(const attribute::LedgerState& ledger, const measure
     return {};
 }
 
-Result<bool> StateFile::append(const attribute::Growth& growth, const std::vector<judge::Alert>& alerts, Wall wall) {
-    if (inode_ == 0 || size_ > std::max(whole_ * most_lines_to_whole, least_lines)) {
+Result<bool> StateFile::append(const attribute::Growth& growth, const std::vector<judge::Alert>& alerts, Wall wall,
+                               const programs::ZoneNames& zones) {
+    if (inode_ == 0 || zones.size() != zones_ || size_ > std::max(whole_ * most_lines_to_whole, least_lines)) {
         return false;
     }
     const auto path = directory_ / file_name;

@@ -14,6 +14,7 @@
 #include "base/fd.hpp"
 #include "judge/alert.hpp"
 #include "measure/window.hpp"
+#include "programs/zones.hpp"
 
 namespace upstat::agent {
 
@@ -24,6 +25,7 @@ struct Saved {
     std::vector<attribute::Counts> since;    ///< what the polls gave that came after this window
     std::vector<judge::Alert> alerts;
     std::optional<Timeline::Mark> mark;  ///< of the newest poll
+    programs::ZoneNames zones;           ///< what the zones' numbers in all of this mean
     std::string epoch;                   ///< under which it was saved
 };
 
@@ -48,19 +50,22 @@ class StateFile {
     /// Keeps other agents from the directory. Where it cannot even be made, saving will say so.
     Result<void> lock();
 
-    /// Appends one poll, which was at `wall`. False: there is no whole state to append to, or the lines have outgrown
-    /// it.
-    Result<bool> append(const attribute::Growth& growth, const std::vector<judge::Alert>& alerts, Wall wall);
+    /// Appends one poll, which was at `wall`. False: there is no whole state to append to, it has not all `zones`, or
+    /// the lines have outgrown it.
+    Result<bool> append(const attribute::Growth& growth, const std::vector<judge::Alert>& alerts, Wall wall,
+                        const programs::ZoneNames& zones);
 
     /// Writes DIRECTORY/state.json anew: it is the old one or the new one whenever the power fails. Makes the
     /// directory.
     Result<void> save(const attribute::LedgerState& ledger, const measure::History& window,
-                      const std::vector<judge::Alert>& alerts, const Timeline::Mark& mark);
+                      const std::vector<judge::Alert>& alerts, const Timeline::Mark& mark,
+                      const programs::ZoneNames& zones);
 
   private:
     std::filesystem::path directory_;
     std::string epoch_;
     Fd locked_;                ///< the directory
+    std::size_t zones_ = 0;    ///< as many as the file has
     std::uint64_t inode_ = 0;  ///< of the file that we wrote; 0 when it is not as it should be
     std::uint64_t whole_ = 0;  ///< its size when all was saved
     std::uint64_t size_ = 0;   ///< and now

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/state_json.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -140,9 +142,44 @@ poll::ServerTotals totals_from(const json& object) {
     return totals;
 }
 
-poll::Server server_from(const std::string& text) {
-    const auto server = poll::server_of_label(text);
-    return server ? *server : throw Wrong("'" + text + "' is no server");
+std::uint16_t zone_from(std::string_view text) {
+    std::uint16_t zone = 0;
+    const auto* const end = text.data() + text.size();
+    const auto [rest, error] = std::from_chars(text.data(), end, zone);
+    return rest == end && error == std::errc() ? zone : throw Wrong("a zone is none");
+}
+
+/// "10.0.0.1:80", and "3/10.0.0.1:80" in another zone than 0: a file of one Traefik reads as it did before there were
+/// any.
+std::string text_of(const poll::Server& server) {
+    return server.zone == 0 ? to_string(server) : fmt::format("{}/{}", server.zone, to_string(server));
+}
+
+poll::Server server_from(std::string_view text) {
+    const auto slash = text.find('/');
+    auto server = poll::server_of_label(slash == std::string_view::npos ? text : text.substr(slash + 1));
+    if (!server) {
+        throw Wrong(fmt::format("'{}' is no server", text));
+    }
+    server->zone = slash == std::string_view::npos ? std::uint16_t{0} : zone_from(text.substr(0, slash));
+    return *server;
+}
+
+/// A name as it is, and behind a zero byte and its zone where that is another than 0. Names may hold any byte.
+constexpr char zone_mark = '\0';
+
+std::string text_of(const attribute::BackendName& backend) {
+    return backend.zone == 0 && !backend.name.starts_with(zone_mark)
+               ? backend.name
+               : fmt::format("{}{}/{}", zone_mark, backend.zone, backend.name);
+}
+
+attribute::BackendName backend_from(const std::string& text) {
+    if (!text.starts_with(zone_mark)) {
+        return text;
+    }
+    const auto slash = std::min(text.find('/'), text.size() - 1);
+    return {text.substr(slash + 1), zone_from(std::string_view(text).substr(1, slash - 1))};
 }
 
 // --- the catalogue ---
@@ -152,7 +189,7 @@ json to_json(const std::vector<attribute::Listed>& all) {
     for (const auto& one : all) {
         auto servers = json::array();
         for (const auto& server : one.servers) {
-            servers.push_back(to_string(server));
+            servers.push_back(text_of(server));
         }
         listed.push_back({{"url", one.url}, {"up", one.up}, {"servers", std::move(servers)}});
     }
@@ -182,8 +219,9 @@ std::vector<attribute::Listed> all_listed_from(const json& array) {
 attribute::Catalogue catalogue_from(const json& ledger) {
     attribute::Catalogue catalogue;
     for (const auto& [name, described] : ledger.at("catalogue").items()) {
-        catalogue.backends.emplace(name, attribute::Backend{.provider = described.at("provider").get<std::string>(),
-                                                            .listed = all_listed_from(described.at("listed"))});
+        catalogue.backends.emplace(backend_from(name),
+                                   attribute::Backend{.provider = described.at("provider").get<std::string>(),
+                                                      .listed = all_listed_from(described.at("listed"))});
     }
     catalogue.streams = all_listed_from(ledger.value("streams", json::array()));
     return catalogue;
@@ -191,15 +229,11 @@ attribute::Catalogue catalogue_from(const json& ledger) {
 
 // --- the ledger ---
 
-std::string_view to_string(std::string_view name) {
-    return name;
-}
-
 /// A map by names, or by servers, as an object by their texts; `save` appends a value.
 void append_object(std::string& text, const auto& values, auto&& save) {
     JsonObject object(text);
     for (const auto& [key, value] : values) {
-        save(object.member(to_string(key)), value);
+        save(object.member(text_of(key)), value);
     }
 }
 
@@ -247,7 +281,7 @@ std::string to_text(const attribute::LedgerState& state) {
 attribute::LedgerState ledger_from(const json& saved) {
     attribute::LedgerState state;
     for (const auto& [name, counts] : saved.at("backends").items()) {
-        state.backends.emplace(name, series_from(counts));
+        state.backends.emplace(backend_from(name), series_from(counts));
     }
     state.catalogue = std::make_shared<const attribute::Catalogue>(catalogue_from(saved));
     state.owners = from_servers<decltype(state.owners)>(
@@ -269,7 +303,7 @@ std::string to_members(const attribute::Growth& growth) {
     std::string text = R"("at":)" + std::to_string(growth.at.time_since_epoch().count()) + R"(,"grown":[)";
     text.reserve(growth.grown.size() * usual_growth);
     for (const auto& grown : growth.grown) {
-        text.append("\"").append(to_string(grown.server)).append("\",");
+        text.append("\"").append(text_of(grown.server)).append("\",");
         append(text, {grown.requests});
         append_list(text, grown.responses);
         text += ',';
@@ -347,7 +381,7 @@ std::string to_text(const measure::History& history) {
         saved.add("polls", polls);
         JsonObject backends(saved.member("backends"));
         for (const auto& [name, backend] : history.backends) {
-            backends.add(name, to_json(backend));
+            backends.add(text_of(name), to_json(backend));
         }
     }
     return text;
@@ -359,7 +393,7 @@ measure::History history_from(const json& saved) {
         history.polls.push_back(time_from<Time>(poll));
     }
     for (const auto& [name, backend] : saved.at("backends").items()) {
-        auto& into = history.backends[name];
+        auto& into = history.backends[backend_from(name)];
         into.sampled = backend.at("sampled").get<std::vector<bool>>();
         for (const auto& series : backend.at("series")) {
             const attribute::Series key{.code = series.at(0).get<std::uint16_t>(),
@@ -374,7 +408,8 @@ measure::History history_from(const json& saved) {
 json to_json(const std::vector<judge::Alert>& alerts) {
     json saved = json::array();
     for (const auto& alert : alerts) {
-        json one = {{"rule", alert.rule}, {"backend", alert.backend}, {"state", static_cast<int>(alert.state)}};
+        json one = {
+            {"rule", alert.rule}, {"backend", text_of(alert.backend)}, {"state", static_cast<int>(alert.state)}};
         add(one, "active_since", alert.active_since);
         add(one, "firing_since", alert.firing_since);
         add(one, "resolved_at", alert.resolved_at);
@@ -387,7 +422,7 @@ std::vector<judge::Alert> alerts_from(const json& saved) {
     std::vector<judge::Alert> alerts;
     for (const auto& alert : saved) {
         alerts.push_back({.rule = alert.at("rule").get<std::string>(),
-                          .backend = alert.at("backend").get<std::string>(),
+                          .backend = backend_from(alert.at("backend").get<std::string>()),
                           .state = static_cast<judge::State>(alert.at("state").get<int>()),
                           .percent = std::nullopt,
                           .active_since = moment_from(alert, "active_since"),
@@ -395,6 +430,24 @@ std::vector<judge::Alert> alerts_from(const json& saved) {
                           .resolved_at = moment_from(alert, "resolved_at")});
     }
     return alerts;
+}
+
+// --- the zones ---
+
+json to_json(const programs::ZoneNames& zones) {
+    json saved = json::object();
+    for (const auto& [zone, name] : zones) {
+        saved[std::to_string(zone)] = name;
+    }
+    return saved;
+}
+
+programs::ZoneNames zones_from(const json& saved) {
+    programs::ZoneNames zones;
+    for (const auto& [zone, name] : saved.items()) {
+        zones.emplace(zone_from(zone), name.get<std::string>());
+    }
+    return zones;
 }
 
 // --- the agent's own time ---

@@ -9,6 +9,7 @@
 #include "attribute/ledger.hpp"
 #include "judge/alert.hpp"
 #include "measure/window.hpp"
+#include "programs/zones.hpp"
 
 namespace upstat::agent {
 
@@ -27,6 +28,9 @@ measure::History history_from(const nlohmann::json& saved);
 
 nlohmann::json to_json(const std::vector<judge::Alert>& alerts);
 std::vector<judge::Alert> alerts_from(const nlohmann::json& saved);
+
+nlohmann::json to_json(const programs::ZoneNames& zones);
+programs::ZoneNames zones_from(const nlohmann::json& saved);
 
 nlohmann::json to_json(const Timeline::Mark& mark);
 Timeline::Mark mark_from(const nlohmann::json& saved);

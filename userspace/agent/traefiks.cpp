@@ -6,8 +6,10 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <ranges>
 #include <utility>
 
+#include "traefik/name.hpp"
 #include "traefik/proc.hpp"
 
 namespace upstat::agent {
@@ -52,10 +54,12 @@ Result<Traefiks> Traefiks::open(Kernel& kernel, traefik::Executables& executable
         if (!cgroup) {
             return std::unexpected(cgroup.error());
         }
-        traefiks.known_cgroups_.insert(*cgroup);
         if (std::error_code error; !fs::exists(*cgroup, error)) {
             spdlog::warn("--traefik.cgroup {} is not there yet: waiting for it", options.cgroup);
-        } else if (auto attached = kernel.attach(*cgroup, {}, 0); !attached) {
+            if (const auto zone = traefiks.zone_of(*cgroup); !zone) {
+                return std::unexpected(zone.error());
+            }
+        } else if (auto attached = traefiks.attach(*cgroup, {}); !attached) {
             return std::unexpected(attached.error());
         }
     }
@@ -94,7 +98,11 @@ Result<std::vector<traefik::Instance>> Traefiks::find_first() {
 Result<std::vector<traefik::Instance>> Traefiks::find() {
     auto found = finder_.find();
     // --traefik.pid has ended: whoever lives where it lived is its successor
-    return found || !options_.pid ? std::move(found) : finder_.successors(known_cgroups_);
+    if (found || !options_.pid) {
+        return found;
+    }
+    const auto cgroups = std::views::keys(known_cgroups_);
+    return finder_.successors({cgroups.begin(), cgroups.end()});
 }
 
 void Traefiks::look() {
@@ -118,7 +126,7 @@ void Traefiks::look() {
         }
         // One that could not be counted is tried again: a neighbour in its cgroup may have been there for a moment
         // only.
-        now.push_back({.traefik = std::move(traefik), .problem = {}});
+        now.push_back({.traefik = std::move(traefik), .problem = {}, .zone = 0});
         if (!now.back().traefik.believed) {
             now.back().problem = now.back().traefik.refused->message + "; " + now.back().traefik.refused->hint;
             say_stranger(now.back().traefik);
@@ -135,7 +143,7 @@ void Traefiks::look() {
 
 void Traefiks::attach_again() {
     const auto attached = kernel_->attached();
-    for (const auto& home : known_cgroups_) {
+    for (const auto& [home, zone] : known_cgroups_) {
         if (!is_bare(home, attached)) {
             continue;
         }
@@ -159,7 +167,7 @@ void Traefiks::attach(Watched& watched, const std::string& problem_before) {
     const auto& traefik = watched.traefik;
     auto error = traefik.refused;
     if (!error) {
-        if (!traefik.shared.empty()) {
+        if (!traefik.shared.empty() && zone_of(traefik.cgroup)) {
             shared_.insert(traefik.cgroup);
             members_.push_back(member_of(traefik));
         }
@@ -175,11 +183,11 @@ void Traefiks::attach(Watched& watched, const std::string& problem_before) {
         }
         return;
     }
+    watched.zone = known_cgroups_.at(traefik.cgroup);
     spdlog::info("counting Traefik (pid {}) in {}{}", traefik.pid, traefik.cgroup,
                  traefik.shared.empty()
                      ? ""
                      : fmt::format(", which it shares with {}: only its own connections count", traefik.shared));
-    known_cgroups_.insert(traefik.cgroup);
 }
 
 /// Whether somebody has joined a Traefik that was alone. Where its connections cannot be told from theirs, all of its
@@ -200,12 +208,41 @@ bool Traefiks::must_share(const traefik::Instance& traefik) {
 
 /// A cgroup in which others were seen stays shared: they may come again.
 Result<void> Traefiks::attach(const std::string& cgroup, const std::set<std::uint16_t>& listening) {
-    return shared_.contains(cgroup) ? kernel_->attach_shared(cgroup, listening, 0, members_)
-                                    : kernel_->attach(cgroup, listening, 0);
+    const auto zone = zone_of(cgroup);
+    if (!zone) {
+        return std::unexpected(zone.error());
+    }
+    return shared_.contains(cgroup) ? kernel_->attach_shared(cgroup, listening, *zone, members_)
+                                    : kernel_->attach(cgroup, listening, *zone);
 }
 
+/// The number of what lives in a cgroup. It goes on with the name that it had. Of several at once that have one name,
+/// as two containers of a pod have, each but the first gets a number behind it.
+Result<std::uint16_t> Traefiks::zone_of(const std::string& cgroup) {
+    if (const auto known = known_cgroups_.find(cgroup); known != known_cgroups_.end()) {
+        return known->second;
+    }
+    const auto name = traefik::lasting_path(traefik::cgroup_path(root_, cgroup));
+    const auto is_taken = [this](std::uint16_t zone) {
+        return std::ranges::any_of(known_cgroups_, [zone](const auto& entry) {
+            std::error_code error;
+            return entry.second == zone && fs::exists(entry.first, error);
+        });
+    };
+    for (int serial = 1;; ++serial) {
+        const auto zone = kernel_->zone_of(serial == 1 ? name : fmt::format("{}#{}", name, serial));
+        if (!zone || !is_taken(*zone)) {
+            if (zone) {
+                known_cgroups_.emplace(cgroup, *zone);
+            }
+            return zone;
+        }
+    }
+}
+
+/// In a cgroup whose zone is known.
 programs::Member Traefiks::member_of(const traefik::Instance& traefik) const {
-    return {.pid = traefik.pid, .start_time = traefik.start_time, .zone = 0};
+    return {.pid = traefik.pid, .start_time = traefik.start_time, .zone = known_cgroups_.at(traefik.cgroup)};
 }
 
 /// One that has ended counts no more: its number may go to a neighbour.
@@ -275,7 +312,7 @@ void Traefiks::watch_processes() {
 
 void Traefiks::find_counted() {
     counted_.clear();
-    for (const auto& [traefik, problem] : watched_) {
+    for (const auto& [traefik, problem, zone] : watched_) {
         if (!problem.empty()) {
             continue;
         }
@@ -286,7 +323,7 @@ void Traefiks::find_counted() {
                 counted_.push_back({.pid = pid,
                                     .start_time = stat->start_time,
                                     .executable = traefik::proc_of(root_, pid) / "exe",
-                                    .zone = 0});
+                                    .zone = zone});
             }
         }
     }

@@ -20,7 +20,8 @@ namespace upstat::agent {
 /// One Traefik of this host and what became of the attempt to count it.
 struct Watched {
     traefik::Instance traefik;
-    std::string problem;  ///< why it is not counted; empty when it is
+    std::string problem;     ///< why it is not counted; empty when it is
+    std::uint16_t zone = 0;  ///< while it is counted: the number of its name
 };
 
 /// Keeps the programs on the cgroup of every Traefik, also of those that come later: a cgroup that was Traefik's
@@ -72,6 +73,7 @@ class Traefiks {
     void attach_again();
     void attach(Watched& watched, const std::string& problem_before);
     Result<void> attach(const std::string& cgroup, const std::set<std::uint16_t>& listening);
+    [[nodiscard]] Result<std::uint16_t> zone_of(const std::string& cgroup);
     [[nodiscard]] programs::Member member_of(const traefik::Instance& traefik) const;
     [[nodiscard]] bool must_share(const traefik::Instance& traefik);
     void find_members();
@@ -100,9 +102,9 @@ class Traefiks {
     std::vector<programs::Member> members_;  ///< those in shared cgroups
     std::set<std::string> shared_;           ///< cgroups in which others were seen beside Traefik
     programs::MemberProblems member_problems_;
-    std::set<std::string> said_;           ///< of shared cgroups
-    bool has_newcomers_ = false;           ///< there were some lately, and may be more
-    std::set<std::string> known_cgroups_;  ///< cgroups that are or were Traefik's
+    std::set<std::string> said_;                          ///< of shared cgroups
+    bool has_newcomers_ = false;                          ///< there were some lately, and may be more
+    std::map<std::string, std::uint16_t> known_cgroups_;  ///< that are or were Traefik's, with their zones
     std::map<std::string, std::chrono::steady_clock::time_point> candidates_;  ///< new cgroups, until when to look
 };
 

@@ -50,7 +50,7 @@ std::map<poll::Server, std::set<std::string>> owners_in(const Catalogue& catalog
     for (const auto& [name, backend] : catalogue.backends) {
         for (const auto& listed : backend.listed) {
             for (const auto& server : listed.servers) {
-                owners[server].insert(name);
+                owners[server].insert(name.name);
             }
         }
     }
@@ -89,7 +89,7 @@ std::map<poll::Server, Look> looks_in(const Catalogue& catalogue) {
     return looks;
 }
 
-std::set<poll::Server> servers_of(const Catalogue& catalogue, const std::string& backend) {
+std::set<poll::Server> servers_of(const Catalogue& catalogue, const BackendName& backend) {
     std::set<poll::Server> servers;
     if (const auto found = catalogue.backends.find(backend); found != catalogue.backends.end()) {
         for (const auto& listed : found->second.listed) {
@@ -133,6 +133,78 @@ Catalogue merged(Catalogue first, const Catalogue& second) {
     merge(first.auths, second.auths);
     merge(first.asked, second.asked);
     return first;
+}
+
+namespace {
+
+Listed moved_to(Listed listed, std::uint16_t zone) {
+    std::set<poll::Server> servers;
+    for (auto server : listed.servers) {
+        server.zone = zone;
+        servers.insert(server);
+    }
+    listed.servers = std::move(servers);
+    return listed;
+}
+
+std::vector<Listed> moved_to(std::vector<Listed> all, std::uint16_t zone) {
+    for (auto& listed : all) {
+        listed = moved_to(std::move(listed), zone);
+    }
+    return all;
+}
+
+/// What is of this zone, in zone 0. A url whose addresses are not known yet is of no zone.
+std::vector<Listed> part_of(std::vector<Listed> all, std::uint16_t zone) {
+    for (auto& listed : all) {
+        std::erase_if(listed.servers, [zone](const poll::Server& server) { return server.zone != zone; });
+    }
+    std::erase_if(all, [](const Listed& listed) { return listed.servers.empty(); });
+    return moved_to(std::move(all), 0);
+}
+
+}  // namespace
+
+Catalogue moved_to(Catalogue catalogue, std::uint16_t zone) {
+    if (zone == 0) {
+        return catalogue;
+    }
+    Catalogue moved{.backends = {},
+                    .streams = moved_to(std::move(catalogue.streams), zone),
+                    .auths = moved_to(std::move(catalogue.auths), zone),
+                    .asked = moved_to(std::move(catalogue.asked), zone)};
+    for (auto& [name, backend] : catalogue.backends) {
+        backend.listed = moved_to(std::move(backend.listed), zone);
+        moved.backends.emplace(BackendName(name.name, zone), std::move(backend));
+    }
+    return moved;
+}
+
+Catalogue part_of(const Catalogue& catalogue, std::uint16_t zone) {
+    Catalogue part{.backends = {},
+                   .streams = part_of(catalogue.streams, zone),
+                   .auths = part_of(catalogue.auths, zone),
+                   .asked = part_of(catalogue.asked, zone)};
+    for (const auto& [name, backend] : catalogue.backends) {
+        if (name.zone == zone) {
+            auto& here = part.backends[name.name] = backend;
+            here.listed = moved_to(std::move(here.listed), 0);
+        }
+    }
+    return part;
+}
+
+std::set<std::uint16_t> zones_in(const Catalogue& catalogue) {
+    std::set<std::uint16_t> zones;
+    for (const auto& [name, backend] : catalogue.backends) {
+        zones.insert(name.zone);
+    }
+    for (const auto& listed : catalogue.streams) {
+        for (const auto& server : listed.servers) {
+            zones.insert(server.zone);
+        }
+    }
+    return zones;
 }
 
 }  // namespace upstat::attribute

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "attribute/backend_name.hpp"
 #include "base/host_port.hpp"
 #include "poll/snapshot.hpp"
 
@@ -57,9 +58,9 @@ struct Backend {
 
 /// Which backend lists which server, by Traefik's service name (`name@provider`).
 struct Catalogue {
-    std::map<std::string, Backend> backends;
-    std::vector<Listed> streams;  ///< the servers of TCP and UDP services
-    std::vector<Listed> auths{};  ///< where forwardAuth middlewares ask
+    std::map<BackendName, Backend> backends;  ///< each lists servers of its own zone only
+    std::vector<Listed> streams;              ///< the servers of TCP and UDP services
+    std::vector<Listed> auths{};              ///< where forwardAuth middlewares ask
     std::vector<Listed> asked{};  ///< what else Traefik asks by itself: providers, receivers of traces and metrics
 
     bool operator==(const Catalogue&) const = default;
@@ -68,7 +69,7 @@ struct Catalogue {
 /// A catalogue is read by several rooms and rarely changes.
 using SharedCatalogue = std::shared_ptr<const Catalogue>;
 
-/// The backends that list a server, by server.
+/// The names of the backends that list a server, all of the server's zone, by server.
 std::map<poll::Server, std::set<std::string>> owners_in(const Catalogue& catalogue);
 
 /// The servers of TCP and UDP services that are no backend's, ascending: what is sent there is not Traefik's HTTP.
@@ -86,10 +87,19 @@ struct Look {
 std::map<poll::Server, Look> looks_in(const Catalogue& catalogue);
 
 /// Every address that one backend lists; none for an unknown backend.
-std::set<poll::Server> servers_of(const Catalogue& catalogue, const std::string& backend);
+std::set<poll::Server> servers_of(const Catalogue& catalogue, const BackendName& backend);
 
 /// Both catalogues in one, for several Traefiks or a static map beside the API. A backend that both have lists what
 /// either lists; where both list one url, `second` says whether it is up.
 Catalogue merged(Catalogue first, const Catalogue& second);
+
+/// What one Traefik gave, which is in zone 0 as it comes, as that of its zone.
+Catalogue moved_to(Catalogue catalogue, std::uint16_t zone);
+
+/// The inverse: what a catalogue has of one zone, in zone 0.
+Catalogue part_of(const Catalogue& catalogue, std::uint16_t zone);
+
+/// The zones that it has something of.
+std::set<std::uint16_t> zones_in(const Catalogue& catalogue);
 
 }  // namespace upstat::attribute

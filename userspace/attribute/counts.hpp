@@ -4,9 +4,9 @@
 #include <compare>
 #include <cstdint>
 #include <map>
-#include <string>
 #include <string_view>
 
+#include "attribute/backend_name.hpp"
 #include "base/flat_map.hpp"
 #include "base/time.hpp"
 #include "poll/snapshot.hpp"
@@ -31,7 +31,7 @@ using SeriesCounts = FlatMap<Series, std::uint64_t>;
 /// What attribute gives: the responses of each backend, monotonic while the state lives.
 struct Counts {
     Time at;
-    std::map<std::string, SeriesCounts> backends;  ///< a backend without a response is there, empty
+    std::map<BackendName, SeriesCounts> backends;  ///< a backend without a response is there, empty
 };
 
 }  // namespace upstat::attribute

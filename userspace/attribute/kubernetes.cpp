@@ -64,7 +64,7 @@ std::string_view namespace_of(std::string_view text, const std::set<std::string>
 std::set<std::string> plain_namespaces(const Catalogue& catalogue) {
     std::set<std::string> namespaces;
     for (const auto& [name, backend] : catalogue.backends) {
-        const auto joined = taken_apart(name, backend.provider);
+        const auto joined = taken_apart(name.name, backend.provider);
         if (joined && (joined->is_hashed || is_port(joined->last)) && std::ranges::count(joined->text, '-') == 1) {
             namespaces.emplace(joined->text.substr(0, joined->text.find('-')));
         }

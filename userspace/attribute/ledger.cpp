@@ -128,7 +128,7 @@ Counts Ledger::absorb(const poll::Snapshot& snapshot, SharedCatalogue catalogue)
     for (const auto& [server, totals] : snapshot.servers) {
         take_increments(server, last[server], totals, counts);
         if (const auto* const names = owners.find(server)) {
-            credited = credit(*names, counts, credited);
+            credited = credit(*names, server.zone, counts, credited);
         } else if (std::ranges::binary_search(streams_, server)) {
             leave_out(server, totals);
         } else {
@@ -154,7 +154,7 @@ void Ledger::set_catalogue(SharedCatalogue catalogue) {
         listed_.push_back(server);
         // A new server is often used before the poll that first sees it listed: that traffic is its first owner's.
         if (const auto waiting = state_.unclaimed.extract(server)) {
-            credit(names, waiting.mapped(), state_.backends.end());
+            credit(names, server.zone, waiting.mapped(), state_.backends.end());
         }
         state_.unknown_since.erase(server);
         state_.owners[server] = std::move(names);
@@ -162,11 +162,11 @@ void Ledger::set_catalogue(SharedCatalogue catalogue) {
 }
 
 /// Begins at the backend that was given to last, and returns the one that is now: neighbours are often of one backend.
-Ledger::Backends::iterator Ledger::credit(const std::set<std::string>& owners, const SeriesCounts& counts,
+Ledger::Backends::iterator Ledger::credit(const Owners& owners, std::uint16_t zone, const SeriesCounts& counts,
                                           Backends::iterator last) {
     for (const auto& owner : owners) {
-        if (last == state_.backends.end() || last->first != owner) {
-            last = state_.backends.try_emplace(owner).first;
+        if (last == state_.backends.end() || last->first.zone != zone || last->first.name != owner) {
+            last = state_.backends.try_emplace(BackendName(owner, zone)).first;
         }
         add_each(last->second, counts);
     }

@@ -35,8 +35,8 @@ using Owners = FlatMap<poll::Server, std::set<std::string>>;
 /// All that a ledger knows: what is saved and restored.
 struct LedgerState {
     SharedCatalogue catalogue = std::make_shared<const Catalogue>();  ///< the one last absorbed
-    std::map<std::string, SeriesCounts> backends;  ///< also of backends that no catalogue lists any more
-    Owners owners;
+    std::map<BackendName, SeriesCounts> backends;  ///< also of backends that no catalogue lists any more
+    Owners owners;                                 ///< all of the server's zone
     FlatMap<poll::Server, LastTotals> last;
     std::map<poll::Server, SeriesCounts> unclaimed;  ///< of servers that no catalogue has listed yet
     std::map<poll::Server, Time> unknown_since;
@@ -99,10 +99,12 @@ class Ledger {
     bool operator==(const Ledger& other) const { return state_ == other.state_; }
 
   private:
-    using Backends = std::map<std::string, SeriesCounts>;
+    using Backends = std::map<BackendName, SeriesCounts>;
+    using Owners = std::set<std::string>;
 
     void set_catalogue(SharedCatalogue catalogue);
-    Backends::iterator credit(const std::set<std::string>& owners, const SeriesCounts& counts, Backends::iterator last);
+    Backends::iterator credit(const Owners& owners, std::uint16_t zone, const SeriesCounts& counts,
+                              Backends::iterator last);
     void take_increments(const poll::Server& server, LastTotals& last, const poll::ServerTotals& totals,
                          SeriesCounts& counts);
     [[nodiscard]] bool is_unchanged_unknown(const poll::Server& server, const poll::ServerTotals& totals) const;

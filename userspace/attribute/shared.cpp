@@ -24,11 +24,13 @@ std::string name_of(const std::set<std::string>& backends) {
 /// Moves the servers in `shared` from a backend's entry to the backends that stand for several, with the health check.
 void move_shared(Listed& listed, const std::optional<HealthCheck>& check,
                  const std::map<poll::Server, std::string>& shared, Catalogue& catalogue) {
-    std::map<std::string, Listed> moved;
+    std::map<BackendName, Listed> moved;
     std::erase_if(listed.servers, [&](const poll::Server& server) {
         const auto name = shared.find(server);
         if (name != shared.end()) {
-            moved.try_emplace(name->second, Listed{.url = listed.url, .up = listed.up, .servers = {}})
+            moved
+                .try_emplace(BackendName(name->second, server.zone),
+                             Listed{.url = listed.url, .up = listed.up, .servers = {}})
                 .first->second.servers.insert(server);
         }
         return name != shared.end();
@@ -69,8 +71,10 @@ Catalogue without_shared(Catalogue catalogue) {
     std::erase_if(catalogue.backends, [](const auto& entry) { return entry.second.provider == shared_provider; });
     for (auto& [name, backend] : catalogue.backends) {
         for (auto& listed : backend.listed) {
-            auto numeric = listed_at(listed.url).servers;
-            listed.servers.merge(std::move(numeric));
+            for (auto server : listed_at(listed.url).servers) {
+                server.zone = name.zone;
+                listed.servers.insert(server);
+            }
         }
     }
     return catalogue;

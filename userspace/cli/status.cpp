@@ -23,6 +23,9 @@ std::string traefik_text(const json& traefik) {
     auto text = fmt::format(
         "traefik    pid {} version {} {} in {}\n", or_dash(traefik.at("pid")), or_dash(traefik.at("version")),
         traefik.at("attached").get<bool>() ? "counted" : "NOT COUNTED", or_dash(traefik.at("cgroup")));
+    if (const auto name = traefik.value("name", ""); !name.empty()) {  // an older agent does not say, nor one of one
+        text += fmt::format("           in its series: traefik={}\n", shown(name));
+    }
     text += fmt::format("           api {}\n", or_dash(traefik.at("api")));
     if (traefik.contains("shared") && or_dash(traefik.at("shared")) != "-") {
         text += fmt::format("           shares its cgroup with {}: only its own connections count\n",

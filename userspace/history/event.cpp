@@ -70,7 +70,7 @@ class Changes {
   public:
     explicit Changes(Moment at) : at_(at) {}
 
-    void add(std::string_view what, const std::string& backend, std::string text,
+    void add(std::string_view what, const attribute::BackendName& backend, std::string text,
              const std::set<std::string>& servers = {}) {
         if (events_.size() == most_events) {
             ++left_out_;
@@ -84,7 +84,7 @@ class Changes {
         std::ranges::copy(servers | std::views::take(most_named), std::back_inserter(event.servers));
         events_.push_back(std::move(event));
     }
-    void add_servers(std::string_view what, const std::string& backend, std::string_view how,
+    void add_servers(std::string_view what, const attribute::BackendName& backend, std::string_view how,
                      const std::set<std::string>& servers) {
         if (!servers.empty()) {
             add(what, backend, said(servers, how), servers);
@@ -114,7 +114,7 @@ std::vector<Event> changes(const attribute::Catalogue& before, const attribute::
     for (const auto& [name, backend] : after.backends) {
         const auto known = before.backends.find(name);
         if (known == before.backends.end()) {
-            changes.add("backend_added", name, fmt::format("backend {} is new", name));
+            changes.add("backend_added", name, fmt::format("backend {} is new", name.name));
         } else if (known->second != backend) {
             const auto found = difference(known->second, backend);
             changes.add_servers("servers_added", name, "added", found.added);
@@ -125,7 +125,7 @@ std::vector<Event> changes(const attribute::Catalogue& before, const attribute::
     }
     for (const auto& name : before.backends | std::views::keys) {
         if (!after.backends.contains(name)) {
-            changes.add("backend_removed", name, fmt::format("backend {} is gone", name));
+            changes.add("backend_removed", name, fmt::format("backend {} is gone", name.name));
         }
     }
     return changes.take();

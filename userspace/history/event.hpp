@@ -16,7 +16,7 @@ struct Event {
     Moment at;
     std::string kind;                    ///< catalogue, traefik, agent, alert, reload
     std::string what;                    ///< of its kind, as "servers_added"
-    std::string backend;                 ///< empty where it is about no single one
+    attribute::BackendName backend;      ///< without a name where it is about no single one
     std::string text;                    ///< one sentence
     std::vector<std::string> servers{};  ///< that it is about, as many as are named
 

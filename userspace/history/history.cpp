@@ -46,17 +46,25 @@ constexpr Millis ten_minutes = std::chrono::minutes(10);
 
 }  // namespace
 
+std::optional<poll::Server> server_of(const Subject& subject) {
+    auto server = subject.is_backend ? std::nullopt : poll::server_of_label(subject.name);
+    if (server) {
+        server->zone = subject.zone;
+    }
+    return server;
+}
+
 /// Gives numbers to subjects that have none. The table that others may be reading is replaced, not changed.
 class History::Numbering {
   public:
     Numbering(History& history) : history_(&history) {}
 
-    std::optional<std::uint32_t> give(bool is_backend, std::string name) {
+    std::optional<std::uint32_t> give(Subject subject) {
         const auto next = history_->subjects_->size() + added_.size();
         if (next >= history_->bounds_.most_subjects) {
             return std::nullopt;
         }
-        added_.push_back({.is_backend = is_backend, .name = std::move(name)});
+        added_.push_back(std::move(subject));
         return static_cast<std::uint32_t>(next);
     }
     void finish() {
@@ -72,7 +80,7 @@ class History::Numbering {
     Subjects added_;
 };
 
-void History::add(Moment at, const std::map<std::string, attribute::SeriesCounts>& backends,
+void History::add(Moment at, const std::map<attribute::BackendName, attribute::SeriesCounts>& backends,
                   const poll::Servers& servers) {
     Numbering numbering(*this);
     Packer of_backends;
@@ -87,7 +95,7 @@ void History::add(Moment at, const std::map<std::string, attribute::SeriesCounts
     for (const auto& [name, counts] : backends) {
         const auto [known, is_new] = backends_.try_emplace(name);
         if (is_new) {
-            known->second.number = numbering.give(true, name);
+            known->second.number = numbering.give({.is_backend = true, .name = name.name, .zone = name.zone});
         }
         take(of_backends, known->second, amounts_of(counts), is_new && resumed_);
     }
@@ -95,7 +103,7 @@ void History::add(Moment at, const std::map<std::string, attribute::SeriesCounts
     std::ranges::set_difference(servers | std::views::keys, servers_ | std::views::keys, std::back_inserter(unknown));
     servers_.insert_missing(unknown);
     for (const auto& server : unknown) {
-        servers_[server].number = numbering.give(false, to_string(server));
+        servers_[server].number = numbering.give({.is_backend = false, .name = to_string(server), .zone = server.zone});
     }
     Ascending known(servers_);
     for (const auto& [server, totals] : servers) {
@@ -180,8 +188,8 @@ History History::restore(Saved saved, Bounds bounds) {
         const auto& subject = saved.subjects[number];
         const Known known{.number = number, .totals = saved.totals.at(number)};
         if (subject.is_backend) {
-            history.backends_.emplace(subject.name, known);
-        } else if (const auto server = poll::server_of_label(subject.name)) {
+            history.backends_.emplace(attribute::BackendName(subject.name, subject.zone), known);
+        } else if (const auto server = server_of(subject)) {
             history.servers_[*server] = known;
         }
     }

@@ -26,10 +26,14 @@ namespace upstat::history {
 struct Subject {
     bool is_backend = false;
     std::string name;
+    std::uint16_t zone = 0;  ///< the number of its Traefik
 
     auto operator<=>(const Subject&) const = default;
 };
 using Subjects = std::vector<Subject>;  ///< by the number that columns know them by
+
+/// Nothing for a backend.
+std::optional<poll::Server> server_of(const Subject& subject);
 
 /// All that is remembered, as it is at one moment: other threads may read it for as long as they like.
 struct View {
@@ -57,7 +61,8 @@ class History {
 
     /// Takes in what has grown since the last call. The first call only says where the counts stand. Of backends, also
     /// those that no catalogue lists any more: one that comes back has not grown meanwhile.
-    void add(Moment at, const std::map<std::string, attribute::SeriesCounts>& backends, const poll::Servers& servers);
+    void add(Moment at, const std::map<attribute::BackendName, attribute::SeriesCounts>& backends,
+             const poll::Servers& servers);
 
     /// The kernel's maps were made anew: servers count from 0.
     void maps_made_anew();
@@ -94,7 +99,7 @@ class History {
     std::optional<Moment> last_;
     bool resumed_ = false;  ///< restored, and nothing added since: of what is not known the totals tell no growth
     std::shared_ptr<const Subjects> subjects_ = std::make_shared<const Subjects>();
-    std::map<std::string, Known> backends_;
+    std::map<attribute::BackendName, Known> backends_;
     FlatMap<poll::Server, Known> servers_;
     std::deque<SharedColumn> polls_;
     std::deque<SharedColumn> minutes_;

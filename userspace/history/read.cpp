@@ -15,7 +15,11 @@ bool is_of(const Subject& subject, Part part) {
     return subject.is_backend == (part == &Column::backends);
 }
 
-std::map<std::string, Amounts> sums(const View& view, Part part, Span span) {
+/// Of one or the other kind, by name or label.
+using Name = attribute::BackendName;
+using Rows = std::map<Name, std::vector<Amounts>>;
+
+std::map<Name, Amounts> sums(const View& view, Part part, Span span) {
     std::vector<Amounts> by_number(view.subjects->size());
     std::vector<bool> seen(by_number.size());
     for (const auto& column : columns_in(view, span)) {
@@ -26,16 +30,17 @@ std::map<std::string, Amounts> sums(const View& view, Part part, Span span) {
             }
         }
     }
-    std::map<std::string, Amounts> sums;
+    std::map<Name, Amounts> sums;
     for (std::size_t number = 0; number < by_number.size(); ++number) {
         if (seen[number]) {
-            add(sums[(*view.subjects)[number].name], by_number[number]);
+            const auto& subject = (*view.subjects)[number];
+            add(sums[{subject.name, subject.zone}], by_number[number]);
         }
     }
     return sums;
 }
 
-Rows rows(const View& view, Part part, const std::set<std::string>& names, Span span) {
+Rows rows(const View& view, Part part, const std::set<Name>& names, Span span) {
     const auto columns = columns_in(view, span);
     Rows rows;
     for (const auto& name : names) {
@@ -44,7 +49,7 @@ Rows rows(const View& view, Part part, const std::set<std::string>& names, Span 
     std::vector<std::vector<Amounts>*> by_number(view.subjects->size());
     for (std::size_t number = 0; number < by_number.size(); ++number) {
         const auto& subject = (*view.subjects)[number];
-        if (const auto row = rows.find(subject.name); row != rows.end() && is_of(subject, part)) {
+        if (const auto row = rows.find({subject.name, subject.zone}); row != rows.end() && is_of(subject, part)) {
             by_number[number] = &row->second;
         }
     }
@@ -72,19 +77,34 @@ Millis length_of(const View& view, Span span) {
     return columns.empty() ? Millis(0) : columns.back()->end - columns.front()->begin;
 }
 
-std::map<std::string, Amounts> server_sums(const View& view, Span span) {
-    return sums(view, &Column::servers, span);
+std::map<poll::Server, Amounts> server_sums(const View& view, Span span) {
+    std::map<poll::Server, Amounts> by_server;
+    for (const auto& [name, amounts] : sums(view, &Column::servers, span)) {
+        if (const auto server = server_of({.is_backend = false, .name = name.name, .zone = name.zone})) {
+            by_server.emplace(*server, amounts);
+        }
+    }
+    return by_server;
 }
 
-std::map<std::string, Amounts> backend_sums(const View& view, Span span) {
+std::map<attribute::BackendName, Amounts> backend_sums(const View& view, Span span) {
     return sums(view, &Column::backends, span);
 }
 
-Rows server_rows(const View& view, const std::set<std::string>& labels, Span span) {
-    return rows(view, &Column::servers, labels, span);
+ServerRows server_rows(const View& view, const std::set<poll::Server>& servers, Span span) {
+    std::set<Name> labels;
+    for (const auto& server : servers) {
+        labels.emplace(to_string(server), server.zone);
+    }
+    auto by_label = rows(view, &Column::servers, labels, span);
+    ServerRows by_server;
+    for (const auto& server : servers) {
+        by_server.emplace(server, std::move(by_label.at({to_string(server), server.zone})));
+    }
+    return by_server;
 }
 
-Rows backend_rows(const View& view, const std::set<std::string>& names, Span span) {
+BackendRows backend_rows(const View& view, const std::set<attribute::BackendName>& names, Span span) {
     return rows(view, &Column::backends, names, span);
 }
 

@@ -16,10 +16,9 @@ struct Span {
     Time to = Time::max();
 };
 
-/// What each server was counted with in that time, by its label; or each backend, by its name. Those with nothing are
-/// not among them.
-std::map<std::string, Amounts> server_sums(const View& view, Span span = {});
-std::map<std::string, Amounts> backend_sums(const View& view, Span span = {});
+/// What each server was counted with in that time; or each backend. Those with nothing are not among them.
+std::map<poll::Server, Amounts> server_sums(const View& view, Span span = {});
+std::map<attribute::BackendName, Amounts> backend_sums(const View& view, Span span = {});
 
 /// The columns of that time.
 std::vector<SharedColumn> columns_in(const View& view, Span span = {});
@@ -28,8 +27,9 @@ std::vector<SharedColumn> columns_in(const View& view, Span span = {});
 Millis length_of(const View& view, Span span = {});
 
 /// What some of them were counted with in each column of that time; a row for each, also for those with nothing.
-using Rows = std::map<std::string, std::vector<Amounts>>;
-Rows server_rows(const View& view, const std::set<std::string>& labels, Span span = {});
-Rows backend_rows(const View& view, const std::set<std::string>& names, Span span = {});
+using ServerRows = std::map<poll::Server, std::vector<Amounts>>;
+using BackendRows = std::map<attribute::BackendName, std::vector<Amounts>>;
+ServerRows server_rows(const View& view, const std::set<poll::Server>& servers, Span span = {});
+BackendRows backend_rows(const View& view, const std::set<attribute::BackendName>& names, Span span = {});
 
 }  // namespace upstat::history

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <ranges>
 #include <sstream>
@@ -36,6 +37,9 @@ void append_subjects(std::string& text, const Subjects& subjects, std::size_t fr
     json added = json::array();
     for (const auto& subject : subjects | std::views::drop(from)) {
         added.push_back(json::array({subject.is_backend, subject.name}));
+        if (subject.zone != 0) {  // a file of one Traefik reads as it did before there were any
+            added.back().push_back(subject.zone);
+        }
     }
     if (!added.empty()) {
         append(text, {{"subjects", std::move(added)}});
@@ -54,7 +58,8 @@ void append_event(std::string& text, const Event& event) {
                   {"at", number(event.at.at)},
                   {"wall", number(event.at.wall)},
                   {"what", event.what},
-                  {"backend", event.backend},
+                  {"backend", event.backend.name},
+                  {"zone", event.backend.zone},
                   {"text", event.text},
                   {"servers", event.servers}});
 }
@@ -65,6 +70,12 @@ T time_from(const json& value) {
     constexpr std::int64_t latest = std::int64_t{1} << 53;
     const auto time = value.get<std::int64_t>();
     return time >= 0 && time <= latest ? T(Millis(time)) : throw Broken("a time is none");
+}
+
+std::uint16_t zone_from(const json& value) {
+    const auto zone = value.get<std::int64_t>();
+    return zone >= 0 && zone <= std::numeric_limits<std::uint16_t>::max() ? static_cast<std::uint16_t>(zone)
+                                                                          : throw Broken("a zone is none");
 }
 
 /// The numbers that a file's fields have here; of a field that is no more, none.
@@ -134,7 +145,9 @@ class Reader {
 
     void take_subjects(const json& added) {
         for (const auto& one : added) {
-            subjects_.push_back({.is_backend = one.at(0).get<bool>(), .name = one.at(1).get<std::string>()});
+            subjects_.push_back({.is_backend = one.at(0).get<bool>(),
+                                 .name = one.at(1).get<std::string>(),
+                                 .zone = one.size() > 2 ? zone_from(one.at(2)) : std::uint16_t{0}});
         }
         totals_.resize(subjects_.size());
     }
@@ -187,7 +200,7 @@ class Reader {
         events_.push_back({.at = {.at = time_of(item, "at"), .wall = time_from<Wall>(item.at("wall"))},
                            .kind = item.at("event").get<std::string>(),
                            .what = item.at("what").get<std::string>(),
-                           .backend = item.at("backend").get<std::string>(),
+                           .backend = {item.at("backend").get<std::string>(), zone_from(item.value("zone", json(0)))},
                            .text = item.at("text").get<std::string>(),
                            .servers = item.at("servers").get<std::vector<std::string>>()});
     }

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "attribute/backend_name.hpp"
 #include "base/names.hpp"
 #include "base/time.hpp"
 #include "measure/ratio.hpp"
@@ -56,7 +57,9 @@ struct Worst {
 /// The state of one rule for one backend.
 struct Alert {
     std::string rule;
-    std::string backend;
+    attribute::BackendName backend;
+    std::string traefik{};  ///< whose backend it is; empty where one Traefik says all, so that Prometheus's own alert
+                            ///< and this one are one
     State state = State::inactive;
     std::optional<double> percent{};       ///< at the last evaluation; absent when there was no sample or NaN
     measure::Ratio ratio{};                ///< what that percentage is of

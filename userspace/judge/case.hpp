@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "attribute/backend_name.hpp"
 #include "base/time.hpp"
 #include "history/event.hpp"
 #include "history/fields.hpp"
@@ -42,19 +43,21 @@ std::string_view to_string(Severity severity);
 
 /// What is known of one server over the window.
 struct ServerCase {
-    std::string label;
+    poll::Server server{};
+    std::string label;   ///< in a sentence
     bool listed = true;  ///< by the catalogue, now
     bool up = true;      ///< as Traefik's health checks have it
     history::Amounts counts{};
     std::int64_t waiting = 0;             ///< requests without a response so far
     poll::ResponseCounts grown{};         ///< over one or two windows
-    std::vector<std::string> backends{};  ///< that list it
+    std::vector<std::string> backends{};  ///< of its Traefik that list it
     bool culprit = false;
 };
 
 /// A backend's numbers, and what was found out from them.
 struct Case {
-    std::string backend;
+    attribute::BackendName backend;
+    std::string traefik{};  ///< whose it is; empty where one Traefik says all
     Moment now;
     Millis window;
     std::vector<const Alert*> alerts{};  ///< that are not inactive

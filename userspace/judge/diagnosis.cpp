@@ -76,10 +76,10 @@ std::optional<Time> onset(const std::vector<history::SharedColumn>& columns, con
 }
 
 /// Those that are about one backend or about none.
-std::vector<Event> events_about(const history::View& view, const std::string& backend) {
+std::vector<Event> events_about(const history::View& view, const attribute::BackendName& backend) {
     std::vector<Event> events;
     std::ranges::copy_if(*view.events, std::back_inserter(events),
-                         [&](const Event& event) { return event.backend.empty() || event.backend == backend; });
+                         [&](const Event& event) { return event.backend.name.empty() || event.backend == backend; });
     return events;
 }
 
@@ -100,23 +100,23 @@ bool is_about_failures(const Case& is) {
 }
 
 /// The servers whose past tells when failures began: some of the culprits, or of all where none is one.
-std::vector<std::string> failing_servers(const Case& is) {
+std::vector<poll::Server> failing_servers(const Case& is) {
     constexpr std::size_t most = 3;
-    std::vector<std::string> labels;
+    std::vector<poll::Server> servers;
     const bool blamed = !culprits(is).empty();
     for (const auto& server : is.servers) {
-        if (labels.size() < most && (server.culprit || !blamed)) {
-            labels.push_back(server.label);
+        if (servers.size() < most && (server.culprit || !blamed)) {
+            servers.push_back(server.server);
         }
     }
-    return labels;
+    return servers;
 }
 
-void find_onset_of_failures(Case& is, const history::View& view, const history::Rows& of_servers) {
+void find_onset_of_failures(Case& is, const history::View& view, const history::ServerRows& of_servers) {
     std::vector<Amounts> rows(view.columns.size());
-    for (const auto& label : failing_servers(is)) {
+    for (const auto& server : failing_servers(is)) {
         for (std::size_t i = 0; i < rows.size(); ++i) {
-            history::add(rows[i], of_servers.at(label)[i]);
+            history::add(rows[i], of_servers.at(server)[i]);
         }
     }
     const auto failed = [](const Amounts& row) {
@@ -171,14 +171,14 @@ Diagnoser::Diagnoser(const Evidence& evidence) : evidence_(&evidence) {
     }
     for (const auto& [server, names] : evidence.owners) {
         for (const auto& name : names) {
-            servers_[name].insert(server);
+            servers_[{name, server.zone}].insert(server);
         }
     }
 }
 
 ServerCase Diagnoser::server_case(const poll::Server& server) const {
-    ServerCase is{.label = to_string(server)};
-    if (const auto counts = in_window_.find(is.label); counts != in_window_.end()) {
+    ServerCase is{.server = server, .label = to_string(server)};
+    if (const auto counts = in_window_.find(server); counts != in_window_.end()) {
         is.counts = counts->second;
     }
     if (const auto totals = evidence_->servers.find(server); totals != evidence_->servers.end()) {
@@ -191,8 +191,11 @@ ServerCase Diagnoser::server_case(const poll::Server& server) const {
     return is;
 }
 
-Case Diagnoser::open(const std::string& backend) const {
-    Case is{.backend = backend, .now = evidence_->now, .window = evidence_->rules.front().window};
+Case Diagnoser::open(const attribute::BackendName& backend) const {
+    Case is{.backend = backend,
+            .traefik = attribute::name_of(evidence_->traefiks, backend.zone),
+            .now = evidence_->now,
+            .window = evidence_->rules.front().window};
     if (const auto loud = loud_.find(backend); loud != loud_.end()) {
         is.alerts = loud->second;
         std::ranges::sort(is.alerts, is_worse);
@@ -246,12 +249,14 @@ Case Diagnoser::open_unlisted() const {
     Case is{.backend = {}, .now = evidence_->now, .window = evidence_->rules.front().window};
     is.bad = &codes_.find(other_codes)->second;
     is.bad_classes = classes_of(*is.bad);
-    for (const auto& [label, counts] : in_window_) {
-        const auto server = poll::server_of_label(label);
-        if (fails_much(counts) && server && !evidence_->owners.contains(*server) &&
-            !std::ranges::binary_search(evidence_->streams, *server)) {
-            is.servers.push_back(server_case(*server));
+    for (const auto& [server, counts] : in_window_) {
+        if (fails_much(counts) && !evidence_->owners.contains(server) &&
+            !std::ranges::binary_search(evidence_->streams, server)) {
+            is.servers.push_back(server_case(server));
             is.servers.back().culprit = true;
+            if (const auto traefik = attribute::name_of(evidence_->traefiks, server.zone); !traefik.empty()) {
+                is.servers.back().label += " of " + traefik;
+            }
         }
     }
     if (!is.servers.empty()) {
@@ -289,18 +294,18 @@ void Diagnoser::find(Case& is, const std::vector<Amounts>& rows, const std::vect
 /// The past is read once for all of them.
 std::vector<Diagnosis> Diagnoser::look_into(std::vector<Case> cases) const {
     const auto& view = evidence_->history;
-    std::set<std::string> backends;
+    std::set<attribute::BackendName> backends;
     for (const auto& is : cases) {
         backends.insert(is.backend);
     }
     const auto rows = history::backend_rows(view, backends);
-    std::set<std::string> servers;
+    std::set<poll::Server> servers;
     for (auto& is : cases) {
-        if (!is.backend.empty()) {
+        if (!is.backend.name.empty()) {
             find(is, rows.at(is.backend), events_about(view, is.backend));
         }
-        for (auto& label : is_about_failures(is) ? failing_servers(is) : std::vector<std::string>()) {
-            servers.insert(std::move(label));
+        if (is_about_failures(is)) {
+            std::ranges::move(failing_servers(is), std::inserter(servers, servers.end()));
         }
     }
     const auto of_servers = history::server_rows(view, servers);
@@ -324,16 +329,16 @@ Diagnosis Diagnoser::write(const Case& is, const std::vector<Event>& events) con
                   .facts = facts_of(is, events, evidence_->alerts),
                   .next = steps_of(is)};
     for (const auto* const server : culprits(is)) {
-        out.servers.push_back(server->label);
+        out.servers.push_back(server->server);
     }
     return out;
 }
 
-Diagnosis Diagnoser::of(const std::string& backend) const {
+Diagnosis Diagnoser::of(const attribute::BackendName& backend) const {
     return look_into({open(backend)}).front();
 }
 
-std::vector<Diagnosis> Diagnoser::of_all(const std::set<std::string>& backends) const {
+std::vector<Diagnosis> Diagnoser::of_all(const std::set<attribute::BackendName>& backends) const {
     std::vector<Case> cases;
     std::ranges::transform(backends, std::back_inserter(cases), [this](const auto& backend) { return open(backend); });
     return look_into(std::move(cases));

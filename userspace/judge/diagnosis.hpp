@@ -38,12 +38,12 @@ struct Step {
 
 /// Of one backend. Names in it are as Traefik has them: whoever prints them makes them printable.
 struct Diagnosis {
-    std::string backend;  ///< empty: about servers that no backend lists
+    attribute::BackendName backend;  ///< without a name: about servers that no backend lists
     Severity severity = Severity::well;
     Cause cause = Cause::well;
     std::string sentence;  ///< what is wrong, where and since when
     std::optional<Time> since{};
-    std::vector<std::string> servers{};  ///< where to look, the worst first
+    std::vector<poll::Server> servers{};  ///< where to look, the worst first
     std::vector<Fact> facts{};
     std::vector<Step> next{};
 };
@@ -60,6 +60,7 @@ struct Evidence {
     const Alerts& alerts;
     const Outages& outages;
     const std::vector<Rule>& rules;  ///< at least one; the first is the built-in one
+    const attribute::TraefikNames& traefiks;
 };
 
 /// The runbook: asks the evidence what a person would ask who was woken by the alert. The evidence outlives it.
@@ -68,16 +69,16 @@ class Diagnoser {
     explicit Diagnoser(const Evidence& evidence);
 
     /// A backend without anything wrong has the cause `well`.
-    [[nodiscard]] Diagnosis of(const std::string& backend) const;
+    [[nodiscard]] Diagnosis of(const attribute::BackendName& backend) const;
 
     /// All that is wrong, the worst first; at most so many.
     [[nodiscard]] std::vector<Diagnosis> problems(std::size_t most = 100) const;
 
     /// In the order of their names. The past is read once for all.
-    [[nodiscard]] std::vector<Diagnosis> of_all(const std::set<std::string>& backends) const;
+    [[nodiscard]] std::vector<Diagnosis> of_all(const std::set<attribute::BackendName>& backends) const;
 
   private:
-    [[nodiscard]] Case open(const std::string& backend) const;
+    [[nodiscard]] Case open(const attribute::BackendName& backend) const;
     [[nodiscard]] Case open_unlisted() const;
     void add_servers(Case& is) const;
     [[nodiscard]] ServerCase server_case(const poll::Server& server) const;
@@ -87,10 +88,12 @@ class Diagnoser {
     [[nodiscard]] Diagnosis write(const Case& is, const std::vector<history::Event>& events) const;
 
     const Evidence* evidence_;
-    std::map<std::string, history::Amounts> in_window_;      ///< of servers
-    std::map<std::string, history::Amounts> in_hour_;        ///< of backends, before the window
-    std::map<std::string, std::vector<const Alert*>> loud_;  ///< alerts that are not inactive, by backend
-    std::map<std::string, std::set<poll::Server>> servers_;  ///< of each backend, also those it was the last to list
+    template <typename T>
+    using ByBackend = std::map<attribute::BackendName, T>;
+    std::map<poll::Server, history::Amounts> in_window_;
+    ByBackend<history::Amounts> in_hour_;                         ///< before the window
+    ByBackend<std::vector<const Alert*>> loud_;                   ///< alerts that are not inactive
+    ByBackend<std::set<poll::Server>> servers_;                   ///< also those it was the last to list
     std::map<std::string, measure::CodeSet, std::less<>> codes_;  ///< by their expressions
 };
 

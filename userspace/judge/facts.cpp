@@ -92,7 +92,7 @@ void add_servers(const Case& is, std::vector<Fact>& facts) {
 void add_before(const Case& is, std::vector<Fact>& facts) {
     const auto now = sum_of(is.servers);
     const auto before = history::responses_in(is.before);
-    if (is.before_length > Millis(0) && !is.backend.empty()) {
+    if (is.before_length > Millis(0) && !is.backend.name.empty()) {
         facts.push_back(
             {.topic = "before",
              .text = fmt::format(
@@ -130,7 +130,7 @@ void add_changes(const Case& is, const std::vector<history::Event>& events, std:
 void add_health(const Case& is, std::vector<Fact>& facts) {
     const auto down = std::ranges::count_if(is.servers, [](const ServerCase& one) { return one.listed && !one.up; });
     const auto listed = std::ranges::count_if(is.servers, &ServerCase::listed);
-    if (listed != 0 && !is.backend.empty()) {
+    if (listed != 0 && !is.backend.name.empty()) {
         facts.push_back({.topic = "health",
                          .text = down == 0
                                      ? "to Traefik all its servers are up (without a health check they always are)"
@@ -143,7 +143,7 @@ void add_others(const Case& is, const Alerts& alerts, std::vector<Fact>& facts) 
     for (const auto& alert : alerts.alerts) {
         if (is.rule != nullptr && alert.rule == is.rule->name && alert.state != State::inactive &&
             alert.backend != is.backend) {
-            others.insert(alert.backend);
+            others.insert(told_name(alert));
         }
     }
     if (!others.empty()) {
@@ -186,7 +186,7 @@ void add_traefik(const Case& is, std::vector<Fact>& facts) {
 std::string curl(const Case& is, const ServerCase& server) {
     const bool slow = is.cause == Cause::connect_failures || is.cause == Cause::unanswered;
     return fmt::format("curl -sv -o /dev/null {}-H 'Host: HOST' 'http://{}/PATH'", slow ? "--max-time 10 " : "",
-                       server.label);
+                       to_string(server.server));
 }
 
 std::string advice(Cause cause) {

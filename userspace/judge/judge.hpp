@@ -37,7 +37,7 @@ class Judge {
     void evaluate_rule(const Rule& rule, const measure::Ratios& ratios, Alerts& result);
 
     std::vector<Rule> rules_;
-    std::map<std::string, std::map<std::string, Alert>> alerts_;  ///< by rule, then backend
+    std::map<std::string, std::map<attribute::BackendName, Alert>> alerts_;  ///< by rule, then backend
 };
 
 }  // namespace upstat::judge

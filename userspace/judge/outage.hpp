@@ -15,7 +15,7 @@ namespace upstat::judge {
 
 /// By backend, what is to be said before all else: "no responses for 38s, 36 connects a second refused". Backends that
 /// give responses, or that nobody asks, are not among them.
-using Outages = std::map<std::string, std::string>;
+using Outages = std::map<attribute::BackendName, std::string>;
 
 /// For how long each server has given no response, and what it did instead. To Prometheus's rules a backend without any
 /// response has no ratio, so that an alert resolves when all is down.

@@ -85,6 +85,10 @@ std::string duration_text(Millis duration) {
     return text;
 }
 
+std::string told_name(const Alert& alert) {
+    return alert.backend.name + (alert.traefik.empty() ? "" : " of " + alert.traefik);
+}
+
 std::string text_of(const Worst& worst) {
     return worst.code == 0 ? fmt::format("server {}: {} of them", worst.server, worst.count)
                            : fmt::format("server {}: {} responses with {}", worst.server, worst.count, worst.code);
@@ -93,7 +97,7 @@ std::string text_of(const Worst& worst) {
 std::string sentence(const Transition& transition, const Rule& rule) {
     const auto& alert = transition.now;
     auto text = fmt::format("{} is {} for {} {}: {} (threshold {:g} %{})", alert.rule, what_happened(transition),
-                            noun(rule.names), alert.backend, value_text(alert, rule), rule.threshold_percent,
+                            noun(rule.names), told_name(alert), value_text(alert, rule), rule.threshold_percent,
                             hold_text(alert, rule));
     if (alert.worst) {
         text += "; most come from " + text_of(*alert.worst);

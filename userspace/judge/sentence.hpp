@@ -10,6 +10,9 @@ namespace upstat::judge {
 /// "3m", "1h30m", "1m0.5s": as short as it can be read.
 std::string duration_text(Millis duration);
 
+/// "shop@file", and whose it is where that is to be said.
+std::string told_name(const Alert& alert);
+
 /// "server 10.0.0.1:80: 412 responses with 404".
 std::string text_of(const Worst& worst);
 

@@ -53,7 +53,7 @@ std::string shared_text(const Case& is, const std::vector<const ServerCase*>& se
     std::vector<std::string> others;
     for (const auto* const server : servers) {
         std::ranges::copy_if(server->backends, std::back_inserter(others), [&](const std::string& name) {
-            return name != is.backend && std::ranges::find(others, name) == others.end();
+            return name != is.backend.name && std::ranges::find(others, name) == others.end();
         });
     }
     return others.empty() ? ""
@@ -117,7 +117,7 @@ std::string unlisted_text(const Case& is) {
 }
 
 std::string failing_text(const Case& is) {
-    if (is.backend.empty()) {
+    if (is.backend.name.empty()) {
         return unlisted_text(is);
     }
     const auto guilty = culprits(is);
@@ -230,7 +230,8 @@ std::string codes_text(const Case& is) {
 
 std::string sentence(const Case& is) {
     const bool timed = is.since && is.cause != Cause::well && is.cause != Cause::new_servers;
-    const auto who = is.backend.empty() ? std::string() : is.backend + ": ";
+    const auto whose = is.traefik.empty() ? std::string() : " of " + is.traefik;
+    const auto who = is.backend.name.empty() ? std::string() : is.backend.name + whose + ": ";
     return who + finding(is) + (timed ? ", since " + rfc3339(is.told(*is.since)) : "");
 }
 

@@ -111,7 +111,7 @@ measure::Ratios Unserved::ratios(const Rule& rule, const attribute::Catalogue& c
 }
 
 std::optional<Worst> Unserved::worst(const Rule& rule, const attribute::Catalogue& catalogue,
-                                     const std::string& backend) const {
+                                     const attribute::BackendName& backend) const {
     std::optional<Worst> most;
     for (const auto& server : attribute::servers_of(catalogue, backend)) {
         const auto known = servers_.find(server);

@@ -33,7 +33,7 @@ class Unserved {
 
     /// The server of the backend that failed most in the rule's window.
     [[nodiscard]] std::optional<Worst> worst(const Rule& rule, const attribute::Catalogue& catalogue,
-                                             const std::string& backend) const;
+                                             const attribute::BackendName& backend) const;
 
   private:
     /// By what became of them.

@@ -3,8 +3,8 @@
 
 #include <map>
 #include <optional>
-#include <string>
 
+#include "attribute/backend_name.hpp"
 #include "base/time.hpp"
 
 namespace upstat::measure {
@@ -26,7 +26,7 @@ struct Ratio {
 /// What measure gives, by backend.
 struct Ratios {
     Time at;
-    std::map<std::string, Ratio> backends;
+    std::map<attribute::BackendName, Ratio> backends;
     bool filling = false;  ///< the window is not full yet: an alert that holds no more may hold by what was before
 };
 

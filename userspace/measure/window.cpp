@@ -90,7 +90,7 @@ std::string contradiction(const History& history) {
     }
     for (const auto& [name, backend] : history.backends) {
         if (auto text = contradiction(backend, history.polls.size()); !text.empty()) {
-            return text.append(" (").append(name).append(")");
+            return text.append(" (").append(name.name).append(")");
         }
     }
     return {};

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <map>
-#include <string>
 #include <vector>
 
 #include "attribute/counts.hpp"
@@ -25,7 +24,7 @@ struct BackendHistory {
 /// What a Window holds: a plain value, to be saved and restored. The times stand once, not with each series.
 struct History {
     std::vector<Time> polls;  ///< ascending
-    std::map<std::string, BackendHistory> backends;
+    std::map<attribute::BackendName, BackendHistory> backends;
 };
 
 /// The samples of the last `keep` (the longest window of any rule), and one poll more.

@@ -178,12 +178,15 @@ Result<Skeleton> open_skeleton(const MapSizes& sizes) {
     return sized ? Result<Skeleton>(std::move(skeleton)) : std::unexpected(sized.error());
 }
 
-/// Tells the programs the sizes of their maps, the `number` of their generation, which no other one below the same
-/// directory has, and which of them they are.
+constexpr std::uint32_t generations_at_once = 16;
+
+/// Tells the programs the sizes of their maps, which of them they are, and whose slots sockets remember: those of the
+/// `number` of their generation, which no other one below the same directory has, and of their zone. A cgroup whose
+/// Traefik had no number of its own before an upgrade gets one.
 void set_constants(upstat_bpf& skeleton, std::size_t number, const Variant& variant) {
     skeleton.rodata->total_slots = bpf_map__max_entries(skeleton.maps.totals);
     skeleton.rodata->request_slots = bpf_map__max_entries(skeleton.maps.requests);
-    skeleton.rodata->generation = static_cast<std::uint16_t>(number);
+    skeleton.rodata->generation = static_cast<std::uint16_t>(number + (variant.zone * generations_at_once));
     skeleton.rodata->zone = variant.zone;
     skeleton.rodata->shared = variant.shared ? 1 : 0;
 }
@@ -423,6 +426,10 @@ std::vector<pid_t> Counter::newcomers() {
 
 Result<std::uint16_t> Counter::zone_of(const std::string& name) {
     return impl_->zones().number_of(name);
+}
+
+Result<void> Counter::adopt_zones(const ZoneNames& names) {
+    return impl_->zones().adopt(names);
 }
 
 const ZoneNames& Counter::zones() const {

@@ -66,6 +66,7 @@ class Counter {
 
     /// The number of a zone by its name; see zones.hpp.
     Result<std::uint16_t> zone_of(const std::string& name);
+    Result<void> adopt_zones(const ZoneNames& names);
     [[nodiscard]] const ZoneNames& zones() const;
 
     /// Loads the programs for the next new zone ahead of time, so that a cgroup need not wait for the verifier.

@@ -60,12 +60,38 @@ Result<std::uint16_t> Zones::number_of(const std::string& name) {
         return fail(Error::Kind::runtime, "the maps have no number left for one more Traefik",
                     "run `upstat detach` and start anew: the backends' counters go on");
     }
+    if (auto given = give(static_cast<std::uint16_t>(number), name); !given) {
+        return std::unexpected(given.error());
+    }
+    return static_cast<std::uint16_t>(number);
+}
+
+Result<void> Zones::adopt(const ZoneNames& names) {
+    for (const auto& [number, name] : names) {
+        const auto at = names_.find(number);
+        const auto known = std::ranges::find(names_, name, &ZoneNames::value_type::second);
+        if (at == names_.end() ? known != names_.end() : at->second != name) {
+            return fail(Error::Kind::runtime,
+                        fmt::format("counters start anew: the saved state has {} as number {}, and {} otherwise", name,
+                                    number, root_->path.string()),
+                        "use one --state.path with one --bpf.pin-path");
+        }
+    }
+    for (const auto& [number, name] : names) {
+        if (auto given = names_.contains(number) ? Result<void>() : give(number, name); !given) {
+            return given;
+        }
+    }
+    return {};
+}
+
+Result<void> Zones::give(std::uint16_t number, const std::string& name) {
     if (::symlinkat(name.c_str(), root_->directory.get(), link_name(number).c_str()) != 0) {
         return std::unexpected(
             bpf_error(errno, fmt::format("cannot make {}", (root_->path / link_name(number)).string())));
     }
-    names_.emplace(static_cast<std::uint16_t>(number), name);
-    return static_cast<std::uint16_t>(number);
+    names_.emplace(number, name);
+    return {};
 }
 
 }  // namespace upstat::programs

@@ -28,12 +28,18 @@ class Zones {
     /// gone. A name is not empty and has at most 4,095 bytes.
     Result<std::uint16_t> number_of(const std::string& name);
 
+    /// Gives names the numbers that they had with other maps. Fails, and changes nothing, where that contradicts what
+    /// is given away.
+    Result<void> adopt(const ZoneNames& names);
+
     /// The number that the next new name will get.
     [[nodiscard]] std::uint32_t next() const { return names_.empty() ? 0U : names_.rbegin()->first + 1U; }
 
     [[nodiscard]] const ZoneNames& names() const { return names_; }
 
   private:
+    Result<void> give(std::uint16_t number, const std::string& name);
+
     const Root* root_;
     ZoneNames names_;
 };

@@ -62,10 +62,13 @@ json over(json all, const judge::Labels& own) {
 json labels(const judge::Rule& rule, const judge::Alert& alert, const std::string& instance) {
     json all = {{"alertname", alert.rule}, {"severity", rule.severity}, {"instance", instance}};
     if (say_backend(rule.names)) {
-        all["backend"] = alert.backend;
+        all["backend"] = alert.backend.name;
     }
     if (say_service(rule.names)) {
-        all["service"] = alert.backend;
+        all["service"] = alert.backend.name;
+    }
+    if (!alert.traefik.empty()) {
+        all["traefik"] = alert.traefik;
     }
     return over(std::move(all), rule.labels);
 }
@@ -87,11 +90,11 @@ json annotations(const judge::Rule& rule, const judge::Alert& alert, const std::
     const auto what = rule.share == judge::Share::codes ? class_of(rule.codes) + " error rate" : rate_text(rule);
     const auto whose = noun(rule.names);
     json all = {{"summary", fmt::format("Traefik high {} {} {} (instance {}){}{}", rate_text(rule), whose,
-                                        alert.backend, instance, alert.outage.empty() ? "" : ": ", alert.outage)},
+                                        alert.backend.name, instance, alert.outage.empty() ? "" : ": ", alert.outage)},
                 {"description",
                  fmt::format("Traefik {} {} is above {}%\n  VALUE = {}\n  {} = {}\n  WINDOW = {}{}{}", whose, what,
                              rule.threshold_percent, value_of(alert), say_backend(rule.names) ? "BACKEND" : "SERVICE",
-                             alert.backend, judge::duration_text(rule.window),
+                             alert.backend.name, judge::duration_text(rule.window),
                              alert.explanation.empty() ? "" : "\n  CAUSE = ", alert.explanation)},
                 {"sentence", judge::sentence(alert, rule)}};
     if (alert.rule == judge::Rule{}.name) {
@@ -102,8 +105,9 @@ json annotations(const judge::Rule& rule, const judge::Alert& alert, const std::
 
 /// The page that says what is known of an alert.
 std::string page_of(const std::string& pages, const judge::Alert& alert) {
-    return fmt::format("{}{}?alert={}&backend={}", pages, pages.ends_with('/') ? "" : "/", percent_encoded(alert.rule),
-                       percent_encoded(alert.backend));
+    const auto whose = alert.traefik.empty() ? std::string() : "&traefik=" + percent_encoded(alert.traefik);
+    return fmt::format("{}{}?alert={}&backend={}{}", pages, pages.ends_with('/') ? "" : "/",
+                       percent_encoded(alert.rule), percent_encoded(alert.backend.name), whose);
 }
 
 /// An Alertmanager refuses an alert that ends before it starts, which it does where the wall clock was set back since.

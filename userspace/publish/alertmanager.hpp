@@ -60,7 +60,7 @@ class Notifier {
 
   private:
     /// A rule and a backend.
-    using Key = std::pair<std::string, std::string>;
+    using Key = std::pair<std::string, attribute::BackendName>;
 
     /// What a receiver was told about one alert.
     struct Told {

@@ -56,7 +56,7 @@ void note_new(YoungServer& young, const poll::ServerTotals& now, const poll::Ser
     }
 }
 
-void note_new(std::map<std::string, YoungBackend>& young, const std::string& backend,
+void note_new(std::map<attribute::BackendName, YoungBackend>& young, const attribute::BackendName& backend,
               const attribute::SeriesCounts& now, const attribute::SeriesCounts& before, Time moment) {
     each_new(now, before, [&](const attribute::Series& series) {
         if (!is_there_from_the_start(series)) {
@@ -146,7 +146,7 @@ void Births::compare_backends(const attribute::Counts& counts, Time now, Time hi
 
 /// What was at 0 when its backend left begins again: who reads may have missed it. What has shown its count does not:
 /// who has seen that would count it twice.
-void Births::leave(const std::string& backend, attribute::SeriesCounts series, Time hidden) {
+void Births::leave(const attribute::BackendName& backend, attribute::SeriesCounts series, Time hidden) {
     const auto young = young_.backends.extract(backend);
     if (!young.empty()) {
         if (young.mapped().itself > hidden) {
@@ -161,22 +161,23 @@ void Births::leave(const std::string& backend, attribute::SeriesCounts series, T
 }
 
 void Births::compare_servers(const Report& report, Time now) {
-    const auto compare = [&](auto&& label, const poll::ServerTotals& totals, const poll::ServerTotals* before) {
+    const auto compare = [&](auto&& series, const poll::ServerTotals& totals, const poll::ServerTotals* before) {
         if (before == nullptr) {
-            young_.servers[label()].itself = now;
+            young_.servers[series()].itself = now;
         } else if (has_new(totals, *before)) {
-            note_new(young_.servers[label()], totals, *before, now);
+            note_new(young_.servers[series()], totals, *before, now);
         }
     };
     Ascending before(previous_->servers.servers);
     for (const auto& [server, totals] : report.servers.servers) {
-        compare([&server] { return to_string(server); }, totals, before.find(server));
+        compare([&server] { return series_of(server); }, totals, before.find(server));
     }
     const auto compare_sum = [&compare](std::string_view label, const poll::ServerTotals& totals,
                                         const poll::ServerTotals& last) {
         const poll::ServerTotals nothing;
         if (totals != nothing) {
-            compare([label] { return std::string(label); }, totals, last == nothing ? nullptr : &last);
+            compare([label] { return ServerSeries{.label = std::string(label), .zone = {}}; }, totals,
+                    last == nothing ? nullptr : &last);
         }
     };
     compare_sum(unmapped_label, report.servers.unmapped, previous_->servers.unmapped);

@@ -35,8 +35,8 @@ struct YoungServer {
 
 /// The series that are young, and nothing of the others.
 struct Young {
-    std::map<std::string, YoungBackend> backends;
-    std::map<std::string, YoungServer> servers;  ///< by label
+    std::map<attribute::BackendName, YoungBackend> backends;
+    std::map<ServerSeries, YoungServer> servers;
 };
 
 /// The counts as a page shows them: 0 for what was born after `moment`.
@@ -63,12 +63,13 @@ class Births {
   private:
     void compare_backends(const attribute::Counts& counts, Time now, Time hidden);
     void compare_servers(const Report& report, Time now);
-    void leave(const std::string& backend, attribute::SeriesCounts series, Time hidden);
+    void leave(const attribute::BackendName& backend, attribute::SeriesCounts series, Time hidden);
     void forget(Time born);
 
     std::shared_ptr<const Report> previous_ = std::make_shared<const Report>();
     bool servers_shown_ = false;
-    std::map<std::string, attribute::SeriesCounts> away_;  ///< of backends that have left: they may come back
+    std::map<attribute::BackendName, attribute::SeriesCounts>
+        away_;  ///< of backends that have left: they may come back
     Young young_;
 };
 

@@ -7,6 +7,7 @@
 
 #include "base/json_text.hpp"
 #include "judge/diagnosis.hpp"
+#include "publish/told_apart.hpp"
 
 namespace upstat::publish {
 
@@ -14,18 +15,22 @@ namespace {
 
 using nlohmann::json;
 
-json explanation(const Report& report, const judge::Diagnosis& diagnosis) {
+json explanation(const Report& report, const ToldApart& names, const judge::Diagnosis& diagnosis) {
     json out{{"at", rfc3339(report.at)},
-             {"backend", diagnosis.backend},
+             {"backend", names.name(diagnosis.backend)},
+             {"traefik", diagnosis.backend.name.empty() ? "" : traefik_name(report, diagnosis.backend.zone)},
              {"severity", to_string(diagnosis.severity)},
              {"cause", to_string(diagnosis.cause)},
              {"sentence", diagnosis.sentence},
              {"since", nullptr},
-             {"servers", diagnosis.servers},
+             {"servers", json::array()},
              {"facts", json::array()},
              {"next", json::array()}};
     if (diagnosis.since) {
         out["since"] = rfc3339(report.at + (*diagnosis.since - report.history.at.at));
+    }
+    for (const auto& server : diagnosis.servers) {
+        out["servers"].push_back(names.name(server));
     }
     for (const auto& fact : diagnosis.facts) {
         out["facts"].push_back({{"topic", fact.topic}, {"text", fact.text}});
@@ -36,11 +41,11 @@ json explanation(const Report& report, const judge::Diagnosis& diagnosis) {
     return out;
 }
 
-json everything(const Report& report, const judge::Diagnoser& diagnoser) {
+json everything(const Report& report, const ToldApart& names, const judge::Diagnoser& diagnoser) {
     const auto problems = diagnoser.problems();
     json out{{"at", rfc3339(report.at)}, {"sentence", ""}, {"problems", json::array()}};
     for (const auto& problem : problems) {
-        out["problems"].push_back(explanation(report, problem));
+        out["problems"].push_back(explanation(report, names, problem));
     }
     if (!report.not_ready.empty()) {
         out["sentence"] = "not ready: " + report.not_ready;
@@ -56,7 +61,9 @@ json everything(const Report& report, const judge::Diagnoser& diagnoser) {
 }  // namespace
 
 std::optional<std::string> explain_json(const Report& report, const Query& query) {
-    if (!query.backend.empty() && !report.counts.backends.contains(query.backend)) {
+    const ToldApart names(report);
+    const auto asked = names.asked_backend(query);
+    if (!query.backend.empty() && !asked) {
         return std::nullopt;
     }
     const judge::Evidence evidence{.now = {.at = report.history.at.at, .wall = report.at},
@@ -68,7 +75,8 @@ std::optional<std::string> explain_json(const Report& report, const Query& query
                                    .before = *report.before,
                                    .alerts = report.alerts,
                                    .outages = report.outages,
-                                   .rules = report.rules};
+                                   .rules = report.rules,
+                                   .traefiks = report.traefik_names};
     if (report.rules.empty()) {  // before the first poll
         return json_text({{"at", rfc3339(report.at)},
                           {"sentence", "not ready: " + report.not_ready},
@@ -76,8 +84,8 @@ std::optional<std::string> explain_json(const Report& report, const Query& query
                "\n";
     }
     const judge::Diagnoser diagnoser(evidence);
-    return json_text(query.backend.empty() ? everything(report, diagnoser)
-                                           : explanation(report, diagnoser.of(query.backend))) +
+    return json_text(query.backend.empty() ? everything(report, names, diagnoser)
+                                           : explanation(report, names, diagnoser.of(*asked))) +
            "\n";
 }
 

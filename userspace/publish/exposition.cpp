@@ -115,6 +115,16 @@ std::string label(std::string_view name, std::string_view value) {
     return text;
 }
 
+/// Behind another label; empty where no Traefik is known.
+std::string traefik_label(const Report& report, std::optional<std::uint16_t> zone) {
+    const auto name = zone ? traefik_name(report, *zone) : std::string_view();
+    return name.empty() ? std::string() : "," + label("traefik", name);
+}
+
+std::string labels_of(const Report& report, const attribute::BackendName& backend, std::string_view name = "backend") {
+    return label(name, backend.name) + traefik_label(report, backend.zone);
+}
+
 /// The counts, and 0 for every usual code of GET that has none; in the order of the series. `take(series, value)` gets
 /// them one by one.
 void each_with_zeros(const attribute::SeriesCounts& counts, auto&& take) {
@@ -198,7 +208,8 @@ void backend_requests(Writer& out, const Shown& shown, const Family& family) {
     out.metric(family.requests, "counter", family.requests_help);
     Endings<attribute::Series> endings;
     for (const auto& [backend, counts] : shown.page->report->counts.backends) {
-        const auto beginning = std::string(family.requests) + "{" + label(family.label, backend) + ",code=\"";
+        const auto beginning =
+            std::string(family.requests) + "{" + labels_of(*shown.page->report, backend, family.label) + ",code=\"";
         const auto write = [&](const attribute::Series& series, std::uint64_t value) {
             out.line(beginning, endings.of(series), value);
         };
@@ -211,14 +222,14 @@ void backend_requests(Writer& out, const Shown& shown, const Family& family) {
     }
 }
 
-void backend_ups(Writer& out, const attribute::Catalogue& catalogue, const Family& family) {
+void backend_ups(Writer& out, const Report& report, const Family& family) {
     out.metric(family.ups, "gauge", family.ups_help);
-    for (const auto& [name, backend] : catalogue.backends) {
+    for (const auto& [name, backend] : report.catalogue->backends) {
         std::map<std::string_view, bool> ups;  // a url that is listed twice is one series
         for (const auto& listed : backend.listed) {
             ups.emplace(listed.url, listed.up);
         }
-        const auto ready = label(family.label, name);
+        const auto ready = labels_of(report, name, family.label);
         for (const auto& [url, up] : ups) {
             out.sample(ready, {{"url", url}}, up ? 1 : 0);
         }
@@ -229,13 +240,13 @@ void backends(Writer& out, const Shown& shown, const Family& family) {
     const auto& report = *shown.page->report;
     backend_requests(out, shown, family);
     if (std::ranges::any_of(report.traefiks, &TraefikReport::attached)) {  // else nobody is left who would tell
-        backend_ups(out, *report.catalogue, family);
+        backend_ups(out, report, family);
     }
 }
 
-/// A server with its label ready to print.
+/// A server with its labels ready to print.
 struct LabelledServer {
-    std::string label;
+    std::string labels;
     const poll::ServerTotals* totals;
     const poll::ServerTotals* shown;  ///< young series at 0
 };
@@ -244,13 +255,13 @@ void server_counts(Writer& out, const std::vector<LabelledServer>& servers) {
     for (const auto& count : poll::plain_counts) {
         out.metric(count.metric, "counter", count.help);
         for (const auto& server : servers) {
-            out.sample(server.label, {}, server.shown->*count.member);
+            out.sample(server.labels, {}, server.shown->*count.member);
         }
     }
     out.metric("upstat_server_responses_total", "counter", "Responses of a server by status code and request method.");
     Endings<poll::ResponseKey> endings;
     for (const auto& server : servers) {
-        const auto beginning = "upstat_server_responses_total{" + server.label + ",code=\"";
+        const auto beginning = "upstat_server_responses_total{" + server.labels + ",code=\"";
         for (const auto& [key, value] : server.shown->responses) {
             out.line(beginning, endings.of(key), value);
         }
@@ -258,7 +269,7 @@ void server_counts(Writer& out, const std::vector<LabelledServer>& servers) {
     out.metric("upstat_server_outstanding_requests", "gauge",
                "Requests that wait for their response: requests - responses - unanswered.");
     for (const auto& server : servers) {
-        out.sample(server.label, {}, server.totals->outstanding());
+        out.sample(server.labels, {}, server.totals->outstanding());
     }
 }
 
@@ -266,7 +277,7 @@ void server_counts_by_reason(Writer& out, const std::vector<LabelledServer>& ser
     constexpr std::string_view end = "\"} ";
     out.metric(count.metric, "counter", count.help);
     for (const auto& server : servers) {
-        const auto beginning = std::string(count.metric) + "{" + server.label + ",reason=\"";
+        const auto beginning = std::string(count.metric) + "{" + server.labels + ",reason=\"";
         for (const auto& [reason, value] : server.shown->*count.member) {
             out.line(beginning, reason + std::string(end), value);
         }
@@ -278,12 +289,12 @@ void servers(Writer& out, const Shown& shown) {
     std::deque<poll::ServerTotals> with_zeros;  // does not move them
     std::vector<LabelledServer> labelled;
     labelled.reserve(report.servers.servers.size() + 2);
-    each_server(report, [&](const std::string& name, const poll::ServerTotals& totals) {
-        const auto young = shown.page->young->servers.find(name);
+    each_server(report, [&](const ServerSeries& series, const poll::ServerTotals& totals) {
+        const auto young = shown.page->young->servers.find(series);
         const auto* const counts = young == shown.page->young->servers.end()
                                        ? &totals
                                        : &with_zeros.emplace_back(without_young(totals, young->second, shown.born));
-        labelled.push_back({label("server", name), &totals, counts});
+        labelled.push_back({label("server", series.label) + traefik_label(report, series.zone), &totals, counts});
     });
     server_counts(out, labelled);
     for (const auto& count : poll::reason_counts) {
@@ -295,8 +306,10 @@ void servers(Writer& out, const Shown& shown) {
 void each_probe(const Report& report, auto&& take) {
     for (const auto& [kind, servers] : report.probes) {
         for (const auto& [server, totals] : servers) {
-            take(label("server", server == poll::Server{} ? std::string(overflow_label) : to_string(server)), kind,
-                 totals);
+            const bool is_sum = server == poll::Server{};
+            take(label("server", is_sum ? std::string(overflow_label) : to_string(server)) +
+                     traefik_label(report, is_sum ? std::nullopt : std::optional(server.zone)),
+                 kind, totals);
         }
     }
 }
@@ -325,26 +338,26 @@ void backend_servers(Writer& out, const Report& report) {
     out.metric("upstat_backend_server_info", "gauge", "1 for each server that Traefik lists for a backend.");
     const auto namespaces = attribute::plain_namespaces(*report.catalogue);
     for (const auto& [name, backend] : report.catalogue->backends) {
-        const auto kubernetes = attribute::kubernetes_name(name, backend.provider, namespaces);
+        const auto kubernetes = attribute::kubernetes_name(name.name, backend.provider, namespaces);
         std::set<poll::Server> listed;  // two urls may stand for one server
         for (const auto& entry : backend.listed) {
             listed.insert(entry.servers.begin(), entry.servers.end());
         }
-        const auto ready = label("backend", name);
+        const auto ready = labels_of(report, name);
         for (const auto& server : listed) {
             if (kubernetes != attribute::KubernetesName{}) {
                 out.sample(ready,
                            {{"server", to_string(server)},
                             {"provider", backend.provider},
-                            {"traefik", report.traefik},
+                            {"agent", report.agent},
                             {"namespace", kubernetes.name_space},
                             {"service", kubernetes.service},
                             {"port", kubernetes.port}},
                            1);
                 continue;
             }
-            out.sample(ready,
-                       {{"server", to_string(server)}, {"provider", backend.provider}, {"traefik", report.traefik}}, 1);
+            out.sample(ready, {{"server", to_string(server)}, {"provider", backend.provider}, {"agent", report.agent}},
+                       1);
         }
     }
 }
@@ -368,18 +381,19 @@ void judgement(Writer& out, const Report& report) {
         "Share of 4xx in a backend's responses, 0 to 1, over the built-in rule's window; absent without traffic.");
     for (const auto& [backend, ratio] : report.client_errors.backends) {
         if (const auto value = ratio.value(); value && !std::isnan(*value)) {
-            out.sample({{"backend", backend}}, *value);
+            out.sample(labels_of(report, backend), {}, *value);
         }
     }
     out.metric("upstat_alert_state", "gauge", "State of an alert for a backend: 0 inactive, 1 pending, 2 firing.");
     for (const auto& alert : report.alerts.alerts) {
-        out.sample({{"alert", alert.rule}, {"backend", alert.backend}}, static_cast<int>(alert.state));
+        out.sample(label("alert", alert.rule) + "," + labels_of(report, alert.backend), {},
+                   static_cast<int>(alert.state));
     }
     out.metric("upstat_alert_ratio", "gauge",
                "Share of a backend's responses that an alert's rule counts, 0 to 1; absent without traffic.");
     for (const auto& alert : report.alerts.alerts) {
         if (const auto value = alert.ratio.value(); value && !std::isnan(*value)) {
-            out.sample({{"alert", alert.rule}, {"backend", alert.backend}}, *value);
+            out.sample(label("alert", alert.rule) + "," + labels_of(report, alert.backend), {}, *value);
         }
     }
 }

@@ -7,13 +7,13 @@
 
 #include "base/json_text.hpp"
 #include "history/read.hpp"
+#include "publish/told_apart.hpp"
 
 namespace upstat::publish {
 
 namespace {
 
 using history::Amounts;
-using history::Subject;
 using nlohmann::json;
 
 constexpr std::size_t most_servers = 50;      ///< of one backend
@@ -56,11 +56,11 @@ history::Span span_of(const Report& report, const Query& query) {
 }
 
 /// Those a backend lists now, or that it was the last to list.
-std::vector<std::string> servers_of(const Report& report, const std::string& backend) {
-    std::vector<std::string> servers;
+std::vector<poll::Server> servers_of(const Report& report, const attribute::BackendName& backend) {
+    std::vector<poll::Server> servers;
     for (const auto& [server, names] : *report.owners) {
-        if (names.contains(backend)) {
-            servers.push_back(to_string(server));
+        if (server.zone == backend.zone && names.contains(backend.name)) {
+            servers.push_back(server);
         }
     }
     return servers;
@@ -72,12 +72,12 @@ std::uint64_t errors_in(const Amounts& amounts) {
 }
 
 /// Those with most errors, then with most responses.
-std::vector<std::string> worst_of(const Report& report, std::vector<std::string> servers, history::Span span) {
+std::vector<poll::Server> worst_of(const Report& report, std::vector<poll::Server> servers, history::Span span) {
     if (servers.size() <= most_servers) {
         return servers;
     }
     const auto sums = history::server_sums(report.history, span);
-    const auto badness = [&sums](const std::string& server) {
+    const auto badness = [&sums](const poll::Server& server) {
         const auto found = sums.find(server);
         return found == sums.end() ? std::pair<std::uint64_t, std::uint64_t>()
                                    : std::pair(errors_in(found->second), history::responses_in(found->second));
@@ -96,35 +96,39 @@ json head(const Report& report) {
 }
 
 std::optional<std::string> backend_history(const Report& report, const Query& query) {
-    if (!report.counts.backends.contains(query.backend)) {
+    const ToldApart names(report);
+    const auto backend = names.asked_backend(query);
+    if (!backend) {
         return std::nullopt;
     }
     const auto span = span_of(report, query);
-    const auto all = servers_of(report, query.backend);
+    const auto all = servers_of(report, *backend);
     const auto shown = worst_of(report, all, span);
     auto out = head(report);
-    out["backend"] = query.backend;
+    out["backend"] = names.name(*backend);
+    out["traefik"] = traefik_name(report, backend->zone);
     out["columns"] = columns_of(report, history::columns_in(report.history, span));
-    out["series"] = series_of(history::backend_rows(report.history, {query.backend}, span).at(query.backend));
+    out["series"] = series_of(history::backend_rows(report.history, {*backend}, span).at(*backend));
     out["servers"] = json::object();
     out["servers_left_out"] = all.size() - shown.size();
-    for (const auto& [label, rows] : history::server_rows(report.history, {shown.begin(), shown.end()}, span)) {
-        out["servers"][label] = series_of(rows);
+    for (const auto& [server, rows] : history::server_rows(report.history, {shown.begin(), shown.end()}, span)) {
+        out["servers"][names.name(server)] = series_of(rows);
     }
     return text_of(out);
 }
 
 std::optional<std::string> server_history(const Report& report, const Query& query) {
-    const auto server = poll::server_of_label(query.server);
-    const Subject subject{.is_backend = false, .name = server ? to_string(*server) : std::string()};
-    if (!server || std::ranges::find(*report.history.subjects, subject) == report.history.subjects->end()) {
+    const ToldApart names(report);
+    const auto server = names.asked_server(query);
+    if (!server) {
         return std::nullopt;
     }
     const auto span = span_of(report, query);
     auto out = head(report);
-    out["server"] = subject.name;
+    out["server"] = names.name(*server);
+    out["traefik"] = traefik_name(report, server->zone);
     out["columns"] = columns_of(report, history::columns_in(report.history, span));
-    out["series"] = series_of(history::server_rows(report.history, {subject.name}, span).at(subject.name));
+    out["series"] = series_of(history::server_rows(report.history, {*server}, span).at(*server));
     return text_of(out);
 }
 
@@ -132,12 +136,13 @@ std::string overview(const Report& report) {
     auto newest = report.history;
     const auto too_many = static_cast<std::ptrdiff_t>(newest.columns.size()) - std::ptrdiff_t{overview_columns};
     newest.columns.erase(newest.columns.begin(), newest.columns.begin() + std::max<std::ptrdiff_t>(too_many, 0));
-    const auto names = report.counts.backends | std::views::keys;
+    const auto backends = report.counts.backends | std::views::keys;
+    const ToldApart names(report);
     auto out = head(report);
     out["columns"] = columns_of(report, newest.columns);
     out["backends"] = json::object();
-    for (const auto& [name, rows] : history::backend_rows(newest, {names.begin(), names.end()})) {
-        out["backends"][name] = series_of(rows);
+    for (const auto& [backend, rows] : history::backend_rows(newest, {backends.begin(), backends.end()})) {
+        out["backends"][names.name(backend)] = series_of(rows);
     }
     return text_of(out);
 }
@@ -152,23 +157,27 @@ std::optional<std::string> history_json(const Report& report, const Query& query
 }
 
 std::optional<std::string> events_json(const Report& report, const Query& query) {
-    if (!query.backend.empty() && !report.counts.backends.contains(query.backend)) {
+    const ToldApart names(report);
+    const auto backend = names.asked_backend(query);
+    if (!query.backend.empty() && !backend) {
         return std::nullopt;
     }
     const auto from = span_of(report, query).from;
     auto out = head(report);
     out["events"] = json::array();
     for (const auto& event : *report.history.events | std::views::reverse) {
-        const bool asked = query.backend.empty() || event.backend.empty() || event.backend == query.backend;
+        const bool asked = query.backend.empty() || event.backend.name.empty() || event.backend == backend;
         if (asked && event.at.at > from) {
             const auto at = told(report, event.at.at);
-            out["events"].push_back({{"at", rfc3339(at)},
-                                     {"time", unix_seconds(at)},
-                                     {"kind", event.kind},
-                                     {"what", event.what},
-                                     {"backend", event.backend},
-                                     {"text", event.text},
-                                     {"servers", event.servers}});
+            out["events"].push_back(
+                {{"at", rfc3339(at)},
+                 {"time", unix_seconds(at)},
+                 {"kind", event.kind},
+                 {"what", event.what},
+                 {"backend", names.name(event.backend)},
+                 {"traefik", event.backend.name.empty() ? "" : traefik_name(report, event.backend.zone)},
+                 {"text", event.text},
+                 {"servers", event.servers}});
         }
     }
     return text_of(out);

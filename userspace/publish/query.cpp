@@ -7,8 +7,11 @@
 namespace upstat::publish {
 
 std::optional<Query> parse_query(std::optional<std::string> backend, std::optional<std::string> server,
-                                 const std::optional<std::string>& seconds) {
-    Query query{.backend = std::move(backend).value_or(""), .server = std::move(server).value_or(""), .range = {}};
+                                 std::optional<std::string> traefik, const std::optional<std::string>& seconds) {
+    Query query{.backend = std::move(backend).value_or(""),
+                .server = std::move(server).value_or(""),
+                .traefik = std::move(traefik).value_or(""),
+                .range = {}};
     if (seconds) {
         constexpr std::int64_t most = std::chrono::seconds(std::chrono::hours(24)).count();
         std::int64_t number = 0;

@@ -13,13 +13,15 @@ namespace upstat::publish {
 struct Query {
     std::string backend;
     std::string server;
+    std::string traefik;                        ///< whose the backend or server is
     std::optional<std::chrono::seconds> range;  ///< so much of the past
 
     auto operator<=>(const Query&) const = default;
 };
 
-/// From the values of `backend`, `server` and `seconds`; nothing where `seconds` is no whole number from 1 to a day's.
+/// From the values of `backend`, `server`, `traefik` and `seconds`; nothing where `seconds` is no whole number from 1
+/// to a day's.
 std::optional<Query> parse_query(std::optional<std::string> backend, std::optional<std::string> server,
-                                 const std::optional<std::string>& seconds);
+                                 std::optional<std::string> traefik, const std::optional<std::string>& seconds);
 
 }  // namespace upstat::publish

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <compare>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -28,6 +29,7 @@ namespace upstat::publish {
 
 /// One Traefik of this host, as far as it is known.
 struct TraefikReport {
+    std::string name;  ///< the `traefik` label; empty while it is not counted, or has none
     int pid = 0;
     std::string cgroup;   ///< the path of its cgroup v2
     std::string api;      ///< the URL of its API; empty when it is off
@@ -44,8 +46,9 @@ struct Report {
     std::string not_ready = "no poll of the kernel's counters has succeeded yet";  ///< empty: ready
     std::string notice;                        ///< what is to be said although it is ready
     std::map<std::string, std::string> build;  ///< the labels of upstat_build_info: version, revision, ...
-    std::string traefik;                       ///< the `traefik` label: which Traefik the catalogue is from
-    Names names = Names::backend;              ///< of metrics and pages
+    std::string agent;                         ///< the `agent` label: whose series these are, however they come
+    std::map<std::uint16_t, std::string> traefik_names;  ///< the `traefik` label, by zone
+    Names names = Names::backend;                        ///< of metrics and pages
     std::vector<TraefikReport> traefiks;
 
     attribute::Counts counts;
@@ -90,15 +93,38 @@ struct Report {
 inline constexpr std::string_view unmapped_label = "unmapped";
 inline constexpr std::string_view overflow_label = "overflow";
 
-/// Calls `take(label, totals)` for every series of the `server` label.
+/// The name of a zone's Traefik; empty where none is known.
+inline std::string_view traefik_name(const Report& report, std::uint16_t zone) {
+    const auto found = report.traefik_names.find(zone);
+    return found == report.traefik_names.end() ? std::string_view() : std::string_view(found->second);
+}
+
+/// What tells one server's series from all others.
+struct ServerSeries {
+    std::string label;                  ///< the `server` label
+    std::optional<std::uint16_t> zone;  ///< whose Traefik is the `traefik` label; nothing: of the whole host
+
+    auto operator<=>(const ServerSeries&) const = default;
+};
+
+inline ServerSeries series_of(const poll::Server& server) {
+    return {.label = to_string(server), .zone = server.zone};
+}
+
+/// Calls `take(series, totals)` for what is the sum of servers that cannot be told apart.
+void each_sum(const Report& report, auto&& take) {
+    take(ServerSeries{.label = std::string(unmapped_label), .zone = {}}, report.servers.unmapped);
+    if (report.overflow != poll::ServerTotals{}) {
+        take(ServerSeries{.label = std::string(overflow_label), .zone = {}}, report.overflow);
+    }
+}
+
+/// The same for each server that has series.
 void each_server(const Report& report, auto&& take) {
     for (const auto& [server, totals] : report.servers.servers) {
-        take(to_string(server), totals);
+        take(series_of(server), totals);
     }
-    take(std::string(unmapped_label), report.servers.unmapped);
-    if (report.overflow != poll::ServerTotals{}) {
-        take(std::string(overflow_label), report.overflow);
-    }
+    each_sum(report, take);
 }
 
 }  // namespace upstat::publish

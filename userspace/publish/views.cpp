@@ -12,6 +12,7 @@
 #include "base/json_text.hpp"
 #include "judge/sentence.hpp"
 #include "publish/text.hpp"
+#include "publish/told_apart.hpp"
 
 namespace upstat::publish {
 
@@ -44,9 +45,9 @@ json results(const Results& results) {
 }
 
 json traefik(const TraefikReport& traefik) {
-    return {{"pid", traefik.pid},         {"cgroup", traefik.cgroup},     {"api", traefik.api},
-            {"version", traefik.version}, {"attached", traefik.attached}, {"shared", traefik.shared},
-            {"tls", traefik.tls},         {"problem", traefik.problem}};
+    return {{"name", traefik.name},     {"pid", traefik.pid},         {"cgroup", traefik.cgroup},
+            {"api", traefik.api},       {"version", traefik.version}, {"attached", traefik.attached},
+            {"shared", traefik.shared}, {"tls", traefik.tls},         {"problem", traefik.problem}};
 }
 
 json codes(const auto& counts) {
@@ -81,18 +82,6 @@ std::uint64_t sum(const attribute::SeriesCounts& counts) {
     return total;
 }
 
-json texts(const auto& servers) {
-    auto all = json::array();
-    for (const auto& server : servers) {
-        all.push_back(to_string(server));
-    }
-    return all;
-}
-
-json listed(const attribute::Listed& entry) {
-    return {{"url", entry.url}, {"up", entry.up}, {"servers", texts(entry.servers)}};
-}
-
 /// All that the kernel has of a server, as `before` has it.
 poll::ResponseCounts with_folded(const Report& report, const std::optional<poll::Server>& server,
                                  poll::ResponseCounts responses) {
@@ -104,9 +93,12 @@ poll::ResponseCounts with_folded(const Report& report, const std::optional<poll:
     return responses;
 }
 
-json window(const Report& report, const std::string& label, const poll::ServerTotals& totals) {
+json window(const Report& report, const ServerSeries& series, const poll::ServerTotals& totals) {
     json counts = json::object();
-    const auto server = poll::server_of_label(label);
+    auto server = poll::server_of_label(series.label);
+    if (server && series.zone) {
+        server->zone = *series.zone;
+    }
     const auto before = server ? report.before->find(*server) : report.before->end();
     const auto grown = judge::growth(before == report.before->end() ? poll::ResponseCounts() : before->second,
                                      with_folded(report, server, totals.responses));
@@ -118,11 +110,12 @@ json window(const Report& report, const std::string& label, const poll::ServerTo
     return {{"seconds", seconds(report.counts.at - report.before_at)}, {"codes", counts}};
 }
 
-json server(const Report& report, const std::string& label, const poll::ServerTotals& totals) {
+json server(const Report& report, const ServerSeries& series, const poll::ServerTotals& totals) {
     json out = {{"codes", codes(totals.responses)},
                 {"methods", methods(totals.responses)},
                 {"outstanding", totals.outstanding()},
-                {"window", window(report, label, totals)}};
+                {"traefik", series.zone ? traefik_name(report, *series.zone) : ""},
+                {"window", window(report, series, totals)}};
     for (const auto& count : poll::plain_counts) {
         out[count.name] = totals.*count.member;
     }
@@ -132,28 +125,47 @@ json server(const Report& report, const std::string& label, const poll::ServerTo
     return out;
 }
 
-const measure::Ratio& client_errors_of(const Report& report, const std::string& backend) {
+const measure::Ratio& client_errors_of(const Report& report, const attribute::BackendName& backend) {
     static const measure::Ratio none;
     const auto found = report.client_errors.backends.find(backend);
     return found == report.client_errors.backends.end() ? none : found->second;
 }
 
-std::string outage_of(const Report& report, const std::string& backend) {
+std::string outage_of(const Report& report, const attribute::BackendName& backend) {
     const auto found = report.outages.find(backend);
     return found == report.outages.end() ? std::string() : found->second;
 }
 
-json backend(const Report& report, const std::string& name, const attribute::SeriesCounts& counts) {
+json texts(const ToldApart& names, const auto& servers) {
+    auto all = json::array();
+    for (const auto& server : servers) {
+        all.push_back(names.name(server));
+    }
+    return all;
+}
+
+json listed(const ToldApart& names, const attribute::Listed& entry) {
+    return {{"url", entry.url}, {"up", entry.up}, {"servers", texts(names, entry.servers)}};
+}
+
+json backend(const Report& report, const ToldApart& names, const attribute::BackendName& name,
+             const attribute::SeriesCounts& counts) {
     const auto& ratio = client_errors_of(report, name);
-    json out = {{"ratio", number(ratio.value())}, {"matching_rate", number(ratio.matching)},
-                {"rate", number(ratio.all)},      {"requests", sum(counts)},
-                {"codes", codes(counts)},         {"outage", outage_of(report, name)},
-                {"alerts", json::object()},       {"provider", ""},
-                {"listed", json::array()}};
+    json out = {{"ratio", number(ratio.value())},
+                {"matching_rate", number(ratio.matching)},
+                {"rate", number(ratio.all)},
+                {"requests", sum(counts)},
+                {"codes", codes(counts)},
+                {"outage", outage_of(report, name)},
+                {"alerts", json::object()},
+                {"provider", ""},
+                {"listed", json::array()},
+                {"traefik", traefik_name(report, name.zone)},
+                {"name", name.name}};
     if (const auto found = report.catalogue->backends.find(name); found != report.catalogue->backends.end()) {
         out["provider"] = found->second.provider;
         for (const auto& entry : found->second.listed) {
-            out["listed"].push_back(listed(entry));
+            out["listed"].push_back(listed(names, entry));
         }
     }
     return out;
@@ -189,9 +201,10 @@ std::string sentence(const Report& report, const judge::Alert& alert) {
     return quiet(alert) || rule == report.rules.end() ? std::string() : judge::sentence(alert, *rule);
 }
 
-json alert(const Report& report, const judge::Alert& alert) {
+json alert(const Report& report, const ToldApart& names, const judge::Alert& alert) {
     return {{"alert", alert.rule},
-            {"backend", alert.backend},
+            {"backend", names.name(alert.backend)},
+            {"traefik", traefik_name(report, alert.backend.zone)},
             {"state", to_string(alert.state)},
             {"percent", number(alert.percent)},
             {"ratio", number(alert.ratio.value())},
@@ -217,7 +230,7 @@ std::string status_json(const Report& report) {
                 {"poll_seconds", static_cast<double>(report.poll_duration.count()) / 1e6},
                 {"config_reloaded", report.config_reloaded},
                 {"kernel_errors", report.kernel_errors},
-                {"left_out_servers", texts(report.servers.streams)},
+                {"left_out_servers", texts(ToldApart(report), report.servers.streams)},
                 {"unresolved_names", report.unresolved},
                 {"unresolved_count", report.unresolved_names},
                 {"unwatched_cgroups", report.unwatched_cgroups},
@@ -252,8 +265,9 @@ std::string alerts_json(const Report& report) {
     for (const auto& one : report.rules) {
         out["rules"].push_back(rule(one));
     }
+    const ToldApart names(report);
     for (const auto& one : report.alerts.alerts) {
-        out["alerts"].push_back(alert(report, one));
+        out["alerts"].push_back(alert(report, names, one));
     }
     return dump(out);
 }
@@ -263,16 +277,20 @@ std::string backends_json(const Report& report) {
                 {"names", to_string(report.names)},
                 {"backends", json::object()},
                 {"servers", json::object()}};
+    const ToldApart names(report);
     for (const auto& [name, counts] : report.counts.backends) {
-        out["backends"][name] = backend(report, name, counts);
+        out["backends"][names.name(name)] = backend(report, names, name, counts);
     }
     for (const auto& one : report.alerts.alerts) {
-        if (const auto found = out["backends"].find(one.backend); found != out["backends"].end()) {
+        if (const auto found = out["backends"].find(names.name(one.backend)); found != out["backends"].end()) {
             (*found)["alerts"][one.rule] = {{"state", to_string(one.state)}, {"ratio", number(one.ratio.value())}};
         }
     }
-    each_server(report, [&](const std::string& label, const poll::ServerTotals& totals) {
-        out["servers"][label] = server(report, label, totals);
+    for (const auto& [one, totals] : report.servers.servers) {
+        out["servers"][names.name(one)] = server(report, series_of(one), totals);
+    }
+    each_sum(report, [&](const ServerSeries& series, const poll::ServerTotals& totals) {
+        out["servers"][series.label] = server(report, series, totals);
     });
     return dump(out);
 }

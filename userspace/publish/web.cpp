@@ -342,7 +342,7 @@ class Web::Impl {
                                       text_response("no such page\n", config.headers).get());
         }
         const auto query = parse_query(argument(connection, "backend"), argument(connection, "server"),
-                                       argument(connection, "seconds"));
+                                       argument(connection, "traefik"), argument(connection, "seconds"));
         if (!query) {
             return MHD_queue_response(
                 connection, MHD_HTTP_BAD_REQUEST,
@@ -351,8 +351,11 @@ class Web::Impl {
         auto* const response =
             responses_.get(*edition.page, edition.number, path, *query, takes_gzip(connection), config.headers);
         if (response == nullptr) {
-            return MHD_queue_response(connection, MHD_HTTP_NOT_FOUND,
-                                      text_response("there is no such backend or server\n", config.headers).get());
+            return MHD_queue_response(
+                connection, MHD_HTTP_NOT_FOUND,
+                text_response("there is no such backend or server, or not one alone: name its `traefik`\n",
+                              config.headers)
+                    .get());
         }
         return MHD_queue_response(connection, MHD_HTTP_OK, response);
     }

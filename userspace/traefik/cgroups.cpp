@@ -95,6 +95,10 @@ std::vector<CgroupMount> own_cgroup_mounts(const fs::path& root) {
     return cgroup2_mounts(root / "proc/self/mountinfo");
 }
 
+std::vector<CgroupMount> cgroup_mounts_of(const fs::path& root, pid_t pid) {
+    return cgroup2_mounts(proc_of(root, pid) / "mountinfo");
+}
+
 bool leads_out(const CgroupMount& mount) {
     return mount.of.starts_with("/..");
 }
@@ -178,7 +182,7 @@ void Cgroups::list_host_trees() {
             tops_->push_back(below(root_, mount.point));
         }
     }
-    for (const auto& mount : cgroup2_mounts(root_ / "proc/1/mountinfo")) {
+    for (const auto& mount : cgroup_mounts_of(root_, 1)) {
         tops_->push_back(below(proc_of(root_, 1) / "root", mount.point));
     }
 }

@@ -21,6 +21,9 @@ struct CgroupMount {
 /// Those that ROOT/proc/self sees.
 std::vector<CgroupMount> own_cgroup_mounts(const std::filesystem::path& root);
 
+/// And those that another process sees, where we may look: outside of a container's PID namespace.
+std::vector<CgroupMount> cgroup_mounts_of(const std::filesystem::path& root, pid_t pid);
+
 /// A mount of cgroups outside of our cgroup namespace: mountinfo tells what is mounted as seen from its root.
 bool leads_out(const CgroupMount& mount);
 

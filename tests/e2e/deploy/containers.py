@@ -40,6 +40,11 @@ class Store(Part):
         return ["--privileged", *self.limits]
 
     @property
+    def cgroups(self):
+        """A glob of --traefik.allow for all that run in it."""
+        return f"/{self._cgroup}/*"
+
+    @property
     def limits(self):
         """The same for one that says itself what it may do."""
         return [*_LIMITS, f"--cgroup-parent=/{self._cgroup}"]

@@ -17,10 +17,11 @@ class Traefik(Part):
     authenticated: name of a service -> URL that is asked before each of its requests (forwardAuth).
     checked: name of a service -> its healthCheck.
     provider: URL of a file that it asks for again and again (HTTP provider).
+    entry_points: name -> HOST:PORT, more of them, for `more`.
     """
 
     def __init__(self, binary, directory, cgroup, services, metrics=True, api=True, name="traefik", experimental=None,
-                 tcp=None, authenticated=None, checked=None, provider=None, more=None):
+                 tcp=None, authenticated=None, checked=None, provider=None, more=None, entry_points=None):
         self.directory = Path(directory) / name
         self.services = services
         self.metrics = metrics
@@ -33,6 +34,7 @@ class Traefik(Part):
         self.more = more
         self.checked = checked or {}
         self.provider = provider
+        self.entry_points = entry_points or {}
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.api_url = f"http://127.0.0.1:{free_port()}"
@@ -129,6 +131,8 @@ class Traefik(Part):
             del static["entryPoints"]["traefik"]
         if self.experimental:
             static["experimental"] = self.experimental
+        for name, address in self.entry_points.items():
+            static["entryPoints"][name] = {"address": address}
         for name, port in self.tcp_ports.items():
             static["entryPoints"][f"tcp-{name}"] = {"address": f"127.0.0.1:{port}"}
         if self.metrics:

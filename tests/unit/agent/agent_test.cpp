@@ -641,7 +641,7 @@ TEST_F(Loop, SaysOnceThatTheHostHasAnotherName) {
     const std::string sentence = "this host is called edge-2 now";
     EXPECT_THAT(said, HasSubstr(sentence));
     EXPECT_EQ(said.find(sentence), said.rfind(sentence)) << "once";
-    EXPECT_EQ(agent_->shown()->traefik, "edge");
+    EXPECT_EQ(agent_->shown()->agent, "edge");
 }
 
 // --- reload ---
@@ -1044,7 +1044,7 @@ TEST_F(Loop, WhatCannotChangeStaysWhateverIsReloaded) {
     signals_->send(SIGHUP);
     run(std::chrono::minutes(1), 8);
     EXPECT_EQ(requests("DELETE"), 0);
-    EXPECT_EQ(agent_->shown()->traefik, "edge");
+    EXPECT_EQ(agent_->shown()->agent, "edge");
     EXPECT_THAT(log_.text(), HasSubstr("push.instance cannot change while upstat runs"));
 }
 
@@ -1279,6 +1279,100 @@ TEST_F(Loop, ANameThatCannotBeLookedUpIsSaidShownAndCounted) {
     EXPECT_EQ(log_.count("no-such-host.invalid cannot be looked up"), 1U);
     EXPECT_TRUE(agent_->shown()->unresolved.contains("no-such-host.invalid"));
     EXPECT_GE(agent_->shown()->name_lookups.failure, 1U);
+}
+
+/// Two Traefiks whose APIs and servers have the same names and addresses, in two networks.
+class TwoTraefiks : public Loop {
+  protected:
+    TwoTraefiks() {
+        host_.cgroup("/edge/traefik", {43});
+        host_.process(edge(43));
+        other_.zone = 1;
+    }
+    static traefik::FakeProcess edge(pid_t pid) {
+        auto process = traefik_process(pid);
+        process.cgroup = "/edge/traefik";
+        return process;
+    }
+    void answer_other(std::uint64_t count) {
+        auto& totals = counts_.servers[other_];
+        totals.responses[ok] += count;
+        totals.requests += count;
+    }
+    [[nodiscard]] std::uint64_t counted_other() const {
+        std::uint64_t sum = 0;
+        for (const auto& [series, count] : agent_->shown()->counts.backends.at({"shop@file", 1})) {
+            sum += count;
+        }
+        return sum;
+    }
+
+    poll::Server other_ = *poll::parse_server("10.0.0.1:80");
+};
+
+TEST_F(TwoTraefiks, AreCountedApart) {
+    start();
+    answer(5, 0);
+    answer_other(7);
+    run(std::chrono::seconds(11));
+    EXPECT_EQ(counted(), 5U);
+    EXPECT_EQ(counted_other(), 7U);
+    EXPECT_EQ(counts_.zones, (programs::ZoneNames{{0, "/traefik"}, {1, "/edge/traefik"}}));
+    EXPECT_THAT(page(),
+                HasSubstr(R"(traefik_backend_requests_total{backend="shop@file",traefik="traefik",code="200")"));
+    EXPECT_THAT(page(),
+                HasSubstr(R"(traefik_backend_requests_total{backend="shop@file",traefik="/edge/traefik",code="200")"));
+}
+
+TEST_F(TwoTraefiks, KeepTheirNumbersOverARestartOfTheAgentAndAReboot) {
+    start();
+    answer(5, 0);
+    answer_other(7);
+    run(std::chrono::seconds(11));
+    host_.cgroup("/edge/traefik", {});
+    host_.cgroup("/traefik", {});
+    std::filesystem::remove_all(host_.at("/proc/42"));
+    std::filesystem::remove_all(host_.at("/proc/43"));
+    host_.cgroup("/edge/traefik", {50});
+    host_.process(edge(50));
+    counts_ = {.servers = {}, .failure = {}, .epoch = "boot-2", .cgroups = {}, .zone_of_cgroup = {}, .zones = {}};
+    start();
+    answer_other(2);
+    run(std::chrono::seconds(11));
+    EXPECT_EQ(counts_.zones, (programs::ZoneNames{{0, "/traefik"}, {1, "/edge/traefik"}}));
+    EXPECT_EQ(counted_other(), 9U);
+}
+
+TEST_F(TwoTraefiks, OneThatRestartsKeepsItsSeriesAndOneThatIsGoneLeavesThem) {
+    start();
+    answer(5, 0);
+    answer_other(7);
+    run(std::chrono::seconds(11));
+    host_.cgroup("/edge/traefik", {});
+    std::filesystem::remove_all(host_.at("/proc/43"));
+    run(std::chrono::seconds(60));
+    EXPECT_EQ(counted_other(), 7U) << "it may be about to start again";
+    host_.cgroup("/edge/traefik", {50});
+    host_.process(edge(50));
+    answer_other(1);
+    run(std::chrono::seconds(11));
+    EXPECT_EQ(counted_other(), 8U);
+    host_.cgroup("/edge/traefik", {});
+    std::filesystem::remove_all(host_.at("/proc/50"));
+    run(std::chrono::minutes(6));
+    EXPECT_FALSE(agent_->shown()->counts.backends.contains({"shop@file", 1}));
+    EXPECT_EQ(counted(), 5U);
+}
+
+TEST_F(TwoTraefiks, OfAnUpgradeTheFirstGoesOnWithWhatWasCountedBefore) {
+    settings_.backends_file = (directory_.path() / "backends.yml").string();
+    std::ofstream(settings_.backends_file) << R"(backends: {shop@file: ["10.0.0.1:80"]})";
+    answer(5, 0);  // when there were no zones
+    start(true);
+    answer_other(7);
+    run(std::chrono::seconds(11));
+    EXPECT_EQ(counted(), 5U);
+    EXPECT_EQ(counted_other(), 7U) << "a static map is about both";
 }
 
 }  // namespace

@@ -194,6 +194,10 @@ class FakeKernel : public Kernel {
         const auto known = std::ranges::find(zones, name, &programs::ZoneNames::value_type::second);
         return known == zones.end() ? zones.emplace(zones.size(), name).first->first : known->first;
     }
+    Result<void> adopt_zones(const programs::ZoneNames& names) override {
+        counts_->zones.insert(names.begin(), names.end());
+        return {};
+    }
     [[nodiscard]] const programs::ZoneNames& zones() const override { return counts_->zones; }
     void drop_dead() override {
         std::erase_if(counts_->cgroups, [](const std::string& cgroup) { return !std::filesystem::exists(cgroup); });

@@ -128,5 +128,41 @@ TEST(Saved, AnythingElseThrowsWhatTheAgentCatches) {
     EXPECT_THROW(alerts_from(json::parse(R"([{"rule": 5}])")), json::exception);
 }
 
+TEST(Saved, WhatIsOfAnotherTraefikComesBackAsItsOwn) {
+    attribute::Ledger ledger;
+    const auto here = attribute::listing({{"shop", {1}},
+                                          {std::string("\0"
+                                                       "3/shop",
+                                                       7),
+                                           {2}}},
+                                         {9});
+    const auto both =
+        std::make_shared<const attribute::Catalogue>(attribute::merged(*here, attribute::moved_to(*here, 3)));
+    auto theirs = attribute::server(1);
+    theirs.zone = 3;
+    auto stranger = attribute::server(7);
+    stranger.zone = 65535;
+    const auto snapshot = attribute::poll(1, {{attribute::server(1), attribute::answered(5)},
+                                              {theirs, attribute::answered(7)},
+                                              {stranger, attribute::answered(1)}});
+    ledger.absorb(snapshot, both);
+    EXPECT_EQ(attribute::Ledger(ledger_from(json::parse(to_text(ledger.state())))), ledger);
+    const attribute::Growth growth{.at = at(7),
+                                   .grown = {{.server = theirs, .requests = 1, .responses = {}}},
+                                   .unknown = {{stranger, attribute::answered(1)}}};
+    EXPECT_EQ(growth_of_its_text(growth).grown, growth.grown);
+    EXPECT_EQ(growth_of_its_text(growth).unknown, growth.unknown);
+
+    measure::History history{.polls = {at(1)}, .backends = {}};
+    history.backends[{"shop", 3}].sampled = {true};
+    EXPECT_EQ(history_from(json::parse(to_text(history))).backends, history.backends);
+    judge::Alert alert;
+    alert.backend = {"shop", 3};
+    EXPECT_EQ(alerts_from(to_json(std::vector{alert})).at(0).backend, alert.backend);
+    for (const auto* const broken : {R"({"a":"x"})", R"({"65536":"x"})", R"({"":"x"})", R"({"1":2})"}) {
+        EXPECT_ANY_THROW(zones_from(json::parse(broken))) << broken;
+    }
+}
+
 }  // namespace
 }  // namespace upstat::agent

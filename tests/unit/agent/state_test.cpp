@@ -32,6 +32,7 @@ Wall wall(Time at) {
     return Wall(at.time_since_epoch() - std::chrono::hours(1));
 }
 
+const programs::ZoneNames zones{{0, "/system.slice/traefik.service"}, {7, "/a \"b\""}};
 const Timeline::Mark mark{
     .boot = "abc", .ahead = std::chrono::seconds(-7), .last = {.at = at(5000), .wall = wall(at(5000))}};
 
@@ -75,7 +76,7 @@ class State : public testing::Test {
   protected:
     void save(const std::string& epoch = "boot-1") {
         StateFile file(directory_.path() / "state", epoch);
-        const auto saved = file.save(used().state(), window, firing, mark);
+        const auto saved = file.save(used().state(), window, firing, mark, zones);
         ASSERT_TRUE(saved) << saved.error().text();
     }
     [[nodiscard]] Restored restored(const std::string& epoch = "boot-1") const {
@@ -112,6 +113,7 @@ void expect_equal(const std::optional<Timeline::Mark>& one, const Timeline::Mark
 TEST_F(State, KnowsWhereTheAgentsOwnTimeStood) {
     save();
     expect_equal(restored().saved.mark, mark);
+    EXPECT_EQ(restored().saved.zones, zones);
 }
 
 TEST_F(State, OfBefore03HasTheTimesOfTheWallClock) {
@@ -148,7 +150,7 @@ class StateLines : public State {
     StateLines() {
         early_.at = at(5000);
         ledger_ = used();
-        EXPECT_TRUE(lines_.save(ledger_.state(), window, firing, mark));
+        EXPECT_TRUE(lines_.save(ledger_.state(), window, firing, mark, zones));
     }
     /// One more poll, in which the servers have `count` answers.
     Result<bool> poll(std::uint64_t count, const std::vector<judge::Alert>& alerts = pending) {
@@ -157,7 +159,7 @@ class StateLines : public State {
         const auto growth = ledger_.growth(now, *ledger_.state().catalogue);
         EXPECT_TRUE(growth);
         counts_.push_back(ledger_.absorb(now, ledger_.state().catalogue));
-        return lines_.append(*growth, alerts, wall(now.at));
+        return lines_.append(*growth, alerts, wall(now.at), zones);
     }
     void expect_all_back() const {
         const auto now = restored();
@@ -229,12 +231,12 @@ TEST_F(StateLines, OfAnotherEpochCountToo) {
 }
 
 TEST_F(StateLines, AreOnlyAppendedToWhatIsThere) {
-    EXPECT_FALSE(StateFile(directory_.path() / "state", "boot-1").append({}, {}, {}).value())
+    EXPECT_FALSE(StateFile(directory_.path() / "state", "boot-1").append({}, {}, {}, {}).value())
         << "it has not saved all yet";
     std::filesystem::remove(file());
     EXPECT_FALSE(poll(6).value());
     EXPECT_FALSE(std::filesystem::exists(file()));
-    EXPECT_TRUE(lines_.save(ledger_.state(), {}, {}, mark));
+    EXPECT_TRUE(lines_.save(ledger_.state(), {}, {}, mark, zones));
     std::ofstream(file(), std::ios::app) << "more";
     EXPECT_FALSE(poll(7).value());
 }
@@ -246,7 +248,7 @@ TEST_F(StateLines, OutgrowWhatTheyAreAppendedTo) {
         ASSERT_LT(++appended, 10);
     }
     EXPECT_GT(appended, 1);
-    EXPECT_TRUE(lines_.save(ledger_.state(), {}, {}, mark));
+    EXPECT_TRUE(lines_.save(ledger_.state(), {}, {}, mark, zones));
     EXPECT_TRUE(poll(100).value());
 }
 
@@ -321,14 +323,14 @@ TEST_F(State, WhatIsWrongInTheLedgerIsNamed) {
 TEST_F(State, ADirectoryInItsPlaceIsAReset) {
     std::filesystem::create_directories(file());
     EXPECT_THAT(restored().notes, Contains(HasSubstr("cannot be read")));
-    const auto saved = StateFile(directory_.path() / "state", "e").save(used().state(), window, {}, mark);
+    const auto saved = StateFile(directory_.path() / "state", "e").save(used().state(), window, {}, mark, zones);
     ASSERT_FALSE(saved);
     EXPECT_THAT(saved.error().message, HasSubstr("cannot replace"));
 }
 
 TEST_F(State, APlaceThatCannotBeWrittenIsAnError) {
     std::ofstream(directory_.path() / "plain") << "x";
-    const auto saved = StateFile(directory_.path() / "plain/state", "e").save(used().state(), window, {}, mark);
+    const auto saved = StateFile(directory_.path() / "plain/state", "e").save(used().state(), window, {}, mark, zones);
     ASSERT_FALSE(saved);
     EXPECT_THAT(saved.error().message, HasSubstr("the state is not saved"));
     EXPECT_THAT(saved.error().hint, HasSubstr("--state.path"));
@@ -347,7 +349,7 @@ TEST_F(State, ANameThatIsNoUtf8IsNoReasonToLoseTheOthers) {
     auto odd = catalogue();
     odd.backends["\xff"] = {};
     ledger.absorb(snapshot(3), shared(odd));
-    ASSERT_TRUE(StateFile(directory_.path() / "state", "e").save(ledger.state(), window, {}, mark));
+    ASSERT_TRUE(StateFile(directory_.path() / "state", "e").save(ledger.state(), window, {}, mark, zones));
     EXPECT_THAT(restored("e").notes, IsEmpty());
     EXPECT_TRUE(restored("e").saved.ledger.state().catalogue->backends.contains("shop@file"));
 }

@@ -31,7 +31,7 @@ std::uint64_t sum(const SeriesCounts& counts) {
 std::map<std::string, std::uint64_t> sums(const Counts& counts) {
     std::map<std::string, std::uint64_t> all;
     for (const auto& [name, series] : counts.backends) {
-        all[name] = sum(series);
+        all[name.name] = sum(series);
     }
     return all;
 }
@@ -357,6 +357,52 @@ TEST(LedgerProperty, APollMoreOrLessChangesNothing) {
         }
         EXPECT_EQ(rarely.absorb(life.snapshot(), catalogue).backends, last.backends);
     }
+}
+
+poll::Server in_zone(poll::Server server, std::uint16_t zone) {
+    server.zone = zone;
+    return server;
+}
+
+TEST(Ledger, TwoTraefiksBackendsOfOneNameAreTwo) {
+    const auto one = moved_to(*listing({{"shop", {1}}, {"cart", {2}}}, {9}), 3);
+    const auto both = std::make_shared<const Catalogue>(merged(*listing({{"shop", {1}}}), one));
+    Ledger ledger;
+    const auto counts = ledger.absorb(poll(1, {{server(1), answered(5)},
+                                               {in_zone(server(1), 3), answered({{ok, 7}, {missing, 1}})},
+                                               {in_zone(server(2), 3), answered(2)},
+                                               {in_zone(server(9), 3), answered(4)}}),
+                                      both);
+    EXPECT_EQ(sum(counts.backends.at({"shop", 0})), 5U);
+    EXPECT_EQ(sum(counts.backends.at({"shop", 3})), 8U);
+    EXPECT_EQ(sum(counts.backends.at({"cart", 3})), 2U);
+    EXPECT_EQ(counts.backends.size(), 3U);
+}
+
+TEST(Ledger, ATraefiksBackendCountsOnlyWhatItsOwnTraefikAsked) {
+    Ledger ledger;
+    const auto counts = ledger.absorb(poll(1, {{server(1), answered(5)}, {in_zone(server(1), 3), answered(7)}}),
+                                      listing({{"shop", {1}}}));
+    EXPECT_EQ(sums(counts), (std::map<std::string, std::uint64_t>{{"shop", 5}}));
+    EXPECT_EQ(sum(ledger
+                      .absorb(poll(100, {{server(1), answered(5)}, {in_zone(server(1), 3), answered(7)}}),
+                              listing({{"shop", {1}}}))
+                      .backends.at("shop")),
+              5U);
+    EXPECT_EQ(ledger.state().unmapped.response_sum(), 7U);
+}
+
+TEST(Catalogue, MovesToAZoneAndBack) {
+    const auto here = *listing({{"shop", {1, 2}}, {"cart", {2}}}, {9});
+    const auto there = moved_to(here, 3);
+    EXPECT_NE(there, here);
+    EXPECT_EQ(zones_in(there), std::set<std::uint16_t>{3});
+    EXPECT_EQ(part_of(there, 3), here);
+    EXPECT_EQ(part_of(there, 0), Catalogue{});
+    const auto both = merged(here, there);
+    EXPECT_EQ(part_of(both, 0), here);
+    EXPECT_EQ(part_of(both, 3), here);
+    EXPECT_EQ(zones_in(both), (std::set<std::uint16_t>{0, 3}));
 }
 
 }  // namespace

@@ -22,10 +22,11 @@ poll::Server server(int number) {
 
 /// Totals that a test makes grow.
 struct Host {
-    std::map<std::string, SeriesCounts> backends;
+    std::map<attribute::BackendName, SeriesCounts> backends;
     poll::Servers servers;
 
-    void respond(int number, std::uint16_t code, std::uint64_t count, const std::string& backend = "app@file") {
+    void respond(int number, std::uint16_t code, std::uint64_t count,
+                 const attribute::BackendName& backend = "app@file") {
         servers[server(number)].responses[{code, poll::Method::get}] += count;
         servers[server(number)].requests += count;
         backends[backend][{code, poll::Method::get, attribute::Protocol::http}] += count;
@@ -33,9 +34,12 @@ struct Host {
 };
 
 Amounts sum_over(const View& view, const Subject& subject) {
-    const auto all = subject.is_backend ? backend_sums(view) : server_sums(view);
-    const auto found = all.find(subject.name);
-    return found == all.end() ? Amounts{} : found->second;
+    const auto sum_in = [](const auto& all, const auto& key) {
+        const auto found = all.find(key);
+        return found == all.end() ? Amounts{} : found->second;
+    };
+    return subject.is_backend ? sum_in(backend_sums(view), attribute::BackendName(subject.name, subject.zone))
+                              : sum_in(server_sums(view), server_of(subject).value());
 }
 
 const Subject app{.is_backend = true, .name = "app@file"};
@@ -290,13 +294,40 @@ attribute::Catalogue catalogue(const std::map<std::string, std::vector<std::pair
     return made;
 }
 
+TEST(History, TellsTwoTraefiksApart) {
+    History history;
+    Host host;
+    auto there = server(1);
+    there.zone = 3;
+    const attribute::BackendName app_there("app@file", 3);
+    const attribute::Series series{404, poll::Method::get, attribute::Protocol::http};
+    host.respond(1, 404, 1000);
+    host.backends[app_there][series] = 50;
+    host.servers[there].responses[{404, poll::Method::get}] = 50;
+    history.add(at(100), host.backends, host.servers);
+    host.respond(1, 404, 7);
+    host.backends[app_there][series] += 2;
+    host.servers[there].responses[{404, poll::Method::get}] += 2;
+    history.add(at(105), host.backends, host.servers);
+
+    const auto view = history.view();
+    EXPECT_EQ(class_of(sum_over(view, app), 4), 7U);
+    EXPECT_EQ(class_of(sum_over(view, {.is_backend = true, .name = "app@file", .zone = 3}), 4), 2U);
+    EXPECT_EQ(class_of(server_sums(view).at(server(1)), 4), 7U);
+    EXPECT_EQ(class_of(server_sums(view).at(there), 4), 2U);
+    const auto rows = server_rows(view, {server(1), there});
+    EXPECT_EQ(class_of(rows.at(server(1)).at(0), 4), 7U);
+    EXPECT_EQ(class_of(rows.at(there).at(0), 4), 2U);
+    EXPECT_EQ(class_of(backend_rows(view, {app_there}).at(app_there).at(0), 4), 2U);
+}
+
 TEST(Changes, SayWhatExactly) {
     const auto before = catalogue({{"a@file", {{"10.0.0.1:80", true}, {"10.0.0.2:80", true}}}, {"gone@file", {}}});
     const auto after = catalogue(
         {{"a@file", {{"10.0.0.2:80", false}, {"10.0.0.3:80", true}, {"10.0.0.4:80", true}}}, {"new@file", {}}});
     std::vector<std::string> said;
     for (const auto& event : changes(before, after, at(5))) {
-        said.push_back(event.what + " " + event.backend + ": " + event.text);
+        said.push_back(event.what + " " + event.backend.name + ": " + event.text);
     }
     EXPECT_EQ(said, (std::vector<std::string>{"servers_added a@file: 2 servers are added: 10.0.0.3:80, 10.0.0.4:80",
                                               "servers_removed a@file: 1 server is removed: 10.0.0.1:80",

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
 #include <random>
 
 #include "history/read.hpp"
@@ -14,15 +15,17 @@ Moment at(std::int64_t seconds) {
     return {.at = Time(std::chrono::seconds(seconds)), .wall = Wall(std::chrono::seconds(seconds))};
 }
 
+const auto one = *poll::parse_server("10.0.0.1:80");
+
 /// One server of one backend, polled every five seconds.
 struct Agent {
     History history;
-    std::map<std::string, attribute::SeriesCounts> backends;
+    std::map<attribute::BackendName, attribute::SeriesCounts> backends;
     poll::Servers servers;
     std::int64_t now = 1000;
 
     void poll(std::uint16_t code, std::uint64_t count) {
-        servers[*poll::parse_server("10.0.0.1:80")].responses[{code, poll::Method::get}] += count;
+        servers[one].responses[{code, poll::Method::get}] += count;
         backends["app@file"][{code, poll::Method::get, attribute::Protocol::http}] += count;
         history.add(at(now), backends, servers);
         now += 5;
@@ -37,7 +40,7 @@ std::uint64_t responses(const History& history) {
     const auto sums = server_sums(history.view());
     const auto backends = backend_sums(history.view());
     EXPECT_EQ(sums.size(), backends.size());
-    return sums.empty() ? 0 : responses_in(sums.at("10.0.0.1:80"));
+    return sums.empty() ? 0 : responses_in(sums.at(one));
 }
 
 const Time late = at(100'000).at;
@@ -71,15 +74,60 @@ TEST(Saved, GoesOnOverARestartAsIfItHadNotBeen) {
               std::chrono::seconds(305));
 }
 
+TEST(Saved, TwoTraefiksGoOnEach) {
+    Agent agent;
+    auto there = one;
+    there.zone = 3;
+    const attribute::BackendName app_there("app@file", 3);
+    const auto poll = [&](std::uint64_t count) {
+        agent.servers[there].responses[{200, poll::Method::get}] += count;
+        agent.backends[app_there][{200, poll::Method::get, attribute::Protocol::http}] += count;
+        agent.poll(404, 1);
+    };
+    poll(50);
+    poll(5);
+    agent.history.note({.at = at(1000), .kind = "alert", .what = "firing", .backend = app_there, .text = "t"});
+    auto restored = restored_from(saved_whole(agent.history, "e"), "e", late);
+    EXPECT_EQ(restored.note, "");
+    EXPECT_EQ(restored.history.view().events->back().backend, app_there);
+    agent.history = std::move(restored.history);
+    poll(7);
+    EXPECT_EQ(responses_in(server_sums(agent.history.view()).at(there)), 12U);
+    EXPECT_EQ(responses_in(server_sums(agent.history.view()).at(one)), 2U);
+    EXPECT_EQ(responses_in(backend_sums(agent.history.view()).at(app_there)), 12U);
+    EXPECT_EQ(responses_in(backend_sums(agent.history.view()).at("app@file")), 2U);
+}
+
+/// Before there were zones a subject had two members and an event none: all were the first Traefik's.
+TEST(Saved, AFileOfOneTraefikIsAsItWas) {
+    Agent agent;
+    agent.poll(200, 1000);
+    agent.poll(200, 3);
+    const auto text = saved_whole(agent.history, "e");
+    const auto old_subject = nlohmann::json::to_cbor(nlohmann::json::array({true, "app@file"}));
+    EXPECT_TRUE(text.contains(std::string(old_subject.begin(), old_subject.end())));
+    const auto old_event = nlohmann::json::to_cbor({{"event", "agent"},
+                                                    {"at", 1'005'000},
+                                                    {"wall", 1'005'000},
+                                                    {"what", "started"},
+                                                    {"backend", "app@file"},
+                                                    {"text", "t"},
+                                                    {"servers", nlohmann::json::array()}});
+    const auto restored = restored_from(text + std::string(old_event.begin(), old_event.end()), "e", late);
+    EXPECT_EQ(restored.note, "");
+    EXPECT_EQ(responses(restored.history), 3U);
+    EXPECT_EQ(restored.history.view().events->back().backend, attribute::BackendName("app@file"));
+}
+
 TEST(Saved, WhereTheMapsAreOthersServersCountFromZero) {
     Agent agent;
     agent.poll(200, 10);
     agent.poll(200, 3);
     auto restored = restored_from(saved_whole(agent.history, "one boot"), "another boot", late);
     poll::Servers servers;
-    servers[*poll::parse_server("10.0.0.1:80")].responses[{200, poll::Method::get}] = 50;
+    servers[one].responses[{200, poll::Method::get}] = 50;
     restored.history.add(at(2000), agent.backends, servers);
-    EXPECT_EQ(responses_in(server_sums(restored.history.view()).at("10.0.0.1:80")), 53U);
+    EXPECT_EQ(responses_in(server_sums(restored.history.view()).at(one)), 53U);
 }
 
 TEST(Saved, WhatIsNewAfterARestartIsNoBurst) {
@@ -89,7 +137,7 @@ TEST(Saved, WhatIsNewAfterARestartIsNoBurst) {
     auto restored = restored_from(saved_whole(agent.history, "e"), "e", late);
     agent.servers[*poll::parse_server("10.0.0.2:80")].responses[{200, poll::Method::get}] = 50'000;
     restored.history.add(at(2000), agent.backends, agent.servers);
-    EXPECT_FALSE(server_sums(restored.history.view()).contains("10.0.0.2:80"));
+    EXPECT_FALSE(server_sums(restored.history.view()).contains(*poll::parse_server("10.0.0.2:80")));
 }
 
 /// However a file is cut or damaged, nothing is counted twice afterwards.

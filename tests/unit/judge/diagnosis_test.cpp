@@ -44,7 +44,8 @@ class Host {
                                 .before = past_.begin(),
                                 .alerts = alerts_,
                                 .outages = outages_,
-                                .rules = rules_};
+                                .rules = rules_,
+                                .traefiks = traefiks_};
         return ask(Diagnoser(evidence));
     }
 
@@ -76,6 +77,26 @@ class Host {
     }
     poll::ServerTotals& totals(int number) { return totals_[server(number)]; }
 
+    /// Another Traefik with a shop of the same name, whose only server has the address of the first one's first.
+    void another_traefik() {
+        traefiks_ = {{0, "traefik.service"}, {3, "edge"}};
+        auto listed = attribute::listed_at("http://" + label(1));
+        listed.servers = {there()};
+        next_.backends[{shop, 3}].listed = {listed};
+        owners_[there()].insert(shop);
+        counts_.try_emplace({shop, 3});
+    }
+    void respond_there(std::uint16_t code, std::uint64_t count) {
+        totals_[there()].responses[{code, poll::Method::get}] += count;
+        totals_[there()].requests += count;
+        counts_[{shop, 3}][{code, poll::Method::get, attribute::Protocol::http}] += count;
+    }
+    static poll::Server there() {
+        auto server = judge::server(1);
+        server.zone = 3;
+        return server;
+    }
+
     /// So many polls; before each, `traffic` is called.
     void run(int polls, const std::function<void()>& traffic) {
         for (int i = 0; i < polls; ++i) {
@@ -95,14 +116,14 @@ class Host {
             }
         });
     }
-    void fire(const std::string& backend, const std::string& rule = "TraefikHighHttp4xxErrorRateBackend") {
+    void fire(const attribute::BackendName& backend, const std::string& rule = "TraefikHighHttp4xxErrorRateBackend") {
         Alert alert{.rule = rule, .backend = backend, .state = State::firing, .percent = 30};
         alert.active_since = alert.firing_since = now_;
         alerts_.alerts.push_back(alert);
     }
     void outage(const std::string& backend, const std::string& text) { outages_[backend] = text; }
 
-    Diagnosis diagnose(const std::string& backend = shop) {
+    Diagnosis diagnose(const attribute::BackendName& backend = shop) {
         return with([&](const Diagnoser& diagnoser) { return diagnoser.of(backend); });
     }
     std::vector<Diagnosis> problems() {
@@ -126,13 +147,30 @@ class Host {
     attribute::Catalogue catalogue_;
     attribute::Catalogue next_;
     attribute::Owners owners_;
-    std::map<std::string, attribute::SeriesCounts> counts_;
+    std::map<attribute::BackendName, attribute::SeriesCounts> counts_;
     poll::Servers totals_;
     Past past_{std::chrono::minutes(3)};
     Alerts alerts_;
     Outages outages_;
+    attribute::TraefikNames traefiks_;
     std::vector<Rule> rules_{Rule{}, Rule{.name = "Http5xx", .codes = "5.."}};
 };
+
+TEST(Diagnosis, AnotherTraefiksServerOfTheSameAddressIsAnother) {
+    Host host;
+    host.another_traefik();
+    host.fire({shop, 3});
+    host.run(40, [&] {
+        host.respond(1, 200, 10);
+        host.respond_there(404, 10);
+    });
+    EXPECT_EQ(host.diagnose().cause, Cause::well) << host.diagnose().sentence;
+    const auto found = host.diagnose({shop, 3});
+    EXPECT_THAT(found.sentence, StartsWith("shop@file of edge: the only server 10.0.0.1:80 is bad: 100 %"));
+    EXPECT_THAT(found.servers, ElementsAre(Host::there()));
+    ASSERT_EQ(host.problems().size(), 1U);
+    EXPECT_EQ(host.problems().front().backend, attribute::BackendName(shop, 3));
+}
 
 TEST(Diagnosis, InAQuietHourWithAFew404sNothingIsWrong) {
     Host host;
@@ -163,7 +201,7 @@ TEST(Diagnosis, OneBadServerOfFive) {
               "shop@file: 1 of 5 servers is bad: 10.0.0.3:80: 90 % of its responses in the last 3m are 404, of the "
               "others' 0 %, since " +
                   began);
-    EXPECT_THAT(found.servers, ElementsAre("10.0.0.3:80"));
+    EXPECT_THAT(found.servers, ElementsAre(server(3)));
     EXPECT_THAT(found.facts,
                 Contains(Field(&Fact::text, testing::ContainsRegex("lately 404: [0-9]+ .POST [0-9]+.; 200: "))));
     EXPECT_THAT(found.facts, Contains(AllOf(Field(&Fact::topic, "before"),

@@ -48,7 +48,8 @@ class BirthsTest : public testing::Test {
         const auto& totals = label == "unmapped"   ? report_->servers.unmapped
                              : label == "overflow" ? report_->overflow
                                                    : report_->servers.servers.at(server);
-        const auto young = young_->servers.find(label);
+        const bool is_sum = label == "unmapped" || label == "overflow";
+        const auto young = young_->servers.find({label, is_sum ? std::nullopt : std::optional(server.zone)});
         return young == young_->servers.end() ? totals : without_young(totals, young->second, now_ - held);
     }
     [[nodiscard]] bool nothing_is_young() const { return young_->backends.empty() && young_->servers.empty(); }

@@ -60,7 +60,7 @@ TEST(Exposition, GivesEveryMetric) {
             R"(upstat_server_probe_responses_total{server="10.0.0.1:80",code="401",kind="health-check"} 7)",
             R"(upstat_server_probe_responses_total{server="overflow",code="404",kind="other"} 1)",
             R"(upstat_server_probe_unanswered_total{server="10.0.0.1:80",kind="health-check",reason="reset"} 2)",
-            R"(upstat_backend_server_info{backend="app@file",server="[fd00::1]:80",provider="file",traefik="http://127.0.0.1:8080"} 1)",
+            R"(upstat_backend_server_info{backend="app@file",server="[fd00::1]:80",provider="file",agent="edge-1"} 1)",
             R"(upstat_backend_4xx_ratio{backend="app@file"} 0.125)",
             R"(upstat_alert_state{alert="TraefikHighHttp4xxErrorRateBackend",backend="app@file"} 2)",
             R"(upstat_alert_ratio{alert="TraefikHighHttp4xxErrorRateBackend",backend="app@file"} 0.125)",
@@ -132,7 +132,7 @@ std::string backend_name(std::size_t index) {
 /// So many servers, each in a backend of its own, without traffic.
 Report idle_report(std::size_t servers) {
     Report report;
-    report.traefik = "ip-10-42-117-203.eu-central-1.compute.internal";
+    report.agent = "ip-10-42-117-203.eu-central-1.compute.internal";
     attribute::Catalogue catalogue;
     for (std::size_t i = 0; i < servers; ++i) {
         const auto server =
@@ -294,7 +294,7 @@ TEST(Exposition, AYoungSeriesIsZeroWhileItIsYoung) {
     Young young;
     const Time born{std::chrono::hours(1)};
     young.backends["app@file"].series = {{{404, poll::Method::get, attribute::Protocol::http}, born}};
-    young.servers["10.0.0.1:80"].responses = {{{404, poll::Method::get}, born}};
+    young.servers[{"10.0.0.1:80", 0}].responses = {{{404, poll::Method::get}, born}};
     Page page = page_of(report);
     page.young = std::make_shared<const Young>(young);
     const auto text_after = [&](Millis age) {
@@ -316,6 +316,45 @@ TEST(Exposition, AYoungSeriesIsZeroWhileItIsYoung) {
     EXPECT_TRUE(has_line(text, std::string(series) + "7"));
     EXPECT_TRUE(has_line(text, std::string(server) + "15"));
     EXPECT_TRUE(has_line(pushed_text(page, ""), std::string(series) + "0"));
+}
+
+/// The sample's, and another Traefik's of the same names and addresses.
+Report report_of_two() {
+    auto report = sample_report();
+    report.traefik_names = {{0, "traefik.service"}, {3, "a \"b\""}};
+    auto server = *poll::parse_server("10.0.0.1:80");
+    server.zone = 3;
+    report.servers.servers[server] = {.requests = 6, .responses = {{{200, poll::Method::get}, 6}}};
+    report.counts.backends[{"app@file", 3}] = {{{200, poll::Method::get, attribute::Protocol::http}, 6}};
+    auto catalogue = *report.catalogue;
+    catalogue.backends[{"app@file", 3}] = {.provider = "file",
+                                           .listed = {{.url = "http://one", .up = true, .servers = {server}}}};
+    report.catalogue = std::make_shared<const attribute::Catalogue>(std::move(catalogue));
+    report.client_errors.backends[{"app@file", 3}] = {.matching = 2.0, .all = 8.0};
+    auto alert = report.alerts.alerts.front();
+    alert.backend.zone = 3;
+    alert.state = judge::State::inactive;
+    report.alerts.alerts.push_back(alert);
+    return report;
+}
+
+TEST(Exposition, TwoTraefiksAreToldApartByTheirLabel) {
+    const auto text = text_of(report_of_two());
+    for (
+        const auto* const line : {
+            R"(traefik_backend_requests_total{backend="app@file",traefik="traefik.service",code="404",method="GET",protocol="http"} 7)",
+            R"(traefik_backend_requests_total{backend="app@file",traefik="a \"b\"",code="200",method="GET",protocol="http"} 6)",
+            R"(traefik_backend_server_up{backend="app@file",traefik="a \"b\"",url="http://one"} 1)",
+            R"(upstat_server_requests_total{server="10.0.0.1:80",traefik="traefik.service"} 100)",
+            R"(upstat_server_requests_total{server="10.0.0.1:80",traefik="a \"b\""} 6)",
+            R"(upstat_server_requests_total{server="unmapped"} 0)",
+            R"(upstat_backend_server_info{backend="app@file",traefik="a \"b\"",server="10.0.0.1:80",provider="file",agent="edge-1"} 1)",
+            R"(upstat_backend_4xx_ratio{backend="app@file",traefik="a \"b\""} 0.25)",
+            R"(upstat_alert_state{alert="TraefikHighHttp4xxErrorRateBackend",backend="app@file",traefik="traefik.service"} 2)",
+            R"(upstat_alert_state{alert="TraefikHighHttp4xxErrorRateBackend",backend="app@file",traefik="a \"b\""} 0)",
+        }) {
+        EXPECT_TRUE(has_line(text, line)) << line;
+    }
 }
 
 TEST(Exposition, APushSaysWhoseItIs) {

@@ -26,8 +26,9 @@ inline Report sample_report() {
     report.at = Wall(at(1'700'000'000)) + Millis(123);
     report.not_ready.clear();
     report.build = {{"version", "0.1.0"}, {"revision", "abc"}};
-    report.traefik = "http://127.0.0.1:8080";
-    report.traefiks.push_back({.pid = 42,
+    report.agent = "edge-1";
+    report.traefiks.push_back({.name = "traefik.service",
+                               .pid = 42,
                                .cgroup = "/system.slice/traefik.service",
                                .api = "http://127.0.0.1:8080",
                                .version = "3.7.15",

@@ -96,5 +96,33 @@ TEST(Views, NamesThatAreNoUtf8DoNotBreakJson) {
     EXPECT_TRUE(json::parse(backends_json(report))["backends"].contains("a\xef\xbf\xbd"));
 }
 
+TEST(Views, TwoTraefiksNamesAreToldApart) {
+    auto report = sample_report();
+    report.traefik_names = {{0, "traefik.service"}, {3, "edge"}};
+    auto server = *poll::parse_server("10.0.0.1:80");
+    server.zone = 3;
+    report.servers.servers[server] = {.requests = 6, .responses = {{{200, poll::Method::get}, 6}}};
+    report.counts.backends[{"app@file", 3}] = {{{200, poll::Method::get, attribute::Protocol::http}, 6}};
+    auto alert = report.alerts.alerts.front();
+    alert.backend.zone = 3;
+    alert.state = judge::State::pending;
+    report.alerts.alerts.push_back(alert);
+
+    const auto out = json::parse(backends_json(report));
+    EXPECT_EQ(out["backends"].size(), 3U);
+    EXPECT_EQ(out["backends"]["app@file of edge"]["requests"], 6);
+    EXPECT_EQ(out["backends"]["app@file of edge"]["traefik"], "edge");
+    EXPECT_EQ(out["backends"]["app@file of edge"]["alerts"][alert.rule]["state"], "pending");
+    EXPECT_EQ(out["backends"]["app@file of traefik.service"]["alerts"][alert.rule]["state"], "firing");
+    EXPECT_EQ(out["backends"]["app@file of traefik.service"]["listed"][0]["servers"][0],
+              "10.0.0.1:80 of traefik.service");
+    EXPECT_TRUE(out["backends"].contains("quiet@file")) << "no other Traefik has one of this name";
+    EXPECT_EQ(out["servers"]["10.0.0.1:80 of edge"]["requests"], 6);
+    EXPECT_EQ(out["servers"]["10.0.0.1:80 of traefik.service"]["requests"], 100);
+    const auto alerts = json::parse(alerts_json(report));
+    EXPECT_EQ(alerts["alerts"].back()["backend"], "app@file of edge");
+    EXPECT_EQ(alerts["alerts"].back()["traefik"], "edge");
+}
+
 }  // namespace
 }  // namespace upstat::publish

@@ -222,7 +222,7 @@ TEST(Rawdata, OfBothKubernetesProvidersNamesNamespaceServiceAndPort) {
     const auto namespaces = attribute::plain_namespaces(read->catalogue);
     std::map<std::string, attribute::KubernetesName> names;
     for (const auto& [name, backend] : read->catalogue.backends) {
-        names.emplace(name, attribute::kubernetes_name(name, backend.provider, namespaces));
+        names.emplace(name.name, attribute::kubernetes_name(name.name, backend.provider, namespaces));
     }
     EXPECT_EQ(names, (std::map<std::string, attribute::KubernetesName>{
                          {"default-shop-050afe453baf5e1d3427@kubernetescrd", {"default", "", ""}},

@@ -53,12 +53,12 @@ export function alerts() {
   return {root, title: 'Alerts', show, leave: () => {}};
 }
 
-export function alert(name, backend) {
+export function alert(name, backend, traefik) {
   const said = element('p', {class: 'said'});
   const rule = element('p', {class: 'quiet'});
   const known = explained();
   const root = element('div', {}, element('h1', {tabindex: -1}, foreign(name)), said, rule, known.root,
-      element('p', {}, 'More of ', link({backend}, foreign(backend))));
+      element('p', {}, 'More of ', link(traefik ? {backend, traefik} : {backend}, foreign(backend))));
 
   function show(model) {
     const one = model.detail?.alerts.find(candidate => candidate.alert === name);

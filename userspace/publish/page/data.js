@@ -4,7 +4,7 @@
 
 const every = 5000;            // ms between two looks
 const patience = 15000;        // ms that one request may take
-let wanted = {};               // {backend}: which one is shown in detail
+let wanted = {};               // {backend, traefik}: which one is shown in detail
 let turn = 0;
 
 async function ask(path) {
@@ -102,6 +102,10 @@ function addPast(model, history) {
   for (const backend of model.backends) backend.shares = shares(history.backends[backend.name] || {});
 }
 
+/// What the agent calls a backend of a Traefik: its name, and whose it is where several have one of that name.
+const called = (backends, {backend, traefik}) =>
+    backend in backends || !traefik ? backend : `${backend} of ${traefik}`;
+
 async function look() {
   const mine = ++turn;
   try {
@@ -110,14 +114,15 @@ async function look() {
     const model = {at: backends.at, status, rules: alerts.rules,
                    alerts: alerts.alerts.filter(alert => alert.state !== 'inactive'),
                    backends: Object.entries(backends.backends).map(([name, one]) => summary(name, one))};
-    const shown = backends.backends[wanted.backend];
+    const of = called(backends.backends, wanted);
+    const shown = backends.backends[of];
     if (shown) {
-      const name = encodeURIComponent(wanted.backend);
+      const name = encodeURIComponent(of);
       const [history, events, explained] = await Promise.all(
           ['history', 'events', 'explain'].map(page => optional(`api/v1/${page}?backend=${name}`)));
-      model.detail = {...summary(wanted.backend, shown), rows: servers(shown, backends.servers), explained,
+      model.detail = {...summary(of, shown), asked: wanted.backend, rows: servers(shown, backends.servers), explained,
                       history: history && pastOf(history, history.series), events: events ? events.events : [],
-                      alerts: alerts.alerts.filter(alert => alert.backend === wanted.backend)};
+                      alerts: alerts.alerts.filter(alert => alert.backend === of)};
     } else {
       addPast(model, await optional('api/v1/history'));
     }

@@ -17,8 +17,8 @@ let failure = '';
 
 const query = () => Object.fromEntries(new URLSearchParams(location.search));
 
-function viewOf({page, alert: name, backend: of}) {
-  if (name && of) return alert(name, of);
+function viewOf({page, alert: name, backend: of, traefik}) {
+  if (name && of) return alert(name, of, traefik);
   if (of) return backend(of);
   return {alerts, status}[page]?.() || overview();
 }
@@ -35,7 +35,7 @@ function route(focus) {
     else one.removeAttribute('aria-current');
   }
   if (focus) view.root.querySelector('h1').focus();
-  worker.postMessage({backend: asked.backend});
+  worker.postMessage({backend: asked.backend, traefik: asked.traefik});
   if (model && !asked.backend) view.show(model);
 }
 
@@ -53,7 +53,7 @@ worker.onmessage = ({data}) => {
   if (data.model) {
     if (!model || model.at !== data.model.at) newsAt = performance.now();
     model = data.model;
-    if ((model.detail?.name) === query().backend || !model.detail) view.show(model);
+    if ((model.detail?.asked) === query().backend || !model.detail) view.show(model);
   }
   showLife();
 };
