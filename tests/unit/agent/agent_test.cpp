@@ -765,28 +765,6 @@ TEST_F(Loop, AServerThatMovesBetweenTwoPollsTakesNothingAlong) {
     EXPECT_NEAR(static_cast<double>(counted("shop@file")), 3100, 200) << "nor over a restart";
 }
 
-/// The kernel is told of routes once their numbers are saved, and keeps what it was told while the API is not known.
-TEST_F(Loop, RoutesToASharedServerAreTold) {
-    network_.responses[api] = HttpResponse{.status = 200, .body = R"j({
-        "services": {"a@file": {"loadBalancer": {"servers": [{"url": "http://10.0.0.1:80"}]}},
-                     "b@file": {"loadBalancer": {"servers": [{"url": "http://10.0.0.1:80"}]}}},
-        "routers": {"a@file": {"rule": "Host(`a`)", "service": "a", "entryPoints": ["web"], "priority": 9},
-                    "b@file": {"rule": "PathPrefix(`/b`)", "service": "b", "entryPoints": ["web"], "priority": 3}}})j"};
-    start();
-    run(std::chrono::seconds(21), 10);
-    using Entry = programs::RouteEntry;
-    const std::vector<Entry> wanted{Entry{}, Entry{.path = "/b", .route = 2}, Entry{.host = "a", .route = 1}};
-    ASSERT_EQ(counts_.routes.tables, std::vector<programs::RouteTable>(1, wanted));
-    EXPECT_EQ(counts_.routes.of_server.at(poll::parse_server("10.0.0.1:80").value()), 0U);
-    EXPECT_TRUE(counts_.looks_complete);
-    counts_.routed[poll::parse_server("10.0.0.1:80").value()][1] = {{{.code = 200, .method = poll::Method::get}, 0}};
-    network_.responses[api] = HttpResponse{.status = 500, .body = ""};
-    start(true);
-    run(std::chrono::seconds(11), 10);
-    EXPECT_FALSE(counts_.looks_complete) << "what the kernel was told stays";
-    EXPECT_THAT(counts_.routes.tables, testing::IsEmpty());
-}
-
 TEST_F(Loop, WhereAFileOfTheProviderChangesTheApiIsAskedAtOnceAndOften) {
     host_.write("/proc/42/root/etc/traefik/traefik.yml",
                 "{api: {insecure: true}, providers: {file: {filename: /conf/d.yml}}}\n");
