@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/json_text.hpp"
+#include "publish/told_apart.hpp"
 
 namespace upstat::publish {
 
@@ -23,27 +24,38 @@ constexpr std::array<std::string_view, 4> class_names{"2xx", "3xx", "4xx", "5xx"
 /// Which connections are asked for.
 class Asked {
   public:
-    Asked(const Report& report, const Query& query)
-        : report_(&report), query_(&query), server_(poll::server_of_label(query.server)) {}
+    Asked(const Report& report, const ToldApart& names, const Query& query)
+        : report_(&report),
+          query_(&query),
+          backend_(names.asked_backend(query)),
+          one_server_(names.asked_server(query)),
+          server_(one_server_ ? one_server_ : poll::server_of_label(query.server)) {}
 
     [[nodiscard]] bool is_known() const {
-        return (query_->backend.empty() || report_->counts.backends.contains(query_->backend)) &&
-               (query_->server.empty() || server_);
+        return (query_->backend.empty() || backend_) && (query_->server.empty() || server_);
     }
     [[nodiscard]] bool wants(const Socket& socket) const {
-        return (query_->server.empty() || (socket.server.address == server_->address &&
-                                           socket.server.port == server_->port && server_->name.empty())) &&
+        return (query_->server.empty() || is_asked(socket.server)) &&
                (query_->backend.empty() || is_listed(socket.server));
     }
 
   private:
+    /// A label that no history has may be a server of any Traefik.
+    [[nodiscard]] bool is_asked(const poll::Server& server) const {
+        return one_server_
+                   ? server == *one_server_
+                   : server.address == server_->address && server.port == server_->port && server_->name.empty();
+    }
     [[nodiscard]] bool is_listed(const poll::Server& server) const {
         const auto owned = report_->owners->find(server);
-        return owned != report_->owners->end() && owned->second.contains(query_->backend);
+        return server.zone == backend_->zone && owned != report_->owners->end() &&
+               owned->second.contains(backend_->name);
     }
 
     const Report* report_;
     const Query* query_;
+    std::optional<attribute::BackendName> backend_;
+    std::optional<poll::Server> one_server_;
     std::optional<poll::Server> server_;
 };
 
@@ -62,8 +74,8 @@ double in_seconds(Millis time) {
     return static_cast<double>(time.count()) / 1000;
 }
 
-json socket_json(const Report& report, const Socket& socket) {
-    json out{{"server", to_string(socket.server)},
+json socket_json(const Report& report, const ToldApart& names, const Socket& socket) {
+    json out{{"server", names.name(socket.server)},
              {"backends", json::array()},
              {"local_port", socket.local_port},
              {"state", socket.state},
@@ -72,7 +84,9 @@ json socket_json(const Report& report, const Socket& socket) {
              {"joined", socket.joined},
              {"responses", json::object()}};
     if (const auto owned = report.owners->find(socket.server); owned != report.owners->end()) {
-        out["backends"] = owned->second;
+        for (const auto& name : owned->second) {
+            out["backends"].push_back(names.name({name, socket.server.zone}));
+        }
     }
     for (std::size_t i = 0; i < class_names.size(); ++i) {
         out["responses"][class_names.at(i)] = socket.responses.at(i);
@@ -80,7 +94,7 @@ json socket_json(const Report& report, const Socket& socket) {
     return out;
 }
 
-json list_of(const Report& report, const Asked& asked, const poll::Sockets& sockets) {
+json list_of(const Report& report, const ToldApart& names, const Asked& asked, const poll::Sockets& sockets) {
     std::vector<const Socket*> wanted;
     std::map<std::string_view, std::uint64_t> states;
     for (const auto& socket : sockets.all) {
@@ -100,7 +114,7 @@ json list_of(const Report& report, const Asked& asked, const poll::Sockets& sock
              {"states", states},
              {"sockets", json::array()}};
     for (std::size_t i = 0; i < shown; ++i) {
-        out["sockets"].push_back(socket_json(report, *wanted[i]));
+        out["sockets"].push_back(socket_json(report, names, *wanted[i]));
     }
     return out;
 }
@@ -119,7 +133,8 @@ json none_because(const Report& report, const Error& error) {
 }  // namespace
 
 std::optional<std::string> sockets_json(const Report& report, const Query& query) {
-    const Asked asked(report, query);
+    const ToldApart names(report);
+    const Asked asked(report, names, query);
     if (!asked.is_known()) {
         return std::nullopt;
     }
@@ -127,7 +142,7 @@ std::optional<std::string> sockets_json(const Report& report, const Query& query
         return json_text(none_because(report, {.message = "not ready: " + report.not_ready, .hint = {}})) + "\n";
     }
     const auto& sockets = report.sockets->sockets();
-    return json_text(sockets ? list_of(report, asked, *sockets) : none_because(report, sockets.error())) + "\n";
+    return json_text(sockets ? list_of(report, names, asked, *sockets) : none_because(report, sockets.error())) + "\n";
 }
 
 }  // namespace upstat::publish

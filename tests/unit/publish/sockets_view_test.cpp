@@ -98,6 +98,24 @@ TEST(SocketsView, OnlyThoseOfABackendOrAServer) {
     EXPECT_TRUE(shown_by(report, of("", "<script>")).is_null());
 }
 
+TEST(SocketsView, BackendsOfTwoTraefiksAreToldApart) {
+    auto second = socket_record(2, "10.0.0.1:80", UPSTAT_SOCKET_IDLE);
+    second.server.zone = 1;
+    auto report = report_with({socket_record(1, "10.0.0.1:80", UPSTAT_SOCKET_IDLE), second});
+    report.traefik_names = {{0, "one"}, {1, "two"}};
+    report.counts.backends[{"app@file", 1}] = {};
+    auto owners = *report.owners;
+    auto server = *poll::parse_server("10.0.0.1:80");
+    server.zone = 1;
+    owners[server] = {"app@file"};
+    report.owners = std::make_shared<const attribute::Owners>(owners);
+    EXPECT_EQ(ports_of(shown_by(report, of("app@file of one"))), (std::vector{40001}));
+    const auto out = shown_by(report, of("app@file of two"));
+    EXPECT_EQ(ports_of(out), (std::vector{40002}));
+    EXPECT_EQ(out["sockets"][0]["backends"], json({"app@file of two"}));
+    EXPECT_TRUE(shown_by(report, of("app@file")).is_null()) << "which of the two?";
+}
+
 TEST(SocketsView, OfManyTheWorstAreShownAndTheOthersCounted) {
     std::vector<upstat_socket> records;
     for (std::uint32_t i = 0; i < 5000; i++) {
