@@ -16,6 +16,7 @@ TOTAL_KEY = """struct upstat_total_key {
     __u16 whose;
     __u32 detail;
     struct upstat_server_key server;
+    __u32 route;
 };"""
 SERVER_KEY = """struct upstat_server_key {
     __u32 port;
@@ -47,7 +48,7 @@ def rewritten(sources, sockets):
     layout = edit(layout, r"struct upstat_slots \{.*?\n\};", SLOTS)
     layout = edit(layout, r"sizeof\(struct upstat_server_key\) == \d+", "sizeof(struct upstat_server_key) == 24")
     layout = edit(layout, r"sizeof\(struct upstat_request_key\) == \d+", "sizeof(struct upstat_request_key) == 28")
-    layout = edit(layout, r"sizeof\(struct upstat_total_key\) == \d+", "sizeof(struct upstat_total_key) == 32")
+    layout = edit(layout, r"sizeof\(struct upstat_total_key\) == \d+", "sizeof(struct upstat_total_key) == 36")
     changed = {**sources, "layout.h": layout}
     if sockets:
         changed["state.h"] = edit(sources["state.h"], r"(struct socket_state \{\s+struct bpf_spin_lock lock;)", r"\1 __u64 wider;")
