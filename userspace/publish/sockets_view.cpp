@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/json_text.hpp"
+#include "publish/told_apart.hpp"
 
 namespace upstat::publish {
 
@@ -24,26 +25,39 @@ constexpr std::array<std::string_view, 4> class_names{"2xx", "3xx", "4xx", "5xx"
 class Asked {
   public:
     Asked(const Report& report, const Query& query)
-        : report_(&report), query_(&query), server_(poll::server_of_label(query.server)) {}
+        : report_(&report),
+          query_(&query),
+          names_(report),
+          backend_(names_.asked_backend(query)),
+          server_(poll::server_of_label(query.server)) {}
 
     [[nodiscard]] bool is_known() const {
-        return (query_->backend.empty() || report_->counts.backends.contains(query_->backend)) &&
-               (query_->server.empty() || server_);
+        return (query_->backend.empty() || backend_) &&
+               (query_->server.empty() || server_ || query_->server.contains(" of "));
     }
     [[nodiscard]] bool wants(const Socket& socket) const {
-        return (query_->server.empty() || (socket.server.address == server_->address &&
-                                           socket.server.port == server_->port && server_->name.empty())) &&
-               (query_->backend.empty() || is_listed(socket.server));
+        return (query_->server.empty() || is_asked(socket.server)) &&
+               (query_->backend.empty() || is_listed(socket.server)) &&
+               (query_->traefik.empty() || query_->traefik == traefik_name(*report_, socket.server.zone));
     }
+    [[nodiscard]] const ToldApart& names() const { return names_; }
 
   private:
+    /// By its address, whosever it is, or as it is told apart.
+    [[nodiscard]] bool is_asked(const poll::Server& server) const {
+        return server_ ? server.address == server_->address && server.port == server_->port && server_->name.empty()
+                       : query_->server == names_.name(server);
+    }
     [[nodiscard]] bool is_listed(const poll::Server& server) const {
         const auto owned = report_->owners->find(server);
-        return owned != report_->owners->end() && owned->second.contains(query_->backend);
+        return owned != report_->owners->end() && server.zone == backend_->zone &&
+               owned->second.contains(backend_->name);
     }
 
     const Report* report_;
     const Query* query_;
+    ToldApart names_;
+    std::optional<attribute::BackendName> backend_;
     std::optional<poll::Server> server_;
 };
 
@@ -62,8 +76,9 @@ double in_seconds(Millis time) {
     return static_cast<double>(time.count()) / 1000;
 }
 
-json socket_json(const Report& report, const Socket& socket) {
-    json out{{"server", to_string(socket.server)},
+json socket_json(const Report& report, const ToldApart& names, const Socket& socket) {
+    json out{{"server", names.name(socket.server)},
+             {"traefik", traefik_name(report, socket.server.zone)},
              {"backends", json::array()},
              {"local_port", socket.local_port},
              {"state", socket.state},
@@ -72,7 +87,9 @@ json socket_json(const Report& report, const Socket& socket) {
              {"joined", socket.joined},
              {"responses", json::object()}};
     if (const auto owned = report.owners->find(socket.server); owned != report.owners->end()) {
-        out["backends"] = owned->second;
+        for (const auto& backend : owned->second) {
+            out["backends"].push_back(names.name(attribute::BackendName(backend, socket.server.zone)));
+        }
     }
     for (std::size_t i = 0; i < class_names.size(); ++i) {
         out["responses"][class_names.at(i)] = socket.responses.at(i);
@@ -100,7 +117,7 @@ json list_of(const Report& report, const Asked& asked, const poll::Sockets& sock
              {"states", states},
              {"sockets", json::array()}};
     for (std::size_t i = 0; i < shown; ++i) {
-        out["sockets"].push_back(socket_json(report, *wanted[i]));
+        out["sockets"].push_back(socket_json(report, asked.names(), *wanted[i]));
     }
     return out;
 }
