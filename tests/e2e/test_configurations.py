@@ -59,6 +59,7 @@ class Site:
 
     def __init__(self, stack, directory, binary, upstat_binary, numbers, fast):
         directory.mkdir()
+        self._moved = False
         self.nginx = ManyServers(directory)
         self.configurations = [Configuration(SEED, number, self.nginx, closes=not fast) for number in numbers]
         stack.enter_context(self.nginx)
@@ -73,9 +74,24 @@ class Site:
     def counts(self):
         return Counts(self.nginx, self.upstat, self.traefik, MOST_OUTSTANDING)
 
+    def requests(self):
+        requests = [(c, request) for c in self.configurations for request in c.requests]
+        random.Random(SEED).shuffle(requests)
+        return requests
+
+    def move(self):
+        """Traefik reads it when it likes."""
+        self._moved = True
+        self.traefik.write_services({})
+
+    def has_moved(self):
+        services = self.traefik.rawdata()["services"]
+        return all(_urls(services[f"{name}@file"]) == _urls(moved)
+                   for configuration in self.configurations for name, moved in configuration.moved.items())
+
     def _add(self, http):
         for configuration in self.configurations:
-            for kind, some in configuration.http().items():
+            for kind, some in configuration.http(self._moved).items():
                 http[kind].update(some)
         if not http["middlewares"]:  # Traefik refuses a list of none
             del http["middlewares"]
@@ -86,21 +102,24 @@ class Site:
                           for name in members(sample.labels["backend"])}
 
 
-class Load:
-    """Each configuration's requests, by clients that keep a connection to each. in_vain: (service, method) -> how often Traefik
-    asked where nobody listens."""
+def _urls(service):
+    return {server["url"] for server in service["loadBalancer"]["servers"]}
 
-    def __init__(self, configurations):
+
+class Load:
+    """Requests by clients that keep a connection to each configuration. in_vain: (service, method) -> how often Traefik asked
+    where nobody listens."""
+
+    def __init__(self):
         self.in_vain = Counter()
+        self.count = 0
         self._broken = []
         self._lock = threading.Lock()
-        requests = [(c, request) for c in configurations for request in c.requests]
-        random.Random(SEED).shuffle(requests)
-        self.count = len(requests)
-        self._plans = [requests[i::CLIENTS] for i in range(CLIENTS)]
 
-    def run(self):
-        threads = [threading.Thread(target=self._work, args=(plan,), daemon=True) for plan in self._plans]
+    def run(self, requests):
+        """requests: of (configuration, request)."""
+        self.count += len(requests)
+        threads = [threading.Thread(target=self._work, args=(requests[i::CLIENTS],), daemon=True) for i in range(CLIENTS)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -142,8 +161,13 @@ def test_every_server_and_every_service_is_counted(release, fast, tmp_path, upst
 
 
 def check(site):
-    load = Load(site.configurations)
-    load.run()
+    load = Load()
+    requests = site.requests()
+    moving = [(configuration, request) for configuration, request in requests if configuration.moved]
+    load.run(requests[:len(requests) // 2])
+    site.move()
+    wait_for(lambda: load.run(moving) or site.has_moved(), 60, "Traefik has what has moved", interval=0)
+    load.run(requests[len(requests) // 2:])
     now, wrong = None, None
 
     def is_right():

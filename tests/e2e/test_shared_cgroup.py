@@ -34,6 +34,13 @@ def send(rig, count=200):
     return len(Clients(rig.traefik.url, mix(rig.services, count), clients=4).run())
 
 
+def restart(rig, upstat):
+    """Of Traefik; until the agent has found the new process."""
+    rig.traefik.kill()
+    rig.traefik.start()
+    wait_for(lambda: f"counting Traefik (pid {rig.traefik.pid})" in upstat.log, 20, lambda: upstat.log)
+
+
 def hooks(upstat):
     """Of the links that it has pinned."""
     return sorted(link.name.split("-")[1] for link in upstat.pin_path.glob("*/links/*"))
@@ -67,8 +74,7 @@ def test_beside_neighbours(rig, agent, stack, traefik_binary, tmp_path):
     assert sum(row.connection in old for row in after) > len(after) / 10, "the connections from before are hardly used"
     upstat.wait_for_counts(counts.of_nginx(after))
 
-    rig.traefik.kill()
-    rig.traefik.start()
+    restart(rig, upstat)
     sent = send(rig)
     wait_for_neighbours(rig)
     upstat.wait_for_counts(counts.of_nginx(traefiks_rows(rig, 1500 + sent)[len(before):]))
@@ -108,19 +114,21 @@ def test_in_the_root_cgroup(agent, stack, traefik_binary, tmp_path):
 
 
 def test_without_the_right_to_look_at_connections(rig, stack, upstat_binary, tmp_path):
-    """Those from before are said not to count; new ones do."""
+    """Those from before are said not to count; new ones do. A process's first socket tells of it: no poll is near."""
     stack.enter_context(Neighbour(tmp_path, rig.cgroup, rig.nginx.servers))
     wait_for_neighbours(rig)
     before = send(rig, 50)
-    upstat = Upstat(upstat_binary, tmp_path, rig.flags())
+    upstat = Upstat(upstat_binary, tmp_path, {**rig.flags(), "--poll.interval": "60s"})
     upstat.process.command = ["setpriv", "--bounding-set", "-sys_ptrace", *upstat.process.command]
     stack.enter_context(upstat)
     assert "had before are not counted" in upstat.log and "CAP_SYS_PTRACE" in upstat.log
     assert "had before are not counted" in upstat.ask("status")
-    rig.traefik.kill()
-    rig.traefik.start()
-    sent = before + send(rig)
-    upstat.wait_for_counts(counts.of_nginx(traefiks_rows(rig, sent)[before:]))
+    restart(rig, upstat)
+    rows = traefiks_rows(rig, before + send(rig))[before:]
+    upstat.kill()
+    upstat.process.command += ["--traefik.pid", str(rig.traefik.pid)]
+    upstat.start()
+    upstat.wait_for_counts(counts.of_nginx(rows))
 
 
 def test_a_neighbour_with_traefiks_number(rig, agent, stack, tmp_path):

@@ -38,7 +38,7 @@ constexpr auto ways_to_names =
     "start Traefik with --api.insecure=true, or name its API with --traefik.api, or the backends with --backends.file";
 
 bool is_nameless_backend(const std::pair<const attribute::BackendName, attribute::Backend>& entry) {
-    return entry.second.provider == attribute::nameless_provider;
+    return attribute::is_nameless(entry.second);
 }
 
 /// The namespace to connect from: empty where the process shares ours.

@@ -34,7 +34,7 @@ bool has_veiled(const poll::Servers& servers) {
 }  // namespace
 
 void Probing::look(const attribute::Catalogue& catalogue, const poll::Servers& servers, Time now) {
-    const auto is_nameless = [](const auto& entry) { return entry.second.provider == attribute::nameless_provider; };
+    const auto is_nameless = [](const auto& entry) { return attribute::is_nameless(entry.second); };
     has_looked_ = has_looked_ || !catalogue.backends.empty();
     if (lists_veiled(catalogue) || (std::ranges::all_of(catalogue.backends, is_nameless) && has_veiled(servers))) {
         needed_ = now;

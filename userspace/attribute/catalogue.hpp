@@ -56,6 +56,10 @@ struct Backend {
     bool operator==(const Backend&) const = default;
 };
 
+inline bool is_nameless(const Backend& backend) {
+    return backend.provider == nameless_provider;
+}
+
 /// Which backend lists which server, by Traefik's service name (`name@provider`).
 struct Catalogue {
     std::map<BackendName, Backend> backends;  ///< each lists servers of its own zone only

@@ -371,7 +371,7 @@ void known(Writer& out, const Report& report) {
     out.metric("upstat_traefik_up", "gauge", "1 while a Traefik that is counted runs on this host.");
     out.sample(counted != 0 ? 1 : 0);
     out.metric("upstat_backends", "gauge", "Backends that Traefik's API or backends.file lists.");
-    const auto is_named = [](const auto& entry) { return entry.second.provider != attribute::nameless_provider; };
+    const auto is_named = [](const auto& entry) { return !attribute::is_nameless(entry.second); };
     out.sample(static_cast<std::uint64_t>(std::ranges::count_if(report.catalogue->backends, is_named)));
 }
 

@@ -24,40 +24,38 @@ constexpr std::array<std::string_view, 4> class_names{"2xx", "3xx", "4xx", "5xx"
 /// Which connections are asked for.
 class Asked {
   public:
-    Asked(const Report& report, const Query& query)
+    Asked(const Report& report, const ToldApart& names, const Query& query)
         : report_(&report),
           query_(&query),
-          names_(report),
-          backend_(names_.asked_backend(query)),
-          server_(poll::server_of_label(query.server)) {}
+          backend_(names.asked_backend(query)),
+          one_server_(names.asked_server(query)),
+          server_(one_server_ ? one_server_ : poll::server_of_label(query.server)) {}
 
     [[nodiscard]] bool is_known() const {
-        return (query_->backend.empty() || backend_) &&
-               (query_->server.empty() || server_ || query_->server.contains(" of "));
+        return (query_->backend.empty() || backend_) && (query_->server.empty() || server_);
     }
     [[nodiscard]] bool wants(const Socket& socket) const {
         return (query_->server.empty() || is_asked(socket.server)) &&
-               (query_->backend.empty() || is_listed(socket.server)) &&
-               (query_->traefik.empty() || query_->traefik == traefik_name(*report_, socket.server.zone));
+               (query_->backend.empty() || is_listed(socket.server));
     }
-    [[nodiscard]] const ToldApart& names() const { return names_; }
 
   private:
-    /// By its address, whosever it is, or as it is told apart.
+    /// A label that no history has may be a server of any Traefik.
     [[nodiscard]] bool is_asked(const poll::Server& server) const {
-        return server_ ? server.address == server_->address && server.port == server_->port && server_->name.empty()
-                       : query_->server == names_.name(server);
+        return one_server_
+                   ? server == *one_server_
+                   : server.address == server_->address && server.port == server_->port && server_->name.empty();
     }
     [[nodiscard]] bool is_listed(const poll::Server& server) const {
         const auto owned = report_->owners->find(server);
-        return owned != report_->owners->end() && server.zone == backend_->zone &&
+        return server.zone == backend_->zone && owned != report_->owners->end() &&
                owned->second.contains(backend_->name);
     }
 
     const Report* report_;
     const Query* query_;
-    ToldApart names_;
     std::optional<attribute::BackendName> backend_;
+    std::optional<poll::Server> one_server_;
     std::optional<poll::Server> server_;
 };
 
@@ -78,7 +76,6 @@ double in_seconds(Millis time) {
 
 json socket_json(const Report& report, const ToldApart& names, const Socket& socket) {
     json out{{"server", names.name(socket.server)},
-             {"traefik", traefik_name(report, socket.server.zone)},
              {"backends", json::array()},
              {"local_port", socket.local_port},
              {"state", socket.state},
@@ -87,8 +84,8 @@ json socket_json(const Report& report, const ToldApart& names, const Socket& soc
              {"joined", socket.joined},
              {"responses", json::object()}};
     if (const auto owned = report.owners->find(socket.server); owned != report.owners->end()) {
-        for (const auto& backend : owned->second) {
-            out["backends"].push_back(names.name(attribute::BackendName(backend, socket.server.zone)));
+        for (const auto& name : owned->second) {
+            out["backends"].push_back(names.name({name, socket.server.zone}));
         }
     }
     for (std::size_t i = 0; i < class_names.size(); ++i) {
@@ -97,7 +94,7 @@ json socket_json(const Report& report, const ToldApart& names, const Socket& soc
     return out;
 }
 
-json list_of(const Report& report, const Asked& asked, const poll::Sockets& sockets) {
+json list_of(const Report& report, const ToldApart& names, const Asked& asked, const poll::Sockets& sockets) {
     std::vector<const Socket*> wanted;
     std::map<std::string_view, std::uint64_t> states;
     for (const auto& socket : sockets.all) {
@@ -117,7 +114,7 @@ json list_of(const Report& report, const Asked& asked, const poll::Sockets& sock
              {"states", states},
              {"sockets", json::array()}};
     for (std::size_t i = 0; i < shown; ++i) {
-        out["sockets"].push_back(socket_json(report, asked.names(), *wanted[i]));
+        out["sockets"].push_back(socket_json(report, names, *wanted[i]));
     }
     return out;
 }
@@ -136,7 +133,8 @@ json none_because(const Report& report, const Error& error) {
 }  // namespace
 
 std::optional<std::string> sockets_json(const Report& report, const Query& query) {
-    const Asked asked(report, query);
+    const ToldApart names(report);
+    const Asked asked(report, names, query);
     if (!asked.is_known()) {
         return std::nullopt;
     }
@@ -144,7 +142,7 @@ std::optional<std::string> sockets_json(const Report& report, const Query& query
         return json_text(none_because(report, {.message = "not ready: " + report.not_ready, .hint = {}})) + "\n";
     }
     const auto& sockets = report.sockets->sockets();
-    return json_text(sockets ? list_of(report, asked, *sockets) : none_because(report, sockets.error())) + "\n";
+    return json_text(sockets ? list_of(report, names, asked, *sockets) : none_because(report, sockets.error())) + "\n";
 }
 
 }  // namespace upstat::publish

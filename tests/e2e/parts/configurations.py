@@ -15,12 +15,14 @@ PATHS = ("/", "/a", "/a/", "/a/b", "/ab", "/b", "/a/b/c")
 ODD_PATHS = ("/long/" + "p" * 80, "/A", "/a//b", "/a%2Fb", "/%61", "/a/./b", "/a;b", "/a?x=/b", "//a", "/" + "q" * 900)
 METHODS = ("GET", "GET", "GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PURGE")
 INTERVAL = "300ms"
+KINDS = ("plain", "odd", "own", "trouble", "composed", "moving")
 
 
 class Configuration:
     """After it is made: routers, middlewares, services as the file provider has them; requests, as (method, path, headers);
     leaves, which are the load balancers' names with the servers of each.
 
+    moved: of services, what is to change under load; leaves have the servers of both.
     closes: some servers close without a response. Traefik's fastProxy may then never respond (3.3.6 to 3.7.15), so not there.
     told: every route can be compiled and every request is plain, so each service has its own count.
     """
@@ -30,23 +32,26 @@ class Configuration:
         self.number = number
         self.entry_point = f"in{number}"
         self.port = free_port()
-        self.kind = ("plain", "odd", "own", "trouble", "composed")[number % 5]
+        self.kind = KINDS[number // 2 % len(KINDS)]
         self.told = self.kind in ("plain", "own")
         self.nginx = nginx
         self.closes = closes
+        self.moved = {}
         self.hosts = [f"one.c{number}.example", f"Two.c{number}.example", f"three.c{number}.example"]
         self.routers, self.middlewares, self.services, self.leaves = {}, {}, {}, {}
         self._pool = [self._server() for _ in range(self.dice.randint(2, 4))]
         self._add_leaves()
         self._fronts = list(self.leaves)
-        add = {"own": self._add_own, "trouble": self._add_trouble, "composed": self._add_composed}.get(self.kind)
+        add = {"own": self._add_own, "trouble": self._add_trouble, "composed": self._add_composed,
+               "moving": self._add_moving}.get(self.kind)
         if add:
             add()
         self._add_routers()
         self.requests = [self._request() for _ in range(self.dice.randint(80, 140))]
 
-    def http(self):
-        return {"routers": self.routers, "middlewares": self.middlewares, "services": self.services}
+    def http(self, moved=False):
+        services = {**self.services, **(self.moved if moved else {})}
+        return {"routers": self.routers, "middlewares": self.middlewares, "services": services}
 
     def _chance(self, percent):
         return self.dice.randrange(100) < percent
@@ -141,6 +146,19 @@ class Configuration:
         for name in (a, b):
             self.middlewares[self._name(f"errors-{name}")] = {"errors": {
                 "status": [self.dice.choice(("404", "500-599", "400-404"))], "service": name, "query": "/errors/{status}.html"}}
+
+    def _add_moving(self):
+        """Two pairs of services swap their servers, one of them shared with a third service: the series' names stay."""
+        self.services, self.leaves = {}, {}
+        first, second, third, fourth = ([self._server()] for _ in range(4))
+        a, b, both, alone, lonely = self.dice.sample(ENDINGS, 5)
+        pairs = [(self._add_leaf(a, first), self._add_leaf(b, second)),
+                 (self._add_leaf(alone, third), self._add_leaf(lonely, fourth))]
+        self._add_leaf(both, first + second)
+        for one, other in pairs:
+            self.moved |= {one: self.services[other], other: self.services[one]}
+            self.leaves[one] = self.leaves[other] = self.leaves[one] | self.leaves[other]
+        self._fronts = list(self.leaves)
 
     def _add_routers(self):
         fronts = self._fronts + self.dice.choices(self._fronts, k=self.dice.randint(0, 3))

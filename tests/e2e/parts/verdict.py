@@ -54,6 +54,7 @@ class Verdict:
         self.wrong = []
         self._leaves = configuration.leaves
         self._told = configuration.told
+        self._moves = bool(configuration.moved)
         self._in_vain = in_vain
         self._servers = {server for servers in self._leaves.values() for server in servers}
         rows = since(before.rows, now.rows)
@@ -115,7 +116,7 @@ class Verdict:
                   _summed(by_traefik, names))
         for name in names:
             mine, most = _of(by_upstat, name), _of(by_traefik, name)
-            if mine - most:
+            if mine - most and not self._moves:  # until the next poll, a moved server's go to whom it belonged
                 self.wrong.append(f"{name} got what is not its own (upstat, Traefik): {counts.difference(mine, most)}")
             if self._told and TELLS_ROUTES:
                 self._say(f"{name} (upstat, Traefik)", mine, most)

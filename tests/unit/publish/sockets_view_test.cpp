@@ -57,7 +57,6 @@ TEST(SocketsView, ASocketHasItsServerItsBackendsAndItsResponses) {
     EXPECT_EQ(out["total"], 1);
     EXPECT_EQ(out["states"], json({{"idle", 1}}));
     EXPECT_EQ(out["sockets"][0], json({{"server", "10.0.0.1:80"},
-                                       {"traefik", ""},
                                        {"backends", {hostile, "app@file"}},
                                        {"local_port", 40001},
                                        {"state", "idle"},
@@ -99,27 +98,22 @@ TEST(SocketsView, OnlyThoseOfABackendOrAServer) {
     EXPECT_TRUE(shown_by(report, of("", "<script>")).is_null());
 }
 
-TEST(SocketsView, TwoTraefiksAreToldApart) {
-    auto there = socket_record(2, "10.0.0.1:80", UPSTAT_SOCKET_IDLE);
-    there.server.zone = 3;
-    auto report = report_with({socket_record(1, "10.0.0.1:80", UPSTAT_SOCKET_IDLE), there});
-    report.traefik_names = {{0, "traefik.service"}, {3, "edge"}};
-    report.counts.backends[{"app@file", 3}] = {};
-    auto server = *poll::parse_server("10.0.0.1:80");
-    server.zone = 3;
-    report.servers.servers[server] = {};
+TEST(SocketsView, BackendsOfTwoTraefiksAreToldApart) {
+    auto second = socket_record(2, "10.0.0.1:80", UPSTAT_SOCKET_IDLE);
+    second.server.zone = 1;
+    auto report = report_with({socket_record(1, "10.0.0.1:80", UPSTAT_SOCKET_IDLE), second});
+    report.traefik_names = {{0, "one"}, {1, "two"}};
+    report.counts.backends[{"app@file", 1}] = {};
     auto owners = *report.owners;
+    auto server = *poll::parse_server("10.0.0.1:80");
+    server.zone = 1;
     owners[server] = {"app@file"};
     report.owners = std::make_shared<const attribute::Owners>(owners);
-
-    const auto out = shown_by(report, of("app@file of edge"));
-    EXPECT_EQ(ports_of(out), std::vector<int>{40002});
-    EXPECT_EQ(out["sockets"][0]["server"], "10.0.0.1:80 of edge");
-    EXPECT_EQ(out["sockets"][0]["traefik"], "edge");
-    EXPECT_EQ(out["sockets"][0]["backends"], json({"app@file of edge"}));
-    EXPECT_EQ(ports_of(shown_by(report, of("", "10.0.0.1:80 of traefik.service"))), std::vector<int>{40001});
-    EXPECT_EQ(ports_of(shown_by(report, of("", "10.0.0.1:80"))).size(), 2U);
-    EXPECT_TRUE(shown_by(report, of("app@file")).is_null()) << "which one?";
+    EXPECT_EQ(ports_of(shown_by(report, of("app@file of one"))), (std::vector{40001}));
+    const auto out = shown_by(report, of("app@file of two"));
+    EXPECT_EQ(ports_of(out), (std::vector{40002}));
+    EXPECT_EQ(out["sockets"][0]["backends"], json({"app@file of two"}));
+    EXPECT_TRUE(shown_by(report, of("app@file")).is_null()) << "which of the two?";
 }
 
 TEST(SocketsView, OfManyTheWorstAreShownAndTheOthersCounted) {
