@@ -233,6 +233,32 @@ HTTP_INLINE int http_mark(const __u8 *line)
     return second == HTTP_WORD('d', 'e', 'd', '-', 'u', 'r', 'i', ':') ? HTTP_MARK_URI : 0;
 }
 
+/* The bytes that Traefik sends on as they came, in a target's path and in a host, a bit each: unreserved ones,
+ * sub-delimiters and /:@ (RFC 3986). For any other there are two ways to write it. */
+#define HTTP_PATH_BELOW_64 0x2fffffd200000000ULL
+#define HTTP_PATH_FROM_64 0x47fffffe87ffffffULL
+#define HTTP_HOST_BELOW_64 0x3ff600000000000ULL
+#define HTTP_HOST_FROM_64 0x7fffffe87fffffeULL
+
+HTTP_INLINE int http_is_plain_path(__u8 byte)
+{
+    return byte < 128 && (byte < 64 ? HTTP_PATH_BELOW_64 : HTTP_PATH_FROM_64) >> (byte & 63) & 1;
+}
+
+HTTP_INLINE int http_is_plain_host(__u8 byte)
+{
+    return byte < 128 && (byte < 64 ? HTTP_HOST_BELOW_64 : HTTP_HOST_FROM_64) >> (byte & 63) & 1;
+}
+
+/* The offset of Host's value in its line. */
+#define HTTP_HOST_VALUE 5
+
+/* Whether a line's first bytes are "Host:"; zeros stand behind them. */
+HTTP_INLINE int http_is_host(const __u8 *line)
+{
+    return (http_word(line) | 0x2020202000000000ULL) >> 24 == HTTP_WORD(0, 0, 0, 'h', 'o', 's', 't', ':');
+}
+
 #define HTTP_LENGTH_BYTES 16
 
 /* The number that the value of a Content-Length begins with. At most 15 digits are read. */

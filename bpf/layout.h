@@ -155,11 +155,12 @@ struct upstat_server_key {
 /* The key of the totals map. */
 struct upstat_total_key {
     struct upstat_server_key server;
-    __u16 detail;    /* see enum upstat_event */
-    __u8 event;      /* enum upstat_event */
-    __u8 method;     /* enum upstat_method; zero where the event has none, and where the request is no user's */
-    __u8 whose;      /* enum upstat_whose */
-    __u8 padding[3]; /* zero */
+    __u16 detail; /* see enum upstat_event */
+    __u8 event;   /* enum upstat_event */
+    __u8 method;  /* enum upstat_method; zero where the event has none, and where the request is no user's */
+    __u8 whose;   /* enum upstat_whose */
+    __u8 padding; /* zero */
+    __u16 route;  /* of a user's response: see route.h; zero where it is not told */
 };
 
 /* The key of the requests map. */
@@ -174,12 +175,41 @@ enum upstat_look {
     UPSTAT_LOOK_WHOSE = 1, /* they may be Traefik's own */
     UPSTAT_LOOK_CHECK = 2, /* it has a health check */
     UPSTAT_LOOK_AUTH = 4,  /* it is where a forwardAuth middleware asks */
+    UPSTAT_LOOK_ROUTE = 8, /* they come by several routes, which are counted apart */
 };
 
 /* What the agent tells of a server; the value of the records map. Without one, all its requests are users'. */
 struct upstat_record {
     __u8 look;   /* enum upstat_look */
     __u8 method; /* UPSTAT_LOOK_CHECK: the health check's, enum upstat_method */
+    __u16 table; /* UPSTAT_LOOK_ROUTE: which routes there are */
+};
+
+/* Longer ones are not told from each other. */
+#define UPSTAT_ROUTE_BYTES 62
+
+/* The key of the map route_hosts: a host as clients name it, in a table. */
+struct upstat_route_host_key {
+    __u16 table;
+    char host[UPSTAT_ROUTE_BYTES]; /* in lower case, zeros behind it; none: any host that the table does not name */
+};
+
+/* What a host tells. */
+struct upstat_route_host {
+    __u16 route; /* zero: none */
+    __u16 paths; /* not zero: it is the path that tells */
+};
+
+/* The key of the map route_paths, a trie: what a path begins with. A space ends a path, which no path has. */
+struct upstat_route_path_key {
+    __u32 bits; /* of all that follows */
+    __u16 paths;
+    char path[UPSTAT_ROUTE_BYTES];
+};
+
+struct upstat_route_path {
+    __u16 route;   /* zero: none */
+    __u16 longest; /* bytes of the longest path in the trie that begins with this one */
 };
 
 /* How many processes can count in shared cgroups, and nanoseconds in a clock tick. */
@@ -238,5 +268,7 @@ _Static_assert(sizeof(struct upstat_probed_key) == 272, "no hidden padding in a 
 _Static_assert(sizeof(struct upstat_server_key) == 20, "no hidden padding in a map key");
 _Static_assert(sizeof(struct upstat_total_key) == 28, "no hidden padding in a map key");
 _Static_assert(sizeof(struct upstat_request_key) == 24, "no hidden padding in a map key");
+_Static_assert(sizeof(struct upstat_route_host_key) == 64, "no hidden padding in a map key");
+_Static_assert(sizeof(struct upstat_route_path_key) == 68, "no hidden padding in a map key");
 
 #endif

@@ -199,7 +199,7 @@ COLD void clear_flight(struct bpf_sock *sk, struct socket_state *state)
     bpf_spin_lock(&state->lock);
     int missed = in_flight(state->stage);
     int was_scattered = state->gaps & RESPONSE_SCATTERED;
-    __u8 whose = take_whose(state);
+    __u32 whose = take_whose(state);
     state->stage = STAGE_IDLE;
     state->gaps = 0;
     bpf_spin_unlock(&state->lock);
@@ -241,7 +241,7 @@ static __always_inline void start(struct __sk_buff *skb, struct bpf_sock *sk, st
 
     /* Before the response can be counted. */
     if (unlikely(whose != UPSTAT_USERS))
-        count_own_request(sk, whose);
+        count_looked_at(sk, state, whose);
     else
         count_request(sk, &state->requested);
     if (unlikely(in_flight(state->stage) || state->gaps))
@@ -302,7 +302,7 @@ static __always_inline void start_in_pieces(struct __sk_buff *skb, struct bpf_so
     state->chunked = 0;
     state->length = 0;
     start(skb, sk, state, packet, method < 0 ? UPSTAT_METHOD_EXTENSION : method,
-          is_looked_at(sk, state) ? begin_undecided(state) : UPSTAT_USERS);
+          is_looked_at(sk, state) ? look_at_pieces(state) : UPSTAT_USERS);
 }
 
 /* No other protocol's first line is longer: an SSH banner has up to 255 bytes (RFC 4253). */
@@ -450,7 +450,8 @@ static __always_inline void send_opening(struct __sk_buff *skb, struct bpf_sock 
         return;
     }
     if (unlikely(is_looked_at(sk, state))) {
-        whose = look_at_head(skb, state, packet->payload + begin, head);
+        whose = look_at_head(skb, state, packet->payload + begin,
+                             head == HEAD_WHOLE ? scratch(skb, HEAD_END) : packet->length - begin, head);
         head = whose == WHOSE_UNDECIDED ? HEAD_BEGUN : head; /* it is read line by line */
     }
     frame(skb, state, packet, begin, head);

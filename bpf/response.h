@@ -156,7 +156,7 @@ static __always_inline enum step skip_on(struct socket_state *state)
 
 /* What one step brought is counted. */
 static __always_inline void count_step(const struct bpf_sock *sk, struct socket_state *state, enum step step, int code,
-                                       __u8 method, __u8 whose)
+                                       __u8 method, __u32 whose)
 {
     if (step == STEP_MALFORMED)
         count_end(sk, whose, UPSTAT_UNANSWERED, UPSTAT_UNANSWERED_MALFORMED, 0);
@@ -339,7 +339,7 @@ __noinline int read_piece(struct __sk_buff *skb, __u32 payload, __u32 length, __
     struct socket_state *state;
     struct bpf_sock *sk = skb->sk;
     enum step step = STEP_AGAIN;
-    __u8 whose = UPSTAT_USERS;
+    __u32 whose = UPSTAT_USERS;
     int code = 0;
 
     if (!(state = state_of(sk)))
@@ -386,7 +386,7 @@ static __always_inline enum step read_whole(struct __sk_buff *skb, const struct 
     __u8 method = state->method;
     if (state->answer == anchor && state->stage == STAGE_STATUS)
         step = take_status(state, code, HTTP_STATUS_CODE_END);
-    __u8 whose = step == STEP_WAIT ? UPSTAT_USERS : take_whose(state);
+    __u32 whose = step == STEP_WAIT ? UPSTAT_USERS : take_whose(state);
     bpf_spin_unlock(&state->lock);
     count_step(sk, state, step, code, method, whose);
     return step;

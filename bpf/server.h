@@ -62,11 +62,15 @@ static __always_inline void remember(__u64 *word, __u32 slot, __u16 what)
     *(volatile __u64 *)word = known.word;
 }
 
-/* Counts by the socket's key. The slot; 0 where the table was full. */
-COLD __u32 count_event_of(const struct bpf_sock *sk, __u8 whose, __u8 event, __u16 detail, __u8 method)
+/* Counts by the socket's key; `whose` is enum upstat_whose, and above that byte the route of a user's. The slot; 0
+ * where the table was full. */
+COLD __u32 count_event_of(const struct bpf_sock *sk, __u32 whose, __u8 event, __u16 detail, __u8 method)
 {
-    struct upstat_total_key key = {
-        .detail = detail, .event = event, .method = whose == UPSTAT_USERS ? method : 0, .whose = whose};
+    struct upstat_total_key key = {.detail = detail,
+                                   .event = event,
+                                   .method = (__u8)whose == UPSTAT_USERS ? method : 0,
+                                   .whose = (__u8)whose,
+                                   .route = event == UPSTAT_RESPONSE ? whose >> 8 : 0};
 
     server_of(sk, &key.server);
     return count_by_key(&key);

@@ -82,18 +82,19 @@ COLD struct socket_state *make_state(struct bpf_sock *sk, enum stage stage)
     return state;
 }
 
-/* Whose the request is that ends now. An undecided one is a user's from here on. The lock is held. */
-static __always_inline __u8 take_whose(struct socket_state *state)
+/* Whose the request is that ends now: enum upstat_whose, and in the bits above a byte the route of a user's; or
+ * WHOSE_UNDECIDED, which is a user's from here on. The lock is held. */
+static __always_inline __u32 take_whose(struct socket_state *state)
 {
     __u8 whose = state->whose;
 
     if (whose == WHOSE_UNDECIDED)
         state->whose = UPSTAT_USERS;
-    return whose;
+    return whose == WHOSE_ROUTED ? UPSTAT_USERS | (__u32)state->route << 8 : whose;
 }
 
 /* What became of a request that take_whose has told. */
-COLD void count_end(const struct bpf_sock *sk, __u8 whose, __u8 event, __u16 detail, __u8 method)
+COLD void count_end(const struct bpf_sock *sk, __u32 whose, __u8 event, __u16 detail, __u8 method)
 {
     if (whose == WHOSE_UNDECIDED) {
         count_place(UPSTAT_PLACE_HEAD_UNREAD);
@@ -109,7 +110,7 @@ COLD void give_up(const struct bpf_sock *sk, struct socket_state *state, enum up
     bpf_spin_lock(&state->lock);
     int already = state->stage == STAGE_UNREAD;
     int ended = in_flight(state->stage);
-    __u8 whose = take_whose(state);
+    __u32 whose = take_whose(state);
     state->stage = STAGE_UNREAD;
     bpf_spin_unlock(&state->lock);
     if (!already)
@@ -123,7 +124,7 @@ COLD void end_unanswered(const struct bpf_sock *sk, struct socket_state *state, 
 {
     bpf_spin_lock(&state->lock);
     int ended = in_flight(state->stage);
-    __u8 whose = take_whose(state);
+    __u32 whose = take_whose(state);
     if (ended)
         state->stage = STAGE_IDLE;
     bpf_spin_unlock(&state->lock);

@@ -27,6 +27,8 @@ enum gap {
 /* socket_state.whose: enum upstat_whose, or this. The request is not counted yet; it will be when its head has been
  * read, or as a user's when it ends before that. */
 #define WHOSE_UNDECIDED 255
+/* Or this: a user's, and it is known by which route it came. */
+#define WHOSE_ROUTED 254
 
 /* What stands at socket_state.next. */
 enum part {
@@ -64,7 +66,7 @@ struct socket_state {
             __u8 stage;   /* enum stage */
             __u8 method;  /* enum upstat_method */
             __u8 gaps;    /* enum gap */
-            __u8 whose;   /* enum upstat_whose, or WHOSE_UNDECIDED */
+            __u8 whose;   /* enum upstat_whose, WHOSE_UNDECIDED or WHOSE_ROUTED */
         };
     };
     __u64 have;      /* which bytes of the window are there; bit and byte of sequence number s stand at s % 64 */
@@ -90,6 +92,8 @@ struct socket_state {
     __u8 line[LINE_BYTES] __attribute__((aligned(8)));
     __u32 skipped; /* see RESPONSE_SKIPPED */
     __u32 tail;    /* the last bytes of an interim head, the newest lowest */
+    __u16 table;   /* what its server's record says: the table of routes */
+    __u16 route;   /* egress writes it before `flight`: by which the request in flight came, where `whose` says so */
     __u8 window[WINDOW_BYTES];
 };
 

@@ -10,6 +10,7 @@
 #include "http.h"
 #include "layout.h"
 #include "maps.h"
+#include "route.h"
 #include "server.h"
 #include "socket.h"
 
@@ -24,6 +25,7 @@ COLD void look_up_record(const struct bpf_sock *sk, struct socket_state *state, 
     server_of(sk, &server);
     record = bpf_map_lookup_elem(&records, &server);
     state->look = record ? record->look | record->method << LOOK_BITS : 0;
+    state->table = record ? record->table : 0;
     state->epoch = epoch;
 }
 
@@ -124,22 +126,40 @@ static __always_inline __u8 begin_undecided(struct socket_state *state)
     return WHOSE_UNDECIDED;
 }
 
-/* Whose the request is that begins at `offset`, as far as its first segment tells. */
-static __always_inline __u8 look_at_head(struct __sk_buff *skb, struct socket_state *state, __u32 offset,
+/* What socket_state.whose is for a request of whose. */
+static __always_inline __u8 with_route(const struct socket_state *state, __u8 whose)
+{
+    return whose == UPSTAT_USERS && state->route ? WHOSE_ROUTED : whose;
+}
+
+/* What socket_state.whose is for the request that begins at `offset`, `size` bytes of whose head are there, as far as
+ * this segment tells. */
+static __always_inline __u8 look_at_head(struct __sk_buff *skb, struct socket_state *state, __u32 offset, __u32 size,
                                          enum head head)
 {
-    int marks = head == HEAD_WHOLE ? marks_of(skb, offset, scratch(skb, HEAD_END)) : -1;
-
+    state->route = state->look & UPSTAT_LOOK_ROUTE ? route_of(skb, state->table, offset, size) : 0;
+    if (!(state->look & UPSTAT_LOOK_WHOSE))
+        return with_route(state, UPSTAT_USERS);
+    int marks = head == HEAD_WHOLE ? marks_of(skb, offset, size) : -1;
     if (marks < 0)
         return begin_undecided(state);
     state->marks = marks;
-    return whose_is(state, scratch(skb, HEAD_METHOD));
+    return with_route(state, whose_is(state, scratch(skb, HEAD_METHOD)));
 }
 
-/* Counts a request that is not known to be a user's; one that is undecided waits. */
-COLD void count_own_request(const struct bpf_sock *sk, __u8 whose)
+/* The same for a request of which too little is there, or that cannot be looked through: its route is not told. */
+static __always_inline __u8 look_at_pieces(struct socket_state *state)
 {
-    if (whose != WHOSE_UNDECIDED)
+    state->route = 0;
+    return state->look & UPSTAT_LOOK_WHOSE ? begin_undecided(state) : UPSTAT_USERS;
+}
+
+/* Counts a request that look_at_head has told of; one that is undecided waits. */
+COLD void count_looked_at(const struct bpf_sock *sk, struct socket_state *state, __u8 whose)
+{
+    if (whose == WHOSE_ROUTED)
+        count_request(sk, &state->requested);
+    else if (whose != WHOSE_UNDECIDED)
         count_request_of(sk, whose);
 }
 
@@ -152,7 +172,7 @@ COLD void decide(const struct bpf_sock *sk, struct socket_state *state)
     int undecided = state->whose == WHOSE_UNDECIDED;
     __u8 whose = followed ? whose_is(state, state->method) : UPSTAT_USERS;
     if (undecided)
-        state->whose = whose;
+        state->whose = with_route(state, whose);
     bpf_spin_unlock(&state->lock);
     if (!undecided)
         return;

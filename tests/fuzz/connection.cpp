@@ -218,6 +218,16 @@ std::uint64_t sum_totals(Wanted wanted) {
     return sum_counts<upstat_total_key>("totals", "total_counts", total_slots, wanted);
 }
 
+/// Of the host x the path tells a route, as far as a trie that compares whole keys can; of any other the host does.
+void tell_routes() {
+    upstat_route_host_key host{.table = 1, .host = {}};
+    const upstat_route_host any{.route = 7, .paths = 0};
+    std::memcpy(make_entry(map_named("route_hosts"), &host).value.data(), &any, sizeof(any));
+    host.host[0] = 'x';
+    const upstat_route_host by_path{.route = 0, .paths = 1};
+    std::memcpy(make_entry(map_named("route_hosts"), &host).value.data(), &by_path, sizeof(by_path));
+}
+
 /// What the agent writes of the server that Connection's constructor makes.
 void tell_record(const Wire& wire) {
     upstat_server_key server{};
@@ -227,11 +237,13 @@ void tell_record(const Wire& wire) {
         std::memcpy(server.address, kernel.sock.dst_ip6, sizeof(server.address));
     }
     server.port = 8080;
-    const upstat_record record{.look = UPSTAT_LOOK_WHOSE | UPSTAT_LOOK_CHECK | UPSTAT_LOOK_AUTH,
-                               .method = UPSTAT_METHOD_GET};
+    const upstat_record record{.look = UPSTAT_LOOK_WHOSE | UPSTAT_LOOK_CHECK | UPSTAT_LOOK_AUTH | UPSTAT_LOOK_ROUTE,
+                               .method = UPSTAT_METHOD_GET,
+                               .table = 1};
     std::memcpy(make_entry(map_named("records"), &server).value.data(), &record, sizeof(record));
     const std::uint32_t only = 0;
     make_entry(map_named("records_epoch"), &only).value[0] = 1;
+    tell_routes();
 }
 
 /// The one value of the array of ports, which is too large to be made anew for each connection.

@@ -16,7 +16,8 @@ struct Wire {
     unsigned tcp_options = 0;  ///< words, up to 10
     std::uint32_t request_seq = 1;
     std::uint32_t answer_seq = 1;
-    bool looked_at = false;  ///< the agent has told of the server: a health check by GET, and forwardAuth asks there
+    bool looked_at = false;  ///< the agent has told of the server: a health check by GET, and forwardAuth asks
+                             ///< there; requests come by several routes
 };
 
 /// Bytes of a stream and where in it they stand.

@@ -149,6 +149,7 @@ void Agent::restore() {
                  .earlier = restored.saved.epoch,
                  .until = restored.saved.mark.value_or(Timeline::Mark()).last.wall};
     ledger_ = std::move(restored.saved.ledger);
+    saved_routes_ = ledger_.state().route_names.size();
     catalogues_.remember(ledger_.state().catalogue);
     probing_.look(*ledger_.state().catalogue, {}, timeline_->now().at);
     if (restored.saved.window) {
@@ -244,7 +245,7 @@ void Agent::absorb(poll::Snapshot snapshot) {
     auto catalogue = close_books(snapshot);
     const auto growth = is_ahead_ ? std::nullopt : ledger_.growth(snapshot, *catalogue);
     absorbed_ = true;
-    counts_ = ledger_.absorb(snapshot, std::move(catalogue));
+    counts_ = ledger_.absorb(snapshot, catalogue);
     if (lost_counters_ && !counts_.backends.empty()) {
         lost_counters_ = false;
         births_.restore(ledger_.state(), true);  // exported from 0, the whole total would look like one burst
@@ -258,17 +259,23 @@ void Agent::absorb(poll::Snapshot snapshot) {
                    {.traefiks = traefiks_->watched(), .alerts = judgement_.alerts(), .rules = settings_.all_rules()});
     judgement_.explain(chronicle_.view(), *chronicle_.owners(), *ledger_.state().catalogue, names, snapshot);
     save(growth);
+    if (state_error_.empty()) {
+        saved_routes_ = ledger_.state().route_names.size();
+        tell_looks(catalogue);
+    }
     chronicle_.save(last_poll_->at);
     publish(std::move(snapshot));
 }
 
-/// The programs learn at which servers they must look for Traefik's own requests.
+/// The programs learn at which servers they must look for Traefik's own requests, and for routes.
 void Agent::tell_looks(const attribute::SharedCatalogue& catalogue) {
-    const std::pair told(catalogue, catalogues_.all_known());
+    const std::tuple told(catalogue, catalogues_.all_known(), saved_routes_);
     if (told == std::exchange(told_looks_, told)) {
         return;
     }
-    const auto set = parts_.kernel->set_looks(attribute::looks_in(*catalogues_.listed()), told.second);
+    const auto set =
+        parts_.kernel->set_looks(attribute::looks_in(*catalogues_.listed()),
+                                 route_tables(*catalogue, ledger_, saved_routes_), catalogues_.all_known());
     const auto problem = set ? std::string() : set.error().text();
     if (!set) {
         told_looks_ = {};  // tried again at the next poll

@@ -10,6 +10,7 @@
 #include <optional>
 #include <random>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "agent/catalogues.hpp"
@@ -140,7 +141,9 @@ class Agent {
     std::optional<Moment> last_poll_;
     std::chrono::microseconds poll_duration_{};
     std::string state_error_;
-    std::pair<attribute::SharedCatalogue, bool> told_looks_;  ///< of which catalogue, and whether it was complete
+    std::size_t saved_routes_ = 0;  ///< how many routes' numbers no crash gives to others
+    /// Of which catalogue, whether it was complete, and with how many routes.
+    std::tuple<attribute::SharedCatalogue, bool, std::size_t> told_looks_;
     std::string looks_problem_;
     std::chrono::steady_clock::time_point next_sign_{};  ///< of life, to the supervisor
     std::string told_status_;                            ///< to the supervisor

@@ -3,6 +3,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <ranges>
 #include <utility>
 
 #include "poll/reader.hpp"
@@ -31,6 +32,11 @@ programs::Record record_of(const poll::Server& server, const attribute::Look& lo
             .checked = look.check.has_value(),
             .check_method = static_cast<std::uint8_t>(look.check.value_or(poll::Method::extension)),
             .auth = look.auth};
+}
+
+/// Of a server to which Traefik sends users' requests only.
+programs::Record record_of(const poll::Server& server) {
+    return {.address = server.address, .port = server.port, .zone = server.zone, .own = false};
 }
 
 /// Programs and maps that are pinned, so that counting goes on when the agent ends.
@@ -62,13 +68,19 @@ class PinnedKernel : public Kernel {
     programs::ProbeState probe(const std::vector<programs::Probed>& processes) override {
         return counter_.probe(processes);
     }
-    Result<void> set_looks(const std::map<poll::Server, attribute::Look>& looks, bool complete) override {
-        std::vector<programs::Record> records;
-        records.reserve(looks.size());
+    Result<void> set_looks(const std::map<poll::Server, attribute::Look>& looks, const RouteTables& routes,
+                           bool complete) override {
+        std::map<poll::Server, programs::Record> records;
         for (const auto& [server, look] : looks) {
-            records.push_back(record_of(server, look));
+            records.emplace(server, record_of(server, look));
         }
-        return counter_.set_records(records, complete);
+        const auto numbers = counter_.set_routes(routes.tables, complete);
+        for (const auto& [server, table] : routes.of_server) {
+            records.try_emplace(server, record_of(server)).first->second.table = numbers ? numbers->at(table) : 0;
+        }
+        const auto all = std::views::values(records);
+        auto set = counter_.set_records({all.begin(), all.end()}, complete);
+        return numbers ? set : std::unexpected(numbers.error());
     }
     Result<std::uint16_t> zone_of(const std::string& name) override { return counter_.zone_of(name); }
     Result<void> adopt_zones(const programs::ZoneNames& names) override { return counter_.adopt_zones(names); }

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/route_tables.hpp"
 #include "attribute/catalogue.hpp"
 #include "base/error.hpp"
 #include "base/fd.hpp"
@@ -56,9 +57,10 @@ class Kernel {
     /// Has probes in these processes, and in no others: so responses are counted that no packet shows.
     virtual programs::ProbeState probe(const std::vector<programs::Probed>& processes) = 0;
 
-    /// Tells the programs to which servers Traefik sends requests of its own; what they were told before stays beside
-    /// it where these are not `complete`. Errors: not all find room.
-    virtual Result<void> set_looks(const std::map<poll::Server, attribute::Look>& looks, bool complete) = 0;
+    /// Tells the programs to which servers Traefik sends requests of its own, and to which it sends by several routes;
+    /// what they were told before stays beside it where these are not `complete`. Errors: not all find room.
+    virtual Result<void> set_looks(const std::map<poll::Server, attribute::Look>& looks, const RouteTables& routes,
+                                   bool complete) = 0;
 
     /// Forgets cgroups that are gone.
     virtual void drop_dead() = 0;

@@ -246,6 +246,33 @@ Map from_servers(const json& object, auto parse) {
     return {std::make_move_iterator(values.begin()), std::make_move_iterator(values.end())};
 }
 
+/// Server, number and responses, in turn.
+void append(std::string& text, const poll::Routed& routed) {
+    text += '[';
+    for (const auto& [server, routes] : routed) {
+        for (const auto& [number, responses] : routes) {
+            text.append(json_text(json(text_of(server)))).append(",");
+            append(text, {number});
+            append_list(text, responses);
+            text += ',';
+        }
+    }
+    close_list(text);
+}
+
+poll::Routed routed_from(const json& array, std::size_t most) {
+    poll::Routed routed;
+    for (std::size_t at = 0; at < array.size(); at += 3) {
+        const auto number = count_from(array.at(at + 1));
+        if (number == 0 || number > most) {
+            throw Wrong("a route is none");
+        }
+        routed[server_from(array.at(at).get<std::string>())][static_cast<std::uint16_t>(number)] =
+            responses_from(array.at(at + 2));
+    }
+    return routed;
+}
+
 attribute::LastTotals last_from(const json& saved) {
     return {.requests = count_from(saved.at(0)), .responses = responses_from(saved.at(1))};
 }
@@ -274,6 +301,13 @@ std::string to_text(const attribute::LedgerState& state) {
                       [](std::string& to, Time at) { to += std::to_string(at.time_since_epoch().count()); });
         append_object(ledger.member("folded"), state.folded, totals);
         append(ledger.member("unmapped"), state.unmapped);
+        if (!state.route_names.empty()) {
+            auto names = json::array();
+            std::ranges::transform(state.route_names, std::back_inserter(names),
+                                   [](const attribute::BackendName& name) { return text_of(name); });
+            ledger.add("routes", names);
+            append(ledger.member("last_routed"), state.last_routed);
+        }
     }
     return text;
 }
@@ -292,6 +326,10 @@ attribute::LedgerState ledger_from(const json& saved) {
         saved.at("unknown_since"), [](const json& at) { return time_from<Time>(at); });
     state.folded = from_servers<decltype(state.folded)>(saved.at("folded"), totals_from);
     state.unmapped = totals_from(saved.at("unmapped"));
+    for (const auto& name : saved.value("routes", json::array())) {  // older states have none
+        state.route_names.push_back(backend_from(name.get<std::string>()));
+    }
+    state.last_routed = routed_from(saved.value("last_routed", json::array()), state.route_names.size());
     return state;
 }
 
@@ -309,6 +347,15 @@ std::string to_members(const attribute::Growth& growth) {
         text += ',';
     }
     close_list(text);
+    poll::Routed routed;
+    for (const auto& grown : growth.grown) {
+        if (!grown.routes.empty()) {
+            routed[grown.server] = grown.routes;
+        }
+    }
+    if (!routed.empty()) {
+        append(text.append(R"(,"routed":)"), routed);
+    }
     append_object(text.append(R"(,"strangers":)"), growth.unknown,
                   [](std::string& to, const poll::ServerTotals& totals) { append(to, totals); });
     return text;
@@ -318,11 +365,13 @@ attribute::Growth growth_from(const json& saved) {
     attribute::Growth growth{.at = time_from<Time>(saved.at("at")),
                              .grown = {},
                              .unknown = from_servers<poll::Servers>(saved.at("strangers"), totals_from)};
+    auto routed = routed_from(saved.value("routed", json::array()), std::numeric_limits<std::uint16_t>::max());
     const auto& grown = saved.at("grown");
     for (std::size_t i = 0; i < grown.size(); i += 3) {
         growth.grown.push_back({.server = server_from(grown.at(i).get<std::string>()),
                                 .requests = count_from(grown.at(i + 1)),
                                 .responses = responses_from(grown.at(i + 2))});
+        growth.grown.back().routes = std::move(routed[growth.grown.back().server]);
     }
     return growth;
 }

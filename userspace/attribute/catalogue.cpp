@@ -127,11 +127,13 @@ Catalogue merged(Catalogue first, const Catalogue& second) {
         if (!added) {
             merge(entry->second.listed, backend.listed);
             entry->second.check = backend.check ? backend.check : entry->second.check;
+            entry->second.has_routers = entry->second.has_routers && backend.has_routers;
         }
     }
     merge(first.streams, second.streams);
     merge(first.auths, second.auths);
     merge(first.asked, second.asked);
+    first.routers.insert(first.routers.end(), second.routers.begin(), second.routers.end());
     return first;
 }
 
@@ -163,6 +165,14 @@ std::vector<Listed> part_of(std::vector<Listed> all, std::uint16_t zone) {
     return moved_to(std::move(all), 0);
 }
 
+std::vector<Router> part_of(std::vector<Router> all, std::uint16_t zone) {
+    std::erase_if(all, [zone](const Router& router) { return router.zone != zone; });
+    for (auto& router : all) {
+        router.zone = 0;
+    }
+    return all;
+}
+
 }  // namespace
 
 Catalogue moved_to(Catalogue catalogue, std::uint16_t zone) {
@@ -172,7 +182,11 @@ Catalogue moved_to(Catalogue catalogue, std::uint16_t zone) {
     Catalogue moved{.backends = {},
                     .streams = moved_to(std::move(catalogue.streams), zone),
                     .auths = moved_to(std::move(catalogue.auths), zone),
-                    .asked = moved_to(std::move(catalogue.asked), zone)};
+                    .asked = moved_to(std::move(catalogue.asked), zone),
+                    .routers = std::move(catalogue.routers)};
+    for (auto& router : moved.routers) {
+        router.zone = zone;
+    }
     for (auto& [name, backend] : catalogue.backends) {
         backend.listed = moved_to(std::move(backend.listed), zone);
         moved.backends.emplace(BackendName(name.name, zone), std::move(backend));
@@ -184,7 +198,8 @@ Catalogue part_of(const Catalogue& catalogue, std::uint16_t zone) {
     Catalogue part{.backends = {},
                    .streams = part_of(catalogue.streams, zone),
                    .auths = part_of(catalogue.auths, zone),
-                   .asked = part_of(catalogue.asked, zone)};
+                   .asked = part_of(catalogue.asked, zone),
+                   .routers = part_of(catalogue.routers, zone)};
     for (const auto& [name, backend] : catalogue.backends) {
         if (name.zone == zone) {
             auto& here = part.backends[name.name] = backend;

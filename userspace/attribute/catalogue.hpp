@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "attribute/backend_name.hpp"
+#include "attribute/routes.hpp"
 #include "base/host_port.hpp"
 #include "poll/snapshot.hpp"
 
@@ -52,6 +53,9 @@ struct Backend {
     std::string provider;
     std::vector<Listed> listed;
     std::optional<HealthCheck> check{};
+    bool has_routers = false;            ///< whoever sends to its servers is in Catalogue.routers
+    std::set<std::string> stands_for{};  ///< the backends whose shared servers it lists; see shared.hpp
+    std::vector<Route> routes{};         ///< how what is sent to these servers is told apart
 
     bool operator==(const Backend&) const = default;
 };
@@ -66,6 +70,7 @@ struct Catalogue {
     std::vector<Listed> streams;              ///< the servers of TCP and UDP services
     std::vector<Listed> auths{};              ///< where forwardAuth middlewares ask
     std::vector<Listed> asked{};  ///< what else Traefik asks by itself: providers, receivers of traces and metrics
+    std::vector<Router> routers{};
 
     bool operator==(const Catalogue&) const = default;
 };

@@ -2,6 +2,7 @@
 #include "attribute/ledger.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <ranges>
 #include <utility>
 
@@ -82,6 +83,16 @@ bool went_back(const LastTotals& last, const poll::ServerTotals& now) {
                                                });
 }
 
+bool went_back(const poll::Routes& last, const poll::Routes& now) {
+    return std::ranges::any_of(now, [&last](const auto& route) {
+        const auto before = last.find(route.first);
+        return before != last.end() && std::ranges::any_of(route.second, [&before](const auto& entry) {
+                   const auto known = before->second.find(entry.first);
+                   return known != before->second.end() && entry.second < known->second;
+               });
+    });
+}
+
 bool is_same(const LastTotals& last, const poll::ServerTotals& now) {
     return now.requests == last.requests && now.responses == last.responses;
 }
@@ -99,6 +110,23 @@ poll::ResponseCounts grown(const poll::ResponseCounts& now, const poll::Response
     return grown;
 }
 
+poll::Routes grown(const poll::Routes& now, const poll::Routes& before) {
+    poll::Routes all;
+    for (const auto& [number, responses] : now) {
+        const auto known = before.find(number);
+        if (auto some = known == before.end() ? responses : grown(responses, known->second); !some.empty()) {
+            all.emplace(number, std::move(some));
+        }
+    }
+    return all;
+}
+
+const poll::Routes& at(const poll::Routed& routed, const poll::Server& server) {
+    static const poll::Routes none;
+    const auto found = routed.find(server);
+    return found == routed.end() ? none : found->second;
+}
+
 std::vector<poll::Server> all_listed(const Catalogue& catalogue) {
     const auto owners = owners_in(catalogue);
     const auto servers = std::views::keys(owners);
@@ -110,13 +138,22 @@ std::vector<poll::Server> all_listed(const Catalogue& catalogue) {
 bool LedgerState::operator==(const LedgerState& other) const {
     return *catalogue == *other.catalogue && backends == other.backends && owners == other.owners &&
            last == other.last && unclaimed == other.unclaimed && unknown_since == other.unknown_since &&
-           folded == other.folded && unmapped == other.unmapped;
+           folded == other.folded && unmapped == other.unmapped && route_names == other.route_names &&
+           last_routed == other.last_routed;
 }
 
 Ledger::Ledger(LedgerState state)
-    : state_(std::move(state)), listed_(all_listed(*state_.catalogue)), streams_(streams_in(*state_.catalogue)) {}
+    : state_(std::move(state)), listed_(all_listed(*state_.catalogue)), streams_(streams_in(*state_.catalogue)) {
+    for (std::uint16_t number = 0; const auto& name : state_.route_names) {
+        ++number;
+        if (!name.name.empty()) {
+            route_numbers_.emplace(name, number);
+        }
+    }
+}
 
 Counts Ledger::absorb(const poll::Snapshot& snapshot, SharedCatalogue catalogue) {
+    skip_numbers(snapshot.routed);
     if (catalogue != state_.catalogue && *catalogue != *state_.catalogue) {
         set_catalogue(std::move(catalogue));
     }
@@ -127,6 +164,9 @@ Counts Ledger::absorb(const poll::Snapshot& snapshot, SharedCatalogue catalogue)
     auto credited = state_.backends.end();
     for (const auto& [server, totals] : snapshot.servers) {
         take_increments(server, last[server], totals, counts);
+        if (const auto routed = snapshot.routed.find(server); routed != snapshot.routed.end()) {
+            take_routed(server, routed->second, counts);
+        }
         if (const auto* const names = owners.find(server)) {
             credited = credit(*names, server.zone, counts, credited);
         } else if (std::ranges::binary_search(streams_, server)) {
@@ -159,6 +199,52 @@ void Ledger::set_catalogue(SharedCatalogue catalogue) {
         state_.unknown_since.erase(server);
         state_.owners[server] = std::move(names);
     }
+    for (const auto& [name, backend] : state_.catalogue->backends) {
+        for (const auto& route : backend.routes) {
+            give_number({route.backend, name.zone});
+        }
+    }
+}
+
+void Ledger::give_number(const BackendName& backend) {
+    constexpr std::size_t most = std::numeric_limits<std::uint16_t>::max();
+    if (!backend.name.empty() && !route_numbers_.contains(backend) && state_.route_names.size() < most) {
+        state_.route_names.push_back(backend);
+        route_numbers_[backend] = static_cast<std::uint16_t>(state_.route_names.size());
+    }
+}
+
+/// Numbers that the kernel counts by, and that this ledger does not know: the state was lost. They are nobody's.
+void Ledger::skip_numbers(const poll::Routed& routed) {
+    for (const auto& [server, routes] : routed) {
+        if (!routes.empty() && routes.rbegin()->first > state_.route_names.size()) {
+            state_.route_names.resize(routes.rbegin()->first);
+        }
+    }
+}
+
+std::uint16_t Ledger::route_of(const BackendName& backend) const {
+    const auto found = route_numbers_.find(backend);
+    return found == route_numbers_.end() ? std::uint16_t{0} : found->second;
+}
+
+/// Credits what came by routes since the last totals to their backends, and takes it out of `counts`.
+void Ledger::take_routed(const poll::Server& server, const poll::Routes& routes, SeriesCounts& counts) {
+    auto& last = state_.last_routed[server];
+    for (const auto& [number, responses] : routes) {
+        const auto& name = state_.route_names.at(number - 1);
+        SeriesCounts grown;
+        for (const auto& [response, count] : responses) {
+            auto& known = last[number][response];
+            if (const auto more = minus(count, std::exchange(known, count)); more != 0 && !name.name.empty()) {
+                grown.emplace_hint(grown.end(), series_of(response), more);
+            }
+        }
+        if (!grown.empty()) {
+            counts = minus_each(std::move(counts), grown);
+            add_each(state_.backends[name], grown);
+        }
+    }
 }
 
 /// Begins at the backend that was given to last, and returns the one that is now: neighbours are often of one backend.
@@ -188,6 +274,7 @@ void Ledger::take_increments(const poll::Server& server, LastTotals& last, const
     if (back) {  // the maps are new: all is increment
         last.responses = totals.responses;
         state_.folded.erase(server);
+        state_.last_routed.erase(server);
         counts.clear();
         for (const auto& [response, count] : totals.responses) {
             counts.emplace_hint(counts.end(), series_of(response), count);
@@ -237,6 +324,7 @@ ServerView Ledger::view(poll::Snapshot snapshot) const {
 
 void Ledger::maps_made_anew() {
     state_.last.clear();
+    state_.last_routed.clear();
     state_.folded.clear();
 }
 
@@ -252,7 +340,9 @@ std::optional<Growth> Ledger::growth(const poll::Snapshot& snapshot, const Catal
     for (const auto& [server, totals] : snapshot.servers) {
         const auto* const found = known.find(server);
         const auto& last = found == nullptr ? none : *found;
-        if (went_back(last, totals)) {
+        const auto& routes = at(snapshot.routed, server);
+        const auto& last_routes = at(state_.last_routed, server);
+        if (went_back(last, totals) || went_back(last_routes, routes)) {
             return std::nullopt;
         }
         const bool same = found != nullptr && is_same(last, totals);
@@ -260,7 +350,8 @@ std::optional<Growth> Ledger::growth(const poll::Snapshot& snapshot, const Catal
             if (!same) {
                 growth.grown.push_back({.server = server,
                                         .requests = totals.requests,
-                                        .responses = grown(totals.responses, last.responses)});
+                                        .responses = grown(totals.responses, last.responses),
+                                        .routes = grown(routes, last_routes)});
             }
         } else if (!same || !is_unchanged_unknown(server, totals)) {
             growth.unknown.emplace_hint(growth.unknown.end(), server, totals);
@@ -275,6 +366,9 @@ Counts Ledger::absorb(const Growth& growth) {
         auto& totals = snapshot.servers[grown.server];
         totals.requests = grown.requests;
         totals.responses = grown.responses;
+        if (!grown.routes.empty()) {
+            snapshot.routed[grown.server] = grown.routes;
+        }
     }
     return absorb(snapshot, state_.catalogue);
 }

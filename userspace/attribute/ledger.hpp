@@ -43,6 +43,9 @@ struct LedgerState {
     /// The part of a server's totals that is in `unmapped`, or was left out while a TCP service listed the server.
     std::map<poll::Server, poll::ServerTotals> folded;
     poll::ServerTotals unmapped;
+    std::vector<BackendName>
+        route_names{};           ///< by a route's number - 1, which is given once; empty: not known any more
+    poll::Routed last_routed{};  ///< as `last`, the part of it that came by routes
 
     bool operator==(const LedgerState& other) const;
 };
@@ -53,6 +56,7 @@ struct Growth {
         poll::Server server;
         std::uint64_t requests = 0;      ///< the new total
         poll::ResponseCounts responses;  ///< the new totals of those that grew
+        poll::Routes routes{};           ///< likewise, of the part that came by routes
         bool operator==(const Grown&) const = default;
     };
     Time at;
@@ -69,6 +73,9 @@ struct Growth {
 ///
 /// What goes to a server that only TCP or UDP services list is no HTTP of Traefik's and is left out. Once a backend has
 /// listed a server, it stays HTTP's.
+///
+/// Where several backends list a server, one that stands for them does (shared.hpp). What came by a route of one of
+/// them is that one's, and not the former's.
 ///
 /// A backend that no catalogue lists any more leaves Counts, as a removed series leaves a target, but its counters are
 /// kept: it goes on from them when it comes back.
@@ -91,6 +98,10 @@ class Ledger {
     /// Absorbs what growth() gave, in a ledger with the same state.
     Counts absorb(const Growth& growth);
 
+    /// By which number the kernel is to count what is told to be a backend's; 0 where there are no more numbers. A
+    /// backend that the routes of a catalogue name has one from when that catalogue was absorbed.
+    [[nodiscard]] std::uint16_t route_of(const BackendName& backend) const;
+
     /// The kernel's maps were made anew: what comes next counts from 0. The backends' counters go on.
     void maps_made_anew();
 
@@ -107,6 +118,9 @@ class Ledger {
                               Backends::iterator last);
     void take_increments(const poll::Server& server, LastTotals& last, const poll::ServerTotals& totals,
                          SeriesCounts& counts);
+    void take_routed(const poll::Server& server, const poll::Routes& routes, SeriesCounts& counts);
+    void give_number(const BackendName& backend);
+    void skip_numbers(const poll::Routed& routed);
     [[nodiscard]] bool is_unchanged_unknown(const poll::Server& server, const poll::ServerTotals& totals) const;
     void leave_out(const poll::Server& server, const poll::ServerTotals& totals);
     void add_to_unmapped(const poll::Server& server, const poll::ServerTotals& totals, Time at);
@@ -114,6 +128,7 @@ class Ledger {
     LedgerState state_;
     std::vector<poll::Server> listed_;   ///< in the catalogue, ascending
     std::vector<poll::Server> streams_;  ///< in the catalogue and no backend's, ascending
+    std::map<BackendName, std::uint16_t> route_numbers_;
 };
 
 }  // namespace upstat::attribute

@@ -48,13 +48,45 @@ void move_shared(Listed& listed, const std::optional<HealthCheck>& check,
     }
 }
 
+/// The owners of shared servers, by the name of the backend that stands for them.
+using Groups = std::map<BackendName, std::set<std::set<std::string>>>;
+
+/// Says whom the backends stand for that stand for several, and how what is sent to their servers is told apart.
+void describe_groups(const Groups& groups, const Catalogue& catalogue, Catalogue& added) {
+    std::map<BackendName, std::vector<Router>> routers;
+    for (const auto& router : catalogue.routers) {
+        routers[{router.backend, router.zone}].push_back(router);
+    }
+    for (const auto& [name, all_owners] : groups) {
+        const auto& owners = *all_owners.begin();
+        auto& group = added.backends.at(name);
+        for (const auto& some : all_owners) {
+            group.stands_for.insert(some.begin(), some.end());
+        }
+        const auto has_routers = [&](const std::string& owner) {
+            return catalogue.backends.at({owner, name.zone}).has_routers;
+        };
+        if (all_owners.size() > 1 || !std::ranges::all_of(owners, has_routers)) {
+            continue;  // a name that was cut is of two groups; or requests may come that no router tells of
+        }
+        std::vector<Router> theirs;
+        for (const auto& owner : owners) {
+            const auto& some = routers[{owner, name.zone}];
+            theirs.insert(theirs.end(), some.begin(), some.end());
+        }
+        group.routes = routes_among(theirs, owners);
+    }
+}
+
 }  // namespace
 
 Catalogue with_shared(Catalogue catalogue) {
     std::map<poll::Server, std::string> shared;
+    Groups groups;
     for (const auto& [server, owners] : owners_in(catalogue)) {
         if (owners.size() > 1) {
             shared.emplace(server, name_of(owners));
+            groups[{name_of(owners), server.zone}].insert(owners);
         }
     }
     Catalogue added;
@@ -63,6 +95,7 @@ Catalogue with_shared(Catalogue catalogue) {
             move_shared(listed, backend.check, shared, added);
         }
     }
+    describe_groups(groups, catalogue, added);
     catalogue.backends.merge(std::move(added.backends));
     return catalogue;
 }

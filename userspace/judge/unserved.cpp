@@ -2,7 +2,7 @@
 #include "judge/unserved.hpp"
 
 #include <algorithm>
-#include <ranges>
+#include <set>
 #include <utility>
 
 #include "judge/reasons.hpp"
@@ -84,6 +84,25 @@ Unserved::Tally Unserved::within(const Server& server, Millis window) const {
     return sum;
 }
 
+namespace {
+
+/// Of all responses that came from its servers, or more. Of one that stands for several, some are theirs.
+double answered_rate(const attribute::BackendName& name, const attribute::Backend& backend,
+                     const measure::Ratios& responses) {
+    std::set<attribute::BackendName> all{name};
+    for (const auto& one : backend.stands_for) {
+        all.insert({one, name.zone});
+    }
+    double rate = 0;
+    for (const auto& one : all) {
+        const auto answered = responses.backends.find(one);
+        rate += answered == responses.backends.end() ? 0 : answered->second.all.value_or(0);
+    }
+    return rate;
+}
+
+}  // namespace
+
 measure::Ratios Unserved::ratios(const Rule& rule, const attribute::Catalogue& catalogue,
                                  const measure::Ratios& responses) const {
     measure::Ratios ratios{.at = at_, .backends = {}, .filling = !began_ || at_ - *began_ < rule.window};
@@ -91,7 +110,7 @@ measure::Ratios Unserved::ratios(const Rule& rule, const attribute::Catalogue& c
         return ratios;
     }
     const auto seconds = static_cast<double>(rule.window.count()) / 1000;
-    for (const auto& name : catalogue.backends | std::views::keys) {
+    for (const auto& [name, backend] : catalogue.backends) {
         Tally sum;
         bool failed = false;
         for (const auto& server : attribute::servers_of(catalogue, name)) {
@@ -101,8 +120,7 @@ measure::Ratios Unserved::ratios(const Rule& rule, const attribute::Catalogue& c
             }
         }
         if (failed) {
-            const auto answered = responses.backends.find(name);
-            const auto rate = answered == responses.backends.end() ? 0 : answered->second.all.value_or(0);
+            const auto rate = answered_rate(name, backend, responses);
             ratios.backends[name] = {.matching = static_cast<double>(sum.of(rule.share)) / seconds,
                                      .all = rate + static_cast<double>(sum.sum()) / seconds};
         }

@@ -124,7 +124,8 @@ KeyFields own_total_fields() {
             .detail = {offsetof(Key, detail), sizeof(Key::detail)},
             .event = {offsetof(Key, event), sizeof(Key::event)},
             .method = {offsetof(Key, method), sizeof(Key::method)},
-            .whose = {offsetof(Key, whose), sizeof(Key::whose)}};
+            .whose = {offsetof(Key, whose), sizeof(Key::whose)},
+            .route = {offsetof(Key, route), sizeof(Key::route)}};
 }
 
 KeyFields own_request_fields() {
@@ -155,7 +156,8 @@ std::expected<KeyFields, std::string> total_fields(const btf* types, std::uint32
                            .detail = finder.number({"detail"}),
                            .event = finder.number({"event"}),
                            .method = finder.number({"method"}),
-                           .whose = finder.optional_number({"whose"})};
+                           .whose = finder.optional_number({"whose"}),
+                           .route = finder.optional_number({"route"})};
     return finder.result(fields);
 }
 
@@ -199,6 +201,7 @@ Total to_total(std::span<const std::byte> key, const KeyFields& fields, std::uin
                 .detail = number_at(key, fields.detail),
                 .method = number_at(key, fields.method),
                 .whose = number_at(key, fields.whose),
+                .route = number_at(key, fields.route),
                 .count = count};
     if (fields.host.size == 0) {
         std::memcpy(total.server.address.data(), key.data() + fields.address.offset, total.server.address.size());

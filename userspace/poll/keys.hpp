@@ -23,6 +23,7 @@ struct Total {
     std::uint64_t detail = 0;
     std::uint64_t method = 0;
     std::uint64_t whose = 0;
+    std::uint64_t route = 0;  ///< of a user's response; 0: none is told
     std::uint64_t count = 0;
 };
 
@@ -44,6 +45,7 @@ struct KeyFields {
     Field event{};
     Field method{};
     Field whose{};
+    Field route{};
 
     bool operator==(const KeyFields&) const = default;
 };

@@ -43,13 +43,16 @@ std::uint64_t* reason_cell(Reasons& counts, const std::vector<std::string>& reas
     return &counts[total.detail < reasons.size() ? reasons[total.detail] : unknown_reason];
 }
 
+ResponseKey response_key(const Total& total) {
+    return {.code = static_cast<std::uint16_t>(total.detail),
+            .method = total.method < UPSTAT_METHODS ? static_cast<Method>(total.method) : Method::extension};
+}
+
 /// Where a server counts this; null for an event of a newer layout.
 std::uint64_t* cell_of(ServerTotals& server, const Total& total) {
     switch (total.event) {
         case UPSTAT_RESPONSE:
-            return &server.responses[{
-                .code = static_cast<std::uint16_t>(total.detail),
-                .method = total.method < UPSTAT_METHODS ? static_cast<Method>(total.method) : Method::extension}];
+            return &server.responses[response_key(total)];
         case UPSTAT_UNANSWERED:
             return reason_cell(server.unanswered, kernel_unanswered_reasons(), total);
         case UPSTAT_UNREAD:
@@ -84,6 +87,13 @@ std::map<std::string, std::vector<Total>> by_kind(const std::vector<Total>& tota
 
 TableMaps totals_of(const CounterMaps& maps) {
     return {.keys = maps.totals, .counts = maps.total_counts, .slots = maps.slots, .number = UPSTAT_TOTALS};
+}
+
+/// The responses by its route that this is one of; null where it told none.
+ResponseCounts* route_of(Routed& routed, const Total& total) {
+    return total.route != 0 && total.whose == UPSTAT_USERS && total.event == UPSTAT_RESPONSE
+               ? &routed[total.server][static_cast<std::uint16_t>(total.route)]
+               : nullptr;
 }
 
 /// A probe sees a request when it is answered, or never.
@@ -246,6 +256,15 @@ std::map<std::string, std::map<Server, std::uint64_t>> Reader::left_unanswered(R
     return left;
 }
 
+void Reader::begin_routed_anew(const std::vector<Total>& totals) {
+    routed_.clear();
+    for (const auto& total : totals) {
+        if (auto* const responses = route_of(routed_, total)) {
+            responses->try_emplace(response_key(total));
+        }
+    }
+}
+
 /// A cell for every entry, all at 0 but for what the ended generations left unanswered.
 void Reader::begin_servers_anew() {
     std::vector<Total> totals;
@@ -261,6 +280,7 @@ void Reader::begin_servers_anew() {
     for (const auto& [kind, some] : by_kind(totals)) {
         counted_[kind] = to_servers(some);
     }
+    begin_routed_anew(totals);
     for (const auto& [kind, servers] : left_unanswered(Role::ended)) {
         for (const auto& [server, count] : servers) {
             counted_[kind][server].unanswered[upgraded_reason] += count;
@@ -272,12 +292,15 @@ void Reader::begin_servers_anew() {
         part.added.assign(part.map->size(), 0);
         part.cells.assign(part.map->size(), nullptr);
         part.requests.assign(part.map->size(), nullptr);
+        part.routes.assign(part.map->size(), nullptr);
         for (std::size_t entry = 0; entry < part.map->size(); entry++) {
             const auto total = part.map->total(entry);
             if (part.wanted(total)) {
                 auto& server = counted_[kind_of(total)][total.server];
                 part.cells[entry] = cell_of(server, total);
                 part.requests[entry] = request_cell_of(server, total);
+                auto* const responses = route_of(routed_, total);
+                part.routes[entry] = responses != nullptr ? &(*responses)[response_key(total)] : nullptr;
             }
         }
     }
@@ -291,6 +314,9 @@ void Reader::add_growth() {
                 *part.cells[entry] += grown;
                 if (part.requests[entry] != nullptr) {
                     *part.requests[entry] += grown;
+                }
+                if (part.routes[entry] != nullptr) {
+                    *part.routes[entry] += grown;
                 }
                 part.added[entry] = counts[entry];
             }
@@ -324,6 +350,7 @@ Result<Snapshot> Reader::read(Time at) {
     const auto& users = counted_[{}];
     Snapshot snapshot{.at = at,
                       .servers = users,
+                      .routed = routed_,
                       .probes = {std::next(counted_.begin()), counted_.end()},  // the first ones are users'
                       .kernel_errors = std::move(*places),
                       .maps = fills(),

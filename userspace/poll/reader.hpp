@@ -59,6 +59,7 @@ class Reader {
         Role role = Role::going_on;
         std::vector<std::uint64_t*> cells{};     ///< by entry, in counted_; null where it is not wanted
         std::vector<std::uint64_t*> requests{};  ///< likewise, where the entry counts a request too
+        std::vector<std::uint64_t*> routes{};    ///< likewise, where it is counted by a route too
         std::vector<std::uint64_t> added{};      ///< by entry, how much of it is in its cell
     };
 
@@ -67,6 +68,7 @@ class Reader {
     Result<void> read_parts();
     [[nodiscard]] std::map<std::string, std::map<Server, std::uint64_t>> left_unanswered(Role role) const;
     void begin_servers_anew();
+    void begin_routed_anew(const std::vector<Total>& totals);
     void add_growth();
     [[nodiscard]] std::vector<MapFill> fills() const;
     [[nodiscard]] Result<std::map<std::string, std::uint64_t>> read_places() const;
@@ -76,7 +78,8 @@ class Reader {
     std::vector<int> places_;
     std::vector<Error> left_out_;
     std::map<std::string, Servers> counted_;  ///< by kind as in Probes; users' requests stand under the empty one
-    bool stale_ = false;                      ///< counted_ has not a cell for every entry
+    Routed routed_;
+    bool stale_ = false;  ///< counted_ has not a cell for every entry
 };
 
 /// Reads once: for those who need no second poll.

@@ -127,6 +127,10 @@ using Servers = FlatMap<Server, ServerTotals>;
 /// counts. Their responses have no method.
 using Probes = std::map<std::string, Servers>;
 
+/// The part of a server's responses that came by routes, by their numbers.
+using Routes = std::map<std::uint16_t, ResponseCounts>;
+using Routed = std::map<Server, Routes>;
+
 /// A count of a server that has no other label.
 struct PlainCount {
     std::string_view name;    ///< in the state file and in JSON
@@ -181,6 +185,7 @@ struct ProgramRuns {
 struct Snapshot {
     Time at;  ///< when it was due (see aligned()), or just before the first read
     Servers servers{};
+    Routed routed{};                                       ///< each of these is in `servers` too
     Probes probes{};                                       ///< those that overflowed stand under a server of zeros
     ServerTotals overflow{};                               ///< of servers that found no room in a full kernel map
     std::map<std::string, std::uint64_t> kernel_errors{};  ///< by place, every place present

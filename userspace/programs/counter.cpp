@@ -280,6 +280,7 @@ class Counter::Impl {
     [[nodiscard]] Owners& owners() { return owners_; }
     [[nodiscard]] const std::set<std::uint64_t>& shared() const { return shared_; }
     [[nodiscard]] Probes& probes() { return probes_; }
+    [[nodiscard]] Routes& routes() { return routes_; }
 
     /// Programs that write the same maps, and know which ones they are.
     Result<void> load_variant(const Variant& variant) {
@@ -357,6 +358,7 @@ class Counter::Impl {
     Zones zones_;
     Probes probes_;
     Owners owners_;
+    Routes routes_;
     bool has_told_ = false;
     std::map<Variant, Skeleton> skeletons_;  ///< that of zone 0, not shared, is always there
     std::vector<Generation> generations_;    ///< the last one is the programs' own
@@ -395,6 +397,10 @@ Result<Counter> Counter::open(const fs::path& pin_path, const MapSizes& sizes) {
     set_constants(**skeleton, before->size() + (home.is_new ? 1 : 0), {});
     if (auto loaded = load(**skeleton, *root, home); !loaded) {
         return std::unexpected(loaded.error());
+    }
+    // Sockets may remember records of another generation, whose tables were others.
+    if (auto begun = begin_epoch({.epoch = bpf_map__fd((*skeleton)->maps.records_epoch)}); !begun) {
+        return std::unexpected(begun.error());
     }
     auto generations = find_generations(*root);
     if (!generations) {
@@ -456,6 +462,12 @@ Result<void> Counter::set_records(const std::vector<Record>& records, bool compl
                                  complete, !impl_->has_told());
     impl_->set_told(written.has_value());
     return written;
+}
+
+Result<std::vector<std::uint16_t>> Counter::set_routes(const std::vector<RouteTable>& tables, bool complete) {
+    const auto& maps = impl_->newest();
+    return impl_->routes().write({.hosts = maps.map("route_hosts"), .paths = maps.map("route_paths")}, tables,
+                                 complete);
 }
 
 void Counter::detach_previous() {

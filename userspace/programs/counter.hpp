@@ -15,6 +15,7 @@
 #include "programs/probes.hpp"
 #include "programs/records.hpp"
 #include "programs/removal.hpp"
+#include "programs/routes.hpp"
 #include "programs/zones.hpp"
 
 namespace upstat::programs {
@@ -78,6 +79,9 @@ class Counter {
     /// Tells the programs of servers whose requests must be looked at; see write_records. They stay in force when the
     /// agent ends.
     Result<void> set_records(const std::vector<Record>& records, bool complete);
+
+    /// Tells them of routes, by the numbers that records then name; see routes.hpp.
+    Result<std::vector<std::uint16_t>> set_routes(const std::vector<RouteTable>& tables, bool complete);
 
     /// Detaches the previous generations' programs. Call it once the requests that they track are answered.
     void detach_previous();

@@ -23,10 +23,10 @@ namespace {
 constexpr std::string_view prefix = "layout-";
 
 /// The maps of bpf/ that are pinned, and those that earlier versions pinned.
-constexpr std::array<std::string_view, 19> map_names{
-    "totals",   "total_counts", "requests",  "request_counts", "slots",        "overflow",      "places",
-    "ports",    "sockets",      "scattered", "listening",      "records",      "records_epoch", "probed",
-    "counting", "owners",       "members",   "members_epoch",  "probed_series"};
+constexpr std::array<std::string_view, 21> map_names{
+    "totals",   "total_counts", "requests",  "request_counts", "slots",         "overflow",      "places",
+    "ports",    "sockets",      "scattered", "listening",      "records",       "records_epoch", "probed",
+    "counting", "owners",       "members",   "members_epoch",  "probed_series", "route_hosts",   "route_paths"};
 
 std::string own_name() {
     return fmt::format("{}{}", prefix, UPSTAT_LAYOUT_VERSION);

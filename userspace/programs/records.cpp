@@ -37,10 +37,10 @@ RecordsByKey by_key(const std::vector<Record>& records) {
         std::memcpy(key.address, record.address.data(), record.address.size());
         key.port = record.port;
         key.zone = record.zone;
-        const auto look =
-            UPSTAT_LOOK_WHOSE | (record.checked ? UPSTAT_LOOK_CHECK : 0) | (record.auth ? UPSTAT_LOOK_AUTH : 0);
-        all[bytes_of<RecordKey>(key)] = bytes_of<RecordValue>(
-            upstat_record{.look = static_cast<std::uint8_t>(look), .method = record.check_method});
+        const auto look = (record.own ? UPSTAT_LOOK_WHOSE : 0) | (record.checked ? UPSTAT_LOOK_CHECK : 0) |
+                          (record.auth ? UPSTAT_LOOK_AUTH : 0) | (record.table != 0 ? UPSTAT_LOOK_ROUTE : 0);
+        all[bytes_of<RecordKey>(key)] = bytes_of<RecordValue>(upstat_record{
+            .look = static_cast<std::uint8_t>(look), .method = record.check_method, .table = record.table});
     }
     return all;
 }
@@ -57,16 +57,18 @@ RecordsByKey read_all(int map) {
     return all;
 }
 
-/// Another number than before, so that every socket looks for its record again.
-int begin_epoch(int map) {
+}  // namespace
+
+Result<void> begin_epoch(const RecordMaps& maps) {
     const std::uint32_t only = 0;
     std::uint32_t epoch = 0;
-    bpf_map_lookup_elem(map, &only, &epoch);
+    bpf_map_lookup_elem(maps.epoch, &only, &epoch);
     epoch++;
-    return bpf_map_update_elem(map, &only, &epoch, BPF_ANY);
+    if (bpf_map_update_elem(maps.epoch, &only, &epoch, BPF_ANY) != 0) {
+        return std::unexpected(bpf_error(errno, "cannot write to the map records_epoch"));
+    }
+    return {};
 }
-
-}  // namespace
 
 Result<void> write_records(const RecordMaps& maps, const std::vector<Record>& records, bool complete, bool anew) {
     auto wanted = by_key(records);
@@ -90,8 +92,8 @@ Result<void> write_records(const RecordMaps& maps, const std::vector<Record>& re
             reason = errno;
         }
     }
-    if (begin_epoch(maps.epoch) != 0) {
-        return std::unexpected(bpf_error(errno, "cannot write to the map records_epoch"));
+    if (auto begun = begin_epoch(maps); !begun) {
+        return begun;
     }
     if (refused != 0) {
         auto error = bpf_error(reason, fmt::format("{} servers find no room in the map records: what Traefik asks them "

@@ -14,9 +14,11 @@ struct Record {
     std::array<std::uint8_t, 16> address{};  ///< network order, IPv4 as an IPv4-mapped IPv6 address
     std::uint16_t port = 0;                  ///< host order
     std::uint16_t zone = 0;                  ///< of which Traefik
+    bool own = true;                         ///< Traefik sends requests of its own there
     bool checked = false;                    ///< has a health check, with this method (enum upstat_method)
     std::uint8_t check_method = 0;
-    bool auth = false;  ///< a forwardAuth middleware asks there
+    bool auth = false;        ///< a forwardAuth middleware asks there
+    std::uint16_t table = 0;  ///< the number of its table of routes; 0: none
 
     bool operator==(const Record&) const = default;
 };
@@ -26,6 +28,9 @@ struct RecordMaps {
     int records = -1;
     int epoch = -1;
 };
+
+/// Every socket looks for its record again.
+Result<void> begin_epoch(const RecordMaps& maps);
 
 /// Makes these the records, in place of those that are there, or, where they are not `complete`, beside those. Sockets
 /// notice after the last one is written; `anew`: they are told even where nothing changes, since whoever wrote before

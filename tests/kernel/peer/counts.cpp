@@ -151,7 +151,10 @@ bool Counts::head_buffers_untouched() const {
     return bpf_map_lookup_elem(head_buffers_.get(), &only, now.data()) == 0 && now == taken_;
 }
 
-void Counts::set_record(const programs::Record& record) {
+void Counts::set_record(programs::Record record, const programs::RouteTable& routes) {
+    const auto tables =
+        must(counter_->set_routes(routes.empty() ? std::vector<programs::RouteTable>() : std::vector(1, routes), true));
+    record.table = tables.empty() ? std::uint16_t{0} : tables.front();
     if (const auto set = counter_->set_records({record}, true); !set) {
         throw std::runtime_error(set.error().text());
     }
@@ -165,7 +168,10 @@ Counted Counts::take(const poll::Server& server) {
     zero_slots(maps.slots);
     zero(maps.total_counts);
     zero(maps.request_counts);
-    Counted counted{.server = std::move(snapshot.servers[server]), .probes = {}, .places = {}};
+    Counted counted{.server = std::move(snapshot.servers[server]),
+                    .routes = std::move(snapshot.routed[server]),
+                    .probes = {},
+                    .places = {}};
     for (auto& [kind, servers] : snapshot.probes) {
         counted.probes[kind] = std::move(servers[server]);
     }

@@ -17,8 +17,9 @@ namespace upstat::peer {
 /// What was counted in one case.
 struct Counted {
     poll::ServerTotals server;
-    std::map<std::string, poll::ServerTotals> probes;  ///< by kind
-    std::map<std::string, std::uint64_t> places;       ///< those that counted anything
+    std::map<std::uint16_t, poll::ResponseCounts> routes;  ///< the part of them that came by a route
+    std::map<std::string, poll::ServerTotals> probes;      ///< by kind
+    std::map<std::string, std::uint64_t> places;           ///< those that counted anything
 };
 
 /// What is made on this host, and must not stay: pins and a cgroup, named after this process.
@@ -40,8 +41,8 @@ class Counts {
     /// Whether what stands in those rooms is as occupy_head_buffers left it.
     bool head_buffers_untouched() const;
 
-    /// Tells the programs of one server, and of no other.
-    void set_record(const programs::Record& record);
+    /// Tells the programs of one server and the routes to it, and of no other.
+    void set_record(programs::Record record, const programs::RouteTable& routes);
 
     /// What was counted since the last call: of this server, and the places.
     Counted take(const poll::Server& server);

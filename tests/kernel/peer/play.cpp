@@ -205,17 +205,27 @@ class Player {
         }
     }
 
-    /// look other | auth | check METHOD ...: what the agent tells of the server.
+    /// look other | auth | check METHOD | route HOST PATH NUMBER ...: what the agent tells of the server.
     void look(const Words& words) {
-        programs::Record record{.address = server_.address, .port = server_.port};
+        programs::Record record{.address = server_.address, .port = server_.port, .own = false};
+        programs::RouteTable routes;
         for (std::size_t at = 0; at < words.size(); at++) {
+            record.own = record.own || words[at] != "route";
             record.auth = record.auth || words[at] == "auth";
             if (words[at] == "check") {
                 record.checked = true;
                 record.check_method = static_cast<std::uint8_t>(poll::method_of(word(words, ++at)));
+            } else if (words[at] == "route") {
+                const auto& path = word(words, at + 2);
+                const bool whole = path.starts_with('=');
+                routes.push_back({.host = words[at + 1] == "*" ? "" : words[at + 1],
+                                  .path = path == "*" ? "" : path.substr(whole ? 1 : 0),
+                                  .whole = whole,
+                                  .route = static_cast<std::uint16_t>(to_number(word(words, at + 3)))});
+                at += 3;
             }
         }
-        counts_.set_record(record);
+        counts_.set_record(record, routes);
     }
 
     // ---- the client
@@ -683,11 +693,26 @@ class Player {
         }
     }
 
+    /// expect route NUMBER CODE METHOD [xN]: the part that came by it of what other lines expect.
+    void expect_route(const Words& words) {
+        const auto method = poll::parse_method(word(words, 3));
+        if (!method) {
+            fail("no such method: " + words[3]);
+        }
+        wanted_.routes[static_cast<std::uint16_t>(to_number(words[1]))][{
+            .code = static_cast<std::uint16_t>(to_number(words[2])), .method = *method}] += times_of(words, 4);
+    }
+
     /// expect CODE METHOD [xN] | unanswered|unread|failure REASON [xN] | outstanding N | place NAME N | probe ...
+    /// | route ...
     void expect(const Words& words) {
         const auto& kind = word(words, 0);
         if (kind == "probe") {
             expect_probe(words);
+            return;
+        }
+        if (kind == "route") {
+            expect_route(words);
             return;
         }
         const auto& name = word(words, 1);
@@ -729,12 +754,23 @@ class Player {
         return text;
     }
 
+    static std::string describe(const std::map<std::uint16_t, poll::ResponseCounts>& routes) {
+        std::string text;
+        for (const auto& [route, responses] : routes) {
+            text += fmt::format(" {}: {}", route, describe(poll::ServerTotals{.responses = responses}));
+        }
+        return text;
+    }
+
     std::string compare(const Counted& got) {
         wanted_.server.connects = connects_;
         wanted_.server.requests = wanted_.server.response_sum() + wanted_.server.unanswered_sum() + outstanding_;
         std::string wrong;
         if (const auto is = describe(got.server), should = describe(wanted_.server); is != should) {
             wrong = fmt::format("counted {}; expected {}", is, should);
+        }
+        if (got.routes != wanted_.routes) {
+            wrong += fmt::format("; by routes{}; expected{}", describe(got.routes), describe(wanted_.routes));
         }
         for (const auto& kind : poll::probe_kinds()) {
             auto& should = wanted_.probes[kind];

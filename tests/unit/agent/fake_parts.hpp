@@ -148,7 +148,9 @@ struct FakeCounts {
     std::vector<programs::Probed> probed{};
     programs::ProbeState probe_state{};
     std::map<poll::Server, attribute::Look> looks{};  ///< as the agent told them last
+    RouteTables routes{};                             ///< likewise
     bool looks_complete = false;
+    poll::Routed routed{};
     std::map<std::string, std::uint16_t> zone_of_cgroup;
     std::set<std::string> shared_cgroups{};
     std::vector<programs::Member> members{};  ///< as the agent told them last
@@ -184,8 +186,10 @@ class FakeKernel : public Kernel {
         counts_->probed = processes;
         return counts_->probe_state;
     }
-    Result<void> set_looks(const std::map<poll::Server, attribute::Look>& looks, bool complete) override {
+    Result<void> set_looks(const std::map<poll::Server, attribute::Look>& looks, const RouteTables& routes,
+                           bool complete) override {
         counts_->looks = looks;
+        counts_->routes = routes;
         counts_->looks_complete = complete;
         return {};
     }
@@ -216,7 +220,7 @@ class FakeKernel : public Kernel {
         if (counts_->failure) {
             return std::unexpected(*counts_->failure);
         }
-        return poll::Snapshot{.at = at, .servers = counts_->servers};
+        return poll::Snapshot{.at = at, .servers = counts_->servers, .routed = counts_->routed};
     }
     Result<Fd> walk_sockets() override {
         counts_->walks++;

@@ -60,6 +60,30 @@ TEST(Saved, CountsOfAnyLengthAreWrittenAsTheyAre) {
     }
 }
 
+TEST(Saved, RoutesComeBack) {
+    auto catalogue = *attribute::listing({{"a|b", {1}}});
+    catalogue.backends.at("a|b").routes = {{.host = "a", .backend = "a"}, {.host = "b", .backend = "b"}};
+    auto snapshot = attribute::poll(1, {{attribute::server(1), attribute::answered(9)}});
+    attribute::Ledger ledger;
+    ledger.absorb(snapshot, std::make_shared<const attribute::Catalogue>(catalogue));
+    snapshot.routed[attribute::server(1)] = {{1, {{attribute::ok, 2}}}, {2, {{attribute::ok, 3}}}};
+    ledger.absorb(snapshot, ledger.state().catalogue);
+    auto back = ledger_from(json::parse(to_text(ledger.state())));
+    EXPECT_EQ(back.route_names, (std::vector<attribute::BackendName>{"a", "b"}));
+    EXPECT_EQ(back.last_routed, ledger.state().last_routed);
+
+    const attribute::Growth growth{.at = at(7),
+                                   .grown = {{.server = attribute::server(1),
+                                              .requests = 9,
+                                              .responses = {{attribute::ok, 9}},
+                                              .routes = {{2, {{attribute::ok, 4}}}}}},
+                                   .unknown = {}};
+    EXPECT_EQ(growth_of_its_text(growth).grown, growth.grown);
+    auto saved = json::parse(to_text(ledger.state()));
+    saved["last_routed"][1] = 3;
+    EXPECT_THROW(ledger_from(saved), std::exception) << "a number that was never given";
+}
+
 TEST(Saved, EveryCodeThatTheKernelCountsIsTakenAndNoOther) {
     const auto with = [](int code) {
         return json::parse(R"({"at":1,"grown":["10.0.0.1:1",1,[)" + std::to_string(code) + R"(,1,1]],"strangers":{}})");

@@ -392,6 +392,76 @@ TEST(Ledger, ATraefiksBackendCountsOnlyWhatItsOwnTraefikAsked) {
     EXPECT_EQ(ledger.state().unmapped.response_sum(), 7U);
 }
 
+/// One server of a and b, whose routes are told apart, and one of a alone.
+SharedCatalogue routed_catalogue() {
+    auto catalogue = *listing({{"a", {2}}, {"a|b", {1}}, {"b", {}}});
+    catalogue.backends.at("a|b").routes = {{.host = "a", .backend = "a"}, {.host = "b", .backend = "b"}, {}};
+    return std::make_shared<const Catalogue>(std::move(catalogue));
+}
+
+poll::Snapshot routed_poll(int seconds, std::uint64_t all, poll::Routes routes) {
+    auto snapshot = poll(seconds, {{server(1), answered({{ok, all}, {missing, 3}})}, {server(2), answered(5)}});
+    snapshot.routed[server(1)] = std::move(routes);
+    return snapshot;
+}
+
+using Sums = std::map<std::string, std::uint64_t>;
+
+TEST(Ledger, WhatCameByARouteIsItsBackends) {
+    Ledger ledger;
+    EXPECT_EQ(sums(ledger.absorb(routed_poll(1, 10, {}), routed_catalogue())), (Sums{{"a", 5}, {"a|b", 13}, {"b", 0}}));
+    const auto a = ledger.route_of("a");
+    const auto b = ledger.route_of("b");
+    EXPECT_NE(a, 0);
+    EXPECT_NE(b, 0);
+    EXPECT_NE(a, b);
+    EXPECT_EQ(ledger.route_of("a|b"), 0);
+    EXPECT_EQ(ledger.route_of({"a", 3}), 0) << "another Traefik's";
+    const auto next = routed_poll(2, 30, {{a, {{ok, 12}}}, {b, {{ok, 3}}}});
+    EXPECT_EQ(sums(ledger.absorb(next, routed_catalogue())), (Sums{{"a", 17}, {"a|b", 18}, {"b", 3}}));
+    EXPECT_EQ(sums(ledger.absorb(next, routed_catalogue())), (Sums{{"a", 17}, {"a|b", 18}, {"b", 3}}));
+    const auto alone = listing({{"a", {1, 2}}, {"b", {}}});
+    EXPECT_EQ(sums(ledger.absorb(routed_poll(3, 40, {{a, {{ok, 12}}}, {b, {{ok, 8}}}}), alone)),
+              (Sums{{"a", 22}, {"b", 8}}))
+        << "a late response is still that of the route by which its request came";
+}
+
+TEST(Ledger, RoutesKeepTheirNumbersAndNewMapsBeginAnew) {
+    Ledger ledger;
+    ledger.absorb(routed_poll(1, 10, {}), routed_catalogue());
+    const auto b = ledger.route_of("b");
+    ledger.absorb(routed_poll(2, 20, {{b, {{ok, 9}}}}), routed_catalogue());
+    ledger.absorb(poll(3, {}), nobody);
+    ledger.absorb(poll(4, {}), routed_catalogue());
+    EXPECT_EQ(ledger.route_of("b"), b);
+    ledger.maps_made_anew();
+    EXPECT_EQ(sums(ledger.absorb(routed_poll(5, 20, {{b, {{ok, 9}}}}), routed_catalogue())).at("b"), 18U);
+    EXPECT_EQ(sums(ledger.absorb(routed_poll(6, 4, {{b, {{ok, 2}}}}), routed_catalogue())).at("b"), 20U) << "went back";
+}
+
+TEST(Ledger, NumbersOfALostStateAreNobodys) {
+    Ledger ledger;
+    const auto before = routed_poll(1, 10, {{1, {{ok, 4}}}, {2, {{ok, 1}}}});
+    EXPECT_EQ(sums(ledger.absorb(before, routed_catalogue())), (Sums{{"a", 5}, {"a|b", 13}, {"b", 0}}));
+    EXPECT_EQ(ledger.route_of("a"), 3) << "1 and 2 were other backends'";
+    EXPECT_EQ(ledger.route_of("b"), 4);
+    EXPECT_EQ(Ledger(ledger.state()).route_of("b"), 4);
+}
+
+TEST(Ledger, GrowthHasWhatCameByRoutes) {
+    Ledger leader;
+    leader.absorb(routed_poll(1, 10, {{1, {{ok, 4}}}}), routed_catalogue());
+    Ledger follower(leader.state());
+    const auto next = routed_poll(2, 20, {{1, {{ok, 4}}}, {leader.route_of("b"), {{ok, 9}, {missing, 1}}}});
+    const auto growth = leader.growth(next, *routed_catalogue());
+    ASSERT_TRUE(growth);
+    EXPECT_EQ(growth->grown.at(0).routes, (poll::Routes{{leader.route_of("b"), {{ok, 9}, {missing, 1}}}}));
+    leader.absorb(next, routed_catalogue());
+    follower.absorb(*growth);
+    EXPECT_EQ(follower, leader);
+    EXPECT_FALSE(leader.growth(routed_poll(3, 20, {{1, {{ok, 3}}}}), *routed_catalogue())) << "went back";
+}
+
 TEST(Catalogue, MovesToAZoneAndBack) {
     const auto here = *listing({{"shop", {1, 2}}, {"cart", {2}}}, {9});
     const auto there = moved_to(here, 3);

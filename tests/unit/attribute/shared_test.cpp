@@ -78,5 +78,52 @@ TEST(Shared, ANameHasAnEnd) {
                 ElementsAre(Pair(server("10.0.0.1:80"), ElementsAre("backend-100@f|+99"))));
 }
 
+/// a and b, told apart by their hosts.
+Catalogue routed() {
+    auto all = catalogue();
+    for (auto& [name, backend] : all.backends) {
+        backend.has_routers = true;
+    }
+    all.routers = {{.entry_points = {"web"}, .matches = {{.host = "a"}}, .backend = "a@f"},
+                   {.entry_points = {"web"}, .matches = {{.host = "b"}}, .backend = "b@f"}};
+    return all;
+}
+
+TEST(Shared, RoutersTellWhatIsSentToASharedServerApart) {
+    const auto all = with_shared(routed());
+    EXPECT_THAT(all.backends.at("a@f|b@f").routes,
+                ElementsAre(Route{}, Route{.host = "a", .backend = "a@f"}, Route{.host = "b", .backend = "b@f"}));
+    EXPECT_THAT(all.backends.at("a@f").routes, IsEmpty());
+    EXPECT_THAT(all.backends.at("a@f|b@f").stands_for, ElementsAre("a@f", "b@f"));
+    EXPECT_EQ(with_shared(all), all);
+}
+
+TEST(Shared, WhereOneIsSentToByOthersThanRoutersNothingIsTold) {
+    auto some = routed();
+    some.backends.at("c@f").has_routers = false;
+    const auto all = with_shared(some);
+    EXPECT_THAT(all.backends.at("a@f|b@f|c@f").routes, IsEmpty());
+    EXPECT_FALSE(all.backends.at("a@f|b@f").routes.empty());
+}
+
+TEST(Shared, GroupsOfOneNameAreNotTold) {
+    Catalogue all;
+    for (const std::string name : {"a", "b", "c", "d"}) {
+        auto& backend = all.backends[name + std::string(400, 'x')];
+        backend.listed = {listed_at("http://10.0.0.1:80"), listed_at("http://10.0.0.2:80")};
+        backend.has_routers = true;
+        all.routers.push_back(
+            {.entry_points = {"web"}, .matches = {{.host = name}}, .backend = name + std::string(400, 'x')});
+    }
+    all.backends.begin()->second.listed.push_back(listed_at("http://10.0.0.3:80"));
+    std::next(all.backends.begin())->second.listed.push_back(listed_at("http://10.0.0.3:80"));
+    for (const auto& [name, backend] : with_shared(all).backends) {
+        EXPECT_EQ(backend.routes.empty(), backend.provider != shared_provider) << name.name;
+    }
+    all.backends.begin()->second.listed.push_back(listed_at("http://10.0.0.4:80"));
+    std::next(all.backends.begin(), 2)->second.listed.push_back(listed_at("http://10.0.0.4:80"));
+    EXPECT_THAT(with_shared(all).backends.at("a" + std::string(400, 'x') + "|+1").routes, IsEmpty());
+}
+
 }  // namespace
 }  // namespace upstat::attribute

@@ -66,6 +66,17 @@ TEST_F(UnservedTest, IsAShareOfAllThatCameToAnEnd) {
     EXPECT_FALSE(ratios(connects_).backends.contains("blog@file")) << "none of its servers ever failed";
 }
 
+TEST_F(UnservedTest, WhatRoutesGaveToOthersCameFromTheServersToo) {
+    catalogue_.backends["shop@file"].stands_for = {"a@file", "b@file"};
+    responses_.backends["shop@file"] = {.matching = 0, .all = 0};
+    responses_.backends["a@file"] = {.matching = 0, .all = 2};
+    responses_.backends["b@file"] = {.matching = 0, .all = 7};
+    poll();
+    leave(first, "closed", 180);
+    poll();
+    EXPECT_DOUBLE_EQ(share(unanswered_, "shop@file"), 1.0 / 10);
+}
+
 TEST_F(UnservedTest, IsAllWhereNoServerResponds) {
     poll();
     refuse(second, 3);

@@ -60,6 +60,7 @@ struct Layouts : testing::Test {
         types.member("event", u8, 22);
         types.member("method", u8, 23);
         types.member("whose", u8, 24);
+        types.member("route", u16, 26);
         return total;
     }
     int own_request() {
