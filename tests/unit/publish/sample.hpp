@@ -33,6 +33,7 @@ inline Report sample_report() {
                                .api = "http://127.0.0.1:8080",
                                .version = "3.7.15",
                                .attached = true,
+                               .shared = "",
                                .tls = "",
                                .problem = ""});
     report.alertmanagers = {{"http://one:9093", {}}, {"http://two:9093", {}}};
