@@ -3,14 +3,12 @@
 
 import re
 from collections import Counter
-from pathlib import Path
 
 from . import counts
 from .exposition import select
 from .many_servers import CHECK, USER
 from .upstat import broken_invariants
 
-TELLS_ROUTES = (Path(__file__).parents[3] / "bpf/route.h").exists()  # the programs tell a service by its route
 MADE_UP = 502  # of a server that refuses or closes. No server of these tests says it.
 
 
@@ -118,7 +116,7 @@ class Verdict:
             mine, most = _of(by_upstat, name), _of(by_traefik, name)
             if mine - most and not self._moves:  # until the next poll, a moved server's go to whom it belonged
                 self.wrong.append(f"{name} got what is not its own (upstat, Traefik): {counts.difference(mine, most)}")
-            if self._told and TELLS_ROUTES:
+            if self._told:
                 self._say(f"{name} (upstat, Traefik)", mine, most)
 
     def _made_up(self, cluster):
