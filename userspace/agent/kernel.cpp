@@ -60,8 +60,8 @@ class PinnedKernel : public Kernel {
                                std::uint16_t zone, const std::vector<programs::Member>& members) override {
         return counter_.attach_shared(cgroup, listening, zone, members);
     }
-    programs::MemberProblems set_members(const std::vector<programs::Member>& members) override {
-        return counter_.set_members(members);
+    programs::MemberProblems set_members(const std::vector<programs::Member>& members, bool complete) override {
+        return counter_.set_members(members, complete);
     }
     [[nodiscard]] int newcomers_fd() const override { return counter_.newcomers_fd(); }
     std::vector<pid_t> newcomers() override { return counter_.newcomers(); }

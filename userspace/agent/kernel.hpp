@@ -39,9 +39,9 @@ class Kernel {
     virtual Result<void> attach_shared(const std::filesystem::path& cgroup, const std::set<std::uint16_t>& listening,
                                        std::uint16_t zone, const std::vector<programs::Member>& members) = 0;
 
-    /// The processes that count in shared cgroups from now on, and no others. Why their connections from before are not
-    /// counted, where they are not.
-    virtual programs::MemberProblems set_members(const std::vector<programs::Member>& members) = 0;
+    /// The processes that count in shared cgroups from now on; where they are `complete`, no others. Why their
+    /// connections from before are not counted, where they are not.
+    virtual programs::MemberProblems set_members(const std::vector<programs::Member>& members, bool complete) = 0;
 
     /// Processes of shared cgroups that have made their first socket; the descriptor is readable when there are any.
     [[nodiscard]] virtual int newcomers_fd() const = 0;

@@ -197,7 +197,7 @@ bool Traefiks::must_share(const traefik::Instance& traefik) {
         return false;
     }
     members_.push_back(member_of(traefik));
-    const auto problems = kernel_->set_members(members_);
+    const auto problems = kernel_->set_members(members_, false);
     const auto problem = problems.find(traefik.pid);
     if (problem != problems.end() && said_.insert(traefik.cgroup).second) {
         spdlog::warn("Traefik (pid {}) shares its cgroup with {} now, whose requests count too: {}", traefik.pid,
@@ -245,7 +245,8 @@ programs::Member Traefiks::member_of(const traefik::Instance& traefik) const {
     return {.pid = traefik.pid, .start_time = traefik.start_time, .zone = known_cgroups_.at(traefik.cgroup)};
 }
 
-/// One that has ended counts no more: its number may go to a neighbour.
+/// One that has ended counts no more: its number may go to a neighbour. One whose executable is not read yet may have
+/// been a member of an earlier agent's.
 void Traefiks::find_members() {
     members_.clear();
     for (const auto& watched : watched_) {
@@ -253,7 +254,7 @@ void Traefiks::find_members() {
             members_.push_back(member_of(watched.traefik));
         }
     }
-    member_problems_ = kernel_->set_members(members_);
+    member_problems_ = kernel_->set_members(members_, !finder_.is_reading());
     say_member_problems();
 }
 

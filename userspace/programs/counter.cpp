@@ -272,9 +272,13 @@ class Counter::Impl {
             return std::unexpected(marking.error());
         }
         owners_.mark_again();
-        owners_.set(members, newest());
+        owners_.set(members, false, newest());
         shared_.insert(place->id);
-        return attach_programs(cgroup, *place, {.zone = zone, .shared = true});
+        auto attached = attach_programs(cgroup, *place, {.zone = zone, .shared = true});
+        if (!previous().empty()) {  // its programs have looked at its own members until now
+            Owners::look_again(newest());
+        }
+        return attached;
     }
 
     [[nodiscard]] Owners& owners() { return owners_; }
@@ -351,6 +355,9 @@ class Counter::Impl {
             return std::unexpected(fresh.error());
         }
         spdlog::info("{} cgroup {}", *fresh ? "attached to" : "adopted the programs on", cgroup.string());
+        if (!previous().empty()) {  // its programs have looked at its own records until now
+            return begin_epoch({.epoch = newest().map("records_epoch")});
+        }
         return {};
     }
 
@@ -418,8 +425,8 @@ Result<void> Counter::attach_shared(const fs::path& cgroup, const std::set<std::
     return impl_->attach_shared(cgroup, listening, zone, members);
 }
 
-const MemberProblems& Counter::set_members(const std::vector<Member>& members) {
-    return impl_->owners().set(members, impl_->newest());
+const MemberProblems& Counter::set_members(const std::vector<Member>& members, bool complete) {
+    return impl_->owners().set(members, complete, impl_->newest());
 }
 
 int Counter::newcomers_fd() const {

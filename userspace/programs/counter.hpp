@@ -57,8 +57,8 @@ class Counter {
     Result<void> attach_shared(const std::filesystem::path& cgroup, const std::set<std::uint16_t>& listening,
                                std::uint16_t zone, const std::vector<Member>& members);
 
-    /// The processes that count in shared cgroups from now on, and no others.
-    const MemberProblems& set_members(const std::vector<Member>& members);
+    /// The processes that count in shared cgroups from now on; where they are `complete`, no others.
+    const MemberProblems& set_members(const std::vector<Member>& members, bool complete);
 
     /// Processes of shared cgroups that have made their first socket; some of them, where there are many. The
     /// descriptor is readable when there are any, and -1 where there is no shared cgroup.

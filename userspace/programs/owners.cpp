@@ -209,14 +209,26 @@ bool begin_members(int map) {
     return bpf_map_update_elem(map, &only, &epoch, BPF_ANY) == 0;
 }
 
-MemberProblems write_members(const std::vector<Member>& members, const Generation& generation) {
+bool is_running(int map, std::uint32_t pid) {
+    upstat_member member{};
+    const auto stat = read_process_stat(fmt::format("/proc/{}/stat", pid));
+    return stat && bpf_map_lookup_elem(map, &pid, &member) == 0 && stat->start_time == member.start;
+}
+
+/// Where the members are not `complete`, only those that have ended.
+void remove_others(const std::vector<Member>& members, bool complete, const Generation& generation) {
     const int map = generation.map("members");
-    MemberProblems problems;
     for (const auto pid : keys_of(map)) {
-        if (std::ranges::find(members, static_cast<pid_t>(pid), &Member::pid) == members.end()) {
+        const bool is_named = std::ranges::find(members, static_cast<pid_t>(pid), &Member::pid) != members.end();
+        if (!is_named && (complete || !is_running(map, pid))) {
             bpf_map_delete_elem(map, &pid);
         }
     }
+}
+
+MemberProblems write_members(const std::vector<Member>& members, const Generation& generation) {
+    const int map = generation.map("members");
+    MemberProblems problems;
     for (const auto& member : members) {
         const auto pid = static_cast<std::uint32_t>(member.pid);
         const upstat_member value{.start = member.start_time, .zone = member.zone, .padding = 0};
@@ -272,9 +284,10 @@ Result<int> Owners::program(const Generation& generation) {
     return loaded_->program();
 }
 
-const MemberProblems& Owners::set(std::vector<Member> members, const Generation& generation) {
+const MemberProblems& Owners::set(std::vector<Member> members, bool complete, const Generation& generation) {
     std::ranges::sort(members);
     members.erase(std::ranges::unique(members).begin(), members.end());
+    remove_others(members, complete, generation);
     if (members_ == members) {
         return problems_;
     }
@@ -292,6 +305,10 @@ const MemberProblems& Owners::set(std::vector<Member> members, const Generation&
         }
     }
     return problems_;
+}
+
+void Owners::look_again(const Generation& generation) {
+    begin_members(generation.map("members_epoch"));
 }
 
 int Owners::fd() const {

@@ -33,9 +33,13 @@ class Owners {
     /// The descriptor of the program that marks new sockets, for the hook cgroup/sock_create. Loads it if need be.
     Result<int> program(const Generation& generation);
 
-    /// These processes count from now on, and no others. The program must be on their cgroups, so that no socket is
-    /// made unmarked while those that are there already are marked.
-    const MemberProblems& set(std::vector<Member> members, const Generation& generation);
+    /// These processes count from now on; where they are `complete`, no others: until then those of an earlier
+    /// agent stay that still run. The program must be on their cgroups, so that no socket is made unmarked while those
+    /// that are there already are marked.
+    const MemberProblems& set(std::vector<Member> members, bool complete, const Generation& generation);
+
+    /// Sockets of nobody's are looked at again.
+    static void look_again(const Generation& generation);
 
     /// Marks the sockets of all members again at the next `set`: some may have been made unmarked.
     void mark_again() { members_.reset(); }

@@ -58,12 +58,14 @@ class Loop : public testing::Test {
     void start(bool counted_before = false) {
         agent_.reset();
         signals_ = std::make_unique<FakeSignals>();
+        auto executables = std::make_unique<traefik::ExecutablesHere>();
+        executables->silent = "/silent/";
         auto agent = Agent::start(settings_,
                                   {.root = host_.root(),
                                    .clock = clock_.clock(),
                                    .http = std::make_unique<FakeHttp>(network_, clock_),
                                    .catalogue_reader = std::make_unique<FakeReader>(desk_),
-                                   .executables = std::make_unique<traefik::ExecutablesHere>(),
+                                   .executables = std::move(executables),
                                    .configurations = std::make_unique<FakeConfigurations>(hung_),
                                    .kernel = std::make_unique<FakeKernel>(counts_),
                                    .signals = signals_->take(),
@@ -930,6 +932,20 @@ TEST_F(Loop, InASharedCgroupOnlyTraefiksProcessesCount) {
     ASSERT_TRUE(agent_->turn());
     EXPECT_THAT(counts_.members, testing::ElementsAre(programs::Member{.pid = 43, .start_time = 1043, .zone = 0}))
         << "at once, not at the next poll";
+}
+
+/// An agent that starts finds one Traefik after the other, and those that it has not found yet go on counting.
+TEST_F(Loop, MembersAreCompleteWhereEveryExecutableIsRead) {
+    host_.process({.pid = 40, .exe = "/bin/tmux", .comm = "tmux", .cgroup = "/traefik"});
+    host_.cgroup("/traefik", {40, 42});
+    start();
+    EXPECT_THAT(counts_.members, testing::SizeIs(1));
+    EXPECT_TRUE(counts_.members_complete);
+    host_.process({.pid = 44, .exe = "/silent/traefik", .cgroup = "/other"});
+    host_.cgroup("/other", {44});
+    run(std::chrono::seconds(6), 10);
+    EXPECT_THAT(counts_.members, testing::SizeIs(1));
+    EXPECT_FALSE(counts_.members_complete) << "the other one may be an earlier agent's";
 }
 
 TEST_F(Loop, ACgroupThatANeighbourJoinsIsSharedFromThenOn) {

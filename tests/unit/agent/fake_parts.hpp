@@ -154,6 +154,7 @@ struct FakeCounts {
     std::map<std::string, std::uint16_t> zone_of_cgroup;
     std::set<std::string> shared_cgroups{};
     std::vector<programs::Member> members{};  ///< as the agent told them last
+    bool members_complete = false;            ///< likewise
     programs::MemberProblems member_problems{};
     std::vector<pid_t> newcomers{};  ///< that the kernel will tell of
     programs::ZoneNames zones;
@@ -176,8 +177,9 @@ class FakeKernel : public Kernel {
         counts_->shared_cgroups.insert(cgroup.string());
         return attach(cgroup, listening, zone);
     }
-    programs::MemberProblems set_members(const std::vector<programs::Member>& members) override {
+    programs::MemberProblems set_members(const std::vector<programs::Member>& members, bool complete) override {
         counts_->members = members;
+        counts_->members_complete = complete;
         return counts_->member_problems;
     }
     [[nodiscard]] int newcomers_fd() const override { return -1; }
