@@ -113,7 +113,10 @@ enum upstat_socket_state { UPSTAT_SOCKET_LIST(UPSTAT_SOCKET_NUMBER) UPSTAT_SOCKE
     X(PROBE_EMPTY, "probe_empty", "the probe found no program of its zone: not counted")                               \
     X(PROBE_SERIES, "probe_series",                                                                                    \
       "a server that shows too many codes and methods to the probe; in the overflow map")                              \
-    X(OTHERS_SOCKET, "others_socket", "skip: a socket of another process in the cgroup that Traefik shares")
+    X(OTHERS_SOCKET, "others_socket", "skip: a socket of another process in the cgroup that Traefik shares")           \
+    X(ROUTE_FULL, "route_full", "a response whose route found no room; counted for its server")                        \
+    X(ROUTE_UNREAD, "route_unread",                                                                                    \
+      "skip: a user's request whose host is not plain, or in no table; counted for its server")
 #define UPSTAT_PLACE_NUMBER(name, label, meaning) UPSTAT_PLACE_##name,
 enum upstat_place { UPSTAT_PLACE_LIST(UPSTAT_PLACE_NUMBER) UPSTAT_PLACES };
 

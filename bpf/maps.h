@@ -122,6 +122,19 @@ static __always_inline __u32 slot_of(void *table, enum upstat_table number, cons
     return *slot;
 }
 
+/* Leaves the route out of a new key where half of the slots are given. Clients choose routes, beside codes and methods:
+ * what one server multiplies so must leave room for the others. */
+static __always_inline void limit_routes(struct upstat_total_key *key)
+{
+    const __u32 which = UPSTAT_TOTALS;
+    const struct upstat_slots *given = bpf_map_lookup_elem(&slots, &which);
+
+    if (!given || *(const volatile __u32 *)&given->given < total_slots / 2 || bpf_map_lookup_elem(&totals, key))
+        return;
+    key->route = 0;
+    count_place(UPSTAT_PLACE_ROUTE_FULL);
+}
+
 /* Counts in a slot of this CPU's, of which there are `size`; 0 where there is no such slot. The addition is atomic
  * although the slot is this CPU's: a program that runs for a sender can be interrupted by one for a receiver. */
 static __always_inline int count_in(void *counts, __u32 size, __u32 slot)

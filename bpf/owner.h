@@ -43,6 +43,8 @@ COLD struct upstat_owner *mark_unknown(struct bpf_sock *sk)
     struct upstat_owner *owner = bpf_sk_storage_get(&owners, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 
     if (!owner)
+        owner = bpf_sk_storage_get(&owners, sk, 0, 0); /* another CPU may have been faster: as good */
+    if (!owner)
         count_place(UPSTAT_PLACE_STORAGE_FAILED);
     return owner;
 }

@@ -173,15 +173,16 @@ static __always_inline __u16 route_of_path(struct route_keys *keys, __u16 paths)
     return path && (known & PATH_ENDS || size >= path->longest) ? path->route : 0;
 }
 
-/* The route that is told by the head of which `size` bytes are in the buffer; 0 for none. */
-COLD __u16 look_up_route(__u16 table, __u32 size)
+/* The route that is told by the head of which `size` bytes are in the buffer; 0 for none, -1 where its host is not read
+ * or the table has none that it could be. */
+COLD int look_up_route(__u16 table, __u32 size)
 {
     struct route_keys *keys = route_keys_here();
     __u32 place = find_host(size);
     const struct upstat_route_host *host;
 
     if (!keys || !place || !read_host(place))
-        return 0;
+        return -1;
     keys->host.table = table;
     host = bpf_map_lookup_elem(&route_hosts, &keys->host);
     if (!host) {
@@ -189,23 +190,24 @@ COLD __u16 look_up_route(__u16 table, __u32 size)
         host = bpf_map_lookup_elem(&route_hosts, &keys->host);
     }
     if (!host)
-        return 0;
+        return -1;
     return host->paths ? route_of_path(keys, host->paths) : host->route;
 }
 
 /* The route by which the request came whose head is at `offset`, `size` bytes of which are there; 0 where that is not
- * told. Go writes the target and the host first, so these stand in a head's first bytes. */
-COLD __u16 route_of(struct __sk_buff *skb, __u16 table, __u32 offset, __u32 size)
+ * told, -1 where its host is not read or known. Go writes the target and the host first, so these stand in a head's
+ * first bytes. */
+COLD int route_of(struct __sk_buff *skb, __u16 table, __u32 offset, __u32 size)
 {
     struct head_buffer *buffer = head_buffer_here();
     __u32 load = size < HEAD_LOAD ? size : HEAD_LOAD;
-    __u16 route = 0;
+    int route = -1;
 
-    if (!buffer || !load || !acquire_buffer(buffer))
-        return 0;
-    if (fill_buffer(skb, buffer, offset, load))
-        route = look_up_route(table, load);
-    release_buffer(buffer);
+    if (buffer && load && acquire_buffer(buffer)) {
+        if (fill_buffer(skb, buffer, offset, load))
+            route = look_up_route(table, load);
+        release_buffer(buffer);
+    }
     return route;
 }
 

@@ -73,6 +73,8 @@ COLD __u32 count_event_of(const struct bpf_sock *sk, __u32 whose, __u8 event, __
                                    .route = event == UPSTAT_RESPONSE ? whose >> 8 : 0};
 
     server_of(sk, &key.server);
+    if (unlikely(key.route))
+        limit_routes(&key);
     return count_by_key(&key);
 }
 

@@ -126,6 +126,12 @@ static __always_inline __u8 begin_undecided(struct socket_state *state)
     return WHOSE_UNDECIDED;
 }
 
+static __always_inline __u8 with_marks(struct socket_state *state, __u8 marks, int method)
+{
+    state->marks = marks;
+    return whose_is(state, method);
+}
+
 /* What socket_state.whose is for a request of whose. */
 static __always_inline __u8 with_route(const struct socket_state *state, __u8 whose)
 {
@@ -137,20 +143,25 @@ static __always_inline __u8 with_route(const struct socket_state *state, __u8 wh
 static __always_inline __u8 look_at_head(struct __sk_buff *skb, struct socket_state *state, __u32 offset, __u32 size,
                                          enum head head)
 {
-    state->route = state->look & UPSTAT_LOOK_ROUTE ? route_of(skb, state->table, offset, size) : 0;
-    if (!(state->look & UPSTAT_LOOK_WHOSE))
-        return with_route(state, UPSTAT_USERS);
-    int marks = head == HEAD_WHOLE ? marks_of(skb, offset, size) : -1;
-    if (marks < 0)
-        return begin_undecided(state);
-    state->marks = marks;
-    return with_route(state, whose_is(state, scratch(skb, HEAD_METHOD)));
+    int route = state->look & UPSTAT_LOOK_ROUTE ? route_of(skb, state->table, offset, size) : 0;
+    __u8 whose = UPSTAT_USERS;
+
+    state->route = route < 0 ? 0 : route;
+    if (state->look & UPSTAT_LOOK_WHOSE) {
+        int marks = head == HEAD_WHOLE ? marks_of(skb, offset, size) : -1;
+        whose = marks < 0 ? begin_undecided(state) : with_marks(state, marks, scratch(skb, HEAD_METHOD));
+    }
+    if (route < 0 && (whose == UPSTAT_USERS || whose == WHOSE_UNDECIDED))
+        count_place(UPSTAT_PLACE_ROUTE_UNREAD);
+    return with_route(state, whose);
 }
 
 /* The same for a request of which too little is there, or that cannot be looked through: its route is not told. */
 static __always_inline __u8 look_at_pieces(struct socket_state *state)
 {
     state->route = 0;
+    if (state->look & UPSTAT_LOOK_ROUTE)
+        count_place(UPSTAT_PLACE_ROUTE_UNREAD);
     return state->look & UPSTAT_LOOK_WHOSE ? begin_undecided(state) : UPSTAT_USERS;
 }
 

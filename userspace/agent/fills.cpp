@@ -31,7 +31,7 @@ struct Failure {
     const char* place;
     std::string_view what;
 };
-constexpr std::array<Failure, 4> failures{
+constexpr std::array<Failure, 5> failures{
     {{"storage_failed",
       "times a connection found no memory for its state: its requests are not counted at all. Raise the sysctl "
       "net.core.optmem_max (of Traefik's network namespace); it works at once"},
@@ -39,6 +39,9 @@ constexpr std::array<Failure, 4> failures{
       "responses of TLS or HTTP/2 servers are counted in the series server=\"overflow\": their server shows more "
       "than 256 pairs of code and method, or there are more than 2,048 servers. No count is lost"},
      {"probe_memory", "responses of TLS or HTTP/2 servers could not be read in Traefik, and are not counted"},
+     {"route_full",
+      "responses are counted for their server and for none of the backends that list it: half of the kernel map totals "
+      "is in use. Raise bpf.totals-size and restart upstat. No count is lost"},
      {"overflow_full", "events found no room in the overflow map either, and are lost. Please report this"}}};
 
 bool is_full(const poll::MapFill& fill) {

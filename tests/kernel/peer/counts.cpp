@@ -160,6 +160,25 @@ void Counts::set_record(programs::Record record, const programs::RouteTable& rou
     }
 }
 
+void Counts::give_slots(std::uint32_t given) {
+    const auto maps = counter_->maps();
+    const std::uint32_t table = UPSTAT_TOTALS;
+    upstat_slots slots{};
+    bpf_map_lookup_elem(maps.slots, &table, &slots);
+    for (std::uint32_t slot = slots.given + 1; slot <= given; slot++) {
+        const upstat_total_key key{.server = {.address = {}, .port = static_cast<__u16>(slot), .zone = 0},
+                                   .detail = 0,
+                                   .event = UPSTAT_CONNECT,
+                                   .method = 0,
+                                   .whose = 0,
+                                   .padding = 0,
+                                   .route = 0};
+        bpf_map_update_elem(maps.totals, &key, &slot, BPF_ANY);
+    }
+    slots.given = given;
+    bpf_map_update_elem(maps.slots, &table, &slots, BPF_ANY);
+}
+
 Counted Counts::take(const poll::Server& server) {
     const auto maps = counter_->maps();
     auto snapshot = must(poll::read_snapshot({.own = maps}, Time{}));

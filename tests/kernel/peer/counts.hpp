@@ -44,6 +44,9 @@ class Counts {
     /// Tells the programs of one server and the routes to it, and of no other.
     void set_record(programs::Record record, const programs::RouteTable& routes);
 
+    /// So many slots of the table of totals are given away, to other servers.
+    void give_slots(std::uint32_t given);
+
     /// What was counted since the last call: of this server, and the places.
     Counted take(const poll::Server& server);
 

@@ -154,7 +154,7 @@ class Player {
             {"lose", &Player::lose},         {"expect", &Player::expect},   {"refuse", &Player::refuse},
             {"send-cut", &Player::send_cut}, {"taken", &Player::taken},     {"accept", &Player::accept},
             {"call", &Player::call},         {"block", &Player::block},     {"unblock", &Player::unblock},
-            {"look", &Player::look}};
+            {"look", &Player::look},         {"given", &Player::given}};
         const auto verb = verbs.find(step.verb);
         if (verb == verbs.end()) {
             fail("no such verb: " + step.verb);
@@ -227,6 +227,9 @@ class Player {
         }
         counts_.set_record(record, routes);
     }
+
+    /// given N: so many slots of the table of totals (1024) are given away.
+    void given(const Words& words) { counts_.give_slots(static_cast<std::uint32_t>(to_number(word(words, 0)))); }
 
     // ---- the client
 

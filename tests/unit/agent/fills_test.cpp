@@ -60,6 +60,15 @@ TEST(FillWatch, NamesTheSysctlForSocketsWithoutMemory) {
     EXPECT_THAT(watch.look(poll(700, 1, {{"storage_failed", 7}})), SizeIs(1));
 }
 
+TEST(FillWatch, RoutesThatFindNoRoomAreSaid) {
+    FillWatch watch;
+    EXPECT_THAT(watch.look(poll(0, 50, {{"route_full", 3}})), IsEmpty());
+    const auto notices = watch.look(poll(5, 50, {{"route_full", 7}}));
+    ASSERT_THAT(notices, SizeIs(1));
+    EXPECT_THAT(notices[0].text, HasSubstr("4 responses are counted for their server and for none of the backends"));
+    EXPECT_THAT(notices[0].text, HasSubstr("Raise bpf.totals-size"));
+}
+
 TEST(FillWatch, WhatOneServerOfTheProbesShowsTooMuchIsSaid) {
     FillWatch watch;
     EXPECT_THAT(watch.look(poll(0, 50)), IsEmpty());
