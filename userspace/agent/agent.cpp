@@ -89,8 +89,8 @@ Result<std::unique_ptr<Agent>> Agent::start(const config::Settings& settings, Pa
     if (auto locked = agent->state_.lock(); !locked) {
         return std::unexpected(locked.error());
     }
-    agent->restore();  // first of all: it tells the Traefiks' numbers
-    malloc_trim(0);    // what the file's whole text and tree took is several times what is kept
+    auto tenants = agent->restore();  // first of all: it tells the Traefiks' numbers
+    malloc_trim(0);                   // what the file's whole text and tree took is several times what is kept
     auto allowed = traefik::parse_allow(settings.traefik_allow, agent->parts_.root);
     if (!allowed) {
         return std::unexpected(allowed.error());
@@ -100,7 +100,8 @@ Result<std::unique_ptr<Agent>> Agent::start(const config::Settings& settings, Pa
                        {.pid = settings.traefik_pid == 0 ? std::nullopt : std::optional(settings.traefik_pid),
                         .cgroup = settings.traefik_cgroup,
                         .allowed = *std::move(allowed),
-                        .allow_text = fmt::format("{}", fmt::join(settings.traefik_allow, ","))});
+                        .allow_text = fmt::format("{}", fmt::join(settings.traefik_allow, ","))},
+                       std::move(tenants), *agent->timeline_);
     if (!traefiks) {
         return std::unexpected(traefiks.error());
     }
@@ -139,7 +140,7 @@ Result<void> Agent::open_outside() {
     return {};
 }
 
-void Agent::restore() {
+Tenants Agent::restore() {
     auto restored = restore_state(settings_.state_path, parts_.kernel->epoch());
     if (auto adopted = parts_.kernel->adopt_zones(restored.saved.zones); !adopted) {
         restored = {.saved = {}, .notes = {adopted.error().text()}};
@@ -165,6 +166,9 @@ void Agent::restore() {
     for (const auto& note : restored.notes) {
         spdlog::warn("{}", note);
     }
+    const auto& mark = restored.saved.mark;
+    return {std::move(restored.saved.tenants), parts_.kernel->zones(),
+            mark ? std::optional(mark->last.at) : std::nullopt};
 }
 
 void Agent::poll() {
@@ -250,8 +254,9 @@ void Agent::absorb(poll::Snapshot snapshot) {
         lost_counters_ = false;
         births_.restore(ledger_.state(), true);  // exported from 0, the whole total would look like one burst
     }
-    if (const auto& zones = parts_.kernel->zones(); zones.size() != traefik_names_.size()) {
+    if (auto zones = traefiks_->tenants().names(); zones != named_zones_) {
         traefik_names_ = traefik::short_names(zones);
+        named_zones_ = std::move(zones);
     }
     const auto names = told_names();
     judgement_.evaluate(counts_, snapshot, *ledger_.state().catalogue, names, *last_poll_);
@@ -298,10 +303,11 @@ void Agent::forget_routes() {
 void Agent::save(const std::optional<attribute::Growth>& growth) {
     const auto alerts = judgement_.ongoing_alerts();
     const auto& zones = parts_.kernel->zones();
-    auto saved = growth ? state_.append(*growth, alerts, last_poll_->wall, zones) : Result<bool>(false);
+    const auto& tenants = traefiks_->tenants().all();
+    auto saved = growth ? state_.append(*growth, alerts, last_poll_->wall, zones, tenants) : Result<bool>(false);
     if (saved && !*saved) {
         const auto all =
-            state_.save(ledger_.state(), judgement_.history(), alerts, timeline_->mark(*last_poll_), zones);
+            state_.save(ledger_.state(), judgement_.history(), alerts, timeline_->mark(*last_poll_), zones, tenants);
         saved = all ? Result<bool>(true) : std::unexpected(all.error());
         malloc_trim(0);  // the whole text is rarely made, and longer than all that a poll needs
     }

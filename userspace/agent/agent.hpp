@@ -83,7 +83,7 @@ class Agent {
           next_poll_(parts_.clock.steady()) {}
 
     Result<void> open_outside();
-    void restore();
+    Tenants restore();
 
     void poll();
     void heed_host_name();
@@ -115,6 +115,7 @@ class Agent {
     FillWatch fills_;
     Probing probing_;
     std::optional<Traefiks> traefiks_;
+    programs::ZoneNames named_zones_;        ///< to which traefik_names_ are the short names
     attribute::TraefikNames traefik_names_;  ///< also of one alone
     Catalogues catalogues_;
     attribute::Ledger ledger_;

@@ -37,8 +37,8 @@ bool is_refused(const traefik::Instance& traefik) {
 }  // namespace
 
 Result<Traefiks> Traefiks::open(Kernel& kernel, traefik::Executables& executables, const fs::path& root,
-                                const traefik::FindOptions& options) {
-    Traefiks traefiks(kernel, executables, root, options);
+                                const traefik::FindOptions& options, Tenants tenants, const Timeline& timeline) {
+    Traefiks traefiks(kernel, executables, root, options, std::move(tenants), timeline);
     const auto mount = traefik::cgroup2_mount(root);
     if (!mount) {
         return fail(Error::Kind::host, "no cgroup v2 is mounted on this host",
@@ -114,6 +114,7 @@ void Traefiks::look() {
         spdlog::error("{}", found.error().text());
         return;
     }
+    find_tenants(*found);
     std::vector<Watched> now;
     for (auto& traefik : *found) {
         const auto known = std::ranges::find_if(watched_, [&](const Watched& watched) {
@@ -216,28 +217,65 @@ Result<void> Traefiks::attach(const std::string& cgroup, const std::set<std::uin
                                     : kernel_->attach(cgroup, listening, *zone);
 }
 
+/// Before any new one gets a zone it is known who lives, and who is new beside it.
+void Traefiks::find_tenants(const std::vector<traefik::Instance>& found) {
+    std::set<std::string> living;
+    for (const auto& traefik : found) {
+        if (!traefik.refused) {
+            living.insert(name_of(traefik.cgroup));
+        }
+    }
+    tenants_.look(living, timeline_->now().at);
+}
+
+std::string Traefiks::name_of(const std::string& cgroup) const {
+    const auto known = known_cgroups_.find(cgroup);
+    return known == known_cgroups_.end() ? traefik::lasting_path(traefik::cgroup_path(root_, cgroup))
+                                         : tenants_.all().at(known->second).name;
+}
+
 /// The number of what lives in a cgroup. It goes on with the name that it had. Of several at once that have one name,
 /// as two containers of a pod have, each but the first gets a number behind it.
 Result<std::uint16_t> Traefiks::zone_of(const std::string& cgroup) {
     if (const auto known = known_cgroups_.find(cgroup); known != known_cgroups_.end()) {
         return known->second;
     }
-    const auto name = traefik::lasting_path(traefik::cgroup_path(root_, cgroup));
-    const auto is_taken = [this](std::uint16_t zone) {
-        return std::ranges::any_of(known_cgroups_, [zone](const auto& entry) {
-            std::error_code error;
-            return entry.second == zone && fs::exists(entry.first, error);
-        });
-    };
+    const auto name = name_of(cgroup);
     for (int serial = 1;; ++serial) {
-        const auto zone = kernel_->zone_of(serial == 1 ? name : fmt::format("{}#{}", name, serial));
-        if (!zone || !is_taken(*zone)) {
-            if (zone) {
-                known_cgroups_.emplace(cgroup, *zone);
-            }
+        const auto numbered = serial == 1 ? name : fmt::format("{}#{}", name, serial);
+        const auto zone = zone_named(numbered);
+        if (!zone) {
+            return zone;
+        }
+        if (!is_taken(*zone) && !tenants_.is_of_another(*zone, numbered)) {
+            // The cgroups of whoever lived there before are gone. Were one made again, it would be another's.
+            std::erase_if(known_cgroups_, [&](const auto& entry) {
+                return entry.second == *zone && tenants_.all().at(*zone).name != numbered;
+            });
+            tenants_.move_in(*zone, numbered);
+            known_cgroups_.emplace(cgroup, *zone);
             return zone;
         }
     }
+}
+
+Result<std::uint16_t> Traefiks::zone_named(const std::string& name) {
+    if (const auto own = tenants_.zone_of(name)) {
+        return *own;
+    }
+    const auto inherited = tenants_.inherited(name, timeline_->now().at);
+    if (!inherited || is_taken(*inherited)) {
+        return kernel_->zone_of(name);
+    }
+    spdlog::info("the Traefik {} takes the place of {}: its series go on", name, tenants_.all().at(*inherited).name);
+    return *inherited;
+}
+
+bool Traefiks::is_taken(std::uint16_t zone) const {
+    return std::ranges::any_of(known_cgroups_, [zone](const auto& entry) {
+        std::error_code error;
+        return entry.second == zone && fs::exists(entry.first, error);
+    });
 }
 
 /// In a cgroup whose zone is known.

@@ -1491,5 +1491,120 @@ TEST_F(Routed, ATraefikThatLooksForOtherNamesOfAHostTellsNone) {
     EXPECT_EQ(hosts(), none_);
 }
 
+/// Traefiks in containers, whose names are others each time they are made.
+class Containers : public Loop {
+  protected:
+    Containers() {
+        settings_.traefik_allow = {"system", "containers"};
+        end(42, "/traefik");
+        begin(50, container('a'));
+    }
+    static std::string container(char digit) { return "/system.slice/docker-" + std::string(64, digit) + ".scope"; }
+    void begin(pid_t pid, const std::string& cgroup) {
+        auto process = traefik_process(pid);
+        process.cgroup = cgroup;
+        host_.cgroup(cgroup, {pid});
+        host_.process(process);
+    }
+    void end(pid_t pid, const std::string& cgroup) {
+        std::filesystem::remove_all(host_.at("/proc/" + std::to_string(pid)));
+        std::filesystem::remove_all(host_.at("/sys/fs/cgroup" + cgroup));
+    }
+    [[nodiscard]] std::uint16_t zone_of(const std::string& cgroup) const {
+        return counts_.zone_of_cgroup.at(host_.at("/sys/fs/cgroup" + cgroup).string());
+    }
+};
+
+TEST_F(Containers, OneThatIsMadeAnewGoesOnWithTheSeriesOfTheOneBefore) {
+    start();
+    run(std::chrono::seconds(11), 1);
+    const auto before = counted();
+    end(50, container('a'));
+    begin(51, container('b'));
+    answer(5, 0);
+    run(std::chrono::seconds(11));
+    EXPECT_EQ(zone_of(container('b')), 0);
+    EXPECT_GE(counted(), before + 5);
+    EXPECT_THAT(counts_.zones, testing::SizeIs(1));
+    EXPECT_THAT(page(), Not(HasSubstr("traefik=\"")));
+    EXPECT_EQ(log_.count("its series go on"), 1U);
+    for (const auto digit : {'a', 'b'}) {  // one that comes back too
+        end(51, container('b'));
+        end(52, container('a'));
+        begin(digit == 'a' ? 52 : 51, container(digit));
+        run(std::chrono::seconds(11));
+        EXPECT_EQ(zone_of(container(digit)), 0);
+    }
+    EXPECT_THAT(counts_.zones, testing::SizeIs(1));
+}
+
+TEST_F(Containers, SoItDoesWhenTheAgentStartsAgainBetweenTheTwo) {
+    start();
+    run(std::chrono::seconds(11), 1);
+    end(50, container('a'));
+    run(std::chrono::seconds(11));
+    start();
+    run(std::chrono::seconds(11));
+    begin(51, container('b'));
+    run(std::chrono::seconds(11));
+    EXPECT_EQ(zone_of(container('b')), 0);
+    end(51, container('b'));
+    begin(52, container('c'));  // while it is away
+    start();
+    run(std::chrono::seconds(11));
+    EXPECT_EQ(zone_of(container('c')), 0);
+    EXPECT_THAT(counts_.zones, testing::SizeIs(1));
+    start();
+    run(std::chrono::seconds(11));
+    EXPECT_EQ(zone_of(container('c')), 0);
+}
+
+TEST_F(Containers, OneThatEndedLongAgoHasNoSuccessor) {
+    start();
+    run(std::chrono::seconds(11), 1);
+    end(50, container('a'));
+    run(Tenants::patience + std::chrono::seconds(11));
+    start();
+    run(std::chrono::seconds(11));
+    begin(51, container('b'));
+    run(std::chrono::seconds(11));
+    EXPECT_EQ(zone_of(container('b')), 1);
+}
+
+TEST_F(Containers, WhereSeveralCouldBeMeantNobodyTakesOver) {
+    start();
+    run(std::chrono::seconds(11), 1);
+    begin(51, container('b'));  // beside a
+    run(std::chrono::seconds(11));
+    EXPECT_EQ(zone_of(container('b')), 1);
+    end(50, container('a'));
+    end(51, container('b'));
+    begin(52, container('c'));  // of a or of b
+    run(std::chrono::seconds(11));
+    EXPECT_EQ(zone_of(container('c')), 2);
+    run(Tenants::patience);
+    end(52, container('c'));
+    begin(53, container('d'));  // d or e
+    begin(54, container('e'));
+    run(std::chrono::seconds(11));
+    EXPECT_EQ((std::set{zone_of(container('d')), zone_of(container('e'))}), (std::set<std::uint16_t>{3, 4}));
+}
+
+TEST_F(Containers, OneWhoseZoneWasTakenOverAndWhoComesBackBesideItIsAnother) {
+    start();
+    run(std::chrono::seconds(11), 1);
+    end(50, container('a'));
+    begin(51, container('b'));
+    run(std::chrono::seconds(11));
+    begin(52, container('a'));
+    run(std::chrono::seconds(11));
+    EXPECT_EQ(zone_of(container('b')), 0);
+    EXPECT_EQ(zone_of(container('a')), 1);
+    start();
+    run(std::chrono::seconds(11));
+    EXPECT_EQ(zone_of(container('b')), 0);
+    EXPECT_EQ(zone_of(container('a')), 1);
+}
+
 }  // namespace
 }  // namespace upstat::agent

@@ -20,7 +20,7 @@ Time at(int second) {
     return Time(seconds(second));
 }
 
-attribute::Counts counts(int second, std::map<std::string, attribute::SeriesCounts> backends) {
+attribute::Counts counts(int second, std::map<attribute::BackendName, attribute::SeriesCounts> backends) {
     return {.at = at(second), .backends = std::move(backends)};
 }
 
