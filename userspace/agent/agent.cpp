@@ -193,7 +193,7 @@ void Agent::poll() {
     polls_.count({});
     last_poll_ = now;
     // Asked after the maps were read: whatever was counted was sent to servers that Traefik knew by then.
-    catalogues_.ask(*parts_.http, *parts_.configurations, traefiks_->watched(), now.at);
+    catalogues_.ask(*parts_.http, *parts_.configurations, *traefiks_, now.at);
     waiting_ = std::move(*snapshot);
     patience_ = began + std::min<steady_clock::duration>(api_patience, settings_.poll_interval);
 }
@@ -289,6 +289,14 @@ void Agent::tell_looks(const attribute::SharedCatalogue& catalogue) {
         spdlog::error("{}", problem);
     }
     looks_problem_ = problem;
+}
+
+/// From now on nobody sees how Traefik's routers change: what is counted meanwhile is told by no router's name.
+void Agent::forget_routes() {
+    const auto set = parts_.kernel->set_looks(attribute::looks_in(*catalogues_.listed()), {}, catalogues_.all_known());
+    if (!set) {
+        spdlog::error("{}", set.error().text());
+    }
 }
 
 /// Before anything is published, so that no restart, not even after the power failed, shows less than was shown.
@@ -571,6 +579,7 @@ void Agent::run() {
     while (turn()) {
     }
     parts_.supervisor.tell("STOPPING=1");
+    forget_routes();
     chronicle_.save(timeline_->now().at, true);
     spdlog::info("ending; the programs go on counting until `upstat detach`");
     receivers_->say_goodbye(*parts_.http, parts_.clock, timeline_->now().at);

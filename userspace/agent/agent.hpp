@@ -92,6 +92,7 @@ class Agent {
     void change_catalogue();
     attribute::SharedCatalogue close_books(const poll::Snapshot& snapshot);
     void tell_looks(const attribute::SharedCatalogue& catalogue);
+    void forget_routes();
     void save(const std::optional<attribute::Growth>& growth);
     void renew_walk();
     void publish(poll::Snapshot snapshot);

@@ -476,10 +476,10 @@ Result<void> Counter::set_records(const std::vector<Record>& records, bool compl
     return written;
 }
 
-Result<std::vector<std::uint16_t>> Counter::set_routes(const std::vector<RouteTable>& tables, bool complete) {
+WrittenRoutes Counter::set_routes(const std::vector<RouteTable>& tables) {
     const auto& maps = impl_->newest();
-    return impl_->routes().write({.hosts = maps.map("route_hosts"), .paths = maps.map("route_paths")}, tables,
-                                 complete);
+    return impl_->routes().write(
+        {.hosts = maps.map("route_hosts"), .paths = maps.map("route_paths"), .records = maps.map("records")}, tables);
 }
 
 void Counter::detach_previous() {

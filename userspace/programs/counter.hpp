@@ -85,7 +85,7 @@ class Counter {
     Result<void> set_records(const std::vector<Record>& records, bool complete);
 
     /// Tells them of routes, by the numbers that records then name; see routes.hpp.
-    Result<std::vector<std::uint16_t>> set_routes(const std::vector<RouteTable>& tables, bool complete);
+    WrittenRoutes set_routes(const std::vector<RouteTable>& tables);
 
     /// Detaches the previous generations' programs. Call it once the requests that they track are answered.
     void detach_previous();

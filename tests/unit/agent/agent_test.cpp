@@ -1407,6 +1407,122 @@ TEST_F(TwoTraefiks, OfAnUpgradeTheFirstGoesOnWithWhatWasCountedBefore) {
     EXPECT_EQ(counted_other(), 7U) << "a static map is about both";
 }
 
+/// Two services of one server, which two routers tell apart.
+class Routed : public Loop {
+  protected:
+    Routed() { network_.responses[api] = routes("a.example", "b.example"); }
+    static HttpResponse routes(const std::string& shop, const std::string& admin) {
+        const auto router = [](const std::string& service, const std::string& host) {
+            return fmt::format(R"j("{}@file":{{"rule":"Host(`{}`)","service":"{}","entryPoints":["web"]}})j", service,
+                               host, service);
+        };
+        constexpr auto server = R"({"loadBalancer":{"servers":[{"url":"http://10.0.0.1:80"}]}})";
+        return {.status = 200,
+                .body = fmt::format(R"({{"routers":{{{},{}}},"services":{{"shop@file":{},"admin@file":{}}}}})",
+                                    router("shop", shop), router("admin", admin), server, server)};
+    }
+    [[nodiscard]] std::set<std::string> hosts() const {
+        std::set<std::string> all;
+        for (const auto& table : counts_.routes.tables) {
+            for (const auto& entry : table) {
+                all.insert(entry.host);
+            }
+        }
+        return all;
+    }
+    void go_on() { run(std::chrono::seconds(16)); }
+
+    const std::set<std::string> none_;
+    const std::set<std::string> both_{"", "a.example", "b.example"};
+};
+
+TEST_F(Routed, OneTraefiksRoutesAreTold) {
+    start();
+    go_on();
+    EXPECT_EQ(hosts(), both_);
+}
+
+TEST_F(Routed, WhatWasInForceIsNotWhileATraefikThatCameHasNotAnswered) {
+    start();
+    go_on();
+    network_.responses.erase(api);
+    std::filesystem::remove_all(host_.at("/proc/42"));
+    host_.cgroup("/traefik", {50});
+    host_.process(traefik_process(50));
+    go_on();
+    EXPECT_EQ(hosts(), none_);
+    network_.responses[api] = routes("a.example", "c.example");
+    go_on();
+    EXPECT_EQ(hosts(), (std::set<std::string>{"", "a.example", "c.example"}));
+}
+
+TEST_F(Routed, WhatNobodyWatchesIsNotTold) {
+    start();
+    go_on();
+    network_.responses[api] = std::unexpected("it hangs");
+    run(std::chrono::minutes(2));
+    EXPECT_EQ(hosts(), none_) << "its routers may have changed";
+    network_.responses[api] = routes("a.example", "b.example");
+    run(std::chrono::minutes(2));
+    EXPECT_EQ(hosts(), both_);
+    signals_->send(SIGTERM);
+    agent_->run();
+    EXPECT_EQ(hosts(), none_) << "the agent has ended";
+}
+
+TEST_F(Routed, TwoTraefiksOfOneCgroupAreNotJudgedAsOne) {
+    start();
+    go_on();
+    host_.cgroup("/traefik", {42, 43});
+    auto kin = traefik_process(43);
+    kin.parent = 42;
+    host_.process(kin);
+    go_on();
+    EXPECT_EQ(hosts(), none_);
+}
+
+TEST_F(Routed, TwoTraefiksOfASharedCgroupAreNotJudgedAsOne) {
+    host_.cgroup("/traefik", {40, 42, 43});
+    host_.process(traefik_process(43));
+    host_.process({.pid = 40, .exe = "/bin/tmux", .comm = "tmux", .cgroup = "/traefik"});
+    start();
+    go_on();
+    EXPECT_EQ(counts_.members.size(), 2U);
+    EXPECT_EQ(hosts(), none_);
+}
+
+TEST_F(Routed, OneNamedApiTellsOfOneTraefik) {
+    settings_.traefik_api = {url("http://127.0.0.1:8080")};
+    start();
+    go_on();
+    EXPECT_EQ(hosts(), both_);
+    host_.cgroup("/edge/traefik", {43});
+    auto edge = traefik_process(43);
+    edge.cgroup = "/edge/traefik";
+    host_.process(edge);
+    go_on();
+    EXPECT_EQ(hosts(), none_);
+}
+
+TEST_F(Routed, TwoNamedApisAreNotJudgedAsOne) {
+    settings_.traefik_api = {url("http://127.0.0.1:8080"), url("http://127.0.0.1:8081")};
+    start();
+    go_on();
+    EXPECT_EQ(hosts(), none_);
+    EXPECT_GT(network_.asked("8081/api/rawdata"), 0U);
+}
+
+TEST_F(Routed, ATraefikThatLooksForOtherNamesOfAHostTellsNone) {
+    auto flattening = traefik_process(43);
+    flattening.arguments.emplace_back("--hostResolver.cnameFlattening");
+    host_.process(flattening);
+    host_.cgroup("/traefik", {43});
+    std::filesystem::remove_all(host_.at("/proc/42"));
+    start();
+    go_on();
+    EXPECT_EQ(hosts(), none_);
+}
+
 /// Traefiks in containers, whose names are others each time they are made.
 class Containers : public Loop {
   protected:
