@@ -56,6 +56,22 @@ def wait_until_told(rig, upstat):
     return Counter({key: count for key, count in upstat.backend_counts().items() if key[1] == 204})
 
 
+def wait_until_shown(rig, service):
+    """How much was sent until Traefik's API shows whom the first router sends to."""
+    sent = 0
+
+    def shown():
+        nonlocal sent
+        if rig.traefik.rawdata()["routers"]["one@file"]["service"].startswith(service):
+            return True
+        Clients(rig.traefik.url, PLAN, clients=3).run()
+        sent += len(PLAN)
+        return False
+
+    wait_for(shown, 20, "the API shows the swap", interval=0)
+    return sent
+
+
 def test_each_backend_gets_what_came_by_its_route(rig, agent):
     upstat = agent(rig)
     before = wait_until_told(rig, upstat)
@@ -88,10 +104,7 @@ def test_routes_that_move_lose_and_double_nothing(rig, agent):
     for swapped in (True, False):
         rig.traefik.more = lambda http: routed(http, swapped)  # noqa: B023
         rig.traefik.write_services(rig.traefik.services)
-        service = "admin" if swapped else "shop"
-        while not rig.traefik.rawdata()["routers"]["one@file"]["service"].startswith(service):
-            Clients(rig.traefik.url, PLAN, clients=3).run()
-            sent += len(PLAN)
+        sent += wait_until_shown(rig, "admin" if swapped else "shop")
     codes = Counter()
     logged = counts.of_nginx(rig.nginx.wait_for_rows(sent))
     for (_, code, method), count in logged.items():

@@ -89,8 +89,8 @@ Result<std::unique_ptr<Agent>> Agent::start(const config::Settings& settings, Pa
     if (auto locked = agent->state_.lock(); !locked) {
         return std::unexpected(locked.error());
     }
-    agent->restore();  // first of all: it tells the Traefiks' numbers
-    malloc_trim(0);    // what the file's whole text and tree took is several times what is kept
+    auto tenants = agent->restore();  // first of all: it tells the Traefiks' numbers
+    malloc_trim(0);                   // what the file's whole text and tree took is several times what is kept
     auto allowed = traefik::parse_allow(settings.traefik_allow, agent->parts_.root);
     if (!allowed) {
         return std::unexpected(allowed.error());
@@ -100,7 +100,8 @@ Result<std::unique_ptr<Agent>> Agent::start(const config::Settings& settings, Pa
                        {.pid = settings.traefik_pid == 0 ? std::nullopt : std::optional(settings.traefik_pid),
                         .cgroup = settings.traefik_cgroup,
                         .allowed = *std::move(allowed),
-                        .allow_text = fmt::format("{}", fmt::join(settings.traefik_allow, ","))});
+                        .allow_text = fmt::format("{}", fmt::join(settings.traefik_allow, ","))},
+                       std::move(tenants), *agent->timeline_);
     if (!traefiks) {
         return std::unexpected(traefiks.error());
     }
@@ -139,10 +140,10 @@ Result<void> Agent::open_outside() {
     return {};
 }
 
-void Agent::restore() {
+Tenants Agent::restore() {
     auto restored = restore_state(settings_.state_path, parts_.kernel->epoch());
     if (auto adopted = parts_.kernel->adopt_zones(restored.saved.zones); !adopted) {
-        restored = {.saved = {}, .notes = {adopted.error().text()}};
+        restored = {.saved = {}, .notes = {adopted.error().text(), state_.set_aside()}};
     }
     timeline_.emplace(parts_.clock, boot_id(parts_.root), restored.saved.mark);
     identity_ = {.owner = parts_.kernel->epoch(),
@@ -165,6 +166,9 @@ void Agent::restore() {
     for (const auto& note : restored.notes) {
         spdlog::warn("{}", note);
     }
+    const auto& mark = restored.saved.mark;
+    return {std::move(restored.saved.tenants), parts_.kernel->zones(),
+            mark ? std::optional(mark->last.at) : std::nullopt};
 }
 
 void Agent::poll() {
@@ -189,7 +193,7 @@ void Agent::poll() {
     polls_.count({});
     last_poll_ = now;
     // Asked after the maps were read: whatever was counted was sent to servers that Traefik knew by then.
-    catalogues_.ask(*parts_.http, *parts_.configurations, traefiks_->watched(), now.at);
+    catalogues_.ask(*parts_.http, *parts_.configurations, *traefiks_, now.at);
     waiting_ = std::move(*snapshot);
     patience_ = began + std::min<steady_clock::duration>(api_patience, settings_.poll_interval);
 }
@@ -250,8 +254,9 @@ void Agent::absorb(poll::Snapshot snapshot) {
         lost_counters_ = false;
         births_.restore(ledger_.state(), true);  // exported from 0, the whole total would look like one burst
     }
-    if (const auto& zones = parts_.kernel->zones(); zones.size() != traefik_names_.size()) {
+    if (auto zones = traefiks_->tenants().names(); zones != named_zones_) {
         traefik_names_ = traefik::short_names(zones);
+        named_zones_ = std::move(zones);
     }
     const auto names = told_names();
     judgement_.evaluate(counts_, snapshot, *ledger_.state().catalogue, names, *last_poll_);
@@ -286,14 +291,23 @@ void Agent::tell_looks(const attribute::SharedCatalogue& catalogue) {
     looks_problem_ = problem;
 }
 
+/// From now on nobody sees how Traefik's routers change: what is counted meanwhile is told by no router's name.
+void Agent::forget_routes() {
+    const auto set = parts_.kernel->set_looks(attribute::looks_in(*catalogues_.listed()), {}, catalogues_.all_known());
+    if (!set) {
+        spdlog::error("{}", set.error().text());
+    }
+}
+
 /// Before anything is published, so that no restart, not even after the power failed, shows less than was shown.
 void Agent::save(const std::optional<attribute::Growth>& growth) {
     const auto alerts = judgement_.ongoing_alerts();
     const auto& zones = parts_.kernel->zones();
-    auto saved = growth ? state_.append(*growth, alerts, last_poll_->wall, zones) : Result<bool>(false);
+    const auto& tenants = traefiks_->tenants().all();
+    auto saved = growth ? state_.append(*growth, alerts, last_poll_->wall, zones, tenants) : Result<bool>(false);
     if (saved && !*saved) {
         const auto all =
-            state_.save(ledger_.state(), judgement_.history(), alerts, timeline_->mark(*last_poll_), zones);
+            state_.save(ledger_.state(), judgement_.history(), alerts, timeline_->mark(*last_poll_), zones, tenants);
         saved = all ? Result<bool>(true) : std::unexpected(all.error());
         malloc_trim(0);  // the whole text is rarely made, and longer than all that a poll needs
     }
@@ -565,6 +579,7 @@ void Agent::run() {
     while (turn()) {
     }
     parts_.supervisor.tell("STOPPING=1");
+    forget_routes();
     chronicle_.save(timeline_->now().at, true);
     spdlog::info("ending; the programs go on counting until `upstat detach`");
     receivers_->say_goodbye(*parts_.http, parts_.clock, timeline_->now().at);

@@ -83,7 +83,7 @@ class Agent {
           next_poll_(parts_.clock.steady()) {}
 
     Result<void> open_outside();
-    void restore();
+    Tenants restore();
 
     void poll();
     void heed_host_name();
@@ -92,6 +92,7 @@ class Agent {
     void change_catalogue();
     attribute::SharedCatalogue close_books(const poll::Snapshot& snapshot);
     void tell_looks(const attribute::SharedCatalogue& catalogue);
+    void forget_routes();
     void save(const std::optional<attribute::Growth>& growth);
     void renew_walk();
     void publish(poll::Snapshot snapshot);
@@ -114,6 +115,7 @@ class Agent {
     FillWatch fills_;
     Probing probing_;
     std::optional<Traefiks> traefiks_;
+    programs::ZoneNames named_zones_;        ///< to which traefik_names_ are the short names
     attribute::TraefikNames traefik_names_;  ///< also of one alone
     Catalogues catalogues_;
     attribute::Ledger ledger_;

@@ -34,6 +34,8 @@ constexpr Millis look_interval{100};
 
 /// How long an API that was never read is waited for.
 constexpr Millis nameless_after = std::chrono::seconds(30);  // before what no backend lists goes to `unmapped`
+/// In a row, before an API's routers are those of before.
+constexpr int most_failures = 3;
 constexpr auto ways_to_names =
     "start Traefik with --api.insecure=true, or name its API with --traefik.api, or the backends with --backends.file";
 
@@ -325,6 +327,7 @@ void Catalogues::take(std::vector<traefik::ReadConfiguration> read, traefik::Con
         }
         auto& configuration = found->second;
         configuration.under_way = false;
+        changed_ = changed_ || !configuration.address || configuration.address->flattens != one.address.flattens;
         configuration.file = std::move(one.file);
         configuration.address = std::move(one.address);
         configuration.watch = one.handle == directories_.handle() ? one.watch : -1;
@@ -337,9 +340,10 @@ void Catalogues::take(std::vector<traefik::ReadConfiguration> read, traefik::Con
     }
 }
 
-void Catalogues::ask(Http& http, traefik::Configurations& configurations, const std::vector<Watched>& traefiks,
-                     Time now) {
-    traefiks_ = traefiks;
+void Catalogues::ask(Http& http, traefik::Configurations& configurations, const Traefiks& traefiks, Time now) {
+    traefiks_ = traefiks.watched();
+    changed_ = changed_ || counted_ != traefiks.counted();
+    counted_ = traefiks.counted();
     for (const auto& [traefik, problem, zone] : traefiks_) {
         if (!problem.empty()) {
             continue;
@@ -439,6 +443,9 @@ void Catalogues::note(Source& source, const std::string& problem, Time now, bool
     }
     log_line(line);
     source.problem = problem;
+    const bool was_silent = source.failures >= most_failures;
+    source.failures = problem.empty() ? 0 : source.failures + 1;
+    changed_ = changed_ || was_silent != (source.failures >= most_failures);
     results_.count(problem);
     if (problem.empty()) {
         source.backoff.succeeded();
@@ -522,6 +529,28 @@ bool Catalogues::all_known(std::uint16_t zone) const {
     return any;
 }
 
+/// Whether whoever sends in a zone is one Traefik whose routers are known now, and whose rules mean what a request
+/// shows. Priorities and entry points say nothing between the routers of two. An API that was named may be any one's.
+bool Catalogues::knows_routers(std::uint16_t zone) const {
+    std::vector<const Source*> sources;
+    for (const auto& [key, source] : sources_) {
+        if (is_about(source, zone)) {
+            sources.push_back(&source);
+        }
+    }
+    if (sources.size() != 1 || !all_known(zone) || sources.front()->failures >= most_failures) {
+        return false;
+    }
+    std::vector<pid_t> pids;
+    for (const auto& process : counted_) {
+        if (process.zone == sources.front()->zone.value_or(process.zone)) {
+            pids.push_back(process.pid);
+        }
+    }
+    const auto found = pids.size() == 1 ? configurations_.find(pids.front()) : configurations_.end();
+    return found != configurations_.end() && found->second.address && !found->second.address->flattens;
+}
+
 /// Whose the names are that a zone's catalogue holds. What one has listed that has ended stays as it was.
 std::set<std::string> Catalogues::processes_of(std::uint16_t zone) const {
     const auto found = running_.find(zone);
@@ -572,14 +601,14 @@ attribute::Catalogue Catalogues::merge_zone(std::uint16_t zone, const attribute:
             all = merged(std::move(all), filled(source.catalogue));
         }
     }
-    if (all_known(zone)) {
-        return all;
+    if (!all_known(zone)) {
+        auto before = filled(attribute::part_of(*last_, zone));
+        if (!all.backends.empty()) {  // servers have names again
+            std::erase_if(before.backends, is_nameless_backend);
+        }
+        all = merged(std::move(all), before);
     }
-    auto before = filled(attribute::part_of(*last_, zone));
-    if (!all.backends.empty()) {  // servers have names again
-        std::erase_if(before.backends, is_nameless_backend);
-    }
-    return merged(std::move(all), before);
+    return knows_routers(zone) ? all : without_routers(std::move(all));
 }
 
 attribute::Catalogue Catalogues::merge_all(const attribute::Known& known) const {
@@ -728,6 +757,7 @@ void Catalogues::succeed(Catalogues previous) {
     failures_ = std::move(previous.failures_);
     left_out_ = previous.left_out_;
     traefiks_ = std::move(previous.traefiks_);
+    counted_ = std::move(previous.counted_);
     configurations_ = std::move(previous.configurations_);
     for (auto& [pid, configuration] : configurations_) {
         configuration.watch = -1;  // that one was of the previous descriptor

@@ -49,7 +49,7 @@ class Catalogues {
     void succeed(Catalogues previous);
 
     /// Takes in which Traefiks there are now, and asks each API that has no response under way; to be called each poll.
-    void ask(Http& http, traefik::Configurations& configurations, const std::vector<Watched>& traefiks, Time now);
+    void ask(Http& http, traefik::Configurations& configurations, const Traefiks& traefiks, Time now);
 
     /// Takes what Traefiks' configurations say.
     void take(std::vector<traefik::ReadConfiguration> read, traefik::Configurations& configurations, Time now);
@@ -109,6 +109,7 @@ class Catalogues {
         std::optional<std::uint64_t> version_ticket;
         std::string version;
         std::string problem;                 ///< of the last response; empty when it was good
+        int failures = 0;                    ///< since then
         Outage outage{"Traefik's API", {}};  ///< what the log says of that
         LineBudget lines;    ///< of what else the log says of it: its owner decides how often it changes
         Backoff backoff{1};  ///< whoever answers instead of Traefik is not asked all the time
@@ -162,6 +163,7 @@ class Catalogues {
     void note_zones(Time now);
     static bool is_about(const Source& source, std::uint16_t zone);
     [[nodiscard]] bool all_known(std::uint16_t zone) const;
+    [[nodiscard]] bool knows_routers(std::uint16_t zone) const;
     [[nodiscard]] std::set<std::string> processes_of(std::uint16_t zone) const;
     [[nodiscard]] static bool is_never_asked(const Source& source);
     [[nodiscard]] std::set<attribute::HostName> all_names() const;
@@ -183,6 +185,7 @@ class Catalogues {
     attribute::SharedCatalogue last_ = std::make_shared<const attribute::Catalogue>();  ///< what was in force before
     std::map<int, Source> sources_;                             ///< by Traefik's pid; of --traefik.api: by -1, -2, ...
     std::vector<Watched> traefiks_;                             ///< at the last poll
+    std::vector<programs::Probed> counted_;                     ///< every process of theirs, likewise
     std::map<pid_t, Configuration> configurations_;             ///< of those that are counted
     Time quiet_until_ = Time::min();                            ///< whatever happens to the directories
     std::set<std::string> proxies_;                             ///< sentences about those that send to one

@@ -74,18 +74,19 @@ class PinnedKernel : public Kernel {
         for (const auto& [server, look] : looks) {
             records.emplace(server, record_of(server, look));
         }
-        const auto numbers = counter_.set_routes(routes.tables, complete);
+        const auto written = counter_.set_routes(routes.tables);
         for (const auto& [server, table] : routes.of_server) {
-            records.try_emplace(server, record_of(server)).first->second.table = numbers ? numbers->at(table) : 0;
+            records.try_emplace(server, record_of(server)).first->second.table = written.numbers.at(table);
         }
         const auto all = std::views::values(records);
         auto set = counter_.set_records({all.begin(), all.end()}, complete);
-        return numbers ? set : std::unexpected(numbers.error());
+        return written.problem ? std::unexpected(*written.problem) : set;
     }
     Result<std::uint16_t> zone_of(const std::string& name) override { return counter_.zone_of(name); }
     Result<void> adopt_zones(const programs::ZoneNames& names) override { return counter_.adopt_zones(names); }
     [[nodiscard]] const programs::ZoneNames& zones() const override { return counter_.zones(); }
     Result<Fd> walk_sockets() override { return counter_.walk_sockets(); }
+    void keep_zones(const std::set<std::uint16_t>& zones) override { counter_.keep_zones(zones); }
     void drop_dead() override { counter_.drop_dead(); }
     [[nodiscard]] std::set<std::uint64_t> attached() const override { return counter_.attached(); }
     [[nodiscard]] std::string epoch() const override { return counter_.epoch(); }

@@ -88,13 +88,14 @@ auto part_of(const json& document, const char* name, auto read, std::vector<std:
 
 std::string document(const std::string& epoch, const attribute::LedgerState& ledger, const measure::History& window,
                      const std::vector<judge::Alert>& alerts, const Timeline::Mark& mark,
-                     const programs::ZoneNames& zones) {
+                     const programs::ZoneNames& zones, const Tenants::All& tenants) {
     std::string text;
     {
         JsonObject object(text);
         object.add("version", version);
         object.add("epoch", epoch);
         object.add("zones", to_json(zones));
+        object.add("tenants", to_json(tenants));
         object.member("ledger") += to_text(ledger);
         object.member("window") += to_text(window);
         object.add("alerts", to_json(alerts));
@@ -130,6 +131,7 @@ Restored restore_state(const fs::path& directory, const std::string& epoch) {
     } catch (const std::exception& error) {
         return anew(file, fmt::format("is broken: {}", error.what()));
     }
+    restored.saved.tenants = part_of(document, "tenants", tenants_from, restored.notes).value_or(Tenants::All());
     restored.saved.window = part_of(document, "window", history_from, restored.notes);
     restored.saved.alerts =
         part_of(document, "alerts", alerts_from, restored.notes).value_or(std::vector<judge::Alert>{});
@@ -159,15 +161,33 @@ Result<void> StateFile::lock() {
                    : Result<void>();
 }
 
+std::string StateFile::set_aside() const {
+    constexpr int most_kept = 9;
+    const auto file = directory_ / file_name;
+    const auto kept = [&](int number) {
+        return fmt::format("{}.conflict{}", file.string(), number == 1 ? "" : fmt::format("-{}", number));
+    };
+    int number = 1;
+    std::error_code error;
+    while (number < most_kept && fs::exists(fs::symlink_status(kept(number), error))) {
+        ++number;
+    }
+    fs::rename(file, kept(number), error);
+    return error ? fmt::format("{} cannot be renamed to {}: {}", file.string(), kept(number), error.message())
+                 : fmt::format("what was saved is kept as {}", kept(number));
+}
+
 Result<void> StateFile::save(const attribute::LedgerState& ledger, const measure::History& window,
                              const std::vector<judge::Alert>& alerts, const Timeline::Mark& mark,
-                             const programs::ZoneNames& zones) {
+                             const programs::ZoneNames& zones, const Tenants::All& tenants) {
     inode_ = 0;
-    if (auto saved = replace_file(directory_, file_name, document(epoch_, ledger, window, alerts, mark, zones));
+    if (auto saved =
+            replace_file(directory_, file_name, document(epoch_, ledger, window, alerts, mark, zones, tenants));
         !saved) {
         return saved;
     }
     zones_ = zones.size();
+    tenants_ = tenants;
     struct stat info{};
     if (stat((directory_ / file_name).c_str(), &info) == 0) {
         inode_ = info.st_ino;
@@ -177,8 +197,9 @@ Result<void> StateFile::save(const attribute::LedgerState& ledger, const measure
 }
 
 Result<bool> StateFile::append(const attribute::Growth& growth, const std::vector<judge::Alert>& alerts, Wall wall,
-                               const programs::ZoneNames& zones) {
-    if (inode_ == 0 || zones.size() != zones_ || size_ > std::max(whole_ * most_lines_to_whole, least_lines)) {
+                               const programs::ZoneNames& zones, const Tenants::All& tenants) {
+    if (inode_ == 0 || zones.size() != zones_ || tenants != tenants_ ||
+        size_ > std::max(whole_ * most_lines_to_whole, least_lines)) {
         return false;
     }
     const auto path = directory_ / file_name;

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "agent/tenants.hpp"
 #include "agent/timeline.hpp"
 #include "attribute/ledger.hpp"
 #include "base/error.hpp"
@@ -26,6 +27,7 @@ struct Saved {
     std::vector<judge::Alert> alerts;
     std::optional<Timeline::Mark> mark;  ///< of the newest poll
     programs::ZoneNames zones;           ///< what the zones' numbers in all of this mean
+    Tenants::All tenants;                ///< whose the zones were
     std::string epoch;                   ///< under which it was saved
 };
 
@@ -50,22 +52,26 @@ class StateFile {
     /// Keeps other agents from the directory. Where it cannot even be made, saving will say so.
     Result<void> lock();
 
-    /// Appends one poll, which was at `wall`. False: there is no whole state to append to, it has not all `zones`, or
-    /// the lines have outgrown it.
+    /// Keeps a file that cannot be gone on with as state.json.conflict, beside earlier ones. Says what became of it.
+    [[nodiscard]] std::string set_aside() const;
+
+    /// Appends one poll, which was at `wall`. False: there is no whole state to append to, it has not these zones and
+    /// tenants, or the lines have outgrown it.
     Result<bool> append(const attribute::Growth& growth, const std::vector<judge::Alert>& alerts, Wall wall,
-                        const programs::ZoneNames& zones);
+                        const programs::ZoneNames& zones, const Tenants::All& tenants = {});
 
     /// Writes DIRECTORY/state.json anew: it is the old one or the new one whenever the power fails. Makes the
     /// directory.
     Result<void> save(const attribute::LedgerState& ledger, const measure::History& window,
                       const std::vector<judge::Alert>& alerts, const Timeline::Mark& mark,
-                      const programs::ZoneNames& zones);
+                      const programs::ZoneNames& zones, const Tenants::All& tenants = {});
 
   private:
     std::filesystem::path directory_;
     std::string epoch_;
     Fd locked_;                ///< the directory
     std::size_t zones_ = 0;    ///< as many as the file has
+    Tenants::All tenants_;     ///< as the file has them
     std::uint64_t inode_ = 0;  ///< of the file that we wrote; 0 when it is not as it should be
     std::uint64_t whole_ = 0;  ///< its size when all was saved
     std::uint64_t size_ = 0;   ///< and now

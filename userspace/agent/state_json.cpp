@@ -499,6 +499,29 @@ programs::ZoneNames zones_from(const json& saved) {
     return zones;
 }
 
+json to_json(const Tenants::All& tenants) {
+    json saved = json::object();
+    for (const auto& [zone, tenant] : tenants) {
+        auto& one = saved[std::to_string(zone)] = {{"name", tenant.name}};
+        if (tenant.ended) {
+            one["ended"] = number(*tenant.ended);
+        }
+    }
+    return saved;
+}
+
+Tenants::All tenants_from(const json& saved) {
+    Tenants::All tenants;
+    for (const auto& [zone, tenant] : saved.items()) {
+        const auto ended = tenant.find("ended");
+        tenants.emplace(
+            zone_from(zone),
+            Tenants::Tenant{.name = tenant.at("name").get<std::string>(),
+                            .ended = ended == tenant.end() ? std::nullopt : std::optional(time_from<Time>(*ended))});
+    }
+    return tenants;
+}
+
 // --- the agent's own time ---
 
 json to_json(const Timeline::Mark& mark) {

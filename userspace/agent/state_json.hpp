@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/tenants.hpp"
 #include "agent/timeline.hpp"
 #include "attribute/ledger.hpp"
 #include "judge/alert.hpp"
@@ -31,6 +32,9 @@ std::vector<judge::Alert> alerts_from(const nlohmann::json& saved);
 
 nlohmann::json to_json(const programs::ZoneNames& zones);
 programs::ZoneNames zones_from(const nlohmann::json& saved);
+
+nlohmann::json to_json(const Tenants::All& tenants);
+Tenants::All tenants_from(const nlohmann::json& saved);
 
 nlohmann::json to_json(const Timeline::Mark& mark);
 Timeline::Mark mark_from(const nlohmann::json& saved);

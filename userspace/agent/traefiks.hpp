@@ -11,6 +11,8 @@
 #include <vector>
 
 #include "agent/kernel.hpp"
+#include "agent/tenants.hpp"
+#include "agent/timeline.hpp"
 #include "base/error.hpp"
 #include "traefik/find.hpp"
 #include "traefik/watch.hpp"
@@ -29,8 +31,9 @@ struct Watched {
 class Traefiks {
   public:
     /// Fails when --traefik.pid or --traefik.cgroup names nothing, or when every Traefik found has to be refused.
+    /// `timeline` is to outlive this.
     static Result<Traefiks> open(Kernel& kernel, traefik::Executables& executables, const std::filesystem::path& root,
-                                 const traefik::FindOptions& options);
+                                 const traefik::FindOptions& options, Tenants tenants, const Timeline& timeline);
 
     /// Looks at all processes again; to be called each poll.
     void look();
@@ -49,6 +52,8 @@ class Traefiks {
 
     [[nodiscard]] const std::vector<Watched>& watched() const { return watched_; }
 
+    [[nodiscard]] const Tenants& tenants() const { return tenants_; }
+
     /// Every Traefik that is counted: all of one cgroup, where `watched` has one that stands for them.
     [[nodiscard]] const std::vector<programs::Probed>& counted() const { return counted_; }
 
@@ -64,16 +69,25 @@ class Traefiks {
 
   private:
     Traefiks(Kernel& kernel, traefik::Executables& executables, std::filesystem::path root,
-             traefik::FindOptions options)
+             traefik::FindOptions options, Tenants tenants, const Timeline& timeline)
         : kernel_(&kernel),
           root_(std::move(root)),
           options_(std::move(options)),
+          tenants_(std::move(tenants)),
+          timeline_(&timeline),
           finder_(root_, options_, executables) {}
 
     void attach_again();
     void attach(Watched& watched, const std::string& problem_before);
     Result<void> attach(const std::string& cgroup, const std::set<std::uint16_t>& listening);
     [[nodiscard]] Result<std::uint16_t> zone_of(const std::string& cgroup);
+    [[nodiscard]] Result<std::uint16_t> zone_named(const std::string& name);
+    [[nodiscard]] bool is_taken(std::uint16_t zone) const;
+    [[nodiscard]] std::string name_of(const std::string& cgroup) const;
+    [[nodiscard]] Result<std::uint16_t> new_zone(const std::string& name);
+    void say_problem(const Error& error);
+    void forget_gone();
+    void find_tenants(const std::vector<traefik::Instance>& found);
     [[nodiscard]] programs::Member member_of(const traefik::Instance& traefik) const;
     [[nodiscard]] bool must_share(const traefik::Instance& traefik);
     void find_members();
@@ -92,6 +106,8 @@ class Traefiks {
     Kernel* kernel_;
     std::filesystem::path root_;
     traefik::FindOptions options_;
+    Tenants tenants_;
+    const Timeline* timeline_;
     traefik::Finder finder_;
     std::set<std::string> said_strangers_;  ///< what was logged of them
     std::optional<traefik::CgroupWatch> cgroups_;
@@ -102,6 +118,7 @@ class Traefiks {
     std::vector<programs::Member> members_;  ///< those in shared cgroups
     std::set<std::string> shared_;           ///< cgroups in which others were seen beside Traefik
     programs::MemberProblems member_problems_;
+    std::vector<Time> new_zones_;                         ///< when they were given, those of the last minute
     std::set<std::string> said_;                          ///< of shared cgroups
     bool has_newcomers_ = false;                          ///< there were some lately, and may be more
     std::map<std::string, std::uint16_t> known_cgroups_;  ///< that are or were Traefik's, with their zones

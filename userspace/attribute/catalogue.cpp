@@ -137,6 +137,14 @@ Catalogue merged(Catalogue first, const Catalogue& second) {
     return first;
 }
 
+Catalogue without_routers(Catalogue catalogue) {
+    catalogue.routers.clear();
+    for (auto& [name, backend] : catalogue.backends) {
+        backend.has_routers = false;
+    }
+    return catalogue;
+}
+
 namespace {
 
 Listed moved_to(Listed listed, std::uint16_t zone) {

@@ -102,6 +102,9 @@ std::set<poll::Server> servers_of(const Catalogue& catalogue, const BackendName&
 /// either lists; where both list one url, `second` says whether it is up.
 Catalogue merged(Catalogue first, const Catalogue& second);
 
+/// The same where nobody knows all who send to the servers.
+Catalogue without_routers(Catalogue catalogue);
+
 /// What one Traefik gave, which is in zone 0 as it comes, as that of its zone.
 Catalogue moved_to(Catalogue catalogue, std::uint16_t zone);
 

@@ -7,12 +7,11 @@
 #include <optional>
 #include <utility>
 
+#include "attribute/route_budget.hpp"
+
 namespace upstat::attribute {
 
 namespace {
-
-/// Comparisons that one group's routes may cost: thousands of routers of one service take less.
-constexpr std::size_t most_comparisons = 4'000'000;
 
 /// Behind a whole path. No path has one.
 constexpr char path_end = ' ';
@@ -24,7 +23,7 @@ struct Candidate {
     bool exact = true;
 };
 
-/// By host; those of any host stand under the empty one too, and under each other.
+/// By host; those of any host stand under the empty one.
 using Candidates = std::map<std::string, std::vector<Candidate>>;
 
 Candidate candidate_of(const Router& router, const RouteMatch& match) {
@@ -34,20 +33,15 @@ Candidate candidate_of(const Router& router, const RouteMatch& match) {
     return {.router = &router, .path = match.path + std::string(match.whole ? 1 : 0, path_end), .exact = match.exact};
 }
 
-Candidates candidates_of(const std::vector<Router>& routers, const std::set<std::string>& backends) {
+Candidates candidates_of(const std::vector<const Router*>& routers) {
     Candidates all{{"", {}}};
-    std::vector<Candidate> anywhere;
-    for (const auto& router : routers) {
-        for (const auto& match : backends.contains(router.backend) ? router.matches : std::vector<RouteMatch>{}) {
-            if (!match.host) {
-                anywhere.push_back(candidate_of(router, match));
-            } else if (match.host->size() <= longest_host) {
-                all[*match.host].push_back(candidate_of(router, match));
+    for (const auto* const router : routers) {
+        for (const auto& match : router->matches) {
+            const auto host = match.host.value_or("");
+            if (host.size() <= longest_host) {
+                all[host].push_back(candidate_of(*router, match));
             }
         }
-    }
-    for (auto& [host, candidates] : all) {
-        candidates.insert(candidates.end(), anywhere.begin(), anywhere.end());
     }
     return all;
 }
@@ -128,26 +122,53 @@ bool is_told(const Route& route) {
     return !route.backend.empty();
 }
 
-std::size_t comparisons(const Candidates& all) {
-    std::size_t count = 0;
-    for (const auto& [host, candidates] : all) {
-        count += candidates.size() * candidates.size();
+/// Takes what the routes cost; false where that is more than is left.
+bool pay(std::size_t& left, const Candidates& all, const std::vector<const Router*>& routers) {
+    std::set<std::string> entry_points;
+    for (const auto* const router : routers) {
+        entry_points.insert(router->entry_points.begin(), router->entry_points.end());
     }
-    return count;
+    const auto anywhere = all.at("").size();
+    auto rest = left;
+    for (const auto& [host, candidates] : all) {
+        const auto count = candidates.size() + (host.empty() ? 0 : anywhere);
+        const auto cost = count * count * (1 + entry_points.size());
+        if (cost > rest) {
+            return false;
+        }
+        rest -= cost;
+    }
+    left = rest;
+    return true;
 }
 
 }  // namespace
 
-std::vector<Route> routes_among(const std::vector<Router>& routers, const std::set<std::string>& backends) {
-    const auto candidates = candidates_of(routers, backends);
-    std::vector<Route> routes;
-    if (comparisons(candidates) > most_comparisons) {
-        return routes;
+std::vector<Route> routes_within(std::size_t& left, const std::vector<const Router*>& routers,
+                                 const std::set<std::string>& backends) {
+    std::vector<const Router*> theirs;
+    std::ranges::copy_if(routers, std::back_inserter(theirs),
+                         [&](const auto* router) { return backends.contains(router->backend); });
+    auto candidates = candidates_of(theirs);
+    if (!pay(left, candidates, theirs)) {
+        return {};
     }
-    for (const auto& [host, some] : candidates) {
+    const auto anywhere = candidates.at("");
+    std::vector<Route> routes;
+    for (auto& [host, some] : candidates) {
+        if (!host.empty()) {
+            some.insert(some.end(), anywhere.begin(), anywhere.end());
+        }
         std::ranges::move(routes_of(host, some), std::back_inserter(routes));
     }
     return std::ranges::any_of(routes, is_told) ? routes : std::vector<Route>{};
+}
+
+std::vector<Route> routes_among(const std::vector<Router>& routers, const std::set<std::string>& backends) {
+    std::vector<const Router*> all;
+    std::ranges::transform(routers, std::back_inserter(all), [](const Router& router) { return &router; });
+    auto left = most_comparisons;
+    return routes_within(left, all, backends);
 }
 
 }  // namespace upstat::attribute

@@ -6,12 +6,17 @@
 #include <algorithm>
 #include <utility>
 
+#include "attribute/route_budget.hpp"
+
 namespace upstat::attribute {
 
 namespace {
 
 /// What a label should not exceed, and names of Traefik's do not.
 constexpr std::size_t longest_name = 512;
+
+/// Of more backends that list one server none is told: each would have series of its own in the kernel.
+constexpr std::size_t most_told = 64;
 
 std::string name_of(const std::set<std::string>& backends) {
     auto name = fmt::format("{}", fmt::join(backends, "|"));
@@ -51,31 +56,74 @@ void move_shared(Listed& listed, const std::optional<HealthCheck>& check,
 /// The owners of shared servers, by the name of the backend that stands for them.
 using Groups = std::map<BackendName, std::set<std::set<std::string>>>;
 
+struct Routers {
+    std::vector<const Router*> all{};
+    std::size_t size = 0;  ///< with their matches
+};
+using RoutersByBackend = std::map<BackendName, Routers>;
+
+/// A group whose routes may be told.
+struct Group {
+    Backend* backend = nullptr;
+    std::vector<BackendName> owners{};
+    std::size_t size = 0;  ///< of their routers
+};
+
+RoutersByBackend routers_in(const Catalogue& catalogue) {
+    RoutersByBackend routers;
+    for (const auto& router : catalogue.routers) {
+        auto& theirs = routers[{router.backend, router.zone}];
+        theirs.all.push_back(&router);
+        theirs.size += 1 + router.matches.size();
+    }
+    return routers;
+}
+
+/// The smallest first, so that who has most routers is the first who is not told.
+void tell_routes(std::vector<Group> groups, const RoutersByBackend& routers) {
+    std::ranges::sort(groups, {}, &Group::size);
+    auto left = most_comparisons;
+    for (const auto& group : groups) {
+        if (group.size > left) {
+            return;
+        }
+        left -= group.size;
+        std::vector<const Router*> theirs;
+        std::set<std::string> names;
+        for (const auto& owner : group.owners) {
+            names.insert(owner.name);
+            if (const auto found = routers.find(owner); found != routers.end()) {
+                theirs.insert(theirs.end(), found->second.all.begin(), found->second.all.end());
+            }
+        }
+        group.backend->routes = routes_within(left, theirs, names);
+    }
+}
+
 /// Says whom the backends stand for that stand for several, and how what is sent to their servers is told apart.
 void describe_groups(const Groups& groups, const Catalogue& catalogue, Catalogue& added) {
-    std::map<BackendName, std::vector<Router>> routers;
-    for (const auto& router : catalogue.routers) {
-        routers[{router.backend, router.zone}].push_back(router);
-    }
+    const auto routers = routers_in(catalogue);
+    std::vector<Group> told;
     for (const auto& [name, all_owners] : groups) {
         const auto& owners = *all_owners.begin();
-        auto& group = added.backends.at(name);
+        auto& backend = added.backends.at(name);
         for (const auto& some : all_owners) {
-            group.stands_for.insert(some.begin(), some.end());
+            backend.stands_for.insert(some.begin(), some.end());
         }
         const auto has_routers = [&](const std::string& owner) {
             return catalogue.backends.at({owner, name.zone}).has_routers;
         };
-        if (all_owners.size() > 1 || !std::ranges::all_of(owners, has_routers)) {
+        if (all_owners.size() > 1 || owners.size() > most_told || !std::ranges::all_of(owners, has_routers)) {
             continue;  // a name that was cut is of two groups; or requests may come that no router tells of
         }
-        std::vector<Router> theirs;
+        Group group{.backend = &backend};
         for (const auto& owner : owners) {
-            const auto& some = routers[{owner, name.zone}];
-            theirs.insert(theirs.end(), some.begin(), some.end());
+            const auto theirs = routers.find(group.owners.emplace_back(owner, name.zone));
+            group.size += theirs == routers.end() ? 0 : theirs->second.size;
         }
-        group.routes = routes_among(theirs, owners);
+        told.push_back(std::move(group));
     }
+    tell_routes(std::move(told), routers);
 }
 
 }  // namespace

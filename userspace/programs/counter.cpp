@@ -306,6 +306,14 @@ class Counter::Impl {
         return {};
     }
 
+    void keep_zones(const std::set<std::uint16_t>& zones) {
+        const auto next = zones_.next();
+        std::erase_if(skeletons_, [&](const auto& entry) {
+            const auto zone = entry.first.zone;
+            return zone != 0 && zone != next && !zones.contains(zone);
+        });
+    }
+
     Result<Fd> walk_sockets() {
         if (!socket_iterator_) {
             socket_iterator_ = SocketIterator::load(newest().map("sockets"));
@@ -459,6 +467,10 @@ void Counter::load_ahead() {
     }
 }
 
+void Counter::keep_zones(const std::set<std::uint16_t>& zones) {
+    impl_->keep_zones(zones);
+}
+
 ProbeState Counter::probe(const std::vector<Probed>& processes) {
     return impl_->probes().follow(processes, impl_->newest());
 }
@@ -471,10 +483,10 @@ Result<void> Counter::set_records(const std::vector<Record>& records, bool compl
     return written;
 }
 
-Result<std::vector<std::uint16_t>> Counter::set_routes(const std::vector<RouteTable>& tables, bool complete) {
+WrittenRoutes Counter::set_routes(const std::vector<RouteTable>& tables) {
     const auto& maps = impl_->newest();
-    return impl_->routes().write({.hosts = maps.map("route_hosts"), .paths = maps.map("route_paths")}, tables,
-                                 complete);
+    return impl_->routes().write(
+        {.hosts = maps.map("route_hosts"), .paths = maps.map("route_paths"), .records = maps.map("records")}, tables);
 }
 
 void Counter::detach_previous() {

@@ -73,6 +73,10 @@ class Counter {
     /// Loads the programs for the next new zone ahead of time, so that a cgroup need not wait for the verifier.
     void load_ahead();
 
+    /// Unloads the programs of all other zones, but those of zone 0 and those that were loaded ahead. What is attached
+    /// stays.
+    void keep_zones(const std::set<std::uint16_t>& zones);
+
     /// Has probes in these processes, and in no others.
     ProbeState probe(const std::vector<Probed>& processes);
 
@@ -81,7 +85,7 @@ class Counter {
     Result<void> set_records(const std::vector<Record>& records, bool complete);
 
     /// Tells them of routes, by the numbers that records then name; see routes.hpp.
-    Result<std::vector<std::uint16_t>> set_routes(const std::vector<RouteTable>& tables, bool complete);
+    WrittenRoutes set_routes(const std::vector<RouteTable>& tables);
 
     /// Detaches the previous generations' programs. Call it once the requests that they track are answered.
     void detach_previous();

@@ -57,6 +57,15 @@ RecordsByKey read_all(int map) {
     return all;
 }
 
+/// A name is told only where the agent knows it now.
+RecordValue without_table(const RecordValue& value) {
+    upstat_record record{};
+    std::memcpy(&record, value.data(), sizeof(record));
+    record.look = static_cast<std::uint8_t>(record.look & ~UPSTAT_LOOK_ROUTE);
+    record.table = 0;
+    return bytes_of<RecordValue>(record);
+}
+
 }  // namespace
 
 Result<void> begin_epoch(const RecordMaps& maps) {
@@ -74,7 +83,9 @@ Result<void> write_records(const RecordMaps& maps, const std::vector<Record>& re
     auto wanted = by_key(records);
     const auto before = read_all(maps.records);
     if (!complete) {
-        wanted.insert(before.begin(), before.end());
+        for (const auto& [key, value] : before) {
+            wanted.emplace(key, without_table(value));
+        }
     }
     if (wanted == before && !anew) {
         return {};

@@ -32,7 +32,8 @@ struct RecordMaps {
 /// Every socket looks for its record again.
 Result<void> begin_epoch(const RecordMaps& maps);
 
-/// Makes these the records, in place of those that are there, or, where they are not `complete`, beside those. Sockets
+/// Makes these the records, in place of those that are there, or, where they are not `complete`, beside those, which
+/// have no table of routes any more. Sockets
 /// notice after the last one is written; `anew`: they are told even where nothing changes, since whoever wrote before
 /// may have ended before it told them. Where not all find room, the others are in force, and the error says how many
 /// are not.

@@ -2,6 +2,7 @@
 #include "programs/routes.hpp"
 
 #include <bpf/bpf.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -49,12 +50,32 @@ Numbers numbers_in(int map) {
     return numbers;
 }
 
-/// Takes out what has none of the numbers that are kept.
-template <typename Key>
-void remove_others(int map, const Numbers& kept) {
-    for (const auto& key : keys_of<Key>(map)) {
-        if (!kept.contains(number_of(key))) {
-            bpf_map_delete_elem(map, &key);
+/// The tables that are in force.
+Numbers tables_of_records(int map) {
+    Numbers numbers;
+    for (const auto& key : keys_of<upstat_server_key>(map)) {
+        upstat_record record{};
+        if (bpf_map_lookup_elem(map, &key, &record) == 0) {
+            numbers.insert(record.table);
+        }
+    }
+    return numbers;
+}
+
+/// Takes out all tables but these, and all tries but theirs.
+void remove_others(const RouteMaps& maps, const Numbers& tables) {
+    Numbers tries;
+    for (const auto& key : keys_of<upstat_route_host_key>(maps.hosts)) {
+        upstat_route_host value{};
+        if (!tables.contains(key.table)) {
+            bpf_map_delete_elem(maps.hosts, &key);
+        } else if (bpf_map_lookup_elem(maps.hosts, &key, &value) == 0) {
+            tries.insert(value.paths);
+        }
+    }
+    for (const auto& key : keys_of<upstat_route_path_key>(maps.paths)) {
+        if (!tries.contains(key.paths)) {
+            bpf_map_delete_elem(maps.paths, &key);
         }
     }
 }
@@ -69,18 +90,15 @@ class Free {
         for (int tries = 0; tries <= std::numeric_limits<std::uint16_t>::max(); tries++) {
             const auto number = ++*last_;
             if (number != 0 && used_.insert(number).second) {
-                taken_.push_back(number);
                 return number;
             }
         }
         return 0;
     }
-    [[nodiscard]] const std::vector<std::uint16_t>& taken() const { return taken_; }
 
   private:
     Numbers used_;
     std::uint16_t* last_;
-    std::vector<std::uint16_t> taken_;
 };
 
 /// A table that is being written.
@@ -143,42 +161,68 @@ class Writer {
     Free* tries_;
 };
 
-Numbers as_set(const std::vector<std::uint16_t>& numbers) {
-    return {numbers.begin(), numbers.end()};
-}
-
 }  // namespace
 
-Result<std::vector<std::uint16_t>> Routes::write(const RouteMaps& maps, const std::vector<RouteTable>& tables,
-                                                 bool complete) {
-    if (tables == tables_) {
-        return numbers_;
+/// The smallest tables first, so that those find no room that take most of it.
+int Routes::write_missing(const RouteMaps& maps, Numbers kept) {
+    std::vector<const RouteTable*> missing;
+    for (const auto& table : tables_) {
+        if (!numbers_.contains(table)) {
+            missing.push_back(&table);
+        }
     }
-    if (complete && !tables_.empty()) {  // else those may be in force that an earlier agent wrote
-        remove_others<upstat_route_host_key>(maps.hosts, as_set(numbers_));
-        remove_others<upstat_route_path_key>(maps.paths, as_set(tries_));
+    std::ranges::sort(missing, {}, [](const auto* table) { return std::pair(table->size(), *table); });
+    Free numbers(kept, last_table_);
+    Free tries(numbers_in<upstat_route_path_key>(maps.paths), last_trie_);
+    for (const auto* const table : missing) {
+        if (numbers_.contains(*table)) {
+            continue;  // the same one for other servers
+        }
+        const auto number = numbers.take();
+        if (const int error = Writer(maps, number, tries).write(*table); error != 0) {
+            remove_others(maps, kept);
+            return error;
+        }
+        numbers_.emplace(*table, number);
+        kept.insert(number);
     }
-    const auto tables_before = numbers_in<upstat_route_host_key>(maps.hosts);
-    const auto tries_before = numbers_in<upstat_route_path_key>(maps.paths);
-    Free numbers(tables_before, last_table_);
-    Free tries(tries_before, last_trie_);
-    int error = 0;
-    for (auto table = tables.begin(); table != tables.end() && error == 0; ++table) {
-        error = Writer(maps, numbers.take(), tries).write(*table);
+    return 0;
+}
+
+WrittenRoutes Routes::written() const {
+    WrittenRoutes all;
+    for (const auto& table : tables_) {
+        const auto found = numbers_.find(table);
+        all.numbers.push_back(found == numbers_.end() ? std::uint16_t{0} : found->second);
     }
-    if (error != 0) {
-        remove_others<upstat_route_host_key>(maps.hosts, tables_before);
-        remove_others<upstat_route_path_key>(maps.paths, tries_before);
-        auto problem = bpf_error(error,
-                                 "the routes to servers that several backends list find no room in the maps "
-                                 "route_hosts and route_paths: they are counted together");
-        problem.hint = "this is a limit of upstat's; tell its authors how many routers there are";
-        return std::unexpected(std::move(problem));
+    if (error_ != 0) {
+        all.problem = bpf_error(
+            error_, fmt::format("the routes to servers that several backends list find no room in the maps route_hosts "
+                                "and route_paths: at {} of {} groups of servers they are counted together",
+                                std::ranges::count(all.numbers, 0), all.numbers.size()));
+        all.problem->hint = "this is a limit of upstat's; tell its authors how many routers there are";
+    }
+    return all;
+}
+
+WrittenRoutes Routes::write(const RouteMaps& maps, const std::vector<RouteTable>& tables) {
+    const bool again = begun_ && tables == tables_;
+    if (again && !once_more_) {
+        return written();
     }
     tables_ = tables;
-    numbers_ = numbers.taken();
-    tries_ = tries.taken();
-    return numbers_;
+    std::erase_if(numbers_, [&](const auto& entry) { return std::ranges::find(tables, entry.first) == tables.end(); });
+    auto kept = tables_of_records(maps.records);
+    if (!std::exchange(begun_, true)) {  // an earlier agent may have ended before sockets noticed its records
+        kept.merge(numbers_in<upstat_route_host_key>(maps.hosts));
+    }
+    for (const auto& [table, number] : numbers_) {
+        kept.insert(number);
+    }
+    remove_others(maps, kept);
+    error_ = write_missing(maps, std::move(kept));
+    once_more_ = error_ != 0 && !again;
+    return written();
 }
 
 }  // namespace upstat::programs

@@ -2,6 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -16,7 +19,7 @@ struct RouteEntry {
     bool whole = false;
     std::uint16_t route = 0;  ///< 0: none is told
 
-    bool operator==(const RouteEntry&) const = default;
+    auto operator<=>(const RouteEntry&) const = default;
 };
 
 /// The routes to the servers that have this table. Hosts and paths of at most `longest_told` bytes.
@@ -25,25 +28,36 @@ using RouteTable = std::vector<RouteEntry>;
 /// With the space behind a whole path.
 constexpr std::size_t longest_told = 61;
 
-/// The maps `route_hosts` and `route_paths` of bpf/route.h. The descriptors are the caller's.
+/// The maps `route_hosts` and `route_paths` of bpf/route.h, and `records`. The descriptors are the caller's.
 struct RouteMaps {
     int hosts = -1;
     int paths = -1;
+    int records = -1;
+};
+
+/// The numbers of tables, by which records name them; 0 for one that found no room, of which the problem tells.
+struct WrittenRoutes {
+    std::vector<std::uint16_t> numbers{};
+    std::optional<Error> problem{};
 };
 
 /// Tells the programs of routes. What is in force is never changed: a new table gets a number of its own, and those
-/// that it replaces are taken out when the next one comes. By then no program looks at them any more.
+/// that no record names any more are taken out when the next one comes. By then no program looks at them.
 class Routes {
   public:
-    /// The numbers of these tables, by which records name them; the same ones while the tables are the same. Where not
-    /// all find room, the error says so, and no table is there. Where these are not `complete`, the others stay.
-    Result<std::vector<std::uint16_t>> write(const RouteMaps& maps, const std::vector<RouteTable>& tables,
-                                             bool complete);
+    /// A table keeps its number from one call to the next. Where not all find room, the largest have none; that is
+    /// tried once more, when those have gone that these replace.
+    WrittenRoutes write(const RouteMaps& maps, const std::vector<RouteTable>& tables);
 
   private:
+    [[nodiscard]] WrittenRoutes written() const;
+    int write_missing(const RouteMaps& maps, std::set<std::uint16_t> kept);
+
     std::vector<RouteTable> tables_;
-    std::vector<std::uint16_t> numbers_;
-    std::vector<std::uint16_t> tries_;
+    std::map<RouteTable, std::uint16_t> numbers_;  ///< of those that found room
+    bool begun_ = false;
+    int error_ = 0;  ///< errno
+    bool once_more_ = false;
     std::uint16_t last_table_ = 0;  ///< the number that was given last: a free one is not given again at once
     std::uint16_t last_trie_ = 0;
 };

@@ -122,6 +122,16 @@ const judge::Rule& rule_of(const std::vector<judge::Rule>& rules, const std::str
     return found == rules.end() ? unknown : *found;
 }
 
+/// The alert as it was called before: to an Alertmanager that is another one, which would fire on beside it.
+judge::Alert ended_as(judge::Alert alert, const std::string& traefik, Moment now) {
+    alert.traefik = traefik;
+    if (alert.state == judge::State::firing) {
+        alert.resolved_at = now;
+    }
+    alert.state = judge::State::inactive;
+    return alert;
+}
+
 }  // namespace
 
 Result<Notifier> Notifier::make(NotifierOptions options) {
@@ -146,6 +156,7 @@ Result<Notifier> Notifier::make(NotifierOptions options) {
 std::optional<Notifier::Told> Notifier::news(const judge::Alert& alert, Time now) const {
     Told told;
     told.attempted = now;
+    told.traefik = alert.traefik;
     if (alert.state == judge::State::firing) {
         told.state = judge::State::firing;
         told.since = alert.firing_since;
@@ -161,15 +172,19 @@ std::optional<Notifier::Told> Notifier::news(const judge::Alert& alert, Time now
 /// Whether the alert goes to this receiver now; then it is noted as told.
 bool Notifier::choose(Receiver& receiver, const judge::Alert& alert, Time now) const {
     const Key key(alert.rule, alert.backend);
-    const auto wanted = news(alert, now);
+    auto wanted = news(alert, now);
     if (!wanted) {
         receiver.told.erase(key);
         return false;
     }
     auto& told = receiver.told[key];
-    const bool changed = told.state != wanted->state || told.since != wanted->since;
-    if (changed) {
-        told = *wanted;
+    if (told.state != wanted->state || told.since != wanted->since || told.traefik != wanted->traefik) {
+        wanted->stale = std::move(told.stale);
+        if (told.since && (told.state == judge::State::firing || !told.delivered)) {
+            wanted->stale.insert(told.traefik);
+        }
+        wanted->stale.erase(wanted->traefik);
+        told = *std::move(wanted);
         return true;
     }
     const bool again = !told.delivered || now - told.attempted >= options_.resend;
@@ -179,22 +194,22 @@ bool Notifier::choose(Receiver& receiver, const judge::Alert& alert, Time now) c
     return again;
 }
 
-std::string Notifier::body(const std::vector<const judge::Alert*>& alerts, Wall now) const {
+std::string Notifier::body(const std::vector<judge::Alert>& alerts, Wall now) const {
     auto out = json::array();
-    for (const auto* alert : alerts) {
-        const auto& rule = rule_of(options_.rules, alert->rule);
-        const bool firing = alert->state == judge::State::firing;
-        const auto fired = fired_.find({alert->rule, alert->backend});
-        const auto ends = firing ? now + 4 * std::max(options_.evaluation, options_.resend) : alert->resolved_at->wall;
+    for (const auto& alert : alerts) {
+        const auto& rule = rule_of(options_.rules, alert.rule);
+        const bool firing = alert.state == judge::State::firing;
+        const auto fired = fired_.find({alert.rule, alert.backend});
+        const auto ends = firing ? now + 4 * std::max(options_.evaluation, options_.resend) : alert.resolved_at->wall;
         const auto [from, until] = span(fired == fired_.end() ? ends : fired->second.wall, ends, firing);
-        auto said = *alert;  // one that is pending anew is told as resolved until it fires
+        auto said = alert;  // one that is pending anew is told as resolved until it fires
         said.state = firing ? judge::State::firing : judge::State::inactive;
-        json one = {{"labels", labels(rule, *alert, options_.instance)},
+        json one = {{"labels", labels(rule, alert, options_.instance)},
                     {"annotations", annotations(rule, said, options_.instance)},
                     {"startsAt", rfc3339(from)},
                     {"endsAt", rfc3339(until)}};
         if (!options_.generator_url.empty()) {
-            one["generatorURL"] = page_of(options_.generator_url, *alert);
+            one["generatorURL"] = page_of(options_.generator_url, alert);
         }
         out.push_back(std::move(one));
     }
@@ -228,12 +243,15 @@ std::vector<Notification> Notifier::due(const judge::Alerts& alerts, Moment now)
         if (receiver.busy || !receiver.tries.ready(now.at)) {
             continue;
         }
-        std::vector<const judge::Alert*> chosen;
+        std::vector<judge::Alert> chosen;
         receiver.sent.clear();
         for (const auto& alert : alerts.alerts) {
             if (choose(receiver, alert, now.at)) {
-                chosen.push_back(&alert);
-                receiver.sent.emplace_back(alert.rule, alert.backend);
+                const auto& sent = receiver.sent.emplace_back(alert.rule, alert.backend);
+                for (const auto& traefik : receiver.told.at(sent).stale) {
+                    chosen.push_back(ended_as(alert, traefik, now));
+                }
+                chosen.push_back(alert);
             }
         }
         if (chosen.empty()) {
@@ -269,6 +287,9 @@ std::optional<Tried> Notifier::done(const HttpDone& done, Time now) {
     for (const auto& key : receiver->sent) {
         if (const auto told = receiver->told.find(key); told != receiver->told.end()) {
             told->second.delivered = tried.problem.empty();
+            if (told->second.delivered) {
+                told->second.stale.clear();
+            }
         }
     }
     return tried;

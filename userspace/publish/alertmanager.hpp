@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -66,6 +67,8 @@ class Notifier {
     struct Told {
         judge::State state = judge::State::inactive;
         std::optional<Moment> since;  ///< when it fired or resolved: which firing this is about
+        std::string traefik;          ///< the label: a second Traefik on the host gives it to the alerts of the first
+        std::set<std::string> stale;  ///< labels under which it was told before, and has not been ended there yet
         Time attempted;
         bool delivered = false;
     };
@@ -81,7 +84,7 @@ class Notifier {
     explicit Notifier(NotifierOptions options) : options_(std::move(options)) {}
     [[nodiscard]] std::optional<Told> news(const judge::Alert& alert, Time now) const;
     bool choose(Receiver& receiver, const judge::Alert& alert, Time now) const;
-    [[nodiscard]] std::string body(const std::vector<const judge::Alert*>& alerts, Wall now) const;
+    [[nodiscard]] std::string body(const std::vector<judge::Alert>& alerts, Wall now) const;
     void remember(const judge::Alerts& alerts);
 
     NotifierOptions options_;

@@ -50,6 +50,8 @@ constexpr std::array<std::string_view, 6> asked_names{"providers.http.endpoint",
 constexpr std::size_t max_asked = 512;
 constexpr std::array<std::string_view, 3> file_path{"providers", "file", "filename"};
 constexpr std::array<std::string_view, 3> directory_path{"providers", "file", "directory"};
+constexpr std::array<std::string_view, 2> flattening_path{"hostresolver", "cnameflattening"};
+constexpr std::string_view flattening = "hostresolver.cnameflattening";
 constexpr auto ways_out = "--traefik.api says where it is, or --backends.file which servers there are";
 
 std::string lower(std::string_view text) {
@@ -98,21 +100,21 @@ bool is_false(const std::string& value) {
     return text == "false" || text == "f" || text == "0";
 }
 
-/// A flag without "=" is true, whatever stands behind it.
-bool has_api_flag(const std::vector<std::string>& arguments) {
-    return std::any_of(arguments.begin() + (arguments.empty() ? 0 : 1), arguments.end(), [](std::string_view one) {
+/// A flag without "=" is true, whatever stands behind it. `is_it` says whether a name is meant.
+bool has_flag(const std::vector<std::string>& arguments, auto&& is_it) {
+    return std::any_of(arguments.begin() + (arguments.empty() ? 0 : 1), arguments.end(), [&](std::string_view one) {
         const auto name = lower(one.substr(std::min(one.find_first_not_of('-'), one.size())));
         const auto equals = std::min(name.find('='), name.size());
-        return one.starts_with('-') && is_api(name.substr(0, equals), '.') &&
+        return one.starts_with('-') && is_it(name.substr(0, equals)) &&
                (equals == name.size() || !is_false(name.substr(equals + 1)));
     });
 }
 
-bool has_api_variable(const std::vector<std::string>& environment) {
+bool has_variable(const std::vector<std::string>& environment, auto&& is_it) {
     static constexpr std::string_view prefix = "traefik_";
-    return std::ranges::any_of(environment, [](const std::string& one) {
+    return std::ranges::any_of(environment, [&](const std::string& one) {
         const auto name = lower(one.substr(0, one.find('=')));
-        return name.starts_with(prefix) && is_api(name.substr(prefix.size()), '_') &&
+        return name.starts_with(prefix) && is_it(name.substr(prefix.size())) &&
                !is_false(one.substr(std::min(name.size() + 1, one.size())));
     });
 }
@@ -189,21 +191,24 @@ std::string variable_for(std::string_view name) {
 Settings settings_of(const std::vector<std::string>& arguments) {
     return {.address = flag(arguments, "entrypoints.traefik.address"),
             .base_path = flag(arguments, "api.basepath"),
-            .api = has_api_flag(arguments),
+            .api = has_flag(arguments, [](const auto& name) { return is_api(name, '.'); }),
             .entry_points = entry_points_of(arguments),
             .file = flag(arguments, "providers.file.filename"),
             .directory = flag(arguments, "providers.file.directory"),
-            .asked = asked_by([&](std::string_view name) { return flag(arguments, name); })};
+            .asked = asked_by([&](std::string_view name) { return flag(arguments, name); }),
+            .flattens = has_flag(arguments, [](const auto& name) { return name == flattening; })};
 }
 
 Settings settings_in(const std::vector<std::string>& environment) {
     return {.address = variable(environment, "TRAEFIK_ENTRYPOINTS_TRAEFIK_ADDRESS"),
             .base_path = variable(environment, "TRAEFIK_API_BASEPATH"),
-            .api = has_api_variable(environment),
+            .api = has_variable(environment, [](const auto& name) { return is_api(name, '_'); }),
             .entry_points = entry_points_in(environment),
             .file = variable(environment, "TRAEFIK_PROVIDERS_FILE_FILENAME"),
             .directory = variable(environment, "TRAEFIK_PROVIDERS_FILE_DIRECTORY"),
-            .asked = asked_by([&](std::string_view name) { return variable(environment, variable_for(name)); })};
+            .asked = asked_by([&](std::string_view name) { return variable(environment, variable_for(name)); }),
+            .flattens = has_variable(environment,
+                                     [](const auto& name) { return "traefik_" + name == variable_for(flattening); })};
 }
 
 // --- the configuration file; keys are in any case there too ---
@@ -232,12 +237,10 @@ std::optional<std::string> in_yaml(const YAML::Node& document, Path path) {
     return node.IsDefined() && node.IsScalar() ? std::optional(node.Scalar()) : std::nullopt;
 }
 
-bool has_api(const YAML::Node& document) {
-    const auto has = [&document](Path path) {
-        const auto node = node_in(document, path);
-        return node.IsDefined() && !(node.IsScalar() && is_false(node.Scalar()));
-    };
-    return has(api_path) || has(v1_api_path);
+/// Whether there is one, and it is not false.
+bool has(const YAML::Node& document, Path path) {
+    const auto node = node_in(document, path);
+    return node.IsDefined() && !(node.IsScalar() && is_false(node.Scalar()));
 }
 
 std::map<std::string, std::string> entry_points_in_yaml(const YAML::Node& document) {
@@ -294,12 +297,9 @@ std::map<std::string, std::string> entry_points_in_toml(const toml::table& docum
     return entry_points;
 }
 
-bool has_api(const toml::table& document) {
-    const auto has = [&document](Path path) {
-        const auto* const node = node_in(document, path);
-        return node != nullptr && node->value<bool>().value_or(true);
-    };
-    return has(api_path) || has(v1_api_path);
+bool has(const toml::table& document, Path path) {
+    const auto* const node = node_in(document, path);
+    return node != nullptr && node->value<bool>().value_or(true);
 }
 
 /// A setting's name as a path in a file.
@@ -319,20 +319,22 @@ Settings parsed(const std::string& text, bool toml) {
         const toml::table document = toml::parse(text);
         return {.address = in_toml(document, address_path),
                 .base_path = in_toml(document, base_path_path),
-                .api = has_api(document),
+                .api = has(document, api_path) || has(document, v1_api_path),
                 .entry_points = entry_points_in_toml(document),
                 .file = in_toml(document, file_path),
                 .directory = in_toml(document, directory_path),
-                .asked = asked_by([&](std::string_view name) { return in_toml(document, path_to(name)); })};
+                .asked = asked_by([&](std::string_view name) { return in_toml(document, path_to(name)); }),
+                .flattens = has(document, flattening_path)};
     }
     const auto document = YAML::Load(text);
     return {.address = in_yaml(document, address_path),
             .base_path = in_yaml(document, base_path_path),
-            .api = has_api(document),
+            .api = has(document, api_path) || has(document, v1_api_path),
             .entry_points = entry_points_in_yaml(document),
             .file = in_yaml(document, file_path),
             .directory = in_yaml(document, directory_path),
-            .asked = asked_by([&](std::string_view name) { return in_yaml(document, path_to(name)); })};
+            .asked = asked_by([&](std::string_view name) { return in_yaml(document, path_to(name)); }),
+            .flattens = has(document, flattening_path)};
 }
 
 ConfigurationFile read_file_at(const std::string& path, const RegularFile& file) {
@@ -494,6 +496,7 @@ std::string proxy_of(const std::vector<std::string>& environment) {
 ApiAddress with_others(ApiAddress address, const OpenedConfiguration& process, const Settings& settings) {
     address.files = watched_directory(process, settings);
     address.asked = settings.asked;
+    address.flattens = settings.flattens;
     address.proxy = proxy_of(process.environment);
     return address;
 }
@@ -546,7 +549,9 @@ ApiAddress api_address(const OpenedConfiguration& opened, ConfigurationFile& kno
         }
         const auto shown = printable(opened.path, max_shown);
         if (!known.problem.empty()) {  // it has changed since Traefik read it
-            return not_asked(fmt::format("{} {}: {}", shown, known.problem, ways_out));
+            auto address = not_asked(fmt::format("{} {}: {}", shown, known.problem, ways_out));
+            address.flattens = true;  // for all that is known
+            return address;
         }
         return with_others(named(opened, known.settings, shown), opened, known.settings);
     }

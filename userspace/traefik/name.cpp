@@ -48,16 +48,30 @@ std::optional<std::string> pod_name(std::string_view component) {
     return is_hex(digits) ? std::optional("pod-" + uid) : std::nullopt;
 }
 
-/// "docker-0123456789ab", of "docker-ID.scope" and of "docker/ID".
-std::optional<std::string> container_name(std::string_view component, std::string_view above) {
+struct Container {
+    std::string_view engine;  ///< empty where the component does not say it
+    std::string_view id;
+};
+
+/// Of "docker-ID.scope" and of "ID".
+std::optional<Container> container_of(std::string_view component) {
     const auto text = without_end(component, ".scope");
     const auto dash = text.rfind('-');
     const auto id = dash == std::string_view::npos ? text : text.substr(dash + 1);
     if (id.size() != container_digits || !is_hex(id)) {
         return std::nullopt;
     }
-    const auto engine = dash == std::string_view::npos ? above : text.substr(0, dash);
-    return fmt::format("{}{}{}", engine, engine.empty() ? "" : "-", id.substr(0, shown_digits));
+    return Container{.engine = dash == std::string_view::npos ? "" : text.substr(0, dash), .id = id};
+}
+
+/// "docker-0123456789ab", of "docker-ID.scope" and of "docker/ID".
+std::optional<std::string> container_name(std::string_view component, std::string_view above) {
+    const auto container = container_of(component);
+    if (!container) {
+        return std::nullopt;
+    }
+    const auto engine = container->engine.empty() ? above : container->engine;
+    return fmt::format("{}{}{}", engine, engine.empty() ? "" : "-", container->id.substr(0, shown_digits));
 }
 
 std::vector<std::string> components_of(const std::string& path) {
@@ -120,6 +134,25 @@ std::string lasting_path(const std::string& cgroup_path) {
         }
     }
     return bounded(lasting.empty() ? "/" : lasting);
+}
+
+/// Of a pod not its class of service either, which its successor may have changed.
+std::string family(const std::string& lasting_path) {
+    std::string path;
+    auto above_pods = std::string::npos;
+    bool has_id = false;
+    for (const auto& component : components_of(lasting_path)) {
+        if (component.contains("kubepods")) {
+            above_pods = std::min(above_pods, path.size());
+        }
+        if (pod_name(component)) {
+            return path.substr(0, above_pods) + "/pod";
+        }
+        const auto container = container_of(component);
+        path += container ? fmt::format("/{}-ID", container->engine) : "/" + component;
+        has_id = has_id || container;
+    }
+    return has_id ? path : "";
 }
 
 std::map<std::uint16_t, std::string> short_names(const std::map<std::uint16_t, std::string>& lasting_paths) {

@@ -23,7 +23,9 @@ using attribute::RouteMatch;
 
 constexpr std::size_t most_routers = 50'000;
 constexpr std::size_t most_route_matches = 200'000;
-constexpr std::size_t most_followed = 1000;  ///< services or middlewares that one router leads to
+constexpr std::size_t most_chained = 1000;        ///< middlewares of one router
+constexpr std::size_t most_followed = 1'000'000;  ///< services that all routers lead to
+constexpr std::size_t most_entry_points = 32;     ///< of one router
 
 /// What a router's requests look like behind a middleware.
 struct Middleware {
@@ -47,7 +49,8 @@ struct Configured {
     std::string rule{};
     std::string service{};
     std::int64_t priority = 0;
-    std::set<std::string> entry_points{};
+    std::set<std::string> entry_points{};  ///< that it names
+    std::set<std::string> used{};          ///< that it is on, which an older Traefik does not say
     std::vector<std::string> middlewares{};
     bool in_force = true;
     bool has_parents = false;
@@ -100,6 +103,8 @@ class RouterPlaces {
         status,
         entry_points,
         entry_point,
+        using_list,
+        used,
         router_middlewares,
         router_middleware,
         parents,
@@ -225,7 +230,10 @@ class RouterPlaces {
                 router_->in_force = text != "disabled";
                 break;
             case Place::entry_point:
-                router_->entry_points.insert(text);
+                add_entry_point(router_->entry_points, text);
+                break;
+            case Place::used:
+                add_entry_point(router_->used, text);
                 break;
             case Place::router_middleware:
                 router_->middlewares.push_back(text);
@@ -241,13 +249,19 @@ class RouterPlaces {
     Configuration result() { return std::move(all_); }
 
   private:
+    /// One more than there may be says that there are too many.
+    static void add_entry_point(std::set<std::string>& all, const std::string& name) {
+        if (all.size() <= most_entry_points) {
+            all.insert(name);
+        }
+    }
     static Place in_router(const std::string& key) {
         static const std::map<std::string, Place, std::less<>> places{{"rule", Place::rule},
                                                                       {"priority", Place::priority},
                                                                       {"service", Place::service},
                                                                       {"status", Place::status},
                                                                       {"entryPoints", Place::entry_points},
-                                                                      {"using", Place::entry_points},
+                                                                      {"using", Place::using_list},
                                                                       {"middlewares", Place::router_middlewares},
                                                                       {"parentRefs", Place::parents},
                                                                       {"tls", Place::tls}};
@@ -272,6 +286,8 @@ class RouterPlaces {
         switch (parent) {
             case Place::entry_points:
                 return Place::entry_point;
+            case Place::using_list:
+                return Place::used;
             case Place::router_middlewares:
                 return Place::router_middleware;
             case Place::parents:
@@ -357,7 +373,7 @@ std::string qualified(const std::string& name, const std::string& by) {
 /// By one of several, Traefik tells requests that came by TLS from others.
 std::set<std::string> entry_points_of(const Configured& router) {
     std::set<std::string> all;
-    for (const auto& name : router.entry_points) {
+    for (const auto& name : router.used.empty() ? router.entry_points : router.used) {
         all.insert(router.tls ? name + " by TLS" : name);
     }
     return all;
@@ -373,24 +389,38 @@ class Resolver {
                 add(name, router);
             }
         }
-        for (const auto& [name, middleware] : all_->middlewares) {
-            if (!middleware.errors.empty()) {
-                add_anything(qualified(middleware.errors, name));
-            }
+        for (const auto& service : services_of_errors()) {
+            add_anything(service);
         }
         return std::move(routers_);
     }
 
   private:
+    /// Who is asked for error pages: what the middlewares in use name, or all where it is not known which these are.
+    std::set<std::string> services_of_errors() {
+        const bool all = asks_any_ || std::ranges::any_of(all_->services, [](const auto& entry) {
+                             return entry.second.anything;  // it has middlewares of its own
+                         });
+        for (const auto& [name, middleware] : all_->middlewares) {
+            if (all && !middleware.errors.empty()) {
+                asked_.insert(qualified(middleware.errors, name));
+            }
+        }
+        return asked_;
+    }
     void add(const std::string& name, const Configured& configured) {
         attribute::Router router{
             .priority =
                 configured.priority != 0 ? configured.priority : static_cast<std::int64_t>(configured.rule.size()),
             .entry_points = entry_points_of(configured),
             .matches = compile_rule(configured.rule),
-            .rewrites = configured.entry_points.empty(),  // who knows where it takes what away from others
         };
-        followed_ = 0;
+        router.rewrites = router.entry_points.empty();  // who knows where it takes what away from others
+        if (router.entry_points.size() > most_entry_points) {
+            make_anything(router);
+            router.entry_points.clear();
+        }
+        chained_ = 0;
         for (const auto& middleware : configured.middlewares) {
             apply(qualified(middleware, name), router);
         }
@@ -417,7 +447,6 @@ class Resolver {
     }
     void add_anything(const std::string& service) {
         std::set<std::string> backends;
-        followed_ = 0;
         find_backends(service, backends);
         attribute::Router router;
         make_anything(router);
@@ -430,15 +459,22 @@ class Resolver {
         router.rewrites = true;
     }
     void apply(const std::string& name, attribute::Router& router) {
-        follow_one_more();
         const auto found = all_->middlewares.find(name);
+        if (++chained_ > most_chained) {
+            asks_any_ = true;
+            make_anything(router);
+            return;
+        }
+        if (found != all_->middlewares.end() && !found->second.errors.empty()) {
+            asked_.insert(qualified(found->second.errors, name));
+        }
         if (found == all_->middlewares.end() || found->second.anything) {
             make_anything(router);
             return;
         }
         const auto& middleware = found->second;
-        for (const auto& next : middleware.chain) {
-            apply(qualified(next, name), router);
+        for (auto next = middleware.chain.begin(); next != middleware.chain.end() && chained_ <= most_chained; ++next) {
+            apply(qualified(*next, name), router);
         }
         router.rewrites =
             router.rewrites || middleware.any_path || !middleware.added.empty() || !middleware.replaced.empty();
@@ -464,29 +500,37 @@ class Resolver {
         match.path = plain;
         return match;
     }
-    void follow_one_more() {
-        if (++followed_ > most_followed) {
-            throw Wrong("too many");
-        }
-    }
     /// The load balancers that a service leads to.
-    void find_backends(const std::string& name, std::set<std::string>& backends) {
-        follow_one_more();
-        const auto found = all_->services.find(name);
-        if (found == all_->services.end()) {
-            return;
-        }
-        if (found->second.balances) {
-            backends.insert(name);
-        }
-        for (const auto& child : found->second.children) {
-            find_backends(qualified(child, name), backends);
+    void find_backends(const std::string& first, std::set<std::string>& backends) {
+        std::set<std::string> seen{first};
+        std::vector left{first};
+        while (!left.empty()) {
+            const auto name = std::move(left.back());
+            left.pop_back();
+            const auto found = all_->services.find(name);
+            if (found == all_->services.end()) {
+                continue;
+            }
+            if (found->second.balances) {
+                backends.insert(name);
+            }
+            for (const auto& child : found->second.children) {
+                if (++followed_ > most_followed) {
+                    throw Wrong("too many");
+                }
+                if (auto next = qualified(child, name); seen.insert(next).second) {
+                    left.push_back(std::move(next));
+                }
+            }
         }
     }
 
     const Configuration* all_;
     std::vector<attribute::Router> routers_;
+    std::set<std::string> asked_;  ///< services of error pages
+    bool asks_any_ = false;        ///< and whichever others there are
     std::size_t matches_ = 0;
+    std::size_t chained_ = 0;
     std::size_t followed_ = 0;
 };
 

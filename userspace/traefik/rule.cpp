@@ -75,7 +75,8 @@ RouteMatch for_host(std::string_view host) {
     return plain ? RouteMatch{.host = name} : RouteMatch{.exact = false};
 }
 
-/// A regular expression that only one host meets: ^shop\.example\.com$
+/// A regular expression that only one host meets: ^shop\.example\.com$. To Traefik 2, and where a rule has its syntax,
+/// the same is a template that no host meets, and a rule does not show whose it is: so it takes nothing from others.
 RouteMatch for_host_regexp(std::string_view text) {
     if (!text.starts_with('^') || !text.ends_with('$')) {
         return {.exact = false};
@@ -90,7 +91,9 @@ RouteMatch for_host_regexp(std::string_view text) {
         }
         host += inside[at];
     }
-    return host.ends_with('.') ? RouteMatch{.exact = false} : for_host(host);
+    auto match = host.ends_with('.') ? RouteMatch{} : for_host(host);
+    match.exact = false;
+    return match;
 }
 
 RouteMatch for_path(std::string_view path, bool whole) {

@@ -205,9 +205,10 @@ class Configuration:
         host, other = (f"Host(`{name}`)" for name in self.dice.sample(self.hosts, 2))
         path, longer = (f"{self.dice.choice(('Path', 'PathPrefix'))}(`{name}`)" for name in self.dice.sample(self._paths(), 2))
         plain = [host, f"{host} && {path}", path, f"({host} || {other}) && {path}", f"{host} && ({path} || {longer})",
-                 f"HostRegexp(`^three\\.c{self.number}\\.example$`)", f"{host} || {path}"]
+                 f"{host} || {path}"]
         odd = [f"{host} && Method(`POST`)", f"{path} && Header(`X-Beta`, `yes`)", f"{path} && Query(`x`, `/b`)",
-               "PathRegexp(`^/[ab]`)", "HostRegexp(`^.+\\.example$`)", "ClientIP(`127.0.0.1`)", f"!{host}", f"{host} && !{path}"]
+               "PathRegexp(`^/[ab]`)", f"HostRegexp(`^three\\.c{self.number}\\.example$`)", "HostRegexp(`^.+\\.example$`)",
+               "ClientIP(`127.0.0.1`)", f"!{host}", f"{host} && !{path}"]
         return self.dice.choice(plain if self.told or self._chance(50) else odd)
 
     def _paths(self):

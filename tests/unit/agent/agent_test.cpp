@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "agent/fake_parts.hpp"
+#include "base/file.hpp"
 #include "base/temporary_directory.hpp"
 #include "publish/views.hpp"
 
@@ -948,6 +949,37 @@ TEST_F(Loop, MembersAreCompleteWhereEveryExecutableIsRead) {
     EXPECT_FALSE(counts_.members_complete) << "the other one may be an earlier agent's";
 }
 
+TEST_F(Loop, WhoeverFollowsInASharedCgroupIsAMemberBeforeItsProgramsAreThere) {
+    settings_.traefik_pid = 42;
+    host_.process({.pid = 40, .exe = "/bin/tmux", .comm = "tmux", .cgroup = "/traefik"});
+    host_.cgroup("/traefik", {40, 42});
+    start();
+    run(std::chrono::seconds(6), 10);
+    std::filesystem::remove_all(host_.at("/proc/42"));
+    std::filesystem::remove_all(host_.at("/proc/40"));
+    host_.cgroup("/traefik", {43});
+    host_.process(traefik_process(43));
+    counts_.attached.clear();
+    run(std::chrono::seconds(6), 10);
+    ASSERT_THAT(counts_.attached, Not(testing::IsEmpty()));
+    EXPECT_THAT(counts_.attached.front(), testing::Contains(testing::Field(&programs::Member::pid, 43)));
+}
+
+TEST_F(Loop, ASavedStateThatDoesNotFitTheMapsIsKept) {
+    start();
+    run(std::chrono::seconds(11), 1);
+    const auto file = std::filesystem::path(settings_.state_path) / "state.json";
+    const auto saved = read_file(file);
+    counts_.other_zones = Error{.kind = Error::Kind::runtime, .message = "others", .hint = {}};
+    start();
+    EXPECT_EQ(read_file(file.string() + ".conflict"), saved);
+    EXPECT_EQ(log_.count("kept as " + file.string() + ".conflict\n"), 1U) << log_.text();
+    run(std::chrono::seconds(11), 1);
+    start();
+    EXPECT_EQ(read_file(file.string() + ".conflict"), saved) << "the first one may be the good one";
+    EXPECT_TRUE(std::filesystem::exists(file.string() + ".conflict-2"));
+}
+
 TEST_F(Loop, ACgroupThatANeighbourJoinsIsSharedFromThenOn) {
     start();
     run(std::chrono::seconds(6), 10);
@@ -1389,6 +1421,312 @@ TEST_F(TwoTraefiks, OfAnUpgradeTheFirstGoesOnWithWhatWasCountedBefore) {
     run(std::chrono::seconds(11));
     EXPECT_EQ(counted(), 5U);
     EXPECT_EQ(counted_other(), 7U) << "a static map is about both";
+}
+
+/// Two services of one server, which two routers tell apart.
+class Routed : public Loop {
+  protected:
+    Routed() { network_.responses[api] = routes("a.example", "b.example"); }
+    static HttpResponse routes(const std::string& shop, const std::string& admin) {
+        const auto router = [](const std::string& service, const std::string& host) {
+            return fmt::format(R"j("{}@file":{{"rule":"Host(`{}`)","service":"{}","entryPoints":["web"]}})j", service,
+                               host, service);
+        };
+        constexpr auto server = R"({"loadBalancer":{"servers":[{"url":"http://10.0.0.1:80"}]}})";
+        return {.status = 200,
+                .body = fmt::format(R"({{"routers":{{{},{}}},"services":{{"shop@file":{},"admin@file":{}}}}})",
+                                    router("shop", shop), router("admin", admin), server, server)};
+    }
+    [[nodiscard]] std::set<std::string> hosts() const {
+        std::set<std::string> all;
+        for (const auto& table : counts_.routes.tables) {
+            for (const auto& entry : table) {
+                all.insert(entry.host);
+            }
+        }
+        return all;
+    }
+    void go_on() { run(std::chrono::seconds(16)); }
+
+    const std::set<std::string> none_;
+    const std::set<std::string> both_{"", "a.example", "b.example"};
+};
+
+TEST_F(Routed, OneTraefiksRoutesAreTold) {
+    start();
+    go_on();
+    EXPECT_EQ(hosts(), both_);
+}
+
+TEST_F(Routed, WhatWasInForceIsNotWhileATraefikThatCameHasNotAnswered) {
+    start();
+    go_on();
+    network_.responses.erase(api);
+    std::filesystem::remove_all(host_.at("/proc/42"));
+    host_.cgroup("/traefik", {50});
+    host_.process(traefik_process(50));
+    go_on();
+    EXPECT_EQ(hosts(), none_);
+    network_.responses[api] = routes("a.example", "c.example");
+    go_on();
+    EXPECT_EQ(hosts(), (std::set<std::string>{"", "a.example", "c.example"}));
+}
+
+TEST_F(Routed, WhatNobodyWatchesIsNotTold) {
+    start();
+    go_on();
+    network_.responses[api] = std::unexpected("it hangs");
+    run(std::chrono::minutes(2));
+    EXPECT_EQ(hosts(), none_) << "its routers may have changed";
+    network_.responses[api] = routes("a.example", "b.example");
+    run(std::chrono::minutes(2));
+    EXPECT_EQ(hosts(), both_);
+    signals_->send(SIGTERM);
+    agent_->run();
+    EXPECT_EQ(hosts(), none_) << "the agent has ended";
+}
+
+TEST_F(Routed, TwoTraefiksOfOneCgroupAreNotJudgedAsOne) {
+    start();
+    go_on();
+    host_.cgroup("/traefik", {42, 43});
+    auto kin = traefik_process(43);
+    kin.parent = 42;
+    host_.process(kin);
+    go_on();
+    EXPECT_EQ(hosts(), none_);
+}
+
+TEST_F(Routed, TwoTraefiksOfASharedCgroupAreNotJudgedAsOne) {
+    host_.cgroup("/traefik", {40, 42, 43});
+    host_.process(traefik_process(43));
+    host_.process({.pid = 40, .exe = "/bin/tmux", .comm = "tmux", .cgroup = "/traefik"});
+    start();
+    go_on();
+    EXPECT_EQ(counts_.members.size(), 2U);
+    EXPECT_EQ(hosts(), none_);
+}
+
+TEST_F(Routed, OneNamedApiTellsOfOneTraefik) {
+    settings_.traefik_api = {url("http://127.0.0.1:8080")};
+    start();
+    go_on();
+    EXPECT_EQ(hosts(), both_);
+    host_.cgroup("/edge/traefik", {43});
+    auto edge = traefik_process(43);
+    edge.cgroup = "/edge/traefik";
+    host_.process(edge);
+    go_on();
+    EXPECT_EQ(hosts(), none_);
+}
+
+TEST_F(Routed, TwoNamedApisAreNotJudgedAsOne) {
+    settings_.traefik_api = {url("http://127.0.0.1:8080"), url("http://127.0.0.1:8081")};
+    start();
+    go_on();
+    EXPECT_EQ(hosts(), none_);
+    EXPECT_GT(network_.asked("8081/api/rawdata"), 0U);
+}
+
+TEST_F(Routed, ATraefikThatLooksForOtherNamesOfAHostTellsNone) {
+    auto flattening = traefik_process(43);
+    flattening.arguments.emplace_back("--hostResolver.cnameFlattening");
+    host_.process(flattening);
+    host_.cgroup("/traefik", {43});
+    std::filesystem::remove_all(host_.at("/proc/42"));
+    start();
+    go_on();
+    EXPECT_EQ(hosts(), none_);
+}
+
+/// Traefiks in containers, whose names are others each time they are made.
+class Containers : public Loop {
+  protected:
+    Containers() {
+        settings_.traefik_allow = {"system", "containers"};
+        end(42, "/traefik");
+        begin(50, container('a'));
+    }
+    static std::string container(char digit) { return "/system.slice/docker-" + std::string(64, digit) + ".scope"; }
+    void begin(pid_t pid, const std::string& cgroup) {
+        auto process = traefik_process(pid);
+        process.cgroup = cgroup;
+        host_.cgroup(cgroup, {pid});
+        host_.process(process);
+    }
+    void end(pid_t pid, const std::string& cgroup) {
+        std::filesystem::remove_all(host_.at("/proc/" + std::to_string(pid)));
+        std::filesystem::remove_all(host_.at("/sys/fs/cgroup" + cgroup));
+    }
+    [[nodiscard]] std::uint16_t zone_of(const std::string& cgroup) const {
+        return counts_.zone_of_cgroup.at(host_.at("/sys/fs/cgroup" + cgroup).string());
+    }
+};
+
+TEST_F(Containers, OneThatIsMadeAnewGoesOnWithTheSeriesOfTheOneBefore) {
+    start();
+    run(std::chrono::seconds(11), 1);
+    const auto before = counted();
+    end(50, container('a'));
+    begin(51, container('b'));
+    answer(5, 0);
+    run(std::chrono::seconds(11));
+    EXPECT_EQ(zone_of(container('b')), 0);
+    EXPECT_GE(counted(), before + 5);
+    EXPECT_THAT(counts_.zones, testing::SizeIs(1));
+    EXPECT_THAT(page(), Not(HasSubstr("traefik=\"")));
+    EXPECT_EQ(log_.count("its series go on"), 1U);
+    for (const auto digit : {'a', 'b'}) {  // one that comes back too
+        end(51, container('b'));
+        end(52, container('a'));
+        begin(digit == 'a' ? 52 : 51, container(digit));
+        run(std::chrono::seconds(11));
+        EXPECT_EQ(zone_of(container(digit)), 0);
+    }
+    EXPECT_THAT(counts_.zones, testing::SizeIs(1));
+}
+
+TEST_F(Containers, SoItDoesWhenTheAgentStartsAgainBetweenTheTwo) {
+    start();
+    run(std::chrono::seconds(11), 1);
+    end(50, container('a'));
+    run(std::chrono::seconds(11));
+    start();
+    run(std::chrono::seconds(11));
+    begin(51, container('b'));
+    run(std::chrono::seconds(11));
+    EXPECT_EQ(zone_of(container('b')), 0);
+    end(51, container('b'));
+    begin(52, container('c'));  // while it is away
+    start();
+    run(std::chrono::seconds(11));
+    EXPECT_EQ(zone_of(container('c')), 0);
+    EXPECT_THAT(counts_.zones, testing::SizeIs(1));
+    start();
+    run(std::chrono::seconds(11));
+    EXPECT_EQ(zone_of(container('c')), 0);
+}
+
+TEST_F(Containers, OneThatEndedLongAgoHasNoSuccessor) {
+    start();
+    run(std::chrono::seconds(11), 1);
+    end(50, container('a'));
+    run(Tenants::patience + std::chrono::seconds(11));
+    start();
+    run(std::chrono::seconds(11));
+    begin(51, container('b'));
+    run(std::chrono::seconds(11));
+    EXPECT_EQ(zone_of(container('b')), 1);
+}
+
+TEST_F(Containers, WhereSeveralCouldBeMeantNobodyTakesOver) {
+    start();
+    run(std::chrono::seconds(11), 1);
+    begin(51, container('b'));  // beside a
+    run(std::chrono::seconds(11));
+    EXPECT_EQ(zone_of(container('b')), 1);
+    end(50, container('a'));
+    end(51, container('b'));
+    begin(52, container('c'));  // of a or of b
+    run(std::chrono::seconds(11));
+    EXPECT_EQ(zone_of(container('c')), 2);
+    run(Tenants::patience);
+    end(52, container('c'));
+    begin(53, container('d'));  // d or e
+    begin(54, container('e'));
+    run(std::chrono::seconds(11));
+    EXPECT_EQ((std::set{zone_of(container('d')), zone_of(container('e'))}), (std::set<std::uint16_t>{3, 4}));
+}
+
+TEST_F(Containers, OneWhoseZoneWasTakenOverAndWhoComesBackBesideItIsAnother) {
+    start();
+    run(std::chrono::seconds(11), 1);
+    end(50, container('a'));
+    begin(51, container('b'));
+    run(std::chrono::seconds(11));
+    begin(52, container('a'));
+    run(std::chrono::seconds(11));
+    EXPECT_EQ(zone_of(container('b')), 0);
+    EXPECT_EQ(zone_of(container('a')), 1);
+    start();
+    run(std::chrono::seconds(11));
+    EXPECT_EQ(zone_of(container('b')), 0);
+    EXPECT_EQ(zone_of(container('a')), 1);
+}
+
+TEST_F(Loop, NewTraefiksAreCountedSoManyAMinuteAndTheOthersShown) {
+    for (pid_t pid = 100; pid < 120; ++pid) {
+        auto process = traefik_process(pid);
+        process.cgroup = "/edge/" + std::to_string(pid);
+        host_.cgroup(process.cgroup, {pid});
+        host_.process(process);
+    }
+    const auto uncounted = [this] {
+        return std::ranges::count_if(agent_->shown()->traefiks, [](const publish::TraefikReport& traefik) {
+            return traefik.problem.contains("not counted yet: there were 16 new Traefiks in a minute");
+        });
+    };
+    start();
+    run(std::chrono::seconds(11));
+    EXPECT_THAT(counts_.zones, testing::SizeIs(16));
+    EXPECT_EQ(uncounted(), 5);
+    EXPECT_EQ(log_.count("not counted yet"), 1U) << log_.text();
+    run(std::chrono::minutes(2));
+    EXPECT_THAT(counts_.zones, testing::SizeIs(21));
+    EXPECT_EQ(uncounted(), 0);
+}
+
+TEST_F(Loop, ThereIsAnEndToHowManyTraefiksAreToldApartButNotToThoseThatTheUserNames) {
+    for (std::uint16_t zone = 0; zone < 1024; ++zone) {
+        counts_.zones.emplace(zone, "/gone/" + std::to_string(zone));
+    }
+    start();
+    run(std::chrono::seconds(11));
+    EXPECT_THAT(counts_.zones, testing::SizeIs(1024));
+    EXPECT_THAT(agent_->shown()->traefiks.at(0).problem, HasSubstr("not counted: there were 1024 Traefiks already"));
+    settings_.traefik_pid = 42;
+    start();
+    run(std::chrono::seconds(11));
+    EXPECT_THAT(counts_.zones, testing::SizeIs(1025));
+    EXPECT_EQ(agent_->shown()->traefiks.at(0).problem, "");
+}
+
+TEST_F(Containers, APodThatRestartsAllTheTimeTakesNobodysPlace) {
+    begin(42, "/traefik");
+    start();
+    run(std::chrono::seconds(11));
+    end(42, "/traefik");
+    const auto edge = zone_of("/traefik");
+    for (pid_t pid = 100; pid < 120; ++pid) {
+        const auto cgroup = "/kubepods/pod0b1f5a9e-1c2d-4e3f-8a9b-0c1d2e3f4a5b/" + std::to_string(pid);
+        begin(pid, cgroup);
+        run(std::chrono::seconds(11));
+        end(pid, cgroup);
+    }
+    EXPECT_TRUE(counts_.kept.contains(edge));
+    EXPECT_THAT(counts_.zones, testing::SizeIs(3));
+}
+
+TEST_F(Containers, ProgramsStayLoadedForThoseThatEndedLastOnly) {
+    begin(42, "/traefik");
+    start();
+    run(std::chrono::seconds(11));
+    end(50, container('a'));
+    for (pid_t pid = 100; pid < 120; ++pid) {
+        const auto cgroup = "/edge/" + std::to_string(pid);
+        begin(pid, cgroup);
+        run(std::chrono::seconds(11));
+        end(pid, cgroup);
+    }
+    run(std::chrono::seconds(11));
+    EXPECT_THAT(counts_.kept, testing::SizeIs(17)) << "the one that lives, and 16";
+    EXPECT_TRUE(counts_.kept.contains(zone_of("/traefik")));
+    EXPECT_TRUE(counts_.kept.contains(zone_of("/edge/119")));
+    EXPECT_FALSE(counts_.kept.contains(zone_of("/edge/103")));
+    begin(100, "/edge/100");
+    run(std::chrono::seconds(11));
+    EXPECT_TRUE(counts_.kept.contains(zone_of("/edge/100"))) << "it comes back";
+    EXPECT_THAT(counts_.zones, testing::SizeIs(22));
 }
 
 }  // namespace

@@ -186,6 +186,11 @@ TEST(Saved, WhatIsOfAnotherTraefikComesBackAsItsOwn) {
     for (const auto* const broken : {R"({"a":"x"})", R"({"65536":"x"})", R"({"":"x"})", R"({"1":2})"}) {
         EXPECT_ANY_THROW(zones_from(json::parse(broken))) << broken;
     }
+    const Tenants::All tenants{{0, {.name = "/a", .ended = {}}}, {7, {.name = "/b", .ended = at(5)}}};
+    EXPECT_EQ(tenants_from(to_json(tenants)), tenants);
+    for (const auto* const broken : {R"({"a":{"name":"x"}})", R"({"1":"x"})", R"({"1":{}})", R"({"1":{"name":2}})"}) {
+        EXPECT_ANY_THROW(tenants_from(json::parse(broken))) << broken;
+    }
 }
 
 }  // namespace

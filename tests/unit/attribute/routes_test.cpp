@@ -106,6 +106,10 @@ TEST(Routes, TooManyToCompareAreNotTold) {
     EXPECT_THAT(routes_among(all, both_backends), IsEmpty());
     all.resize(1000);
     EXPECT_EQ(routes_among(all, both_backends).size(), 1001U);
+    for (int at = 0; at < 32; at++) {
+        all.front().entry_points.insert(std::to_string(at));
+    }
+    EXPECT_THAT(routes_among(all, both_backends), IsEmpty()) << "each entry point is looked at";
 }
 
 }  // namespace

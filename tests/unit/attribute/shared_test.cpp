@@ -106,6 +106,46 @@ TEST(Shared, WhereOneIsSentToByOthersThanRoutersNothingIsTold) {
     EXPECT_FALSE(all.backends.at("a@f|b@f").routes.empty());
 }
 
+/// Backends that share one server, with routers of one path each.
+void share(Catalogue& all, const std::string& url, int backends, int routers) {
+    for (int at = 0; at < backends; at++) {
+        const auto name = url + std::to_string(at);
+        all.backends[name].listed = {listed_at(url)};
+        all.backends[name].has_routers = true;
+        for (int path = 0; path < routers; path++) {
+            all.routers.push_back({.entry_points = {"web"},
+                                   .matches = {{.path = "/" + std::to_string(at) + "/" + std::to_string(path)}},
+                                   .backend = name});
+        }
+    }
+}
+
+std::set<std::string> urls_told(const Catalogue& catalogue) {
+    std::set<std::string> urls;
+    for (const auto& [name, backend] : with_shared(catalogue).backends) {
+        if (!backend.routes.empty()) {
+            urls.insert(backend.listed.at(0).url);
+        }
+    }
+    return urls;
+}
+
+TEST(Shared, WhatAllRoutesCostTogetherHasABound) {
+    Catalogue all;
+    share(all, "http://10.0.0.1:80", 2, 400);
+    share(all, "http://10.0.0.2:80", 2, 600);
+    share(all, "http://10.0.0.3:80", 2, 3);
+    EXPECT_THAT(urls_told(all), ElementsAre("http://10.0.0.1:80", "http://10.0.0.3:80")) << "the largest is not told";
+}
+
+TEST(Shared, OfManyBackendsThatListOneServerNoneIsTold) {
+    Catalogue all;
+    share(all, "http://10.0.0.1:80", 64, 1);
+    EXPECT_THAT(urls_told(all), testing::SizeIs(1));
+    share(all, "http://10.0.0.1:80", 65, 1);
+    EXPECT_THAT(urls_told(all), IsEmpty());
+}
+
 TEST(Shared, GroupsOfOneNameAreNotTold) {
     Catalogue all;
     for (const std::string name : {"a", "b", "c", "d"}) {

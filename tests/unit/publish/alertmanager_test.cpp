@@ -156,6 +156,47 @@ TEST(Notifier, ARuleDecidesItsLabels) {
     EXPECT_EQ(told(rule, firing(at(100), 99))["labels"], told(rule, firing(at(100), 7))["labels"]);
 }
 
+judge::Alerts of(judge::Alerts alerts, const std::string& traefik) {
+    alerts.alerts[0].traefik = traefik;
+    return alerts;
+}
+
+/// The label `traefik` of each alert in a message, with when it ends.
+std::vector<std::pair<std::string, std::string>> ends_of(const Notification& notification) {
+    std::vector<std::pair<std::string, std::string>> all;
+    for (const auto& one : json::parse(notification.request.body)) {
+        all.emplace_back(one["labels"].value("traefik", ""), one["endsAt"].get<std::string>());
+    }
+    return all;
+}
+
+TEST(Notifier, WhereItsLabelsChangeItEndsUnderThoseThatItHad) {
+    using Ends = std::vector<std::pair<std::string, std::string>>;
+    auto one = notifier();
+    run(one, firing(at(100)), at(100));
+    auto due = one.due(of(firing(at(100)), "a"), at(105));
+    ASSERT_EQ(due.size(), 1U);
+    EXPECT_EQ(ends_of(due[0]), (Ends{{"", rfc3339(at(105))}, {"a", rfc3339(at(345))}}));
+    EXPECT_EQ(json::parse(due[0].request.body)[0]["startsAt"], rfc3339(at(100)));
+    one.started(0, 1001);
+    one.done({.ticket = 1001, .result = std::unexpected("refused")}, at(105));
+
+    due = one.due(of(firing(at(100)), "b"), at(165));
+    ASSERT_EQ(due.size(), 1U) << "nobody took it";
+    EXPECT_EQ(ends_of(due[0]), (Ends{{"", rfc3339(at(165))}, {"a", rfc3339(at(165))}, {"b", rfc3339(at(405))}}));
+    one.started(0, 1002);
+    one.done(taken(1002), at(165));
+    due = one.due(of(firing(at(100)), "b"), at(225));
+    ASSERT_EQ(due.size(), 1U);
+    EXPECT_EQ(ends_of(due[0]), (Ends{{"b", rfc3339(at(465))}})) << "once";
+    one.started(0, 1003);
+    one.done(taken(1003), at(225));
+
+    due = one.due(of(resolved(at(230)), "c"), at(235));
+    ASSERT_EQ(due.size(), 1U);
+    EXPECT_EQ(ends_of(due[0]), (Ends{{"b", rfc3339(at(230))}, {"c", rfc3339(at(230))}}));
+}
+
 TEST(Notifier, WithoutAnAddressThereIsNoLink) {
     NotifierOptions options;
     options.urls = {parse_url("http://one:9093").value()};

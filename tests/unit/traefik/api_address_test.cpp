@@ -112,6 +112,31 @@ TEST(ApiAddress, TellsWhereTraefikSendsRequestsOfItsOwn) {
     }
 }
 
+TEST(ApiAddress, TellsWhereRulesMeanOtherNamesOfAHost) {
+    const auto flattens = [](const std::string& flag, const std::string& variable, const std::string& file,
+                             const std::string& name = "traefik.yml") {
+        const FakeHost host;
+        std::vector<std::string> arguments{"traefik"};
+        arguments.insert(arguments.end(), flag.empty() ? 0 : 1, flag);
+        host.process({.pid = 42, .arguments = arguments, .environment = {variable}});
+        if (!file.empty()) {
+            host.write("/proc/42/root/etc/traefik/" + name, file);
+        }
+        return address(host).flattens;
+    };
+    EXPECT_TRUE(flattens("--hostResolver.cnameFlattening", "", ""));
+    EXPECT_TRUE(flattens("--hostresolver.cnameflattening=true", "", ""));
+    EXPECT_FALSE(flattens("--hostresolver.cnameflattening=false", "", ""));
+    EXPECT_FALSE(flattens("--hostresolver.resolvDepth=5", "", ""));
+    EXPECT_TRUE(flattens("", "TRAEFIK_HOSTRESOLVER_CNAMEFLATTENING=true", ""));
+    EXPECT_FALSE(flattens("", "TRAEFIK_HOSTRESOLVER_CNAMEFLATTENING=0", ""));
+    EXPECT_TRUE(flattens("", "", "hostResolver: {cnameFlattening: true}\n"));
+    EXPECT_FALSE(flattens("", "", "hostResolver: {cnameFlattening: false}\n"));
+    EXPECT_TRUE(flattens("", "", "[hostResolver]\ncnameFlattening = true\n", "traefik.toml"));
+    EXPECT_FALSE(flattens("", "", "[hostResolver]\ncnameFlattening = false\n", "traefik.toml"));
+    EXPECT_TRUE(flattens("", "", "{{{\n")) << "nobody knows";
+}
+
 TEST(ApiAddress, IsNeverAnotherEntryPoints) {
     EXPECT_EQ(url({"traefik", "--api", "--entryPoints.Web.address=:8080"}), "");
     EXPECT_EQ(url({"traefik", "--api", "--entrypoints.web.address", "0.0.0.0:8080/tcp"}), "");

@@ -36,6 +36,23 @@ TEST(Name, OfAPodIsTheSameForItsNextContainer) {
               "pod-" + uid);
 }
 
+TEST(Name, AFamilyIsWhatStaysWhenItIsMadeAnew) {
+    const std::string other_id(64, '7');
+    const std::string other_uid = "11111111-1c2d-4e3f-8a9b-0c1d2e3f4a5b";
+    const std::string docker = "/system.slice/docker-";
+    EXPECT_NE(family(docker + id + ".scope"), "");
+    EXPECT_EQ(family(docker + id + ".scope"), family(docker + other_id + ".scope"));
+    EXPECT_NE(family(docker + id + ".scope"), family("/machine.slice/libpod-" + id + ".scope"));
+    EXPECT_NE(family(docker + id + ".scope"), family("/user.slice/docker-" + other_id + ".scope")) << "another user's";
+    EXPECT_EQ(family("/docker/" + id), family("/docker/" + other_id));
+    EXPECT_NE(family("/docker/" + id), family("/podman/" + id));
+    EXPECT_EQ(family("/kubepods/besteffort/pod" + uid), family("/kubepods/burstable/pod" + other_uid));
+    EXPECT_EQ(family("/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod" + uid_in_slice + ".slice"),
+              "/pod");
+    EXPECT_EQ(family("/system.slice/traefik.service"), "");
+    EXPECT_EQ(family("/edge/traefik"), "");
+}
+
 TEST(Name, OfWhatNobodyKnowsIsItsLastPart) {
     EXPECT_EQ(name_of("/edge/traefik"), "traefik");
     EXPECT_EQ(name_of("/edge/pod-of-mine"), "pod-of-mine");

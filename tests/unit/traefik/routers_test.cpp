@@ -85,8 +85,44 @@ TEST(Routers, AServiceOfServicesLeadsToEachOfThem) {
     EXPECT_EQ(backends_of(R"j("s@file": {"failover": {"service": "a", "fallback": "b"}})j"), both);
     EXPECT_EQ(backends_of(R"j("s@file": {"weighted": {"services": [{"name": "t"}]}},
                              "t@file": {"weighted": {"services": [{"name": "a"}, {"name": "s"}]}})j"),
-              std::set<std::string>{})
+              std::set<std::string>{"a@file"})
         << "a circle";
+    std::string children;
+    for (int at = 0; at < 2000; at++) {
+        children += fmt::format(R"j({{"name": "{}"}},)j", at % 2 == 0 ? "a" : "x" + std::to_string(at));
+    }
+    EXPECT_EQ(backends_of(R"j("s@file": {"weighted": {"services": [)j" + children + R"j({"name": "b"}]}})j"), both);
+}
+
+TEST(Routers, EntryPointsAreThoseThatARouterIsOn) {
+    const auto entry_points = [](const std::string& using_them) {
+        return parse_routers(rawdata(R"j("r@file": {"rule": "Host(`x`)", "service": "a",
+                                         "entryPoints": ["web", "gone"])j" +
+                                     using_them + "}"));
+    };
+    EXPECT_THAT(entry_points(R"j(, "using": ["web"])j"),
+                ElementsAre(Field(&Router::entry_points, std::set<std::string>{"web"})));
+    EXPECT_THAT(entry_points(""), ElementsAre(Field(&Router::entry_points, std::set<std::string>{"web", "gone"})));
+    std::string many = "\"e0\"";
+    for (int at = 1; at < 32; at++) {
+        many += fmt::format(",\"e{}\"", at);
+    }
+    EXPECT_THAT(entry_points(R"j(, "using": [)j" + many + "]"),
+                ElementsAre(Field(&Router::matches, ElementsAre(RouteMatch{.host = "x"}))));
+    EXPECT_THAT(
+        entry_points(R"j(, "using": [)j" + many + ",\"e32\"]"),
+        ElementsAre(Router{.priority = 9, .matches = {anything_at_all}, .backend = "a@file", .rewrites = true}));
+}
+
+TEST(Routers, AChainWithoutEndIsOneRoutersOwnTrouble) {
+    const auto routers = parse_routers(rawdata(
+        router("") + R"j(, "s@file": {"rule": "Host(`y`)", "service": "a", "middlewares": ["m"], "using": ["web"]})j",
+        R"j("m@file": {"chain": {"middlewares": ["m", "m"]}}, "e@file": {"errors": {"service": "b"}})j"));
+    EXPECT_THAT(routers,
+                UnorderedElementsAre(Field(&Router::matches, ElementsAre(RouteMatch{.host = "x", .path = "/p"})),
+                                     Field(&Router::matches, ElementsAre(anything_at_all)),
+                                     Router{.matches = {anything_at_all}, .backend = "b@file", .rewrites = true}))
+        << "whoever it leads to may ask for error pages";
 }
 
 TEST(Routers, MiddlewaresThatChangeThePath) {
@@ -137,9 +173,17 @@ TEST(Routers, MiddlewaresThatChangeNeither) {
 }
 
 TEST(Routers, AServiceOfErrorPagesIsAskedForAnything) {
-    EXPECT_THAT(parse_routers(rawdata(router(""), R"j("e@file": {"errors": {"service": "b", "query": "/x"}})j")),
-                UnorderedElementsAre(Field(&Router::backend, "a@file"),
-                                     Router{.matches = {anything_at_all}, .backend = "b@file", .rewrites = true}));
+    const auto asked = UnorderedElementsAre(
+        Field(&Router::backend, "a@file"), Router{.matches = {anything_at_all}, .backend = "b@file", .rewrites = true});
+    constexpr auto errors = R"j("e@file": {"errors": {"service": "b", "query": "/x"}})j";
+    EXPECT_THAT(parse_routers(rawdata(router(R"j("middlewares": ["e"])j"), errors)), asked);
+    EXPECT_THAT(parse_routers(rawdata(router(R"j("middlewares": ["c"])j"),
+                                      R"j("c@file": {"chain": {"middlewares": ["e"]}},)j" + std::string(errors))),
+                asked);
+    EXPECT_THAT(parse_routers(rawdata(router(""), errors)), SizeIs(1)) << "nobody uses it";
+    EXPECT_THAT(parse_routers(rawdata(router(""), errors, R"j("s@file": {"loadBalancer": {}, "middlewares": ["e"]})j")),
+                asked)
+        << "a service's middlewares are not followed";
 }
 
 TEST(Routers, WhatIsNotUnderstoodTellsNothing) {
