@@ -143,7 +143,7 @@ Result<void> Agent::open_outside() {
 Tenants Agent::restore() {
     auto restored = restore_state(settings_.state_path, parts_.kernel->epoch());
     if (auto adopted = parts_.kernel->adopt_zones(restored.saved.zones); !adopted) {
-        restored = {.saved = {}, .notes = {adopted.error().text()}};
+        restored = {.saved = {}, .notes = {adopted.error().text(), state_.set_aside()}};
     }
     timeline_.emplace(parts_.clock, boot_id(parts_.root), restored.saved.mark);
     identity_ = {.owner = parts_.kernel->epoch(),

@@ -62,6 +62,9 @@ class Kernel {
     virtual Result<void> set_looks(const std::map<poll::Server, attribute::Look>& looks, const RouteTables& routes,
                                    bool complete) = 0;
 
+    /// Unloads the programs of all other zones; what is attached stays.
+    virtual void keep_zones(const std::set<std::uint16_t>& zones) = 0;
+
     /// Forgets cgroups that are gone.
     virtual void drop_dead() = 0;
 

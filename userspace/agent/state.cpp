@@ -161,6 +161,22 @@ Result<void> StateFile::lock() {
                    : Result<void>();
 }
 
+std::string StateFile::set_aside() const {
+    constexpr int most_kept = 9;
+    const auto file = directory_ / file_name;
+    const auto kept = [&](int number) {
+        return fmt::format("{}.conflict{}", file.string(), number == 1 ? "" : fmt::format("-{}", number));
+    };
+    int number = 1;
+    std::error_code error;
+    while (number < most_kept && fs::exists(fs::symlink_status(kept(number), error))) {
+        ++number;
+    }
+    fs::rename(file, kept(number), error);
+    return error ? fmt::format("{} cannot be renamed to {}: {}", file.string(), kept(number), error.message())
+                 : fmt::format("what was saved is kept as {}", kept(number));
+}
+
 Result<void> StateFile::save(const attribute::LedgerState& ledger, const measure::History& window,
                              const std::vector<judge::Alert>& alerts, const Timeline::Mark& mark,
                              const programs::ZoneNames& zones, const Tenants::All& tenants) {

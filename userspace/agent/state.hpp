@@ -52,6 +52,9 @@ class StateFile {
     /// Keeps other agents from the directory. Where it cannot even be made, saving will say so.
     Result<void> lock();
 
+    /// Keeps a file that cannot be gone on with as state.json.conflict, beside earlier ones. Says what became of it.
+    [[nodiscard]] std::string set_aside() const;
+
     /// Appends one poll, which was at `wall`. False: there is no whole state to append to, it has not these zones and
     /// tenants, or the lines have outgrown it.
     Result<bool> append(const attribute::Growth& growth, const std::vector<judge::Alert>& alerts, Wall wall,

@@ -6,7 +6,9 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <functional>
 #include <ranges>
+#include <string_view>
 #include <utility>
 
 #include "traefik/name.hpp"
@@ -23,6 +25,12 @@ namespace {
 constexpr std::size_t most_candidates = 1000;
 /// A container's cgroup is made well before its process becomes Traefik: as long as that may take.
 constexpr auto candidacy = std::chrono::seconds(10);
+
+/// Each keeps its programs loaded: a unit's cgroup is made anew at each restart, and its first request follows soon.
+constexpr std::size_t most_gone = 16;
+/// Traefiks that are told apart, unless the user names more.
+constexpr std::size_t most_zones = 1024;
+constexpr std::string_view no_room_hint = "upstat bounds how many new Traefiks it counts";
 
 /// Whether a cgroup that is there lacks programs: it was made unseen, or an administrator detached them.
 bool is_bare(const std::string& cgroup, const std::set<std::uint64_t>& attached) {
@@ -139,6 +147,7 @@ void Traefiks::look() {
     watch_processes();
     find_counted();
     find_members();
+    forget_gone();
     say_unwatched();
 }
 
@@ -168,7 +177,8 @@ void Traefiks::attach(Watched& watched, const std::string& problem_before) {
     const auto& traefik = watched.traefik;
     auto error = traefik.refused;
     if (!error) {
-        if (!traefik.shared.empty() && zone_of(traefik.cgroup)) {
+        const bool is_shared = !traefik.shared.empty() || shared_.contains(traefik.cgroup);
+        if (is_shared && zone_of(traefik.cgroup)) {  // one of its members before its programs are there
             shared_.insert(traefik.cgroup);
             members_.push_back(member_of(traefik));
         }
@@ -180,7 +190,7 @@ void Traefiks::attach(Watched& watched, const std::string& problem_before) {
     if (error) {
         watched.problem = error->message;
         if (watched.problem != problem_before) {
-            spdlog::error("{}", error->text());
+            say_problem(*error);
         }
         return;
     }
@@ -189,6 +199,13 @@ void Traefiks::attach(Watched& watched, const std::string& problem_before) {
                  traefik.shared.empty()
                      ? ""
                      : fmt::format(", which it shares with {}: only its own connections count", traefik.shared));
+}
+
+/// Of those for whom there is no room, who may be many, once.
+void Traefiks::say_problem(const Error& error) {
+    if (!error.hint.starts_with(no_room_hint) || said_.insert(error.hint).second) {
+        spdlog::error("{}", error.text());
+    }
 }
 
 /// Whether somebody has joined a Traefik that was alone. Where its connections cannot be told from theirs, all of its
@@ -265,10 +282,54 @@ Result<std::uint16_t> Traefiks::zone_named(const std::string& name) {
     }
     const auto inherited = tenants_.inherited(name, timeline_->now().at);
     if (!inherited || is_taken(*inherited)) {
-        return kernel_->zone_of(name);
+        return new_zone(name);
     }
     spdlog::info("the Traefik {} takes the place of {}: its series go on", name, tenants_.all().at(*inherited).name);
     return *inherited;
+}
+
+/// Each new one's programs are loaded, which holds the loop up, and its number is never given back: whoever starts
+/// Traefiks decides how many. Those that the user named have room anyhow.
+Result<std::uint16_t> Traefiks::new_zone(const std::string& name) {
+    constexpr std::size_t most_new = 16;
+    constexpr auto interval = std::chrono::minutes(1);
+    const auto now = timeline_->now().at;
+    const auto names = std::views::values(kernel_->zones());
+    if (std::ranges::find(names, name) != names.end() || options_.pid || !options_.cgroup.empty()) {
+        return kernel_->zone_of(name);
+    }
+    std::erase_if(new_zones_, [&](Time at) { return at <= now - interval; });
+    if (tenants_.all().size() >= most_zones) {
+        return fail(Error::Kind::runtime, fmt::format("not counted: there were {} Traefiks already", most_zones),
+                    fmt::format("{}: it counts none but those it has, unless --traefik.pid or --traefik.cgroup names "
+                                "one",
+                                no_room_hint));
+    }
+    if (new_zones_.size() >= most_new) {
+        return fail(Error::Kind::runtime,
+                    fmt::format("not counted yet: there were {} new Traefiks in a minute", most_new),
+                    fmt::format("{}: the others follow, so many each minute", no_room_hint));
+    }
+    new_zones_.push_back(now);
+    return kernel_->zone_of(name);
+}
+
+/// Of cgroups that are gone, those of the last that ended are known for when they are made again. Whoever lives on in
+/// another one, as a pod in its next container, comes first to be forgotten.
+void Traefiks::forget_gone() {
+    std::vector<std::pair<Time, std::string>> gone;
+    for (const auto& [cgroup, zone] : known_cgroups_) {
+        if (std::error_code error; !fs::exists(cgroup, error)) {
+            gone.emplace_back(tenants_.all().at(zone).ended.value_or(Time::min()), cgroup);
+        }
+    }
+    std::ranges::sort(gone, std::greater());
+    for (const auto& [ended, cgroup] : gone | std::views::drop(most_gone)) {
+        known_cgroups_.erase(cgroup);
+        shared_.erase(cgroup);
+    }
+    const auto zones = std::views::values(known_cgroups_);
+    kernel_->keep_zones({zones.begin(), zones.end()});
 }
 
 bool Traefiks::is_taken(std::uint16_t zone) const {

@@ -84,6 +84,9 @@ class Traefiks {
     [[nodiscard]] Result<std::uint16_t> zone_named(const std::string& name);
     [[nodiscard]] bool is_taken(std::uint16_t zone) const;
     [[nodiscard]] std::string name_of(const std::string& cgroup) const;
+    [[nodiscard]] Result<std::uint16_t> new_zone(const std::string& name);
+    void say_problem(const Error& error);
+    void forget_gone();
     void find_tenants(const std::vector<traefik::Instance>& found);
     [[nodiscard]] programs::Member member_of(const traefik::Instance& traefik) const;
     [[nodiscard]] bool must_share(const traefik::Instance& traefik);
@@ -115,6 +118,7 @@ class Traefiks {
     std::vector<programs::Member> members_;  ///< those in shared cgroups
     std::set<std::string> shared_;           ///< cgroups in which others were seen beside Traefik
     programs::MemberProblems member_problems_;
+    std::vector<Time> new_zones_;                         ///< when they were given, those of the last minute
     std::set<std::string> said_;                          ///< of shared cgroups
     bool has_newcomers_ = false;                          ///< there were some lately, and may be more
     std::map<std::string, std::uint16_t> known_cgroups_;  ///< that are or were Traefik's, with their zones

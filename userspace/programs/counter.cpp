@@ -302,6 +302,14 @@ class Counter::Impl {
         return {};
     }
 
+    void keep_zones(const std::set<std::uint16_t>& zones) {
+        const auto next = zones_.next();
+        std::erase_if(skeletons_, [&](const auto& entry) {
+            const auto zone = entry.first.zone;
+            return zone != 0 && zone != next && !zones.contains(zone);
+        });
+    }
+
     Result<Fd> walk_sockets() {
         if (!socket_iterator_) {
             socket_iterator_ = SocketIterator::load(newest().map("sockets"));
@@ -450,6 +458,10 @@ void Counter::load_ahead() {
     if (auto loaded = impl_->load_variant({.zone = static_cast<std::uint16_t>(next), .shared = false}); !loaded) {
         spdlog::debug("{}", loaded.error().text());  // said when it is needed
     }
+}
+
+void Counter::keep_zones(const std::set<std::uint16_t>& zones) {
+    impl_->keep_zones(zones);
 }
 
 ProbeState Counter::probe(const std::vector<Probed>& processes) {

@@ -73,6 +73,10 @@ class Counter {
     /// Loads the programs for the next new zone ahead of time, so that a cgroup need not wait for the verifier.
     void load_ahead();
 
+    /// Unloads the programs of all other zones, but those of zone 0 and those that were loaded ahead. What is attached
+    /// stays.
+    void keep_zones(const std::set<std::uint16_t>& zones);
+
     /// Has probes in these processes, and in no others.
     ProbeState probe(const std::vector<Probed>& processes);
 

@@ -74,7 +74,9 @@ Result<void> Zones::adopt(const ZoneNames& names) {
             return fail(Error::Kind::runtime,
                         fmt::format("counters start anew: the saved state has {} as number {}, and {} otherwise", name,
                                     number, root_->path.string()),
-                        "use one --state.path with one --bpf.pin-path");
+                        "use one --state.path with one --bpf.pin-path. To go on with what was saved: stop upstat, run "
+                        "`upstat detach`, "
+                        "and rename the file back");
         }
     }
     for (const auto& [number, name] : names) {

@@ -203,3 +203,13 @@ def test_equal_addresses_and_names(stack, tmp_path, store, two, upstat_binary):
     for traefik, servers in two:
         expect(agent, traefik, servers)
     assert total(agent.samples(), "traefik_backend_requests_total", traefik=other.label) == seen + PLAN
+
+    # A container that is made anew has another name and goes on with the series.
+    before = one.label
+    one.stop()
+    one.start()
+    Clients(one.url, mix(list(one.services), PLAN, seed=5), clients=2).run()
+    assert one.label != before
+    for traefik, servers in two:
+        expect(agent, traefik, servers)
+    assert not select(agent.samples(), "traefik_backend_requests_total", traefik=before)

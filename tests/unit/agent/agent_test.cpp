@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "agent/fake_parts.hpp"
+#include "base/file.hpp"
 #include "base/temporary_directory.hpp"
 #include "publish/views.hpp"
 
@@ -932,6 +933,37 @@ TEST_F(Loop, InASharedCgroupOnlyTraefiksProcessesCount) {
         << "at once, not at the next poll";
 }
 
+TEST_F(Loop, WhoeverFollowsInASharedCgroupIsAMemberBeforeItsProgramsAreThere) {
+    settings_.traefik_pid = 42;
+    host_.process({.pid = 40, .exe = "/bin/tmux", .comm = "tmux", .cgroup = "/traefik"});
+    host_.cgroup("/traefik", {40, 42});
+    start();
+    run(std::chrono::seconds(6), 10);
+    std::filesystem::remove_all(host_.at("/proc/42"));
+    std::filesystem::remove_all(host_.at("/proc/40"));
+    host_.cgroup("/traefik", {43});
+    host_.process(traefik_process(43));
+    counts_.attached.clear();
+    run(std::chrono::seconds(6), 10);
+    ASSERT_THAT(counts_.attached, Not(testing::IsEmpty()));
+    EXPECT_THAT(counts_.attached.front(), testing::Contains(testing::Field(&programs::Member::pid, 43)));
+}
+
+TEST_F(Loop, ASavedStateThatDoesNotFitTheMapsIsKept) {
+    start();
+    run(std::chrono::seconds(11), 1);
+    const auto file = std::filesystem::path(settings_.state_path) / "state.json";
+    const auto saved = read_file(file);
+    counts_.other_zones = Error{.kind = Error::Kind::runtime, .message = "others", .hint = {}};
+    start();
+    EXPECT_EQ(read_file(file.string() + ".conflict"), saved);
+    EXPECT_EQ(log_.count("kept as " + file.string() + ".conflict\n"), 1U) << log_.text();
+    run(std::chrono::seconds(11), 1);
+    start();
+    EXPECT_EQ(read_file(file.string() + ".conflict"), saved) << "the first one may be the good one";
+    EXPECT_TRUE(std::filesystem::exists(file.string() + ".conflict-2"));
+}
+
 TEST_F(Loop, ACgroupThatANeighbourJoinsIsSharedFromThenOn) {
     start();
     run(std::chrono::seconds(6), 10);
@@ -1604,6 +1636,81 @@ TEST_F(Containers, OneWhoseZoneWasTakenOverAndWhoComesBackBesideItIsAnother) {
     run(std::chrono::seconds(11));
     EXPECT_EQ(zone_of(container('b')), 0);
     EXPECT_EQ(zone_of(container('a')), 1);
+}
+
+TEST_F(Loop, NewTraefiksAreCountedSoManyAMinuteAndTheOthersShown) {
+    for (pid_t pid = 100; pid < 120; ++pid) {
+        auto process = traefik_process(pid);
+        process.cgroup = "/edge/" + std::to_string(pid);
+        host_.cgroup(process.cgroup, {pid});
+        host_.process(process);
+    }
+    const auto uncounted = [this] {
+        return std::ranges::count_if(agent_->shown()->traefiks, [](const publish::TraefikReport& traefik) {
+            return traefik.problem.contains("not counted yet: there were 16 new Traefiks in a minute");
+        });
+    };
+    start();
+    run(std::chrono::seconds(11));
+    EXPECT_THAT(counts_.zones, testing::SizeIs(16));
+    EXPECT_EQ(uncounted(), 5);
+    EXPECT_EQ(log_.count("not counted yet"), 1U) << log_.text();
+    run(std::chrono::minutes(2));
+    EXPECT_THAT(counts_.zones, testing::SizeIs(21));
+    EXPECT_EQ(uncounted(), 0);
+}
+
+TEST_F(Loop, ThereIsAnEndToHowManyTraefiksAreToldApartButNotToThoseThatTheUserNames) {
+    for (std::uint16_t zone = 0; zone < 1024; ++zone) {
+        counts_.zones.emplace(zone, "/gone/" + std::to_string(zone));
+    }
+    start();
+    run(std::chrono::seconds(11));
+    EXPECT_THAT(counts_.zones, testing::SizeIs(1024));
+    EXPECT_THAT(agent_->shown()->traefiks.at(0).problem, HasSubstr("not counted: there were 1024 Traefiks already"));
+    settings_.traefik_pid = 42;
+    start();
+    run(std::chrono::seconds(11));
+    EXPECT_THAT(counts_.zones, testing::SizeIs(1025));
+    EXPECT_EQ(agent_->shown()->traefiks.at(0).problem, "");
+}
+
+TEST_F(Containers, APodThatRestartsAllTheTimeTakesNobodysPlace) {
+    begin(42, "/traefik");
+    start();
+    run(std::chrono::seconds(11));
+    end(42, "/traefik");
+    const auto edge = zone_of("/traefik");
+    for (pid_t pid = 100; pid < 120; ++pid) {
+        const auto cgroup = "/kubepods/pod0b1f5a9e-1c2d-4e3f-8a9b-0c1d2e3f4a5b/" + std::to_string(pid);
+        begin(pid, cgroup);
+        run(std::chrono::seconds(11));
+        end(pid, cgroup);
+    }
+    EXPECT_TRUE(counts_.kept.contains(edge));
+    EXPECT_THAT(counts_.zones, testing::SizeIs(3));
+}
+
+TEST_F(Containers, ProgramsStayLoadedForThoseThatEndedLastOnly) {
+    begin(42, "/traefik");
+    start();
+    run(std::chrono::seconds(11));
+    end(50, container('a'));
+    for (pid_t pid = 100; pid < 120; ++pid) {
+        const auto cgroup = "/edge/" + std::to_string(pid);
+        begin(pid, cgroup);
+        run(std::chrono::seconds(11));
+        end(pid, cgroup);
+    }
+    run(std::chrono::seconds(11));
+    EXPECT_THAT(counts_.kept, testing::SizeIs(17)) << "the one that lives, and 16";
+    EXPECT_TRUE(counts_.kept.contains(zone_of("/traefik")));
+    EXPECT_TRUE(counts_.kept.contains(zone_of("/edge/119")));
+    EXPECT_FALSE(counts_.kept.contains(zone_of("/edge/103")));
+    begin(100, "/edge/100");
+    run(std::chrono::seconds(11));
+    EXPECT_TRUE(counts_.kept.contains(zone_of("/edge/100"))) << "it comes back";
+    EXPECT_THAT(counts_.zones, testing::SizeIs(22));
 }
 
 }  // namespace

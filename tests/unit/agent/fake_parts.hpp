@@ -157,7 +157,10 @@ struct FakeCounts {
     programs::MemberProblems member_problems{};
     std::vector<pid_t> newcomers{};  ///< that the kernel will tell of
     programs::ZoneNames zones;
-    std::size_t walks = 0;  ///< over sockets, made ready so far
+    std::optional<Error> other_zones{};                     ///< why those that were saved do not fit the maps
+    std::vector<std::vector<programs::Member>> attached{};  ///< with which members shared cgroups were attached
+    std::set<std::uint16_t> kept{};                         ///< zones whose programs stay loaded
+    std::size_t walks = 0;                                  ///< over sockets, made ready so far
 };
 
 class FakeKernel : public Kernel {
@@ -173,6 +176,7 @@ class FakeKernel : public Kernel {
     Result<void> attach_shared(const std::filesystem::path& cgroup, const std::set<std::uint16_t>& listening,
                                std::uint16_t zone, const std::vector<programs::Member>& members) override {
         counts_->members = members;
+        counts_->attached.push_back(members);
         counts_->shared_cgroups.insert(cgroup.string());
         return attach(cgroup, listening, zone);
     }
@@ -199,10 +203,14 @@ class FakeKernel : public Kernel {
         return known == zones.end() ? zones.emplace(zones.size(), name).first->first : known->first;
     }
     Result<void> adopt_zones(const programs::ZoneNames& names) override {
+        if (counts_->other_zones) {
+            return std::unexpected(*counts_->other_zones);
+        }
         counts_->zones.insert(names.begin(), names.end());
         return {};
     }
     [[nodiscard]] const programs::ZoneNames& zones() const override { return counts_->zones; }
+    void keep_zones(const std::set<std::uint16_t>& zones) override { counts_->kept = zones; }
     void drop_dead() override {
         std::erase_if(counts_->cgroups, [](const std::string& cgroup) { return !std::filesystem::exists(cgroup); });
     }
