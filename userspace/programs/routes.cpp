@@ -171,7 +171,7 @@ int Routes::write_missing(const RouteMaps& maps, Numbers kept) {
             missing.push_back(&table);
         }
     }
-    std::ranges::sort(missing, {}, [](const auto* table) { return std::pair(table->size(), *table); });
+    std::ranges::sort(missing, {}, [](const auto* table) { return table->size(); });
     Free numbers(kept, last_table_);
     Free tries(numbers_in<upstat_route_path_key>(maps.paths), last_trie_);
     for (const auto* const table : missing) {
