@@ -152,9 +152,12 @@ bool Counts::head_buffers_untouched() const {
 }
 
 void Counts::set_record(programs::Record record, const programs::RouteTable& routes) {
-    const auto tables =
-        must(counter_->set_routes(routes.empty() ? std::vector<programs::RouteTable>() : std::vector(1, routes), true));
-    record.table = tables.empty() ? std::uint16_t{0} : tables.front();
+    const auto written =
+        counter_->set_routes(routes.empty() ? std::vector<programs::RouteTable>() : std::vector(1, routes));
+    if (written.problem) {
+        throw std::runtime_error(written.problem->text());
+    }
+    record.table = written.numbers.empty() ? std::uint16_t{0} : written.numbers.front();
     if (const auto set = counter_->set_records({record}, true); !set) {
         throw std::runtime_error(set.error().text());
     }
