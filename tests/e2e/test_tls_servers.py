@@ -57,7 +57,7 @@ class Scene:
     def wait_for_probe(self, words="counted"):
         def said():
             return json.loads(self.upstat.ask("status", "--output=json"))["traefiks"]
-        wait_for(lambda: any(words in traefik["tls"] for traefik in said()), 20, lambda: f"{words} in {said()}")
+        wait_for(lambda: any(traefik["tls"].startswith(words) for traefik in said()), 20, lambda: f"{words} in {said()}")
 
     def assert_exact(self, *parts):
         """Each server's log has what was counted for it."""
