@@ -23,14 +23,6 @@ static_assert(longest_told == UPSTAT_ROUTE_BYTES - 1);
 
 using Numbers = std::set<std::uint16_t>;
 
-std::uint16_t number_of(const upstat_route_host_key& key) {
-    return key.table;
-}
-
-std::uint16_t number_of(const upstat_route_path_key& key) {
-    return key.paths;
-}
-
 template <typename Key>
 std::vector<Key> keys_of(int map) {
     std::vector<Key> keys;
@@ -41,11 +33,10 @@ std::vector<Key> keys_of(int map) {
     return keys;
 }
 
-template <typename Key>
-Numbers numbers_in(int map) {
+Numbers tries_in(int paths) {
     Numbers numbers;
-    for (const auto& key : keys_of<Key>(map)) {
-        numbers.insert(number_of(key));
+    for (const auto& key : keys_of<upstat_route_path_key>(paths)) {
+        numbers.insert(key.paths);
     }
     return numbers;
 }
@@ -173,7 +164,7 @@ int Routes::write_missing(const RouteMaps& maps, Numbers kept) {
     }
     std::ranges::sort(missing, {}, [](const auto* table) { return table->size(); });
     Free numbers(kept, last_table_);
-    Free tries(numbers_in<upstat_route_path_key>(maps.paths), last_trie_);
+    Free tries(tries_in(maps.paths), last_trie_);
     for (const auto* const table : missing) {
         if (numbers_.contains(*table)) {
             continue;  // the same one for other servers
@@ -213,9 +204,7 @@ WrittenRoutes Routes::write(const RouteMaps& maps, const std::vector<RouteTable>
     tables_ = tables;
     std::erase_if(numbers_, [&](const auto& entry) { return std::ranges::find(tables, entry.first) == tables.end(); });
     auto kept = tables_of_records(maps.records);
-    if (!std::exchange(begun_, true)) {  // an earlier agent may have ended before sockets noticed its records
-        kept.merge(numbers_in<upstat_route_host_key>(maps.hosts));
-    }
+    begun_ = true;
     for (const auto& [table, number] : numbers_) {
         kept.insert(number);
     }

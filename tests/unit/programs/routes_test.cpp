@@ -103,6 +103,16 @@ TEST_F(RoutesTest, WhatAnEarlierAgentPutInForceStaysAtFirst) {
     EXPECT_NE(numbers.at(0), record(1).table);
 }
 
+TEST_F(RoutesTest, AgentsThatStartAgainAndAgainFillNothing) {
+    for (int start = 0; start < 20; ++start) {
+        routes_ = Routes();
+        const auto written = write({table("a", 3)});
+        ASSERT_FALSE(written.problem);
+        name(written.numbers);
+        EXPECT_LE(hosts().size(), 6U) << "what the agent before this one put in force, and its own";
+    }
+}
+
 TEST_F(RoutesTest, OfTooManyTheLargestAreLeftOut) {
     const std::vector all{table("big", 7), table("a", 2), table("b", 3)};
     const auto written = write(all);
