@@ -29,8 +29,9 @@ constexpr Millis api_timeout = std::chrono::seconds(5);
 constexpr Millis gone_patience = std::chrono::minutes(5);
 /// A file system may not respond for so long before that is said.
 constexpr Millis unread_patience = std::chrono::seconds(10);
-/// Whoever owns a directory decides how often something happens in it.
-constexpr Millis look_interval{100};
+/// Whoever owns a directory decides how often something happens in it. Short enough that the rest of what one change to
+/// a file does is seen before Traefik has taken that in: later it would be a sign of another change.
+constexpr Millis look_interval{20};
 
 /// How long an API that was never read is waited for.
 constexpr Millis nameless_after = std::chrono::seconds(30);  // before what no backend lists goes to `unmapped`
