@@ -186,7 +186,8 @@ constexpr std::uint32_t generations_at_once = 16;
 void set_constants(upstat_bpf& skeleton, std::size_t number, const Variant& variant) {
     skeleton.rodata->total_slots = bpf_map__max_entries(skeleton.maps.totals);
     skeleton.rodata->request_slots = bpf_map__max_entries(skeleton.maps.requests);
-    skeleton.rodata->generation = static_cast<std::uint16_t>(number + (std::size_t{variant.zone} * generations_at_once));
+    skeleton.rodata->generation =
+        static_cast<std::uint16_t>(number + (std::size_t{variant.zone} * generations_at_once));
     skeleton.rodata->zone = variant.zone;
     skeleton.rodata->shared = variant.shared ? 1 : 0;
 }
