@@ -112,6 +112,7 @@ std::vector<Route> routes_of(const std::string& host, const std::vector<Candidat
         }
     }
     std::vector<Route> routes;
+    routes.reserve(told.size());
     for (auto& [path, backend] : told) {
         routes.push_back(route_of(host, path, backend));
     }

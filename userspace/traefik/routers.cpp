@@ -489,8 +489,9 @@ class Resolver {
         } else if (!by.replaced.empty()) {
             match = with_path(std::move(match), by.replaced, true);
         } else if (!by.added.empty()) {
-            match = with_path(std::move(match), (by.added.starts_with('/') ? "" : "/") + by.added + match.path,
-                              match.whole);
+            const auto path = (by.added.starts_with('/') ? "" : "/") + by.added + match.path;
+            const bool whole = match.whole;
+            match = with_path(std::move(match), path, whole);
         }
         return match;
     }

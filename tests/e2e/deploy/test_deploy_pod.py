@@ -82,7 +82,7 @@ def test_a_pod_counts_with_what_it_may_do(stack, tmp_path, store, servers, traef
         return {key: count for key, count in counted.items() if key[0] in ours}
     agent.wait_for_counts(logged, lambda: mine(agent.server_counts()))
     agent.wait_for_counts(counts.by_service(logged, traefik.listed_services()), lambda: mine(agent.backend_counts()))
-    assert {sample.labels["traefik"] for sample in select(agent.samples(), "upstat_backend_server_info")} == {"node-1"}
+    assert {sample.labels["agent"] for sample in select(agent.samples(), "upstat_backend_server_info")} == {"node-1"}
 
 
 def test_the_detach_job_leaves_nothing(stack, tmp_path, store, servers, traefik, upstat_binary, render):
