@@ -144,8 +144,9 @@ poll::ServerTotals totals_from(const json& object) {
 
 std::uint16_t zone_from(std::string_view text) {
     std::uint16_t zone = 0;
-    const auto* const end = text.data() + text.size();
-    const auto [rest, error] = std::from_chars(text.data(), end, zone);
+    const auto* const begin = text.data();
+    const auto* const end = begin + text.size();
+    const auto [rest, error] = std::from_chars(begin, end, zone);
     return rest == end && error == std::errc() ? zone : throw Wrong("a zone is none");
 }
 
