@@ -125,8 +125,8 @@ std::size_t heap_bytes() {
 /// What is older than some minutes is kept by minutes and by tens of them, so polls come faster in the last two hours
 /// only.
 std::size_t day_of_history(std::size_t servers) {
-    constexpr std::int64_t day = 24 * 3600;
-    constexpr std::int64_t fast = 2 * 3600;
+    constexpr std::int64_t day = 24L * 3600;
+    constexpr std::int64_t fast = 2L * 3600;
     attribute::Ledger ledger;
     poll::Snapshot snapshot{.at = Time(std::chrono::seconds(began)),
                             .servers = poll::to_servers(totals_after(servers, 1))};
