@@ -253,8 +253,8 @@ std::span<unsigned char> value_of_ports() {
     return value;
 }
 
-/// The one value of a map in which the programs put together what the stack is too small for. What one connection leaves
-/// there, the next one finds.
+/// The one value of a map in which the programs put together what the stack is too small for. What one connection
+/// leaves there, the next one finds.
 std::span<std::uint64_t> value_of_scratch(const program_map& map) {
     static std::map<const program_map*, std::vector<std::uint64_t>> values;
     auto& value = values[&map];
