@@ -259,7 +259,7 @@ void Agent::absorb(poll::Snapshot snapshot) {
         named_zones_ = std::move(zones);
     }
     const auto names = told_names();
-    judgement_.evaluate(counts_, snapshot, *ledger_.state().catalogue, names, *last_poll_);
+    judgement_.evaluate(counts_, snapshot, ledger_, names, *last_poll_);
     chronicle_.add(*last_poll_, ledger_.state(), snapshot,
                    {.traefiks = traefiks_->watched(), .alerts = judgement_.alerts(), .rules = settings_.all_rules()});
     judgement_.explain(chronicle_.view(), *chronicle_.owners(), *ledger_.state().catalogue, names, snapshot);
@@ -372,6 +372,7 @@ publish::Report Agent::report(poll::Snapshot snapshot) const {
                            .outages = judgement_.outages(),
                            .before = judgement_.past().shared(),
                            .before_at = judgement_.past().since(),
+                           .routed = judgement_.routed(),
                            .alerts = judgement_.alerts(),
                            .rules = settings_.all_rules(),
                            .history = chronicle_.view(),

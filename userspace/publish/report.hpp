@@ -59,7 +59,8 @@ struct Report {
     measure::Ratios client_errors;  ///< of 4xx, over the built-in rule's window
     judge::Outages outages;
     std::shared_ptr<const judge::ResponsesByServer> before = std::make_shared<const judge::ResponsesByServer>();
-    Time before_at{};  ///< about a window ago
+    Time before_at{};                                                                       ///< about a window ago
+    std::shared_ptr<const judge::Routed> routed = std::make_shared<const judge::Routed>();  ///< since then, by routes
     std::map<poll::Server, poll::ResponseCounts>
         folded{};  ///< what `before` has and `servers` has not: it is in `unmapped`
     judge::Alerts alerts;
