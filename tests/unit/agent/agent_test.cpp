@@ -1458,6 +1458,26 @@ TEST_F(Routed, OneTraefiksRoutesAreTold) {
     EXPECT_EQ(hosts(), both_);
 }
 
+TEST_F(Routed, NumbersThatALostAgentToldAreNotGivenAgain) {
+    counts_.highest_route = 9;
+    start();
+    go_on();
+    for (const auto& table : counts_.routes.tables) {
+        for (const auto& entry : table) {
+            EXPECT_TRUE(entry.route == 0 || entry.route > 9) << entry.host;
+        }
+    }
+    EXPECT_EQ(hosts(), both_);
+    EXPECT_EQ(agent_->shown()->notice, "");
+}
+
+TEST_F(Routed, ThatNoNumberIsLeftIsSaid) {
+    counts_.highest_route = 65534;
+    start();
+    go_on();
+    EXPECT_THAT(agent_->shown()->notice, HasSubstr("all 65,535 numbers of routes"));
+}
+
 TEST_F(Routed, WhatWasInForceIsNotWhileATraefikThatCameHasNotAnswered) {
     start();
     go_on();
