@@ -334,7 +334,8 @@ void Agent::save(const std::optional<attribute::Growth>& growth) {
 std::vector<publish::TraefikReport> Agent::traefik_reports() const {
     std::vector<publish::TraefikReport> reports;
     const auto names = told_names();
-    for (const auto& [traefik, problem, zone] : traefiks_->watched()) {
+    for (const auto& watched : traefiks_->watched()) {
+        const auto& [traefik, problem, zone] = watched;
         publish::TraefikReport report{.name = problem.empty() ? attribute::name_of(names, zone) : std::string(),
                                       .pid = traefik.pid,
                                       .cgroup = traefik.cgroup,
@@ -342,6 +343,7 @@ std::vector<publish::TraefikReport> Agent::traefik_reports() const {
                                       .version = {},
                                       .attached = problem.empty(),
                                       .shared = problem.empty() ? traefik.shared : "",
+                                      .company = traefiks_->company(watched),
                                       .tls = probing_.state_of(traefik.pid),
                                       .problem = problem.empty() ? traefiks_->partly(traefik.pid) : problem};
         const auto& sources = catalogues_.sources();

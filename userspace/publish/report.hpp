@@ -35,9 +35,10 @@ struct TraefikReport {
     std::string api;      ///< the URL of its API; empty when it is off
     std::string version;  ///< empty when the API did not tell
     bool attached = false;
-    std::string shared{};  ///< who else lives in the cgroup; empty where nobody does
-    std::string tls;       ///< what becomes of the responses of TLS and HTTP/2 servers, in a few words
-    std::string problem;   ///< one sentence; empty when all is well
+    std::string shared{};   ///< who else lives in the cgroup; empty where nobody does
+    std::string company{};  ///< who is counted together with it; empty where nobody is
+    std::string tls;        ///< what becomes of the responses of TLS and HTTP/2 servers, in a few words
+    std::string problem;    ///< one sentence; empty when all is well
 };
 
 /// Everything that is published, as one value. The loop fills it after each poll and shares it, unchanged from then on.
