@@ -44,6 +44,12 @@ constexpr auto change_interval = Millis(100);
 /// How often the kernel walks over the connections at most, whoever asks.
 constexpr auto walk_interval = std::chrono::seconds(1);
 
+constexpr auto out_of_routes =
+    "all 65,535 numbers of routes have been given since the kernel's maps were made: responses of backends that have "
+    "none are counted for the group of backends that list the server; stop upstat, run `upstat detach` and start it "
+    "with "
+    "another --state.path, so that counters and numbers begin anew";
+
 /// A name for the time from one boot of the host to the next; empty where it has none.
 std::string boot_id(const std::filesystem::path& root) {
     const auto text = read_file(root / "proc/sys/kernel/random/boot_id").value_or("");
@@ -150,6 +156,7 @@ Tenants Agent::restore() {
                  .earlier = restored.saved.epoch,
                  .until = restored.saved.mark.value_or(Timeline::Mark()).last.wall};
     ledger_ = std::move(restored.saved.ledger);
+    ledger_.skip_numbers(parts_.kernel->highest_route());
     saved_routes_ = ledger_.state().route_names.size();
     catalogues_.remember(ledger_.state().catalogue);
     probing_.look(*ledger_.state().catalogue, {}, timeline_->now().at);
@@ -259,7 +266,7 @@ void Agent::absorb(poll::Snapshot snapshot) {
         named_zones_ = std::move(zones);
     }
     const auto names = told_names();
-    judgement_.evaluate(counts_, snapshot, *ledger_.state().catalogue, names, *last_poll_);
+    judgement_.evaluate(counts_, snapshot, ledger_, names, *last_poll_);
     chronicle_.add(*last_poll_, ledger_.state(), snapshot,
                    {.traefiks = traefiks_->watched(), .alerts = judgement_.alerts(), .rules = settings_.all_rules()});
     judgement_.explain(chronicle_.view(), *chronicle_.owners(), *ledger_.state().catalogue, names, snapshot);
@@ -281,14 +288,16 @@ void Agent::tell_looks(const attribute::SharedCatalogue& catalogue) {
     const auto set =
         parts_.kernel->set_looks(attribute::looks_in(*catalogues_.listed()),
                                  route_tables(*catalogue, ledger_, saved_routes_), catalogues_.all_known());
-    const auto problem = set ? std::string() : set.error().text();
+    auto problem = set ? std::string() : set.error().text();
     if (!set) {
         told_looks_ = {};  // tried again at the next poll
+    } else if (ledger_.is_out_of_numbers()) {
+        problem = out_of_routes;
     }
     if (problem != looks_problem_ && !problem.empty()) {
         spdlog::error("{}", problem);
     }
-    looks_problem_ = problem;
+    looks_problem_ = std::move(problem);
 }
 
 /// From now on nobody sees how Traefik's routers change: what is counted meanwhile is told by no router's name.
@@ -325,7 +334,8 @@ void Agent::save(const std::optional<attribute::Growth>& growth) {
 std::vector<publish::TraefikReport> Agent::traefik_reports() const {
     std::vector<publish::TraefikReport> reports;
     const auto names = told_names();
-    for (const auto& [traefik, problem, zone] : traefiks_->watched()) {
+    for (const auto& watched : traefiks_->watched()) {
+        const auto& [traefik, problem, zone] = watched;
         publish::TraefikReport report{.name = problem.empty() ? attribute::name_of(names, zone) : std::string(),
                                       .pid = traefik.pid,
                                       .cgroup = traefik.cgroup,
@@ -333,6 +343,7 @@ std::vector<publish::TraefikReport> Agent::traefik_reports() const {
                                       .version = {},
                                       .attached = problem.empty(),
                                       .shared = problem.empty() ? traefik.shared : "",
+                                      .company = traefiks_->company(watched),
                                       .tls = probing_.state_of(traefik.pid),
                                       .problem = problem.empty() ? traefiks_->partly(traefik.pid) : problem};
         const auto& sources = catalogues_.sources();
@@ -357,7 +368,7 @@ attribute::TraefikNames Agent::told_names() const {
 publish::Report Agent::report(poll::Snapshot snapshot) const {
     publish::Report report{.at = last_poll_->wall,
                            .not_ready = traefiks_->all_refused(),
-                           .notice = catalogues_.notice(),
+                           .notice = catalogues_.notice().empty() ? looks_problem_ : catalogues_.notice(),
                            .build = {{"version", std::string(version())}, {"revision", std::string(revision())}},
                            .agent = settings_.push_instance,
                            .traefik_names = told_names(),
@@ -372,6 +383,7 @@ publish::Report Agent::report(poll::Snapshot snapshot) const {
                            .outages = judgement_.outages(),
                            .before = judgement_.past().shared(),
                            .before_at = judgement_.past().since(),
+                           .routed = judgement_.routed(),
                            .alerts = judgement_.alerts(),
                            .rules = settings_.all_rules(),
                            .history = chronicle_.view(),

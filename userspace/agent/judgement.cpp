@@ -8,6 +8,7 @@
 #include <set>
 #include <utility>
 
+#include "base/printable.hpp"
 #include "judge/diagnosis.hpp"
 #include "judge/sentence.hpp"
 
@@ -60,6 +61,7 @@ Result<void> Judgement::set_rules(const std::vector<judge::Rule>& rules) {
     next->restore(window_.history(), {});  // our own history is sound
     next->restore(ongoing_alerts());
     next->alerts_ = std::move(alerts_);  // what is sent until the next poll
+    next->judged_ = std::move(judged_);
     next->past_.continue_from(std::move(past_));
     next->silences_.continue_from(std::move(silences_));
     next->unserved_.continue_from(std::move(unserved_));
@@ -67,10 +69,33 @@ Result<void> Judgement::set_rules(const std::vector<judge::Rule>& rules) {
     return {};
 }
 
+/// The successors of groups that are no more since the last evaluation.
+judge::Successors Judgement::follow(const attribute::SharedCatalogue& catalogue) {
+    const auto before = std::exchange(judged_, catalogue);
+    if (!before || before == catalogue) {
+        return {};
+    }
+    auto successors = judge::successors(*before, *catalogue);
+    for (const auto& [group, successor] : successors) {
+        window_.forget(group);
+        if (std::ranges::any_of(alerts_.alerts, [&](const judge::Alert& alert) {
+                return alert.backend == group && alert.state != judge::State::inactive;
+            })) {
+            spdlog::info("the servers of {} are those of {} now: its alerts go on under that name",
+                         printable(group.name), printable(successor.name));
+        }
+    }
+    return successors;
+}
+
 void Judgement::evaluate(const attribute::Counts& counts, const poll::Snapshot& snapshot,
-                         const attribute::Catalogue& catalogue, const attribute::TraefikNames& traefiks, Moment now) {
+                         const attribute::Ledger& ledger, const attribute::TraefikNames& traefiks, Moment now) {
+    const auto& catalogue = *ledger.state().catalogue;
+    const auto successors = follow(ledger.state().catalogue);
     window_.add(counts);
     past_.add(snapshot);
+    routed_ = std::make_shared<const judge::Routed>(
+        judge::routed_since(past_.routed(), snapshot.routed, ledger.state().route_names));
     silences_.look(snapshot);
     unserved_.look(snapshot);
     outages_ = silences_.outages(catalogue);
@@ -81,14 +106,14 @@ void Judgement::evaluate(const attribute::Counts& counts, const poll::Snapshot& 
     if (!judges_client_errors()) {
         client_errors_ = judge::evaluate(client_error_rule_, window_, snapshot.at);
     }
-    alerts_ = judge_.evaluate(ratios_, now);
+    alerts_ = judge_.evaluate(ratios_, now, successors);
     for (auto& alert : alerts_.alerts) {
         if (alert.state != judge::State::inactive || alert.resolved_at) {
-            look_into(alert, snapshot, catalogue, traefiks);
+            look_into(alert, snapshot, ledger, traefiks);
         }
     }
     for (auto& transition : alerts_.transitions) {
-        look_into(transition.now, snapshot, catalogue, traefiks);
+        look_into(transition.now, snapshot, ledger, traefiks);
         spdlog::log(transition.now.state == judge::State::firing ? spdlog::level::warn : spdlog::level::info, "{}",
                     judge::sentence(transition, rule_of(transition.now).rule));
     }
@@ -101,16 +126,26 @@ measure::Ratios Judgement::ratios_of(const judge::CompiledRule& rule, const attr
 }
 
 /// Says what is behind it.
-void Judgement::look_into(judge::Alert& alert, const poll::Snapshot& snapshot, const attribute::Catalogue& catalogue,
+void Judgement::look_into(judge::Alert& alert, const poll::Snapshot& snapshot, const attribute::Ledger& ledger,
                           const attribute::TraefikNames& traefiks) const {
-    const auto& rule = rule_of(alert);
-    alert.worst =
-        rule.rule.share == judge::Share::codes
-            ? judge::worst(past_.begin(), snapshot, attribute::servers_of(catalogue, alert.backend), rule.codes)
-            : unserved_.worst(rule.rule, catalogue, alert.backend);
+    alert.worst = worst_of(alert, snapshot, ledger);
     const auto outage = outages_.find(alert.backend);
     alert.outage = outage == outages_.end() ? std::string() : outage->second;
     alert.traefik = attribute::name_of(traefiks, alert.backend.zone);
+}
+
+/// Among the servers that it alone lists, and those that it shares where routes tell what is its.
+std::optional<judge::Worst> Judgement::worst_of(const judge::Alert& alert, const poll::Snapshot& snapshot,
+                                                const attribute::Ledger& ledger) const {
+    const auto& rule = rule_of(alert);
+    const auto& catalogue = *ledger.state().catalogue;
+    if (rule.rule.share != judge::Share::codes) {
+        return unserved_.worst(rule.rule, catalogue, alert.backend);
+    }
+    const auto own = judge::worst(past_.begin(), snapshot, attribute::servers_of(catalogue, alert.backend), rule.codes);
+    const auto routed = routed_->find(alert.backend);
+    const auto shared = routed == routed_->end() ? std::nullopt : judge::worst(routed->second, rule.codes);
+    return shared && shared->count > (own ? own->count : 0) ? shared : own;
 }
 
 void Judgement::explain(const history::View& history, const attribute::Owners& owners,
@@ -136,6 +171,7 @@ void Judgement::explain(const history::View& history, const attribute::Owners& o
                                    .servers = snapshot.servers,
                                    .streams = streams,
                                    .before = past_.begin(),
+                                   .routed = *routed_,
                                    .alerts = alerts_,
                                    .outages = outages_,
                                    .rules = rules,

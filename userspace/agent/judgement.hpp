@@ -2,6 +2,8 @@
 #pragma once
 
 #include <map>
+#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,9 +37,10 @@ class Judgement {
     /// The same polls and alerts, judged by these rules from now on. Changes nothing where it fails.
     Result<void> set_rules(const std::vector<judge::Rule>& rules);
 
-    /// One evaluation of every rule. Each change of an alert's state is said in the log.
-    void evaluate(const attribute::Counts& counts, const poll::Snapshot& snapshot,
-                  const attribute::Catalogue& catalogue, const attribute::TraefikNames& traefiks, Moment now);
+    /// One evaluation of every rule. Each change of an alert's state is said in the log. Groups that have other members
+    /// than at the evaluation before, and so other names, keep their alerts.
+    void evaluate(const attribute::Counts& counts, const poll::Snapshot& snapshot, const attribute::Ledger& ledger,
+                  const attribute::TraefikNames& traefiks, Moment now);
 
     /// Says of the alerts that are not inactive what is wrong; of the first hundred backends, where there are more.
     void explain(const history::View& history, const attribute::Owners& owners, const attribute::Catalogue& catalogue,
@@ -49,6 +52,8 @@ class Judgement {
     [[nodiscard]] const judge::Outages& outages() const { return outages_; }
     /// The polls of about a window: what has been counted since tells which server a rule is about.
     [[nodiscard]] const judge::Past& past() const { return past_; }
+    /// What came by routes since.
+    [[nodiscard]] std::shared_ptr<const judge::Routed> routed() const { return routed_; }
     [[nodiscard]] const measure::History& history() const { return window_.history(); }
 
     /// What a restart has to know of the alerts. All others are as they begin: inactive.
@@ -57,8 +62,11 @@ class Judgement {
   private:
     Judgement(std::vector<judge::CompiledRule> compiled, judge::CompiledRule client_errors,
               const std::vector<judge::Rule>& rules);
-    void look_into(judge::Alert& alert, const poll::Snapshot& snapshot, const attribute::Catalogue& catalogue,
+    void look_into(judge::Alert& alert, const poll::Snapshot& snapshot, const attribute::Ledger& ledger,
                    const attribute::TraefikNames& traefiks) const;
+    [[nodiscard]] std::optional<judge::Worst> worst_of(const judge::Alert& alert, const poll::Snapshot& snapshot,
+                                                       const attribute::Ledger& ledger) const;
+    judge::Successors follow(const attribute::SharedCatalogue& catalogue);
     [[nodiscard]] measure::Ratios ratios_of(const judge::CompiledRule& rule, const attribute::Catalogue& catalogue,
                                             Time at) const;
     [[nodiscard]] bool judges_client_errors() const;
@@ -75,6 +83,8 @@ class Judgement {
     std::map<std::string, measure::Ratios> ratios_;  ///< by rule
     measure::Ratios client_errors_;                  ///< where the built-in rule has others
     judge::Alerts alerts_;
+    std::shared_ptr<const judge::Routed> routed_ = std::make_shared<const judge::Routed>();
+    attribute::SharedCatalogue judged_;  ///< that of the last evaluation; none before the first
 };
 
 }  // namespace upstat::agent

@@ -89,6 +89,7 @@ class PinnedKernel : public Kernel {
     Result<void> adopt_zones(const programs::ZoneNames& names) override { return counter_.adopt_zones(names); }
     [[nodiscard]] const programs::ZoneNames& zones() const override { return counter_.zones(); }
     Result<Fd> walk_sockets() override { return counter_.walk_sockets(); }
+    [[nodiscard]] std::uint16_t highest_route() const override { return counter_.highest_route(); }
     void keep_zones(const std::set<std::uint16_t>& zones) override { counter_.keep_zones(zones); }
     void drop_dead() override { counter_.drop_dead(); }
     [[nodiscard]] std::set<std::uint64_t> attached() const override { return counter_.attached(); }

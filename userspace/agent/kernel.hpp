@@ -62,6 +62,9 @@ class Kernel {
     virtual Result<void> set_looks(const std::map<poll::Server, attribute::Look>& looks, const RouteTables& routes,
                                    bool complete) = 0;
 
+    /// The highest number of a route that they were ever told.
+    [[nodiscard]] virtual std::uint16_t highest_route() const = 0;
+
     /// Unloads the programs of all other zones; what is attached stays.
     virtual void keep_zones(const std::set<std::uint16_t>& zones) = 0;
 

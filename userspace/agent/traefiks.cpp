@@ -149,6 +149,7 @@ void Traefiks::look() {
     find_members();
     forget_gone();
     say_unwatched();
+    say_company();
 }
 
 void Traefiks::attach_again() {
@@ -372,6 +373,43 @@ std::string Traefiks::partly(pid_t pid) const {
     return problem == member_problems_.end()
                ? ""
                : "connections that it had before are not counted: " + problem->second.message;
+}
+
+/// Several Traefiks of one cgroup are one name, since nothing that lasts tells them apart.
+std::string Traefiks::company(const Watched& watched) const {
+    constexpr std::size_t most_named = 4;
+    if (!watched.problem.empty()) {
+        return "";
+    }
+    std::vector<std::string> pids;
+    for (const auto& other : watched_) {
+        if (other.problem.empty() && other.zone == watched.zone && other.traefik.pid != watched.traefik.pid) {
+            pids.push_back(pids.size() < most_named ? std::to_string(other.traefik.pid) : "...");
+        }
+    }
+    pids.resize(std::min(pids.size(), most_named + 1));
+    auto text = pids.empty() ? ""
+                             : fmt::format("the Traefik{} of its cgroup (pid {})", pids.size() == 1 ? "" : "s",
+                                           fmt::join(pids, ", "));
+    if (!watched.traefik.company.empty()) {
+        text += fmt::format("{}all that lives in --traefik.cgroup: {}", text.empty() ? "" : ", and ",
+                            watched.traefik.company);
+    }
+    return text;
+}
+
+/// Once for each cgroup, of its first Traefik.
+void Traefiks::say_company() {
+    for (const auto& watched : watched_) {
+        const auto text = company(watched);
+        if (text.empty() || !said_.insert("company in " + watched.traefik.cgroup).second) {
+            continue;
+        }
+        spdlog::warn(
+            "Traefik (pid {}) is counted together with {}: one name, and no routes are told apart; to have it "
+            "apart, run it as a systemd unit or in a container{}",
+            watched.traefik.pid, text, watched.traefik.company.empty() ? "" : ", or leave --traefik.cgroup out");
+    }
 }
 
 /// Whoever makes its first socket in a shared cgroup may be a Traefik that has started just now.

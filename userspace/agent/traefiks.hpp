@@ -61,6 +61,9 @@ class Traefiks {
     /// is.
     [[nodiscard]] std::string partly(pid_t pid) const;
 
+    /// Who is counted together with this one; empty where nobody is.
+    [[nodiscard]] std::string company(const Watched& watched) const;
+
     /// Cgroups without an inotify watch (fs.inotify.max_user_watches): a Traefik there is found at the next poll only.
     [[nodiscard]] std::size_t unwatched() const { return cgroups_ ? cgroups_->unwatched() : 0; }
 
@@ -102,6 +105,7 @@ class Traefiks {
     void watch_processes();
     void find_counted();
     void say_unwatched();
+    void say_company();
 
     Kernel* kernel_;
     std::filesystem::path root_;

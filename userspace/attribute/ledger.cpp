@@ -153,7 +153,9 @@ Ledger::Ledger(LedgerState state)
 }
 
 Counts Ledger::absorb(const poll::Snapshot& snapshot, SharedCatalogue catalogue) {
-    skip_numbers(snapshot.routed);
+    for (const auto& [server, routes] : snapshot.routed) {
+        skip_numbers(routes.empty() ? 0 : routes.rbegin()->first);
+    }
     if (catalogue != state_.catalogue && *catalogue != *state_.catalogue) {
         set_catalogue(std::move(catalogue));
     }
@@ -199,6 +201,7 @@ void Ledger::set_catalogue(SharedCatalogue catalogue) {
         state_.unknown_since.erase(server);
         state_.owners[server] = std::move(names);
     }
+    out_of_numbers_ = false;
     for (const auto& [name, backend] : state_.catalogue->backends) {
         for (const auto& route : backend.routes) {
             give_number({route.backend, name.zone});
@@ -208,18 +211,20 @@ void Ledger::set_catalogue(SharedCatalogue catalogue) {
 
 void Ledger::give_number(const BackendName& backend) {
     constexpr std::size_t most = std::numeric_limits<std::uint16_t>::max();
-    if (!backend.name.empty() && !route_numbers_.contains(backend) && state_.route_names.size() < most) {
-        state_.route_names.push_back(backend);
-        route_numbers_[backend] = static_cast<std::uint16_t>(state_.route_names.size());
+    if (backend.name.empty() || route_numbers_.contains(backend)) {
+        return;
     }
+    if (state_.route_names.size() >= most) {
+        out_of_numbers_ = true;
+        return;
+    }
+    state_.route_names.push_back(backend);
+    route_numbers_[backend] = static_cast<std::uint16_t>(state_.route_names.size());
 }
 
-/// Numbers that the kernel counts by, and that this ledger does not know: the state was lost. They are nobody's.
-void Ledger::skip_numbers(const poll::Routed& routed) {
-    for (const auto& [server, routes] : routed) {
-        if (!routes.empty() && routes.rbegin()->first > state_.route_names.size()) {
-            state_.route_names.resize(routes.rbegin()->first);
-        }
+void Ledger::skip_numbers(std::size_t last) {
+    if (last > state_.route_names.size()) {
+        state_.route_names.resize(last);
     }
 }
 

@@ -102,6 +102,13 @@ class Ledger {
     /// backend that the routes of a catalogue name has one from when that catalogue was absorbed.
     [[nodiscard]] std::uint16_t route_of(const BackendName& backend) const;
 
+    /// Numbers up to this one were given before, perhaps by a ledger that was lost: those that are unknown here are
+    /// nobody's.
+    void skip_numbers(std::size_t last);
+
+    /// Whether a backend of the catalogue's routes has no number, since all have been given.
+    [[nodiscard]] bool is_out_of_numbers() const { return out_of_numbers_; }
+
     /// The kernel's maps were made anew: what comes next counts from 0. The backends' counters go on.
     void maps_made_anew();
 
@@ -120,7 +127,6 @@ class Ledger {
                          SeriesCounts& counts);
     void take_routed(const poll::Server& server, const poll::Routes& routes, SeriesCounts& counts);
     void give_number(const BackendName& backend);
-    void skip_numbers(const poll::Routed& routed);
     [[nodiscard]] bool is_unchanged_unknown(const poll::Server& server, const poll::ServerTotals& totals) const;
     void leave_out(const poll::Server& server, const poll::ServerTotals& totals);
     void add_to_unmapped(const poll::Server& server, const poll::ServerTotals& totals, Time at);
@@ -129,6 +135,7 @@ class Ledger {
     std::vector<poll::Server> listed_;   ///< in the catalogue, ascending
     std::vector<poll::Server> streams_;  ///< in the catalogue and no backend's, ascending
     std::map<BackendName, std::uint16_t> route_numbers_;
+    bool out_of_numbers_ = false;
 };
 
 }  // namespace upstat::attribute

@@ -31,6 +31,9 @@ std::string traefik_text(const json& traefik) {
         text += fmt::format("           shares its cgroup with {}: only its own connections count\n",
                             or_dash(traefik.at("shared")));
     }
+    if (const auto company = traefik.value("company", ""); !company.empty()) {
+        text += fmt::format("           counted together with {}\n", shown(company));
+    }
     if (traefik.contains("tls")) {  // an older agent does not say
         text += fmt::format("           responses of TLS and HTTP/2 servers: {}\n", or_dash(traefik.at("tls")));
     }

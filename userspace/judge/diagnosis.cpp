@@ -45,13 +45,15 @@ std::set<int> classes_of(const measure::CodeSet& codes) {
 poll::ResponseCounts grown_since(const ResponsesByServer& before, const poll::Server& server,
                                  const poll::ResponseCounts& now) {
     const auto found = before.find(server);
-    auto grown = now;
-    for (auto& [key, count] : grown) {
-        const auto known = found == before.end() ? poll::ResponseCounts::const_iterator() : found->second.find(key);
-        const auto earlier = found == before.end() || known == found->second.end() ? 0 : known->second;
-        count = count >= earlier ? count - earlier : count;
+    return found == before.end() ? now : grown(found->second, now);
+}
+
+Amounts amounts_of(const poll::ResponseCounts& responses) {
+    Amounts amounts{};
+    for (const auto& [key, count] : responses) {
+        amounts.at(static_cast<std::size_t>((key.code / 100) - 1)) += count;
     }
-    return grown;
+    return amounts;
 }
 
 /// When a stretch of bad columns began that goes on to the newest one. A stretch ends where enough responses in a row
@@ -216,7 +218,28 @@ Case Diagnoser::open(const attribute::BackendName& backend) const {
     is.before_length =
         history::length_of(evidence_->history, {.from = is.now.at - is.window - hour, .to = is.now.at - is.window});
     add_servers(is);
+    if (!is.alerts.empty()) {
+        add_shared_servers(is);
+    }
     return is;
+}
+
+/// The servers that it shares with others, with what came to them by its routes. Their other counts are nobody's in
+/// particular.
+void Diagnoser::add_shared_servers(Case& is) const {
+    const auto found = evidence_->routed.find(is.backend);
+    if (found == evidence_->routed.end()) {
+        return;
+    }
+    for (const auto& [server, responses] : found->second) {
+        if (const auto counts = amounts_of(responses); counts != Amounts{}) {
+            auto one = server_case(server);
+            one.counts = counts;
+            one.grown = responses;
+            one.waiting = 0;
+            is.servers.push_back(std::move(one));
+        }
+    }
 }
 
 void Diagnoser::add_servers(Case& is) const {

@@ -57,6 +57,7 @@ struct Evidence {
     const poll::Servers& servers;              ///< totals
     const std::vector<poll::Server>& streams;  ///< servers of TCP and UDP services, ascending
     const ResponsesByServer& before;           ///< totals of about a window ago
+    const Routed& routed;                      ///< what came by routes since
     const Alerts& alerts;
     const Outages& outages;
     const std::vector<Rule>& rules;  ///< at least one; the first is the built-in one
@@ -81,6 +82,7 @@ class Diagnoser {
     [[nodiscard]] Case open(const attribute::BackendName& backend) const;
     [[nodiscard]] Case open_unlisted() const;
     void add_servers(Case& is) const;
+    void add_shared_servers(Case& is) const;
     [[nodiscard]] ServerCase server_case(const poll::Server& server) const;
     [[nodiscard]] bool is_suspect(Case is) const;
     void find(Case& is, const std::vector<history::Amounts>& rows, const std::vector<history::Event>& events) const;

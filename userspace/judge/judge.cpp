@@ -53,6 +53,11 @@ void step(Alert& alert, const Rule& rule, Moment now) {
     }
 }
 
+/// Whether an alert says more than another one: it is further, or as far for a longer time.
+bool is_louder(const Alert& alert, const Alert& other) {
+    return alert.state > other.state || (alert.state == other.state && alert.active_since->at < other.active_since->at);
+}
+
 bool is_sound(const Alert& alert) {
     switch (alert.state) {
         case State::inactive:
@@ -101,11 +106,13 @@ void Judge::restore(const std::vector<Alert>& alerts) {
     }
 }
 
-Alerts Judge::evaluate(const std::map<std::string, measure::Ratios>& by_rule, Moment now) {
+Alerts Judge::evaluate(const std::map<std::string, measure::Ratios>& by_rule, Moment now,
+                       const Successors& successors) {
     Alerts result{.at = now, .alerts = {}, .transitions = {}};
+    std::erase_if(inherited_, [now](const auto& entry) { return entry.second <= now.at; });
     for (const auto& rule : rules_) {
         if (const auto ratios = by_rule.find(rule.name); ratios != by_rule.end()) {
-            evaluate_rule(rule, ratios->second, result);
+            evaluate_rule(rule, ratios->second, hand_over(rule, successors, now), result);
         }
         std::ranges::copy(alerts_[rule.name] | std::views::values, std::back_inserter(result.alerts));
     }
@@ -121,7 +128,31 @@ std::vector<Alert> Judge::ongoing() const {
     return kept;
 }
 
-void Judge::evaluate_rule(const Rule& rule, const measure::Ratios& ratios, Alerts& result) {
+Judge::Former Judge::hand_over(const Rule& rule, const Successors& successors, Moment now) {
+    Former former;
+    auto& alerts = alerts_[rule.name];
+    for (const auto& [group, successor] : successors) {
+        const auto found = alerts.find(group);
+        if (found == alerts.end() || found->second.state == State::inactive) {
+            continue;
+        }
+        auto& old = found->second;
+        auto& next = alerts[successor];
+        former.emplace(group, old.state);
+        former.emplace(successor, next.state);
+        if (is_louder(old, next)) {
+            next.state = old.state;
+            next.active_since = old.active_since;
+            next.firing_since = old.firing_since;
+            next.resolved_at.reset();
+            inherited_[{rule.name, successor}] = now.at + rule.window;
+        }
+        become_false(old, now);
+    }
+    return former;
+}
+
+void Judge::evaluate_rule(const Rule& rule, const measure::Ratios& ratios, const Former& former, Alerts& result) {
     auto& alerts = alerts_[rule.name];
     for (const auto& backend : ratios.backends | std::views::keys) {
         auto& alert = alerts[backend];
@@ -130,13 +161,14 @@ void Judge::evaluate_rule(const Rule& rule, const measure::Ratios& ratios, Alert
     }
     for (auto& [backend, alert] : alerts) {
         const auto ratio = ratios.backends.find(backend);
-        const auto from = alert.state;
+        const auto was = former.find(backend);
+        const auto from = was == former.end() ? alert.state : was->second;
         alert.ratio = ratio == ratios.backends.end() ? measure::Ratio{} : ratio->second;
         alert.percent = percent_of(alert.ratio);
-        if (ratios.filling && alert.state != State::inactive && !holds(alert, rule)) {
-            continue;  // what made it hold may be of before the restart
-        }
-        step(alert, rule, result.at);
+        const bool filling = ratios.filling || inherited_.contains({rule.name, backend});
+        if (!filling || alert.state == State::inactive || holds(alert, rule)) {
+            step(alert, rule, result.at);
+        }  // else what made it hold may be of before the restart, or counted under the group's former name
         if (alert.state != from) {
             result.transitions.push_back({.from = from, .now = alert});
         }

@@ -3,10 +3,12 @@
 
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/time.hpp"
 #include "judge/alert.hpp"
+#include "judge/succession.hpp"
 #include "measure/ratio.hpp"
 
 namespace upstat::judge {
@@ -28,16 +30,24 @@ class Judge {
     /// One evaluation now; `by_rule` has the Ratios of each rule by its name. A backend that is not among them is a
     /// missing sample. A rule that is not among them was not evaluated: its alerts stay as they were. After a failed
     /// poll do not call this at all.
-    Alerts evaluate(const std::map<std::string, measure::Ratios>& by_rule, Moment now);
+    ///
+    /// A group's successor goes on with its alerts: with the time that they have held for. It has few samples of its
+    /// own yet, so for a window none of these ends, as after a restart. The group's own end at once.
+    Alerts evaluate(const std::map<std::string, measure::Ratios>& by_rule, Moment now,
+                    const Successors& successors = {});
 
     /// What another judge has to be told to go on from here, by restore(): all alerts but those that are as they begin.
     [[nodiscard]] std::vector<Alert> ongoing() const;
 
   private:
-    void evaluate_rule(const Rule& rule, const measure::Ratios& ratios, Alerts& result);
+    /// The states that alerts had which are handed over.
+    using Former = std::map<attribute::BackendName, State>;
+    Former hand_over(const Rule& rule, const Successors& successors, Moment now);
+    void evaluate_rule(const Rule& rule, const measure::Ratios& ratios, const Former& former, Alerts& result);
 
     std::vector<Rule> rules_;
-    std::map<std::string, std::map<attribute::BackendName, Alert>> alerts_;  ///< by rule, then backend
+    std::map<std::string, std::map<attribute::BackendName, Alert>> alerts_;     ///< by rule, then backend
+    std::map<std::pair<std::string, attribute::BackendName>, Time> inherited_;  ///< until when they do not end
 };
 
 }  // namespace upstat::judge

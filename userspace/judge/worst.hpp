@@ -7,7 +7,9 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
+#include "attribute/backend_name.hpp"
 #include "base/time.hpp"
 #include "judge/alert.hpp"
 #include "measure/codes.hpp"
@@ -21,6 +23,9 @@ using ResponsesByCode = std::map<std::uint16_t, std::uint64_t>;
 /// since then.
 ResponsesByCode growth(const poll::ResponseCounts& before, const poll::ResponseCounts& after);
 
+/// The same by code and method.
+poll::ResponseCounts grown(const poll::ResponseCounts& before, poll::ResponseCounts after);
+
 /// As much of a snapshot as has to be remembered for worst().
 using ResponsesByServer = FlatMap<poll::Server, poll::ResponseCounts>;
 ResponsesByServer responses_of(const poll::Snapshot& snapshot);
@@ -30,6 +35,18 @@ ResponsesByServer responses_of(const poll::Snapshot& snapshot);
 /// response.
 std::optional<Worst> worst(const ResponsesByServer& before, const poll::Snapshot& after,
                            const std::set<poll::Server>& servers, const measure::CodeSet& codes);
+
+/// What came by a backend's routes to the servers that it shares.
+using SharedResponses = std::map<poll::Server, poll::ResponseCounts>;
+using Routed = std::map<attribute::BackendName, SharedResponses>;
+
+/// The same between two polls. `names` are the backends of the routes by their number - 1; one without a name is
+/// nobody's.
+Routed routed_since(const poll::Routed& before, const poll::Routed& after,
+                    const std::vector<attribute::BackendName>& names);
+
+/// As above, of responses that are a backend's alone.
+std::optional<Worst> worst(const SharedResponses& responses, const measure::CodeSet& codes);
 
 /// Two polls of the past, the older at least one window old once there was time for it: enough to tell which server's
 /// responses a rule is about.
@@ -45,6 +62,7 @@ class Past {
 
     void add(const poll::Snapshot& snapshot);
     [[nodiscard]] const ResponsesByServer& begin() const { return *older_; }
+    [[nodiscard]] const poll::Routed& routed() const { return older_routed_; }
     [[nodiscard]] std::shared_ptr<const ResponsesByServer> shared() const { return older_; }
     [[nodiscard]] Time since() const { return since_; }
 
@@ -54,6 +72,8 @@ class Past {
     Time at_{};     ///< of the newer one
     std::shared_ptr<const ResponsesByServer> older_;
     std::shared_ptr<const ResponsesByServer> newer_;
+    poll::Routed older_routed_;  ///< the part of them that came by routes
+    poll::Routed newer_routed_;
 };
 
 }  // namespace upstat::judge

@@ -47,6 +47,9 @@ class Window {
     /// Its time is after all that are in the window.
     void add(const attribute::Counts& counts);
 
+    /// Of a backend that has another name now.
+    void forget(const attribute::BackendName& backend) { history_.backends.erase(backend); }
+
     [[nodiscard]] const History& history() const { return history_; }
     [[nodiscard]] Millis keep() const { return keep_; }
 

@@ -490,6 +490,17 @@ WrittenRoutes Counter::set_routes(const std::vector<RouteTable>& tables) {
         {.hosts = maps.map("route_hosts"), .paths = maps.map("route_paths"), .records = maps.map("records")}, tables);
 }
 
+std::uint16_t Counter::highest_route() const {
+    const auto of = [](const Generation& maps) {
+        return programs::highest_route({.hosts = maps.map("route_hosts"), .paths = maps.map("route_paths")});
+    };
+    auto highest = of(impl_->newest());
+    for (const auto& generation : impl_->previous()) {
+        highest = std::max(highest, of(generation));
+    }
+    return highest;
+}
+
 void Counter::detach_previous() {
     impl_->cgroup_links().detach_previous();
 }

@@ -87,6 +87,9 @@ class Counter {
     /// Tells them of routes, by the numbers that records then name; see routes.hpp.
     WrittenRoutes set_routes(const std::vector<RouteTable>& tables);
 
+    /// The highest number of a route that the programs of any generation were told.
+    [[nodiscard]] std::uint16_t highest_route() const;
+
     /// Detaches the previous generations' programs. Call it once the requests that they track are answered.
     void detach_previous();
 

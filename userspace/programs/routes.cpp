@@ -58,7 +58,7 @@ void remove_others(const RouteMaps& maps, const Numbers& tables) {
     Numbers tries;
     for (const auto& key : keys_of<upstat_route_host_key>(maps.hosts)) {
         upstat_route_host value{};
-        if (!tables.contains(key.table)) {
+        if (key.table != no_table && !tables.contains(key.table)) {
             bpf_map_delete_elem(maps.hosts, &key);
         } else if (bpf_map_lookup_elem(maps.hosts, &key, &value) == 0) {
             tries.insert(value.paths);
@@ -69,6 +69,22 @@ void remove_others(const RouteMaps& maps, const Numbers& tables) {
             bpf_map_delete_elem(maps.paths, &key);
         }
     }
+}
+
+/// The entry that keeps the highest number: in a table that no record names and nobody takes out.
+constexpr std::uint16_t no_table = 0;
+
+/// Before the first of these entries is written. Errors: errno.
+int keep_highest(const RouteMaps& maps, const RouteTable& entries) {
+    const upstat_route_host_key key{.table = no_table, .host = {}};
+    upstat_route_host kept{};
+    bpf_map_lookup_elem(maps.hosts, &key, &kept);
+    const auto highest = std::ranges::max(entries, {}, &RouteEntry::route).route;
+    if (highest <= kept.route) {
+        return 0;
+    }
+    kept.route = highest;
+    return bpf_map_update_elem(maps.hosts, &key, &kept, BPF_ANY) == 0 ? 0 : errno;
 }
 
 /// Gives numbers that are not in use, in turn.
@@ -103,7 +119,7 @@ class Writer {
         for (const auto& entry : entries) {
             hosts[entry.host].push_back(entry);
         }
-        int error = table_ == 0 ? E2BIG : 0;
+        int error = table_ == 0 ? E2BIG : keep_highest(maps_, entries);
         for (auto host = hosts.begin(); host != hosts.end() && error == 0; ++host) {
             error = write_host(host->first, host->second);
         }
@@ -153,6 +169,21 @@ class Writer {
 };
 
 }  // namespace
+
+std::uint16_t highest_route(const RouteMaps& maps) {
+    std::uint16_t highest = 0;
+    for (const auto& key : keys_of<upstat_route_host_key>(maps.hosts)) {
+        upstat_route_host value{};
+        bpf_map_lookup_elem(maps.hosts, &key, &value);
+        highest = std::max(highest, static_cast<std::uint16_t>(value.route));
+    }
+    for (const auto& key : keys_of<upstat_route_path_key>(maps.paths)) {
+        upstat_route_path value{};
+        bpf_map_lookup_elem(maps.paths, &key, &value);
+        highest = std::max(highest, static_cast<std::uint16_t>(value.route));
+    }
+    return highest;
+}
 
 /// The smallest tables first, so that those find no room that take most of it.
 int Routes::write_missing(const RouteMaps& maps, Numbers kept) {

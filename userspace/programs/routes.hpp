@@ -35,6 +35,10 @@ struct RouteMaps {
     int records = -1;
 };
 
+/// The highest number of a route that was ever told to these maps' programs: a request in flight may have it although
+/// no table does any more. 0 where none was, or where there are no such maps.
+std::uint16_t highest_route(const RouteMaps& maps);
+
 /// The numbers of tables, by which records name them; 0 for one that found no room, of which the problem tells.
 struct WrittenRoutes {
     std::vector<std::uint16_t> numbers{};

@@ -73,6 +73,7 @@ std::optional<std::string> explain_json(const Report& report, const Query& query
                                    .servers = report.servers.servers,
                                    .streams = report.servers.streams,
                                    .before = *report.before,
+                                   .routed = *report.routed,
                                    .alerts = report.alerts,
                                    .outages = report.outages,
                                    .rules = report.rules,

@@ -35,9 +35,10 @@ struct TraefikReport {
     std::string api;      ///< the URL of its API; empty when it is off
     std::string version;  ///< empty when the API did not tell
     bool attached = false;
-    std::string shared{};  ///< who else lives in the cgroup; empty where nobody does
-    std::string tls;       ///< what becomes of the responses of TLS and HTTP/2 servers, in a few words
-    std::string problem;   ///< one sentence; empty when all is well
+    std::string shared{};   ///< who else lives in the cgroup; empty where nobody does
+    std::string company{};  ///< who is counted together with it; empty where nobody is
+    std::string tls;        ///< what becomes of the responses of TLS and HTTP/2 servers, in a few words
+    std::string problem;    ///< one sentence; empty when all is well
 };
 
 /// Everything that is published, as one value. The loop fills it after each poll and shares it, unchanged from then on.
@@ -59,7 +60,8 @@ struct Report {
     measure::Ratios client_errors;  ///< of 4xx, over the built-in rule's window
     judge::Outages outages;
     std::shared_ptr<const judge::ResponsesByServer> before = std::make_shared<const judge::ResponsesByServer>();
-    Time before_at{};  ///< about a window ago
+    Time before_at{};                                                                       ///< about a window ago
+    std::shared_ptr<const judge::Routed> routed = std::make_shared<const judge::Routed>();  ///< since then, by routes
     std::map<poll::Server, poll::ResponseCounts>
         folded{};  ///< what `before` has and `servers` has not: it is in `unmapped`
     judge::Alerts alerts;

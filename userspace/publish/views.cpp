@@ -45,9 +45,10 @@ json results(const Results& results) {
 }
 
 json traefik(const TraefikReport& traefik) {
-    return {{"name", traefik.name},     {"pid", traefik.pid},         {"cgroup", traefik.cgroup},
-            {"api", traefik.api},       {"version", traefik.version}, {"attached", traefik.attached},
-            {"shared", traefik.shared}, {"tls", traefik.tls},         {"problem", traefik.problem}};
+    return {{"name", traefik.name},      {"pid", traefik.pid},         {"cgroup", traefik.cgroup},
+            {"api", traefik.api},        {"version", traefik.version}, {"attached", traefik.attached},
+            {"shared", traefik.shared},  {"company", traefik.company}, {"tls", traefik.tls},
+            {"problem", traefik.problem}};
 }
 
 json codes(const auto& counts) {

@@ -132,6 +132,12 @@ bool is_login_session(const fs::path& cgroup) {
     return name.starts_with("session-") && name.ends_with(".scope");
 }
 
+std::string in_words(const fs::path& root, const std::vector<pid_t>& others) {
+    return others.empty() ? ""
+                          : fmt::format("{} other process{}, such as {}", others.size(), others.size() == 1 ? "" : "es",
+                                        described(root, others.front()));
+}
+
 /// In words; empty for a cgroup that is Traefik's own.
 std::string sharers(const fs::path& root, const Instance& traefik, Cgroups& cgroups) {
     if (is_root_cgroup(traefik.cgroup)) {
@@ -141,8 +147,7 @@ std::string sharers(const fs::path& root, const Instance& traefik, Cgroups& cgro
     if (others.empty()) {
         return is_login_session(traefik.cgroup) ? "what else its login session runs" : "";
     }
-    return fmt::format("{} other process{}, such as {}", others.size(), others.size() == 1 ? "" : "es",
-                       described(root, others.front()));
+    return in_words(root, others);
 }
 
 /// The kernel tells processes apart by the numbers that the first namespace gives them, and only its processes see
@@ -440,7 +445,24 @@ Result<std::vector<Instance>> Finder::find_process(pid_t pid) {
         return std::unexpected(directory.error());
     }
     traefik->cgroup = *std::move(directory);
-    return std::vector{*std::move(traefik)};
+    std::vector found{*std::move(traefik)};
+    tell_company(found);
+    return found;
+}
+
+/// Whom --traefik.cgroup has counted beside the Traefiks that are found there. That is right for what upstat does not
+/// take for Traefik and the user does, and else a mistake that is to be seen.
+void Finder::tell_company(std::vector<Instance>& found) const {
+    Cgroups cgroups(root_);
+    std::set<pid_t> traefiks;
+    for (const auto& one : found) {
+        traefiks.insert(one.pid);
+    }
+    for (auto& one : found) {
+        auto others = neighbours(root_, one, cgroups);
+        std::erase_if(others, [&](pid_t pid) { return traefiks.contains(pid); });
+        one.company = in_words(root_, others);
+    }
 }
 
 /// By what the directory holds, not by its path: the same cgroup may be reached by several.
@@ -449,7 +471,9 @@ Result<std::vector<Instance>> Finder::find_in_cgroup() {
     if (!directory) {
         return std::unexpected(directory.error());
     }
-    return in_directories({*directory});
+    auto found = in_directories({*directory});
+    tell_company(found);
+    return found;
 }
 
 std::vector<Instance> Finder::in_directories(const std::set<std::string>& directories) {

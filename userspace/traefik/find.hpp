@@ -28,6 +28,7 @@ struct Instance {
     std::optional<Error> refused;  ///< why the programs may not be attached to `cgroup`
     std::string shared{};          ///< who else lives in `cgroup`; empty where nobody does
     std::string network_namespace;  ///< /proc/PID/ns/net
+    std::string company{};          ///< who else lives in `cgroup` that --traefik.cgroup named: all of it counts
     bool believed = true;           ///< false: nothing that it does may change what is counted or said of others
 };
 
@@ -93,6 +94,7 @@ class Finder {
     [[nodiscard]] std::optional<Instance> instance(pid_t pid, Cgroups& cgroups) const;
     [[nodiscard]] Result<std::vector<Instance>> find_process(pid_t pid);
     [[nodiscard]] Result<std::vector<Instance>> find_in_cgroup();
+    void tell_company(std::vector<Instance>& found) const;
     [[nodiscard]] std::vector<Instance> in_directories(const std::set<std::string>& directories);
     [[nodiscard]] bool judge_among(std::vector<Instance>& found, Instance& traefik, Cgroups& cgroups) const;
     [[nodiscard]] std::vector<Instance> find_all();

@@ -935,6 +935,31 @@ TEST_F(Loop, InASharedCgroupOnlyTraefiksProcessesCount) {
         << "at once, not at the next poll";
 }
 
+TEST_F(Loop, TwoTraefiksOfASharedCgroupAreSaidToBeCountedTogether) {
+    host_.process({.pid = 40, .exe = "/bin/tmux", .comm = "tmux", .cgroup = "/traefik"});
+    host_.cgroup("/traefik", {40, 42, 43});
+    host_.process(traefik_process(43));
+    start();
+    run(std::chrono::seconds(11), 10);
+    const auto& traefiks = agent_->shown()->traefiks;
+    ASSERT_EQ(traefiks.size(), 2U);
+    EXPECT_EQ(traefiks.at(0).company, "the Traefik of its cgroup (pid 43)");
+    EXPECT_EQ(traefiks.at(1).company, "the Traefik of its cgroup (pid 42)");
+    EXPECT_EQ(log_.count("counted together with"), 1U) << log_.text();
+}
+
+TEST_F(Loop, WhoeverLivesInTheNamedCgroupCountsAndThatIsSaid) {
+    host_.process({.pid = 40, .exe = "/bin/backup", .comm = "backup", .cgroup = "/traefik"});
+    host_.cgroup("/traefik", {40, 42});
+    settings_.traefik_cgroup = host_.at("/sys/fs/cgroup/traefik").string();
+    start();
+    run(std::chrono::seconds(11), 10);
+    EXPECT_TRUE(counts_.shared_cgroups.empty());
+    EXPECT_EQ(agent_->shown()->traefiks.at(0).company,
+              "all that lives in --traefik.cgroup: 1 other process, such as backup (pid 40)");
+    EXPECT_EQ(log_.count("counted together with all that lives in --traefik.cgroup"), 1U) << log_.text();
+}
+
 /// An agent that starts finds one Traefik after the other, and those that it has not found yet go on counting.
 TEST_F(Loop, MembersAreCompleteWhereEveryExecutableIsRead) {
     host_.process({.pid = 40, .exe = "/bin/tmux", .comm = "tmux", .cgroup = "/traefik"});
@@ -1456,6 +1481,26 @@ TEST_F(Routed, OneTraefiksRoutesAreTold) {
     start();
     go_on();
     EXPECT_EQ(hosts(), both_);
+}
+
+TEST_F(Routed, NumbersThatALostAgentToldAreNotGivenAgain) {
+    counts_.highest_route = 9;
+    start();
+    go_on();
+    for (const auto& table : counts_.routes.tables) {
+        for (const auto& entry : table) {
+            EXPECT_TRUE(entry.route == 0 || entry.route > 9) << entry.host;
+        }
+    }
+    EXPECT_EQ(hosts(), both_);
+    EXPECT_EQ(agent_->shown()->notice, "");
+}
+
+TEST_F(Routed, ThatNoNumberIsLeftIsSaid) {
+    counts_.highest_route = 65534;
+    start();
+    go_on();
+    EXPECT_THAT(agent_->shown()->notice, HasSubstr("all 65,535 numbers of routes"));
 }
 
 TEST_F(Routed, WhatWasInForceIsNotWhileATraefikThatCameHasNotAnswered) {

@@ -154,6 +154,7 @@ struct FakeCounts {
     std::map<std::string, std::uint16_t> zone_of_cgroup;
     std::set<std::string> shared_cgroups{};
     std::vector<programs::Member> members{};  ///< as the agent told them last
+    std::uint16_t highest_route = 0;          ///< that an earlier agent told the programs
     bool members_complete = false;            ///< likewise
     programs::MemberProblems member_problems{};
     std::vector<pid_t> newcomers{};  ///< that the kernel will tell of
@@ -199,6 +200,7 @@ class FakeKernel : public Kernel {
         counts_->looks_complete = complete;
         return {};
     }
+    [[nodiscard]] std::uint16_t highest_route() const override { return counts_->highest_route; }
     Result<std::uint16_t> zone_of(const std::string& name) override {
         auto& zones = counts_->zones;
         const auto known = std::ranges::find(zones, name, &programs::ZoneNames::value_type::second);

@@ -448,6 +448,27 @@ TEST(Ledger, NumbersOfALostStateAreNobodys) {
     EXPECT_EQ(Ledger(ledger.state()).route_of("b"), 4);
 }
 
+TEST(Ledger, NumbersThatTheKernelWasToldAreNotGivenAgain) {
+    Ledger ledger;
+    ledger.skip_numbers(7);
+    ledger.skip_numbers(5);
+    ledger.absorb(routed_poll(1, 10, {}), routed_catalogue());
+    EXPECT_EQ(ledger.route_of("a"), 8);
+    EXPECT_EQ(sums(ledger.absorb(routed_poll(2, 20, {{7, {{ok, 9}}}}), routed_catalogue())).at("a"), 5)
+        << "a late response to the backend that had 7";
+}
+
+TEST(Ledger, OneNumberIsLeftAndThenNone) {
+    Ledger ledger;
+    ledger.skip_numbers(65534);
+    ledger.absorb(routed_poll(1, 10, {}), routed_catalogue());
+    EXPECT_EQ(ledger.route_of("a"), 65535);
+    EXPECT_EQ(ledger.route_of("b"), 0);
+    EXPECT_TRUE(ledger.is_out_of_numbers());
+    ledger.absorb(poll(2, {}), nobody);
+    EXPECT_FALSE(ledger.is_out_of_numbers()) << "none is missing";
+}
+
 TEST(Ledger, GrowthHasWhatCameByRoutes) {
     Ledger leader;
     leader.absorb(routed_poll(1, 10, {{1, {{ok, 4}}}}), routed_catalogue());

@@ -42,6 +42,7 @@ class Host {
                                 .servers = totals_,
                                 .streams = streams,
                                 .before = past_.begin(),
+                                .routed = routed_,
                                 .alerts = alerts_,
                                 .outages = outages_,
                                 .rules = rules_,
@@ -74,6 +75,12 @@ class Host {
              owners_.contains(server(number)) ? owners_.at(server(number)) : std::set<std::string>()) {
             counts_[name][{code, method, attribute::Protocol::http}] += count;
         }
+    }
+    /// To a server that a group lists, by a route of one of its members.
+    void respond_by_route(const std::string& name, int number, std::uint16_t code, std::uint64_t count) {
+        totals_[server(number)].responses[{code, poll::Method::get}] += count;
+        routed_[name][server(number)][{code, poll::Method::get}] += count;
+        counts_[name][{code, poll::Method::get, attribute::Protocol::http}] += count;
     }
     poll::ServerTotals& totals(int number) { return totals_[server(number)]; }
 
@@ -149,6 +156,7 @@ class Host {
     attribute::Owners owners_;
     std::map<attribute::BackendName, attribute::SeriesCounts> counts_;
     poll::Servers totals_;
+    Routed routed_;
     Past past_{std::chrono::minutes(3)};
     Alerts alerts_;
     Outages outages_;
@@ -170,6 +178,23 @@ TEST(Diagnosis, AnotherTraefiksServerOfTheSameAddressIsAnother) {
     EXPECT_THAT(found.servers, ElementsAre(Host::there()));
     ASSERT_EQ(host.problems().size(), 1U);
     EXPECT_EQ(host.problems().front().backend, attribute::BackendName(shop, 3));
+}
+
+TEST(Diagnosis, AServerThatABackendSharesIsNamedByWhatCameByItsRoutes) {
+    Host host({{shop, {}}, {blog, {}}, {"blog@file|shop@file", {1, 2}}});
+    host.run(40, [&] {
+        host.respond_by_route(blog, 1, 200, 90);
+        host.respond_by_route(blog, 2, 404, 90);
+        host.respond_by_route(shop, 1, 404, 9);
+        host.respond_by_route(shop, 2, 200, 10);
+    });
+    host.fire(shop);
+    const auto found = host.diagnose();
+    EXPECT_EQ(found.cause, Cause::one_server) << found.sentence;
+    EXPECT_THAT(found.sentence, StartsWith("shop@file: 1 of 2 servers is bad: 10.0.0.1:80, shared with "
+                                           "blog@file|shop@file: 100 % of its responses in the last 3m are 404"));
+    EXPECT_THAT(found.servers, ElementsAre(server(1)));
+    EXPECT_EQ(host.diagnose(blog).cause, Cause::well) << "no alert of its is loud";
 }
 
 TEST(Diagnosis, InAQuietHourWithAFew404sNothingIsWrong) {

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -62,6 +63,65 @@ TEST(Judge, GoesFromInactiveOverPendingToFiringAndBack) {
     EXPECT_EQ(ends.alerts[0].resolved_at, at(90));
     EXPECT_EQ(ends.alerts[0].active_since, std::nullopt);
     EXPECT_EQ(ends.alerts[0].firing_since, std::nullopt);
+}
+
+/// The group "a|b" has become "a|b|c".
+Alerts hand_over(Judge& judge, int second, std::optional<double> percent) {
+    return judge.evaluate(percents(second, {{"a|b|c", percent}}), at(second), {{"a|b", "a|b|c"}});
+}
+
+const Alert& alert_of(const Alerts& alerts, const std::string& backend) {
+    return *std::ranges::find(alerts.alerts, attribute::BackendName(backend), &Alert::backend);
+}
+
+TEST(JudgeOfGroups, ASuccessorGoesOnFiring) {
+    Judge judge({Rule{}});
+    judge.evaluate(percents(0, {{"a|b", 8}}), at(0));
+    judge.evaluate(percents(60, {{"a|b", 8}}), at(60));
+
+    const auto handed = hand_over(judge, 65, std::nullopt);
+    ASSERT_EQ(handed.transitions.size(), 2);
+    EXPECT_EQ(alert_of(handed, "a|b").state, State::inactive);
+    EXPECT_EQ(alert_of(handed, "a|b").resolved_at, at(65));
+    EXPECT_EQ(handed.transitions[1].from, State::inactive);
+    EXPECT_EQ(handed.transitions[1].now, alert_of(handed, "a|b|c"));
+    EXPECT_EQ(alert_of(handed, "a|b|c").state, State::firing);
+    EXPECT_EQ(alert_of(handed, "a|b|c").active_since, at(0));
+    EXPECT_EQ(alert_of(handed, "a|b|c").firing_since, at(60));
+
+    EXPECT_TRUE(judge.evaluate(percents(70, {{"a|b|c", 2}}), at(70)).transitions.empty()) << "few samples of its own";
+    const auto late = judge.evaluate(percents(245, {{"a|b|c", 2}}), at(245));
+    EXPECT_EQ(alert_of(late, "a|b|c").resolved_at, at(245)) << "a window later it ends as any other";
+}
+
+TEST(JudgeOfGroups, ASuccessorFiresWhenBothTogetherHaveHeldForLongEnough) {
+    Judge judge({Rule{}});
+    judge.evaluate(percents(0, {{"a|b", 8}}), at(0));
+    const auto handed = hand_over(judge, 30, std::nullopt);
+    EXPECT_EQ(alert_of(handed, "a|b|c").state, State::pending);
+    EXPECT_EQ(handed.transitions.size(), 2);
+    const auto fires = judge.evaluate(percents(60, {{"a|b|c", 8}}), at(60));
+    EXPECT_EQ(alert_of(fires, "a|b|c").state, State::firing);
+    EXPECT_EQ(fires.alerts.size(), 1) << "what was only pending leaves nothing behind";
+}
+
+TEST(JudgeOfGroups, ASuccessorsOwnLouderAlertStays) {
+    Judge judge({Rule{}});
+    judge.evaluate(percents(0, {{"a|b|c", 8}}), at(0));
+    judge.evaluate(percents(50, {{"a|b|c", 8}, {"a|b", 8}}), at(50));
+    const auto handed = hand_over(judge, 60, 8);
+    EXPECT_EQ(alert_of(handed, "a|b|c").active_since, at(0));
+    EXPECT_EQ(alert_of(handed, "a|b|c").state, State::firing);
+    EXPECT_EQ(alert_of(judge.evaluate(percents(65, {{"a|b|c", 2}}), at(65)), "a|b|c").state, State::inactive)
+        << "it has samples of its own";
+}
+
+TEST(JudgeOfGroups, QuietGroupsHandNothingOver) {
+    Judge judge({Rule{}});
+    judge.evaluate(percents(0, {{"a|b", 1}}), at(0));
+    const auto handed = hand_over(judge, 5, 8);
+    EXPECT_EQ(alert_of(handed, "a|b|c").active_since, at(5));
+    EXPECT_EQ(handed.transitions.size(), 1);
 }
 
 TEST(Judge, FiresAtTheVeryEndOfHold) {

@@ -54,6 +54,32 @@ TEST(WorstTest, IsNothingWithoutSuchAnswers) {
     EXPECT_EQ(worst({}, same, {}, four_hundreds()), std::nullopt);
 }
 
+TEST(WorstTest, WhatCameByRoutesIsEachBackendsOwn) {
+    const std::vector<attribute::BackendName> names{"a@f", "", {"a@f", 3}};
+    const poll::Routed before{{first, {{1, {{{404, poll::Method::get}, 100}}}}}};
+    const poll::Routed after{{first, {{1, {{{404, poll::Method::get}, 105}}}, {2, {{{404, poll::Method::get}, 9}}}}},
+                             {second,
+                              {{1, {{{404, poll::Method::get}, 7}, {{200, poll::Method::get}, 50}}},
+                               {3, {{{404, poll::Method::get}, 1}}},
+                               {4, {{{404, poll::Method::get}, 8}}}}}};
+    const auto routed = routed_since(before, after, names);
+    ASSERT_EQ(routed.size(), 2);
+    EXPECT_EQ(worst(routed.at("a@f"), four_hundreds()), (Worst{.server = "10.0.0.2:80", .code = 404, .count = 7}));
+    EXPECT_EQ(worst(routed.at({"a@f", 3}), four_hundreds())->count, 1);
+    EXPECT_EQ(worst(routed_since(after, after, names).at("a@f"), four_hundreds()), std::nullopt);
+}
+
+TEST(PastTest, RemembersRoutesAsItRemembersServers) {
+    Past past(std::chrono::seconds(10));
+    auto now = snapshot({});
+    for (int second = 0; second <= 20; second += 10) {
+        now.at = Time(std::chrono::seconds(second));
+        now.routed[first][1][{404, poll::Method::get}] = 100U + static_cast<unsigned>(second);
+        past.add(now);
+    }
+    EXPECT_EQ(past.routed().at(first).at(1).at({404, poll::Method::get}), 110);
+}
+
 TEST(WorstTest, CountsFromZeroWhereTheTotalsWereMadeAnew) {
     const auto before = snapshot({{first, {{{404, poll::Method::get}, 1000}}}});
     const auto after = snapshot({{first, {{{404, poll::Method::get}, 7}}}});

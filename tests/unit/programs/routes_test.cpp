@@ -58,7 +58,9 @@ class RoutesTest : public testing::Test {
         std::vector<std::string> all;
         upstat_route_host_key key{};
         for (bool first = true; bpf_map_get_next_key(hosts_.get(), first ? nullptr : &key, &key) == 0; first = false) {
-            all.emplace_back(key.host);
+            if (key.table != 0) {
+                all.emplace_back(key.host);
+            }
         }
         std::ranges::sort(all);
         return all;
@@ -71,7 +73,7 @@ class RoutesTest : public testing::Test {
         return value;
     }
 
-    Fd hosts_ = made<upstat_route_host_key, upstat_route_host>(BPF_MAP_TYPE_HASH, most_hosts);
+    Fd hosts_ = made<upstat_route_host_key, upstat_route_host>(BPF_MAP_TYPE_HASH, most_hosts + 1);
     Fd paths_ = made<upstat_route_path_key, upstat_route_path>(BPF_MAP_TYPE_LPM_TRIE, most_hosts);
     Fd records_ = made<upstat_server_key, upstat_record>(BPF_MAP_TYPE_HASH, most_hosts);
     Fd epoch_ = made<std::uint32_t, std::uint32_t>(BPF_MAP_TYPE_ARRAY, 1);
@@ -101,6 +103,27 @@ TEST_F(RoutesTest, WhatAnEarlierAgentPutInForceStaysAtFirst) {
     const auto numbers = write({table("b", 1)}).numbers;
     EXPECT_THAT(hosts(), ElementsAre("a0", "b0"));
     EXPECT_NE(numbers.at(0), record(1).table);
+}
+
+TEST_F(RoutesTest, TheHighestNumberOfARouteIsKnownAfterItsTableHasGone) {
+    const RouteMaps maps{.hosts = hosts_.get(), .paths = paths_.get(), .records = records_.get()};
+    EXPECT_EQ(highest_route(maps), 0);
+    EXPECT_EQ(highest_route({}), 0) << "an older generation";
+    write({{{.host = "a", .path = "/b", .route = 40'000}, {.host = "c", .route = 3}}});
+    EXPECT_EQ(highest_route(maps), 40'000);
+    routes_ = Routes();
+    for (const std::uint16_t route : {7, 8}) {
+        name(write({{{.host = "d", .route = route}}}).numbers);
+    }
+    EXPECT_THAT(hosts(), ElementsAre("d", "d"));
+    EXPECT_EQ(highest_route(maps), 40'000);
+}
+
+TEST_F(RoutesTest, WhatAnEarlierAgentDidNotKeepIsReadFromItsTables) {
+    const upstat_route_host_key host{.table = 5, .host = "a"};
+    const upstat_route_host value{.route = 12, .paths = 0};
+    bpf_map_update_elem(hosts_.get(), &host, &value, BPF_ANY);
+    EXPECT_EQ(highest_route({.hosts = hosts_.get(), .paths = paths_.get()}), 12);
 }
 
 TEST_F(RoutesTest, AgentsThatStartAgainAndAgainFillNothing) {
