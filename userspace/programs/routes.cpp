@@ -23,6 +23,9 @@ static_assert(longest_told == UPSTAT_ROUTE_BYTES - 1);
 
 using Numbers = std::set<std::uint16_t>;
 
+/// In route_hosts: a table that no record names and nobody takes out. It keeps the highest number of a route.
+constexpr std::uint16_t no_table = 0;
+
 template <typename Key>
 std::vector<Key> keys_of(int map) {
     std::vector<Key> keys;
@@ -70,9 +73,6 @@ void remove_others(const RouteMaps& maps, const Numbers& tables) {
         }
     }
 }
-
-/// The entry that keeps the highest number: in a table that no record names and nobody takes out.
-constexpr std::uint16_t no_table = 0;
 
 /// Before the first of these entries is written. Errors: errno.
 int keep_highest(const RouteMaps& maps, const RouteTable& entries) {

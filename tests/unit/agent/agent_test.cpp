@@ -951,7 +951,7 @@ TEST_F(Loop, TwoTraefiksOfASharedCgroupAreSaidToBeCountedTogether) {
 TEST_F(Loop, WhoeverLivesInTheNamedCgroupCountsAndThatIsSaid) {
     host_.process({.pid = 40, .exe = "/bin/backup", .comm = "backup", .cgroup = "/traefik"});
     host_.cgroup("/traefik", {40, 42});
-    settings_.traefik_cgroup = host_.at("/sys/fs/cgroup/traefik").string();
+    settings_.traefik_cgroup = "/sys/fs/cgroup/traefik";
     start();
     run(std::chrono::seconds(11), 10);
     EXPECT_TRUE(counts_.shared_cgroups.empty());
@@ -1446,6 +1446,38 @@ TEST_F(TwoTraefiks, OfAnUpgradeTheFirstGoesOnWithWhatWasCountedBefore) {
     run(std::chrono::seconds(11));
     EXPECT_EQ(counted(), 5U);
     EXPECT_EQ(counted_other(), 7U) << "a static map is about both";
+}
+
+TEST_F(Loop, AGroupThatGetsAMemberKeepsItsAlert) {
+    const auto services = [](const std::vector<std::string>& names) {
+        std::vector<std::string> all;
+        for (const auto& name : names) {
+            all.push_back(
+                fmt::format(R"("{}@f":{{"loadBalancer":{{"servers":[{{"url":"http://10.0.0.1:80"}}]}}}})", name));
+        }
+        return HttpResponse{.status = 200, .body = fmt::format(R"({{"services":{{{}}}}})", fmt::join(all, ","))};
+    };
+    const auto alert_of = [this](const std::string& backend) {
+        const auto& alerts = agent_->shown()->alerts.alerts;
+        const auto found = std::ranges::find(alerts, attribute::BackendName(backend), &judge::Alert::backend);
+        return found == alerts.end() ? judge::Alert{} : *found;
+    };
+    network_.responses[api] = services({"a", "b"});
+    start();
+    run(std::chrono::minutes(2), 10, 10);
+    const auto before = alert_of("a@f|b@f");
+    ASSERT_EQ(before.state, judge::State::firing);
+    network_.responses[api] = services({"a", "b", "c"});
+    run(std::chrono::seconds(16), 10, 10);
+    EXPECT_EQ(alert_of("a@f|b@f").state, judge::State::inactive);
+    EXPECT_EQ(alert_of("a@f|b@f|c@f").state, judge::State::firing);
+    EXPECT_EQ(alert_of("a@f|b@f|c@f").active_since, before.active_since);
+    EXPECT_EQ(log_.count("its alerts go on under that name"), 1U) << log_.text();
+    run(std::chrono::minutes(5), 10, 10);
+    EXPECT_EQ(alert_of("a@f|b@f|c@f").firing_since, before.firing_since);
+    run(std::chrono::minutes(5), 10);
+    EXPECT_EQ(alert_of("a@f|b@f|c@f").state, judge::State::inactive);
+    EXPECT_EQ(log_.count("is firing for"), 2U) << log_.text();
 }
 
 /// Two services of one server, which two routers tell apart.
