@@ -31,9 +31,9 @@ struct {
     __type(value, struct pending);
 } pending SEC(".maps");
 
+/* Where there are too many of either, the oldest make room. */
 struct {
-    __uint(type, BPF_MAP_TYPE_HASH);
-    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(type, BPF_MAP_TYPE_LRU_HASH);
     __uint(max_entries, 16384);
     __type(key, struct upstat_sample_key);
     __type(value, struct upstat_sample);
@@ -41,8 +41,7 @@ struct {
 
 /* How many there were of each server. */
 struct {
-    __uint(type, BPF_MAP_TYPE_HASH);
-    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(type, BPF_MAP_TYPE_LRU_HASH);
     __uint(max_entries, 16384);
     __type(key, struct upstat_server_key);
     __type(value, __u32);
