@@ -187,7 +187,7 @@ void Agent::poll() {
         send(now);  // alerts stay as they were, and receivers are to know that
         return;
     }
-    for (const auto& notice : fills_.look(*snapshot)) {
+    for (const auto& notice : fills_.look(*snapshot, told_names())) {
         spdlog::log(notice.error ? spdlog::level::err : spdlog::level::warn, "{}", notice.text);
     }
     polls_.count({});
@@ -278,9 +278,8 @@ void Agent::tell_looks(const attribute::SharedCatalogue& catalogue) {
     if (told == std::exchange(told_looks_, told)) {
         return;
     }
-    const auto set =
-        parts_.kernel->set_looks(attribute::looks_in(*catalogues_.listed()),
-                                 route_tables(*catalogue, ledger_, saved_routes_), catalogues_.all_known());
+    const auto set = parts_.kernel->set_servers(*catalogues_.listed(), route_tables(*catalogue, ledger_, saved_routes_),
+                                                catalogues_.all_known());
     const auto problem = set ? std::string() : set.error().text();
     if (!set) {
         told_looks_ = {};  // tried again at the next poll
@@ -293,7 +292,7 @@ void Agent::tell_looks(const attribute::SharedCatalogue& catalogue) {
 
 /// From now on nobody sees how Traefik's routers change: what is counted meanwhile is told by no router's name.
 void Agent::forget_routes() {
-    const auto set = parts_.kernel->set_looks(attribute::looks_in(*catalogues_.listed()), {}, catalogues_.all_known());
+    const auto set = parts_.kernel->set_servers(*catalogues_.listed(), {}, catalogues_.all_known());
     if (!set) {
         spdlog::error("{}", set.error().text());
     }

@@ -173,7 +173,7 @@ Result<Skeleton> open_skeleton(const MapSizes& sizes) {
     auto sized = set_size(maps.totals, maps.total_counts, sizes.totals);
     if (sized) {
         sized = set_size(maps.requests, maps.request_counts, sizes.requests);
-        bpf_map__set_max_entries(maps.records, sizes.requests);
+        bpf_map__set_max_entries(maps.records, std::max(sizes.requests, bpf_map__max_entries(maps.records)));
     }
     return sized ? Result<Skeleton>(std::move(skeleton)) : std::unexpected(sized.error());
 }
