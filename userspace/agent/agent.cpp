@@ -263,13 +263,25 @@ void Agent::absorb(poll::Snapshot snapshot) {
     chronicle_.add(*last_poll_, ledger_.state(), snapshot,
                    {.traefiks = traefiks_->watched(), .alerts = judgement_.alerts(), .rules = settings_.all_rules()});
     judgement_.explain(chronicle_.view(), *chronicle_.owners(), *ledger_.state().catalogue, names, snapshot);
-    save(growth);
+    save(forget(snapshot) ? std::nullopt : growth);
     if (state_error_.empty()) {
         saved_routes_ = ledger_.state().route_names.size();
         tell_looks(catalogue);
     }
     chronicle_.save(last_poll_->at);
     publish(std::move(snapshot));
+}
+
+/// What nobody lists any more; true if there is something new to save.
+bool Agent::forget(const poll::Snapshot& snapshot) {
+    constexpr auto interval = std::chrono::hours(1);
+    const auto& catalogue = ledger_.state().catalogue;
+    if (settings_.forget_after == Millis(0) || (catalogue == looked_through_ && snapshot.at < next_look_)) {
+        return false;
+    }
+    looked_through_ = catalogue;
+    next_look_ = snapshot.at + interval;
+    return ledger_.forget(snapshot, settings_.forget_after);
 }
 
 /// The programs learn at which servers they must look for Traefik's own requests, and for routes.
