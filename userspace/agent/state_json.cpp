@@ -341,7 +341,8 @@ attribute::LedgerState ledger_from(const json& saved) {
         state.route_names.push_back(backend_from(name.get<std::string>()));
     }
     state.last_routed = routed_from(saved.value("last_routed", json::array()), state.route_names.size());
-    for (const auto& [name, unlisted] : saved.value("unlisted_backends", json::object()).items()) {
+    const auto unlisted_backends = saved.value("unlisted_backends", json::object());  // older states have none
+    for (const auto& [name, unlisted] : unlisted_backends.items()) {
         state.unlisted_backends.emplace(backend_from(name), unlisted_from(unlisted));
     }
     state.unlisted_servers =
