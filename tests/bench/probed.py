@@ -6,6 +6,7 @@ upstat's are the programs at the sockets and the probe, both for the windows of 
 """
 
 from contextlib import ExitStack, contextmanager
+from pathlib import Path as FilePath
 
 from parts.base import Part, wait_for
 from parts.tls import Authority
@@ -66,7 +67,7 @@ class Both:
 
 
 def measure(directory, options):
-    certificate = "ssl_certificate {}; ssl_certificate_key {}".format(*Authority(directory).issue("nginx", "serverAuth"))
+    certificate = "ssl_certificate {}; ssl_certificate_key {}".format(*Authority(FilePath(directory)).issue("nginx", "serverAuth"))
     figures, details = [], {}
     with Programs(directory, options.upstat) as programs:
         for number, (what, servers) in enumerate(SERVERS.items()):
