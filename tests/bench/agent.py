@@ -2,8 +2,8 @@
 """`agent`: what the agent itself costs, with 10 to 10,000 servers that each give 5 codes to 2 methods.
 
 The pinned maps are filled and, once a poll, every one of their counters is raised: each series of each page changes,
-which is more than real traffic does. A static map gives each ten servers to a backend; no API is asked. No page is read
-while a poll's CPU is measured, and nothing is pushed.
+which is more than real traffic does, and goes into the history. A static map gives each ten servers to a backend; no API
+is asked. No page is read while a poll's CPU is measured, and nothing is pushed.
 
 The memory is that of another agent, whose window and poll are a fifth as long: as many samples, and so as much memory,
 as the default ones have after two windows. Only then is all there that an agent keeps. The next agent, which goes on with
@@ -183,7 +183,13 @@ def _with_servers(directory, options, servers):
         measured = _polls(first, filler(first))
         first.process.stop()
         old = agent("old", **{"--poll.interval": f"{POLL // FASTER}s", "--alert.window": f"{WINDOW // FASTER}s"})
-        return {**measured, **_memory(old, filler(old)), **_push(stack, old)}
+        return {**measured, **_memory(old, filler(old)), **_push(stack, old), "history_mib": _history_mib(options, servers)}
+
+
+def _history_mib(options, servers):
+    """Of a whole day, which no agent here lives: the same counts go through that room alone."""
+    done = subprocess.run([options.build / "poll_cost", str(servers), "day"], check=True, stdout=subprocess.PIPE, text=True)
+    return int(done.stdout) / 2**20
 
 
 def _beside_a_crowd(directory, options):
@@ -299,6 +305,7 @@ def _figures_of(servers, measured):
         row("the maps' part of a poll", "ms", measured["wall_ms"]),
         row("resident memory", "MiB", measured["memory_mib"], f"peak {measured['peak_mib']:.1f}; two windows old"),
         *(row(f"resident memory, {part}", "MiB", mib) for part, mib in measured["memory_parts_mib"].items()),
+        row("memory of a day's history", "MiB", measured["history_mib"], "each poll raises every count"),
         row("resident memory behind a push", "MiB", measured["pushing_mib"], f"peak {measured['pushing_peak_mib']:.1f}"),
         row("scrape", "ms", measured["scrape_ms"], f"{measured['page_bytes'] / 2**20:.2f} MiB of text"),
         row("scrape, gzip", "ms", measured["packed_scrape_ms"], f"{measured['packed_page_bytes'] / 1024:,.0f} KiB"),

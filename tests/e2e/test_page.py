@@ -2,12 +2,16 @@
 """The web page in a real Chromium."""
 
 import json
+import subprocess
+import sys
+from urllib.parse import quote
 
 import pytest
 
-from conftest import BUILD
-from parts.base import wait_for
+from conftest import BUILD, TOP
+from parts.base import free_port, wait_for
 from parts.browser import Browser
+from parts.cgroup import Cgroup
 from parts.load import Clients, Request
 from parts.rig import Rig
 from parts.upstat import Upstat
@@ -85,6 +89,64 @@ def test_five_hundred_backends_stay_fluid_and_hostile_names_are_text(rig, stack,
     assert browser.complaints == []
 
 
+@pytest.fixture
+def cgroup(stack):
+    return stack.enter_context(Cgroup())
+
+
+@pytest.fixture
+def crowd(stack, cgroup):
+    """crowd(port, count): so many connections from that cgroup to a server there."""
+
+    def start(port, count):
+        words = [sys.executable, TOP / "tests/tools/crowd.py", "crowd", "127.0.0.1", port, count]
+        process = stack.enter_context(subprocess.Popen(cgroup.inside(map(str, words)), stdin=subprocess.PIPE,
+                                                       stdout=subprocess.PIPE, text=True))
+        stack.callback(process.kill)
+        assert json.loads(process.stdout.readline()) == {"open": count}
+        return process
+
+    return start
+
+
+def test_five_thousand_connections_are_asked_for_only_while_they_are_open(stack, tmp_path, upstat_binary, browser, cgroup, crowd):
+    name, port = HOSTILE[0], free_port()
+    (tmp_path / "backends.yml").write_text(f"backends:\n  {json.dumps(name)}: ['127.0.0.1:{port}']\n")
+    upstat = stack.enter_context(Upstat(upstat_binary, tmp_path, {"--traefik.cgroup": cgroup.path,
+                                                                  "--backends.file": tmp_path / "backends.yml"}))
+    crowd(port, 5000)
+    page = browser.page(upstat.url)
+    asked = []
+    page.on("request", lambda request: asked.append(request.url.partition("/api/v1/")[2].partition("?")[0]))
+    page.goto(f"{upstat.url}/?backend={quote(name)}")
+    opener = page.locator("summary", has_text="Connections")
+    opener.wait_for()
+    rows = page.get_by_role("region", name="Table of the connections").locator("tbody tr")
+
+    def next_look():
+        page.wait_for_event("request", lambda request: request.url.endswith("/api/v1/backends"))
+        return len(asked)
+
+    def open_and_read():
+        assert "sockets" not in asked
+        opener.focus()
+        page.keyboard.press("Enter")
+        page.get_by_text("5,000 connections: 5,000 idle").wait_for()
+        page.get_by_role("button", name="Show 100 more").click()
+        rows.nth(199).wait_for()
+
+    assert browser.busiest(page, open_and_read) < 200
+    assert rows.count() == 200 and "the table has the worst 1,000" in page.locator("details [role=status]").inner_text()
+    assert f"127.0.0.1:{port}" in rows.first.inner_text()
+    assert "sockets" in asked
+    opener.press("Enter")
+    first = next_look()
+    assert rows.first.is_hidden()
+    next_look()
+    assert "sockets" not in asked[first:]
+    assert page.title().startswith("<script>") and browser.barriers(page) == [] and browser.complaints == []
+
+
 @pytest.mark.parametrize(("name", "width", "height", "scheme"),
                          [("light", 1280, 900, "light"), ("dark", 1280, 900, "dark"), ("phone", 390, 844, "light")])
 def test_nothing_bars_the_way(rig, agent, browser, name, width, height, scheme):
@@ -96,6 +158,9 @@ def test_nothing_bars_the_way(rig, agent, browser, name, width, height, scheme):
                         ("alert", f"?alert={RULE}&backend=four%40file")):
         page = browser.page(f"{upstat.url}/{query}", width, height, scheme)
         page.locator("h1").wait_for()
+        if view == "backend":
+            page.locator("summary", has_text="Connections").click()
+            page.get_by_role("region", name="Table of the connections").get_by_text("idle").first.wait_for()
         assert browser.barriers(page) == [], view
         browser.keep(page, f"{view}-{name}")
     assert browser.complaints == []

@@ -19,6 +19,7 @@
 #include <cstring>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -38,7 +39,7 @@ struct Packet : __sk_buff {
 
 struct Entry {
     const program_map* map = nullptr;
-    std::array<unsigned char, 32> key{};
+    std::array<unsigned char, 72> key{};
     alignas(8) std::array<unsigned char, 8> value{};
 };
 
@@ -237,8 +238,8 @@ void tell_record(const Wire& wire) {
         std::memcpy(server.address, kernel.sock.dst_ip6, sizeof(server.address));
     }
     server.port = 8080;
-    const upstat_record record{.look = UPSTAT_LOOK_WHOSE | UPSTAT_LOOK_CHECK | UPSTAT_LOOK_AUTH | UPSTAT_LOOK_ROUTE,
-                               .method = UPSTAT_METHOD_GET,
+    const upstat_record record{.look = UPSTAT_LOOK_WHOSE | UPSTAT_LOOK_AUTH | UPSTAT_LOOK_ROUTE,
+                               .checks = 1U << UPSTAT_METHOD_GET,
                                .table = 1};
     std::memcpy(make_entry(map_named("records"), &server).value.data(), &record, sizeof(record));
     const std::uint32_t only = 0;
@@ -252,10 +253,17 @@ std::span<unsigned char> value_of_ports() {
     return value;
 }
 
-/// Where the programs look through heads. What one connection leaves there, the next one finds.
-std::span<std::uint64_t> value_of_head_buffers(const program_map& map) {
-    static std::vector<std::uint64_t> value(map.value_size / sizeof(std::uint64_t));
+/// The one value of a map in which the programs put together what the stack is too small for. What one connection
+/// leaves there, the next one finds.
+std::span<std::uint64_t> value_of_scratch(const program_map& map) {
+    static std::map<const program_map*, std::vector<std::uint64_t>> values;
+    auto& value = values[&map];
+    value.resize((map.value_size + sizeof(std::uint64_t) - 1) / sizeof(std::uint64_t));
     return value;
+}
+
+bool is_scratch(const program_map& map) {
+    return map.type == BPF_MAP_TYPE_PERCPU_ARRAY && map.value_size > sizeof(Entry::value);
 }
 
 constexpr std::size_t linear_bytes = 128;
@@ -440,8 +448,8 @@ void* bpf_map_lookup_elem(void* map, const void* key) {
     if (known.value_size == sizeof(upstat_ports)) {
         return value_of_ports().data();
     }
-    if (std::string_view(known.name) == "head_buffers") {
-        return value_of_head_buffers(known).data();
+    if (is_scratch(known)) {
+        return value_of_scratch(known).data();
     }
     Entry* entry = find_entry(known, key);
     if (!entry && (known.type == BPF_MAP_TYPE_PERCPU_ARRAY || known.type == BPF_MAP_TYPE_ARRAY)) {

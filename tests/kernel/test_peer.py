@@ -27,7 +27,8 @@ def test_named_cases(peer):
 
 
 def test_heads_that_are_read_line_by_line(peer):
-    """The room where a head is looked through is another program's on each CPU: nothing is counted otherwise."""
+    """The room where a head is looked through is another program's on each CPU: nothing is counted otherwise,
+    but that no route is told."""
     peer("--taken", *sorted((HERE / "cases").glob("*.case")))
     peer("--taken", "--generate", "2000")
 

@@ -51,7 +51,7 @@ class Crowd(Part):
     """crowd.py in the bench's cgroup and a network namespace."""
 
     def __init__(self, bench, namespace, *words):
-        command = [sys.executable, Path(__file__).parent / "crowd.py", *words]
+        command = [sys.executable, Path(__file__).parents[1] / "tools" / "crowd.py", *words]
         self.command = bench.cgroup.inside(namespace.inside(command))
         self.process = None
 

@@ -38,6 +38,7 @@ class Counts {
 
     /// From now on each CPU's room for a head is taken, as by a program that another one interrupts.
     void occupy_head_buffers();
+    bool head_buffers_occupied() const { return !taken_.empty(); }
     /// Whether what stands in those rooms is as occupy_head_buffers left it.
     bool head_buffers_untouched() const;
 

@@ -2,7 +2,7 @@
 // The scripted TCP peer:
 //   peer [--only TEXT] [--until-failure] CASES...   plays the named cases
 //   peer --generate COUNT [--seed N]                plays random schedules
-// --taken: as if another program were reading a head on each CPU, so that each head is read line by line
+// --taken: as if another program were reading a head on each CPU, so that each head is read line by line, and no route
 #include <spdlog/spdlog.h>
 #include <sys/wait.h>
 #include <unistd.h>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One backend: what is the matter, its ratio against the threshold, its codes over time, its servers side by side.
 import {chart, colors, line} from './charts.js';
+import {connections} from './connections.js';
 import {clock, element, foreign, number, percent, rate, setClass, setText, sync, tableHead, tableRow} from './dom.js';
 import {areas, latest} from './overview.js';
 
@@ -107,16 +108,18 @@ function serversTable() {
   return {root, show};
 }
 
-export function backend(name) {
+/// `ask` asks for what is shown now.
+export function backend(name, ask) {
   const figures = element('p', {class: 'quiet'});
   const said = element('div');
   const ratio = chart('Share of 4xx', ' %');
   const codes = chart('Responses a second, by class', '', true);
   const known = explained();
   const servers = serversTable();
+  const sockets = connections(ask);
   const events = element('ul', {class: 'events', tabindex: 0, 'aria-label': 'Events'});
-  const body = element('div', {}, said, figures, element('div', {class: 'panels'}, ratio.panel, codes.panel), known.root, servers.root,
-      element('section', {}, element('h2', {}, 'Events'), events));
+  const body = element('div', {}, said, figures, element('div', {class: 'panels'}, ratio.panel, codes.panel), known.root,
+      servers.root, sockets.root, element('section', {}, element('h2', {}, 'Events'), events));
   const gone = element('p', {class: 'said notice', hidden: true}, 'No backend of this name is known.');
   const root = element('div', {}, element('h1', {tabindex: -1}, foreign(name)), gone, body);
 
@@ -135,7 +138,8 @@ export function backend(name) {
     }
     known.show(detail.explained);
     servers.show(detail.rows);
+    sockets.show(detail.sockets);
     fillEvents(events, detail.events);
   }
-  return {root, title: name, show, leave: () => { ratio.destroy(); codes.destroy(); }};
+  return {root, title: name, show, showsSockets: () => sockets.root.open, leave: () => { ratio.destroy(); codes.destroy(); }};
 }

@@ -4,7 +4,7 @@
 
 const every = 5000;            // ms between two looks
 const patience = 15000;        // ms that one request may take
-let wanted = {};               // {backend, traefik}: which one is shown in detail
+let wanted = {};               // {backend, traefik, sockets}: which one is shown in detail, and whether with its connections
 let turn = 0;
 
 async function ask(path) {
@@ -102,6 +102,18 @@ function addPast(model, history) {
   for (const backend of model.backends) backend.shares = shares(history.backends[backend.name] || {});
 }
 
+/// A backend's connections, each with a key of its own: a server may have two from one port of different addresses.
+async function connections(query) {
+  const reply = await ask(`api/v1/sockets?${query}`).catch(failure => ({problem: failure.message, hint: '', sockets: []}));
+  const seen = {};
+  for (const one of reply.sockets) {
+    const name = `${one.server} ${one.local_port}`;
+    seen[name] = (seen[name] || 0) + 1;
+    one.key = `${name} ${seen[name]}`;
+  }
+  return reply;
+}
+
 /// What the agent calls a backend of a Traefik: its name, and whose it is where several have one of that name.
 const called = (backends, {backend, traefik}) =>
     backend in backends || !traefik ? backend : `${backend} of ${traefik}`;
@@ -118,9 +130,10 @@ async function look() {
     const shown = backends.backends[of];
     if (shown) {
       const name = encodeURIComponent(of);
-      const [history, events, explained] = await Promise.all(
-          ['history', 'events', 'explain'].map(page => optional(`api/v1/${page}?backend=${name}`)));
-      model.detail = {...summary(of, shown), asked: wanted.backend, rows: servers(shown, backends.servers), explained,
+      const [history, events, explained, sockets] = await Promise.all([
+        ...['history', 'events', 'explain'].map(page => optional(`api/v1/${page}?backend=${name}`)),
+        wanted.sockets ? connections(`backend=${name}`) : null]);
+      model.detail = {...summary(of, shown), asked: wanted.backend, rows: servers(shown, backends.servers), explained, sockets,
                       history: history && pastOf(history, history.series), events: events ? events.events : [],
                       alerts: alerts.alerts.filter(alert => alert.backend === of)};
     } else {

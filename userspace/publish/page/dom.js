@@ -75,4 +75,14 @@ export const percent = ratio => ratio === null || ratio === undefined ? '–' : 
 export const number = value => value === null || value === undefined ? '–' : value.toLocaleString('en');
 export const rate = value => value === null || value === undefined ? '–' : `${value.toFixed(1)}/s`;
 export const clock = text => new Date(text).toLocaleTimeString('en-GB');
+/// "0.2 s", "12 s", "3 m 05 s", "2 h 07 m", "3 d 04 h", in one line.
+export function duration(seconds) {
+  const whole = Math.floor(seconds);
+  const two = (large, first, small, second) =>
+      `${Math.floor(whole / large)}\u00a0${first}\u00a0${String(Math.floor(whole % large / small)).padStart(2, '0')}\u00a0${second}`;
+  if (whole < 60) return `${whole < 10 ? seconds.toFixed(1) : whole}\u00a0s`;
+  if (whole < 3600) return two(60, 'm', 1, 's');
+  return whole < 86400 ? two(3600, 'h', 60, 'm') : two(86400, 'd', 3600, 'h');
+}
+
 export const link = (query, ...children) => element('a', {href: '?' + new URLSearchParams(query)}, ...children);

@@ -19,7 +19,7 @@ const query = () => Object.fromEntries(new URLSearchParams(location.search));
 
 function viewOf({page, alert: name, backend: of, traefik}) {
   if (name && of) return alert(name, of, traefik);
-  if (of) return backend(of);
+  if (of) return backend(of, ask);
   return {alerts, status}[page]?.() || overview();
 }
 
@@ -35,8 +35,14 @@ function route(focus) {
     else one.removeAttribute('aria-current');
   }
   if (focus) view.root.querySelector('h1').focus();
-  worker.postMessage({backend: asked.backend, traefik: asked.traefik});
+  ask();
   if (model && !asked.backend) view.show(model);
+}
+
+/// Asks the worker for what the view shows.
+function ask() {
+  const {backend: of, traefik} = query();
+  worker.postMessage({backend: of, traefik, sockets: Boolean(view.showsSockets?.())});
 }
 
 function showLife() {

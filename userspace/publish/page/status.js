@@ -27,7 +27,8 @@ export function status() {
   const list = element('dl');
   const root = element('div', {}, element('h1', {tabindex: -1}, 'Status'), element('h2', {}, 'Traefiks'), traefiks,
       element('h2', {}, 'Agent'), list, element('h2', {}, 'For programs'),
-      element('ul', {}, ...['metrics', 'api/v1/backends', 'api/v1/alerts', 'api/v1/history', 'api/v1/events', 'api/v1/status']
+      element('ul', {}, ...['metrics', 'api/v1/backends', 'api/v1/alerts', 'api/v1/explain', 'api/v1/history', 'api/v1/events',
+                           'api/v1/sockets', 'api/v1/status']
           .map(path => element('li', {}, element('a', {href: path}, `/${path}`)))));
 
   function show(model) {
