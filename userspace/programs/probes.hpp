@@ -61,8 +61,8 @@ class Probes {
     explicit Probes(const Root& root) : directory_(root.path / probes_name) {}
 
     /// Has probes in these processes, and in no others. The maps that they write are those of `generation`; the one of
-    /// their own is made where it is missing. What is loaded stays, and so does what was found in executables: the first
-    /// response of a Traefik that starts again comes 100 ms later, and the kernel takes half of that for a probe.
+    /// their own is made where it is missing. What is loaded stays, and so does what was found in executables: the
+    /// first response of a Traefik that starts again comes 100 ms later, and the kernel takes half of that for a probe.
     ProbeState follow(const std::vector<Probed>& processes, const Generation& generation);
 
     /// Unloads the programs of all other zones; probes stay.
