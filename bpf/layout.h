@@ -185,7 +185,6 @@ struct upstat_request_key {
 /* What the requests to a server must be looked at for. */
 enum upstat_look {
     UPSTAT_LOOK_WHOSE = 1, /* they may be Traefik's own */
-    UPSTAT_LOOK_CHECK = 2, /* it has a health check */
     UPSTAT_LOOK_AUTH = 4,  /* it is where a forwardAuth middleware asks */
     UPSTAT_LOOK_ROUTE = 8, /* they come by several routes, which are counted apart */
 };
@@ -193,9 +192,9 @@ enum upstat_look {
 /* What the agent tells of a server that a backend lists; the value of the records map. Without one, all its requests
  * are users', and it is given slots last. */
 struct upstat_record {
-    __u8 look;   /* enum upstat_look */
-    __u8 method; /* UPSTAT_LOOK_CHECK: the health check's, enum upstat_method */
-    __u16 table; /* UPSTAT_LOOK_ROUTE: which routes there are */
+    __u16 look;   /* enum upstat_look */
+    __u16 checks; /* the methods of its health checks: the bit 1 << enum upstat_method for each */
+    __u16 table;  /* UPSTAT_LOOK_ROUTE: which routes there are */
 };
 
 /* Longer ones are not told from each other. */

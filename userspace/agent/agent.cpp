@@ -344,7 +344,7 @@ std::vector<publish::TraefikReport> Agent::traefik_reports() const {
                                       .version = {},
                                       .attached = problem.empty(),
                                       .shared = problem.empty() ? traefik.shared : "",
-                                      .tls = probing_.state_of(traefik.pid),
+                                      .tls = probing_.state_of(traefik.pid, catalogues_.has_fast_proxy(traefik.pid)),
                                       .problem = problem.empty() ? traefiks_->partly(traefik.pid) : problem};
         const auto& sources = catalogues_.sources();
         auto source = sources.find(traefik.pid);

@@ -26,11 +26,14 @@ poll::Sources sources_of(const programs::Counter& counter) {
 }
 
 programs::Record record_of(const poll::Server& server, const attribute::Look& look) {
+    unsigned checks = 0;
+    for (const auto method : look.checks) {
+        checks |= 1U << static_cast<unsigned>(method);
+    }
     return {.address = server.address,
             .port = server.port,
             .zone = server.zone,
-            .checked = look.check.has_value(),
-            .check_method = static_cast<std::uint8_t>(look.check.value_or(poll::Method::extension)),
+            .checks = static_cast<std::uint16_t>(checks),
             .auth = look.auth};
 }
 

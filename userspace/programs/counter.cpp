@@ -470,6 +470,7 @@ void Counter::load_ahead() {
 
 void Counter::keep_zones(const std::set<std::uint16_t>& zones) {
     impl_->keep_zones(zones);
+    impl_->probes().keep_zones(zones);
 }
 
 ProbeState Counter::probe(const std::vector<Probed>& processes) {

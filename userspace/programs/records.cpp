@@ -37,10 +37,10 @@ RecordsByKey by_key(const std::vector<Record>& records) {
         std::memcpy(key.address, record.address.data(), record.address.size());
         key.port = record.port;
         key.zone = record.zone;
-        const auto look = (record.own ? UPSTAT_LOOK_WHOSE : 0) | (record.checked ? UPSTAT_LOOK_CHECK : 0) |
-                          (record.auth ? UPSTAT_LOOK_AUTH : 0) | (record.table != 0 ? UPSTAT_LOOK_ROUTE : 0);
-        all[bytes_of<RecordKey>(key)] = bytes_of<RecordValue>(upstat_record{
-            .look = static_cast<std::uint8_t>(look), .method = record.check_method, .table = record.table});
+        const auto look = (record.own ? UPSTAT_LOOK_WHOSE : 0) | (record.auth ? UPSTAT_LOOK_AUTH : 0) |
+                          (record.table != 0 ? UPSTAT_LOOK_ROUTE : 0);
+        all[bytes_of<RecordKey>(key)] = bytes_of<RecordValue>(
+            upstat_record{.look = static_cast<std::uint16_t>(look), .checks = record.checks, .table = record.table});
     }
     return all;
 }
@@ -61,7 +61,7 @@ RecordsByKey read_all(int map) {
 RecordValue without_table(const RecordValue& value) {
     upstat_record record{};
     std::memcpy(&record, value.data(), sizeof(record));
-    record.look = static_cast<std::uint8_t>(record.look & ~UPSTAT_LOOK_ROUTE);
+    record.look = static_cast<std::uint16_t>(record.look & ~UPSTAT_LOOK_ROUTE);
     record.table = 0;
     return bytes_of<RecordValue>(record);
 }
