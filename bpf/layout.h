@@ -116,7 +116,8 @@ enum upstat_socket_state { UPSTAT_SOCKET_LIST(UPSTAT_SOCKET_NUMBER) UPSTAT_SOCKE
     X(OTHERS_SOCKET, "others_socket", "skip: a socket of another process in the cgroup that Traefik shares")           \
     X(ROUTE_FULL, "route_full", "a response whose route found no room; counted for its server")                        \
     X(ROUTE_UNREAD, "route_unread",                                                                                    \
-      "skip: a user's request whose host is not plain, or in no table; counted for its server")
+      "skip: a user's request whose host is not plain, or in no table; counted for its server")                        \
+    X(SHARE_FULL, "share_full", "an event whose Traefik has its share of the map; counted in the overflow map")
 #define UPSTAT_PLACE_NUMBER(name, label, meaning) UPSTAT_PLACE_##name,
 enum upstat_place { UPSTAT_PLACE_LIST(UPSTAT_PLACE_NUMBER) UPSTAT_PLACES };
 
@@ -142,11 +143,19 @@ enum upstat_table {
     UPSTAT_TABLES,
 };
 
-/* How many slots a table has given away: the last one's number. */
+/* How many slots a table has given away: the last one's number. Or how many of them a zone has. */
 struct upstat_slots {
     struct bpf_spin_lock lock;
     __u32 given;
 };
+
+/* Zones have a share of each table. Those beyond this number share their shares; so many Traefiks are counted at most.
+ */
+#define UPSTAT_SHARES 1024
+
+/* A zone is given no slot when it has so many times what is left, and fewer where no backend lists the server. */
+#define UPSTAT_SHARE_LISTED 9
+#define UPSTAT_SHARE_UNLISTED 1
 
 /* A server as one Traefik speaks to it. IPv4 stands as an IPv4-mapped IPv6 address, so each server has one key. */
 struct upstat_server_key {
@@ -176,16 +185,16 @@ struct upstat_request_key {
 /* What the requests to a server must be looked at for. */
 enum upstat_look {
     UPSTAT_LOOK_WHOSE = 1, /* they may be Traefik's own */
-    UPSTAT_LOOK_CHECK = 2, /* it has a health check */
     UPSTAT_LOOK_AUTH = 4,  /* it is where a forwardAuth middleware asks */
     UPSTAT_LOOK_ROUTE = 8, /* they come by several routes, which are counted apart */
 };
 
-/* What the agent tells of a server; the value of the records map. Without one, all its requests are users'. */
+/* What the agent tells of a server that a backend lists; the value of the records map. Without one, all its requests
+ * are users', and it is given slots last. */
 struct upstat_record {
-    __u8 look;   /* enum upstat_look */
-    __u8 method; /* UPSTAT_LOOK_CHECK: the health check's, enum upstat_method */
-    __u16 table; /* UPSTAT_LOOK_ROUTE: which routes there are */
+    __u16 look;   /* enum upstat_look */
+    __u16 checks; /* the methods of its health checks: the bit 1 << enum upstat_method for each */
+    __u16 table;  /* UPSTAT_LOOK_ROUTE: which routes there are */
 };
 
 /* Longer ones are not told from each other. */

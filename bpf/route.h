@@ -52,27 +52,24 @@ static __always_inline struct route_keys *route_keys_here(void)
 /* What is read of a head for its route lies in front of this byte. */
 #define ROUTE_HEAD (HEAD_CHUNK - 128)
 
-/* read_path: the path ends here. Beside the number of its bytes. */
+/* read_path_at: the path ends here. Beside the number of its bytes. */
 #define PATH_ENDS 256
 
-/* Puts the target's path, as far as it can be told, into its key: the number of its bytes. A function of its own, which
- * is verified once. */
-__noinline int read_path(void)
+/* Puts the path that begins at a byte of the buffer, as far as it can be told, into its key: the number of its bytes. A
+ * function of its own, which is verified once, wherever the path begins. */
+__noinline int read_path_at(__u32 begin)
 {
     struct head_buffer *buffer = head_buffer_here();
     struct route_keys *keys = route_keys_here();
-    __u32 begin = 0, known;
+    __u32 known;
 
-    if (!buffer || !keys)
+    if (!buffer || !keys || begin > HTTP_OPENING_BYTES)
         return 0;
-    const __u8 *bytes = (const __u8 *)buffer->words;
-    while (begin < HTTP_OPENING_BYTES && bytes[begin] != ' ')
-        begin++;
-    begin++;
-    if (bytes[begin] != '/') /* as in OPTIONS * */
+    const __u8 *bytes = (const __u8 *)buffer->words + begin;
+    if (bytes[0] != '/') /* as in OPTIONS * */
         return 0;
     for (known = 0; known < UPSTAT_ROUTE_BYTES; known++) {
-        __u8 byte = bytes[begin + known];
+        __u8 byte = bytes[known];
         if (byte == ' ' || byte == '?') {
             keys->path.path[known] = ' ';
             return (known + 1) | PATH_ENDS;
@@ -82,6 +79,20 @@ __noinline int read_path(void)
         keys->path.path[known] = byte;
     }
     return known;
+}
+
+/* The same for the path of the head that is in the buffer. */
+static __always_inline int read_path(void)
+{
+    struct head_buffer *buffer = head_buffer_here();
+    __u32 begin = 0;
+
+    if (!buffer)
+        return 0;
+    const __u8 *bytes = (const __u8 *)buffer->words;
+    while (begin < HTTP_OPENING_BYTES && bytes[begin] != ' ')
+        begin++;
+    return read_path_at(begin + 1);
 }
 
 /* Where the value of a Host line begins that begins in a word, at `at` in the buffer, behind another one; 0 where none

@@ -64,6 +64,7 @@ COLD struct socket_state *make_state(struct bpf_sock *sk, enum stage stage)
     state->born = now;
     state->epoch = 0;
     state->look = 0;
+    state->proxies = 0;
     state->reset = state->finished = 0;
     bpf_spin_unlock(&state->lock);
     return state;

@@ -80,7 +80,7 @@ struct socket_state {
     __u8 part;      /* enum part */
     __u8 chunked;   /* the request has Transfer-Encoding; PART_LONG: the method has ended */
     __u8 line_size; /* bytes of `line` that are there; PART_LONG: of all that is read, up to 255 */
-    __u8 look;      /* what its server's record says: enum upstat_look, and above that the health check's method */
+    __u8 look;      /* what its server's record says: enum upstat_look */
     __u8 marks;     /* of the request's head that is read: enum http_mark */
     __u32 seen;     /* the end of the furthest segment that went by unread, because `next` was not in it */
     __u32 epoch;    /* of the record that `look` is from */
@@ -95,6 +95,8 @@ struct socket_state {
     __u16 table;   /* what its server's record says: the table of routes */
     __u16 route;   /* egress writes it before `flight`: by which the request in flight came, where `whose` says so */
     __u8 window[WINDOW_BYTES];
+    __u16 checks; /* what its server's record says: the methods of health checks; for egress only, as the next one */
+    __u8 proxies; /* a user's request was on this connection: forwardAuth asks on others */
 };
 
 /* Where a socket was counted last: it spares the next one the look-up by key. One word, since two CPUs can be at it. */

@@ -2,7 +2,8 @@
 /* Egress: whose a request is. Most are users' requests, which Traefik sends on. To some servers it also sends its own:
  * health checks, what forwardAuth asks, and others. What it sends on has an X-Forwarded-Server and an X-Forwarded-For
  * (some settings leave one of them out), and what it sends by itself has neither. What forwardAuth asks has an
- * X-Forwarded-Method and an X-Forwarded-Uri besides. Only servers whose record asks for it are looked at. */
+ * X-Forwarded-Method and an X-Forwarded-Uri besides, and goes by connections of its own. Only servers whose record asks
+ * for it are looked at. */
 #ifndef UPSTAT_WHOSE_H
 #define UPSTAT_WHOSE_H
 
@@ -14,9 +15,6 @@
 #include "server.h"
 #include "socket.h"
 
-/* socket_state.look: the bits of enum upstat_look, and above them the method of the health check. */
-#define LOOK_BITS 4
-
 COLD void look_up_record(const struct bpf_sock *sk, struct socket_state *state, __u32 epoch)
 {
     struct upstat_server_key server;
@@ -24,7 +22,8 @@ COLD void look_up_record(const struct bpf_sock *sk, struct socket_state *state, 
 
     server_of(sk, &server);
     record = bpf_map_lookup_elem(&records, &server);
-    state->look = record ? record->look | record->method << LOOK_BITS : 0;
+    state->look = record ? record->look : 0;
+    state->checks = record ? record->checks : 0;
     state->table = record ? record->table : 0;
     state->epoch = epoch;
 }
@@ -41,17 +40,20 @@ static __always_inline int is_looked_at(const struct bpf_sock *sk, struct socket
     return state->look;
 }
 
-/* Whose a request is whose head has been read to its end. */
-static __always_inline __u8 whose_is(const struct socket_state *state, int method)
+/* Whose a request is whose head has been read to its end. A user whom Traefik trusts can send what forwardAuth sends;
+ * but not on a connection that has carried a user's request, since forwardAuth has connections of its own. */
+static __always_inline __u8 whose_is(struct socket_state *state, int method)
 {
     const __u8 asks = HTTP_MARK_METHOD | HTTP_MARK_URI;
+    int may_ask = (state->marks & asks) == asks;
 
-    if (state->look & UPSTAT_LOOK_AUTH && (state->marks & asks) == asks)
+    if (state->look & UPSTAT_LOOK_AUTH && may_ask && !state->proxies)
         return UPSTAT_PROBE_FORWARD_AUTH;
-    if (state->marks & HTTP_MARK_PROXIED)
+    if (state->marks & HTTP_MARK_PROXIED) {
+        state->proxies |= !may_ask;
         return UPSTAT_USERS;
-    return state->look & UPSTAT_LOOK_CHECK && state->look >> LOOK_BITS == method ? UPSTAT_PROBE_HEALTH_CHECK
-                                                                                 : UPSTAT_PROBE_OTHER;
+    }
+    return state->checks >> (method & 15) & 1 ? UPSTAT_PROBE_HEALTH_CHECK : UPSTAT_PROBE_OTHER;
 }
 
 /* The marks of the lines that begin in a word, at `at` in the buffer, behind another one. A function of its own, which
@@ -181,7 +183,7 @@ COLD void decide(const struct bpf_sock *sk, struct socket_state *state)
 
     bpf_spin_lock(&state->lock);
     int undecided = state->whose == WHOSE_UNDECIDED;
-    __u8 whose = followed ? whose_is(state, state->method) : UPSTAT_USERS;
+    __u8 whose = undecided && followed ? whose_is(state, state->method) : UPSTAT_USERS;
     if (undecided)
         state->whose = with_route(state, whose);
     bpf_spin_unlock(&state->lock);

@@ -16,6 +16,7 @@ from parts.load import Clients, Request
 from parts.rig import Rig
 from parts.upstat import broken_invariants
 
+FORGED = (("X-Forwarded-Server", "me"), ("X-Forwarded-Method", "GET"), ("X-Forwarded-Uri", "/"))
 LONG = (("A", "a" * 6000), ("B", "b" * 6000))  # more than Traefik writes at once
 
 
@@ -44,8 +45,7 @@ def requests_of_all_kinds(rig):
     one who says that he came by a proxy; TCP through a router."""
     plan = ([Request("/shop/status/200")] * 40 + [Request("/shop/status/200", headers=LONG)] * 10 + [Request("/login/status/200")] * 20 + [Request("/checked/status/200")] * 20
             + [Request("/checked/status/401")] * 7
-            + [Request("/login/status/404", headers=(("X-Forwarded-Server", "me"), ("X-Forwarded-Method", "GET"),
-                                                     ("X-Forwarded-Uri", "/"), *LONG))] * 3)
+            + [Request("/login/status/404", headers=(*FORGED, *LONG))] * 3)
     Clients(rig.traefik.url, plan, clients=2).run()
     for _ in range(5):
         with socket.create_connection(("127.0.0.1", rig.traefik.tcp_ports["both"]), timeout=20) as connection:
@@ -71,6 +71,27 @@ def test_a_backend_has_its_users_responses_only(rig, agent):
     assert probes[shop, "other", 403] == 5
     assert set(probes) == {(checked, "health-check", 401), (login, "forward-auth", 401), (shop, "other", 403)}
     assert broken_invariants(upstat.samples(), 0) == []
+
+
+def test_two_checks_of_one_server_and_a_trusted_user(rig, agent):
+    """Two services check a server by a method each. Traefik trusts a client, who sends what forwardAuth sends, to the server that it
+    asks: forwardAuth has connections of its own, and a user's are told by the users before him."""
+    checked, login = rig.nginx.servers[:2]
+    rig.traefik.stop()
+    rig.traefik.trusting = True
+    rig.traefik.services["also"] = [f"http://{checked}"]
+    rig.traefik.checked["also"] = {"path": "/status/401", "interval": "200ms", "status": 401, "method": "HEAD"}
+    rig.traefik.start()
+    upstat = agent(rig)
+    wait_for(lambda: is_told(upstat, rig), 20, "a health check is told apart")
+    upstat.settle()
+    before = upstat.backend_counts()
+    Clients(rig.traefik.url, [Request("/shop/status/200"), Request("/login/status/200")] * 5, clients=1).run()
+    Clients(rig.traefik.url, [Request("/login/status/404", headers=FORGED), Request("/shop/status/200")] * 5, clients=1).run()
+    wanted = Counter({("login@file", 200, "GET"): 5, ("login@file", 404, "GET"): 5})
+    upstat.wait_for_counts(wanted, lambda: since(before, upstat.backend_counts()))
+    assert {(server, kind) for server, kind, _ in counts.of_upstat_probes(upstat.samples())} == {
+        (checked, "health-check"), (login, "forward-auth")}
 
 
 def test_each_health_check_is_counted_once(rig, agent):

@@ -238,8 +238,8 @@ void tell_record(const Wire& wire) {
         std::memcpy(server.address, kernel.sock.dst_ip6, sizeof(server.address));
     }
     server.port = 8080;
-    const upstat_record record{.look = UPSTAT_LOOK_WHOSE | UPSTAT_LOOK_CHECK | UPSTAT_LOOK_AUTH | UPSTAT_LOOK_ROUTE,
-                               .method = UPSTAT_METHOD_GET,
+    const upstat_record record{.look = UPSTAT_LOOK_WHOSE | UPSTAT_LOOK_AUTH | UPSTAT_LOOK_ROUTE,
+                               .checks = 1U << UPSTAT_METHOD_GET,
                                .table = 1};
     std::memcpy(make_entry(map_named("records"), &server).value.data(), &record, sizeof(record));
     const std::uint32_t only = 0;
@@ -253,8 +253,8 @@ std::span<unsigned char> value_of_ports() {
     return value;
 }
 
-/// The one value of a map in which the programs put together what the stack is too small for. What one connection leaves
-/// there, the next one finds.
+/// The one value of a map in which the programs put together what the stack is too small for. What one connection
+/// leaves there, the next one finds.
 std::span<std::uint64_t> value_of_scratch(const program_map& map) {
     static std::map<const program_map*, std::vector<std::uint64_t>> values;
     auto& value = values[&map];

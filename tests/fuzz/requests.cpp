@@ -38,16 +38,21 @@ bool is_read_otherwise(std::string_view head, const ReferenceRequest& request) {
     return has(odd) || (!request.chunked && has(encoding)) || (request.method == "CONNECT" && has(body));
 }
 
-/// Whose a request with this head is, at a server that is looked at.
-upstat_whose whose_is(std::string_view head, const std::string& method) {
+/// Whose a request with this head is, at a server that is looked at. `proxies`: a user's was on the connection before.
+upstat_whose whose_is(std::string_view head, const std::string& method, bool& proxies) {
     static const std::regex proxied("\nx-forwarded-(server|for):", std::regex::icase);
     static const std::regex by("\nx-forwarded-method:", std::regex::icase);
     static const std::regex of("\nx-forwarded-uri:", std::regex::icase);
     const auto has = [head](const std::regex& what) { return std::regex_search(head.begin(), head.end(), what); };
-    return has(by) && has(of) ? UPSTAT_PROBE_FORWARD_AUTH
-           : has(proxied)     ? UPSTAT_USERS
-           : method == "GET"  ? UPSTAT_PROBE_HEALTH_CHECK
-                              : UPSTAT_PROBE_OTHER;
+    const bool may_ask = has(by) && has(of);
+    if (may_ask && !proxies) {
+        return UPSTAT_PROBE_FORWARD_AUTH;
+    }
+    if (has(proxied)) {
+        proxies = proxies || !may_ask;
+        return UPSTAT_USERS;
+    }
+    return method == "GET" ? UPSTAT_PROBE_HEALTH_CHECK : UPSTAT_PROBE_OTHER;
 }
 
 /// Sends a stream of requests, and answers each with a code of its own.
@@ -121,6 +126,7 @@ void test(std::string_view stream, const Wire& wire, std::span<const Piece> piec
     std::size_t end = 0;
     std::size_t sent = 0;
     int code = 400;
+    bool proxies = false;
     std::array<std::uint64_t, UPSTAT_WHOSE> of{};
     for (const ReferenceRequest& request : reference_requests(stream)) {
         if (request.begin != end ||
@@ -130,7 +136,7 @@ void test(std::string_view stream, const Wire& wire, std::span<const Piece> piec
         const auto head = stream.substr(request.begin, request.head - request.begin);
         std::size_t answered_at = 0;
         std::tie(sent, answered_at) = exchange_one(exchange, request, pieces, early, sent, code);
-        of.at(wire.looked_at && answered_at >= request.head ? whose_is(head, request.method) : UPSTAT_USERS)++;
+        of.at(wire.looked_at && answered_at >= request.head ? whose_is(head, request.method, proxies) : UPSTAT_USERS)++;
         const auto method = method_of(request.method);
         const std::uint64_t wanted = code - 399;
         connection.check_balance();

@@ -91,6 +91,7 @@ class Agent {
     void probe();
     void change_catalogue();
     attribute::SharedCatalogue close_books(const poll::Snapshot& snapshot);
+    bool forget(const poll::Snapshot& snapshot);
     void tell_looks(const attribute::SharedCatalogue& catalogue);
     void forget_routes();
     void save(const std::optional<attribute::Growth>& growth);
@@ -145,6 +146,8 @@ class Agent {
     std::optional<Moment> last_poll_;
     std::chrono::microseconds poll_duration_{};
     std::string state_error_;
+    attribute::SharedCatalogue looked_through_;  ///< for what it does not list any more
+    Time next_look_;
     std::size_t saved_routes_ = 0;  ///< how many routes' numbers no crash gives to others
     /// Of which catalogue, whether it was complete, and with how many routes.
     std::tuple<attribute::SharedCatalogue, bool, std::size_t> told_looks_;

@@ -26,11 +26,14 @@ poll::Sources sources_of(const programs::Counter& counter) {
 }
 
 programs::Record record_of(const poll::Server& server, const attribute::Look& look) {
+    unsigned checks = 0;
+    for (const auto method : look.checks) {
+        checks |= 1U << static_cast<unsigned>(method);
+    }
     return {.address = server.address,
             .port = server.port,
             .zone = server.zone,
-            .checked = look.check.has_value(),
-            .check_method = static_cast<std::uint8_t>(look.check.value_or(poll::Method::extension)),
+            .checks = static_cast<std::uint16_t>(checks),
             .auth = look.auth};
 }
 
@@ -68,11 +71,15 @@ class PinnedKernel : public Kernel {
     programs::ProbeState probe(const std::vector<programs::Probed>& processes) override {
         return counter_.probe(processes);
     }
-    Result<void> set_looks(const std::map<poll::Server, attribute::Look>& looks, const RouteTables& routes,
-                           bool complete) override {
+    Result<void> set_servers(const attribute::Catalogue& catalogue, const RouteTables& routes, bool complete) override {
         std::map<poll::Server, programs::Record> records;
-        for (const auto& [server, look] : looks) {
+        for (const auto& [server, look] : attribute::looks_in(catalogue)) {
             records.emplace(server, record_of(server, look));
+        }
+        for (const auto& [server, backends] : attribute::owners_in(catalogue)) {
+            if (server.name.empty()) {  // names are a probe's
+                records.try_emplace(server, record_of(server));
+            }
         }
         const auto written = counter_.set_routes(routes.tables);
         for (const auto& [server, table] : routes.of_server) {

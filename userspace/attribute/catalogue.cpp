@@ -67,6 +67,19 @@ std::vector<poll::Server> streams_in(const Catalogue& catalogue) {
     return {streams.begin(), streams.end()};
 }
 
+namespace {
+
+void add_check(const HealthCheck& check, const std::vector<Listed>& all, std::map<poll::Server, Look>& looks) {
+    for (const auto& listed : all) {
+        for (auto server : listed.servers) {
+            server.port = check.port != 0 ? check.port : server.port;
+            looks[server].checks.insert(check.method);
+        }
+    }
+}
+
+}  // namespace
+
 std::map<poll::Server, Look> looks_in(const Catalogue& catalogue) {
     std::map<poll::Server, Look> looks;
     for (const auto* const all : {&catalogue.auths, &catalogue.asked, &catalogue.streams}) {
@@ -77,11 +90,8 @@ std::map<poll::Server, Look> looks_in(const Catalogue& catalogue) {
         }
     }
     for (const auto& [name, backend] : catalogue.backends) {
-        for (const auto& listed : backend.check ? backend.listed : std::vector<Listed>{}) {
-            for (auto server : listed.servers) {
-                server.port = backend.check->port != 0 ? backend.check->port : server.port;
-                looks[server].check = backend.check->method;
-            }
+        for (const auto& check : backend.checks) {
+            add_check(check, backend.listed, looks);
         }
     }
     const auto owners = owners_in(catalogue);
@@ -126,7 +136,7 @@ Catalogue merged(Catalogue first, const Catalogue& second) {
         const auto [entry, added] = first.backends.try_emplace(name, backend);
         if (!added) {
             merge(entry->second.listed, backend.listed);
-            entry->second.check = backend.check ? backend.check : entry->second.check;
+            entry->second.checks.insert(backend.checks.begin(), backend.checks.end());
             entry->second.has_routers = entry->second.has_routers && backend.has_routers;
         }
     }

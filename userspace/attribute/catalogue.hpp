@@ -43,7 +43,7 @@ struct HealthCheck {
     poll::Method method = poll::Method::get;
     std::uint16_t port = 0;  ///< 0: the server's own
 
-    bool operator==(const HealthCheck&) const = default;
+    auto operator<=>(const HealthCheck&) const = default;
 };
 
 /// The provider of a backend that is only a server's address, for want of any name.
@@ -52,7 +52,7 @@ inline constexpr auto nameless_provider = "none";
 struct Backend {
     std::string provider;
     std::vector<Listed> listed;
-    std::optional<HealthCheck> check{};
+    std::set<HealthCheck> checks{};      ///< one that stands for several has theirs
     bool has_routers = false;            ///< whoever sends to its servers is in Catalogue.routers
     std::set<std::string> stands_for{};  ///< the backends whose shared servers it lists; see shared.hpp
     std::vector<Route> routes{};         ///< how what is sent to these servers is told apart
@@ -86,8 +86,8 @@ std::vector<poll::Server> streams_in(const Catalogue& catalogue);
 
 /// What the requests to a server may be besides users'.
 struct Look {
-    std::optional<poll::Method> check{};  ///< health checks, with this method
-    bool auth = false;                    ///< what forwardAuth asks
+    std::set<poll::Method> checks{};  ///< health checks, with these methods
+    bool auth = false;                ///< what forwardAuth asks
 
     bool operator==(const Look&) const = default;
 };

@@ -26,9 +26,9 @@ std::string name_of(const std::set<std::string>& backends) {
     return name;
 }
 
-/// Moves the servers in `shared` from a backend's entry to the backends that stand for several, with the health check.
-void move_shared(Listed& listed, const std::optional<HealthCheck>& check,
-                 const std::map<poll::Server, std::string>& shared, Catalogue& catalogue) {
+/// Moves the servers in `shared` from a backend's entry to the backends that stand for several, with the health checks.
+void move_shared(Listed& listed, const std::set<HealthCheck>& checks, const std::map<poll::Server, std::string>& shared,
+                 Catalogue& catalogue) {
     std::map<BackendName, Listed> moved;
     std::erase_if(listed.servers, [&](const poll::Server& server) {
         const auto name = shared.find(server);
@@ -43,7 +43,7 @@ void move_shared(Listed& listed, const std::optional<HealthCheck>& check,
     for (auto& [name, one] : moved) {
         auto& backend = catalogue.backends[name];
         backend.provider = shared_provider;
-        backend.check = check ? check : backend.check;
+        backend.checks.insert(checks.begin(), checks.end());
         const auto same = std::ranges::find(backend.listed, one.url, &Listed::url);
         if (same == backend.listed.end()) {
             backend.listed.push_back(std::move(one));
@@ -140,7 +140,7 @@ Catalogue with_shared(Catalogue catalogue) {
     Catalogue added;
     for (auto& [name, backend] : catalogue.backends) {
         for (auto& listed : backend.listed) {
-            move_shared(listed, backend.check, shared, added);
+            move_shared(listed, backend.checks, shared, added);
         }
     }
     describe_groups(groups, catalogue, added);

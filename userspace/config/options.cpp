@@ -334,6 +334,9 @@ constexpr std::array all_options{
     option<parse_text, &S::alertmanager_files, &F::key_file>("alertmanager.key-file", "FILE", "", "its key, PEM"),
     until_restart(option<parse_text, &S::state_path>("state.path", "DIR", "/var/lib/upstat",
                                                      "what is carried over a restart is kept there")),
+    option<parse_duration, &S::forget_after>("state.forget-after", "DURATION", "7d",
+                                             "a backend or a server that was not listed for so long is forgotten; 0: "
+                                             "never"),
     until_restart(option<parse_text, &S::bpf_pin_path>("bpf.pin-path", "DIR", "/sys/fs/bpf/upstat",
                                                        "the kernel's maps and programs are pinned there")),
     until_restart(option<parse_number<std::uint32_t>, &S::bpf_totals_size>(

@@ -51,6 +51,7 @@ struct Settings {
     std::vector<Url> alertmanager_url;
     HttpFiles alertmanager_files;
     std::string state_path;
+    Millis forget_after{};  ///< 0: never
     std::string bpf_pin_path;
     std::uint32_t bpf_totals_size = 0;
     std::uint32_t bpf_requests_size = 0;

@@ -174,7 +174,7 @@ Result<Skeleton> open_skeleton(const MapSizes& sizes) {
     auto sized = set_size(maps.totals, maps.total_counts, sizes.totals);
     if (sized) {
         sized = set_size(maps.requests, maps.request_counts, sizes.requests);
-        bpf_map__set_max_entries(maps.records, sizes.requests);
+        bpf_map__set_max_entries(maps.records, std::max(sizes.requests, bpf_map__max_entries(maps.records)));
     }
     return sized ? Result<Skeleton>(std::move(skeleton)) : std::unexpected(sized.error());
 }
@@ -511,6 +511,7 @@ void Counter::load_ahead() {
 
 void Counter::keep_zones(const std::set<std::uint16_t>& zones) {
     impl_->keep_zones(zones);
+    impl_->probes().keep_zones(zones);
 }
 
 ProbeState Counter::probe(const std::vector<Probed>& processes) {

@@ -37,10 +37,10 @@ RecordsByKey by_key(const std::vector<Record>& records) {
         std::memcpy(key.address, record.address.data(), record.address.size());
         key.port = record.port;
         key.zone = record.zone;
-        const auto look = (record.own ? UPSTAT_LOOK_WHOSE : 0) | (record.checked ? UPSTAT_LOOK_CHECK : 0) |
-                          (record.auth ? UPSTAT_LOOK_AUTH : 0) | (record.table != 0 ? UPSTAT_LOOK_ROUTE : 0);
-        all[bytes_of<RecordKey>(key)] = bytes_of<RecordValue>(upstat_record{
-            .look = static_cast<std::uint8_t>(look), .method = record.check_method, .table = record.table});
+        const auto look = (record.own ? UPSTAT_LOOK_WHOSE : 0) | (record.auth ? UPSTAT_LOOK_AUTH : 0) |
+                          (record.table != 0 ? UPSTAT_LOOK_ROUTE : 0);
+        all[bytes_of<RecordKey>(key)] = bytes_of<RecordValue>(
+            upstat_record{.look = static_cast<std::uint16_t>(look), .checks = record.checks, .table = record.table});
     }
     return all;
 }
@@ -61,9 +61,37 @@ RecordsByKey read_all(int map) {
 RecordValue without_table(const RecordValue& value) {
     upstat_record record{};
     std::memcpy(&record, value.data(), sizeof(record));
-    record.look = static_cast<std::uint8_t>(record.look & ~UPSTAT_LOOK_ROUTE);
+    record.look = static_cast<std::uint16_t>(record.look & ~UPSTAT_LOOK_ROUTE);
     record.table = 0;
     return bytes_of<RecordValue>(record);
+}
+
+bool is_looked_at(const RecordValue& value) {
+    upstat_record record{};
+    std::memcpy(&record, value.data(), sizeof(record));
+    return record.look != 0;
+}
+
+struct Refused {
+    std::size_t servers = 0;
+    int reason = 0;
+};
+
+/// Writes what is not there yet, first those that change what is counted.
+Refused put_changed(int map, const RecordsByKey& wanted, const RecordsByKey& before) {
+    Refused refused;
+    for (const bool looked_at : {true, false}) {
+        for (const auto& [key, value] : wanted) {
+            const auto known = before.find(key);
+            if (is_looked_at(value) != looked_at || (known != before.end() && known->second == value)) {
+                continue;
+            }
+            if (bpf_map_update_elem(map, key.data(), value.data(), BPF_ANY) != 0) {
+                refused = {.servers = refused.servers + 1, .reason = errno};
+            }
+        }
+    }
+    return refused;
 }
 
 }  // namespace
@@ -95,21 +123,16 @@ Result<void> write_records(const RecordMaps& maps, const std::vector<Record>& re
             bpf_map_delete_elem(maps.records, key.data());
         }
     }
-    std::size_t refused = 0;
-    int reason = 0;
-    for (const auto& [key, value] : wanted) {
-        if (bpf_map_update_elem(maps.records, key.data(), value.data(), BPF_ANY) != 0) {
-            refused++;
-            reason = errno;
-        }
-    }
+    const auto refused = put_changed(maps.records, wanted, before);
     if (auto begun = begin_epoch(maps); !begun) {
         return begun;
     }
-    if (refused != 0) {
-        auto error = bpf_error(reason, fmt::format("{} servers find no room in the map records: what Traefik asks them "
-                                                   "by itself is counted as users'",
-                                                   refused));
+    if (refused.servers != 0) {
+        auto error = bpf_error(refused.reason,
+                               fmt::format("{} servers find no room in the map records: what Traefik asks them by "
+                                           "itself may be counted as users', and servers that no backend lists may "
+                                           "take their room in the map totals",
+                                           refused.servers));
         error.hint = "raise --bpf.requests-size";
         return std::unexpected(std::move(error));
     }

@@ -15,10 +15,9 @@ struct Record {
     std::uint16_t port = 0;                  ///< host order
     std::uint16_t zone = 0;                  ///< of which Traefik
     bool own = true;                         ///< Traefik sends requests of its own there
-    bool checked = false;                    ///< has a health check, with this method (enum upstat_method)
-    std::uint8_t check_method = 0;
-    bool auth = false;        ///< a forwardAuth middleware asks there
-    std::uint16_t table = 0;  ///< the number of its table of routes; 0: none
+    std::uint16_t checks = 0;                ///< the methods of its health checks: 1 << enum upstat_method for each
+    bool auth = false;                       ///< a forwardAuth middleware asks there
+    std::uint16_t table = 0;                 ///< the number of its table of routes; 0: none
 
     bool operator==(const Record&) const = default;
 };

@@ -238,7 +238,10 @@ class Rawdata {
         if (place != Place::service || !has_balancer_) {
             return;
         }
-        attribute::Backend backend{.provider = provider_of(name_), .listed = {}, .check = check_, .has_routers = true};
+        attribute::Backend backend{.provider = provider_of(name_), .listed = {}, .has_routers = true};
+        if (check_) {
+            backend.checks.insert(*check_);
+        }
         for (auto& url : urls_) {
             const bool up = !down_.contains(url);
             backend.listed.push_back(attribute::listed_at(std::move(url), up));

@@ -35,6 +35,7 @@ class Traefik(Part):
         self.checked = checked or {}
         self.provider = provider
         self.entry_points = entry_points or {}
+        self.trusting = False  # takes the X-Forwarded-... of its clients
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.api_url = f"http://127.0.0.1:{free_port()}"
@@ -125,6 +126,8 @@ class Traefik(Part):
         }
         if self.api:
             static["api"] = {"insecure": True}
+        if self.trusting:
+            static["entryPoints"]["web"]["forwardedHeaders"] = {"insecure": True}
         if self.provider:
             static["providers"]["http"] = {"endpoint": self.provider, "pollInterval": "200ms"}
         if not self._own_entry_point:

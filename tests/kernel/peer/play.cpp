@@ -213,8 +213,8 @@ class Player {
             record.own = record.own || words[at] != "route";
             record.auth = record.auth || words[at] == "auth";
             if (words[at] == "check") {
-                record.checked = true;
-                record.check_method = static_cast<std::uint8_t>(poll::method_of(word(words, ++at)));
+                const auto method = static_cast<unsigned>(poll::method_of(word(words, ++at)));
+                record.checks = static_cast<std::uint16_t>(record.checks | 1U << method);
             } else if (words[at] == "route") {
                 const auto& path = word(words, at + 2);
                 const bool whole = path.starts_with('=');

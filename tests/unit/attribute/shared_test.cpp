@@ -59,7 +59,7 @@ TEST(Shared, WhereNoneIsSharedNothingChanges) {
 
 TEST(Shared, TheHealthCheckIsLookedForThereToo) {
     auto all = catalogue();
-    all.backends.at("b@f").check = HealthCheck{};
+    all.backends.at("b@f").checks = {{}};
     EXPECT_THAT(looks_in(with_shared(all)), UnorderedElementsAre(Key(server("10.0.0.2:80")), Key(server("10.0.0.4:80")),
                                                                  Key(server("10.0.0.5:80"))));
 }
