@@ -70,4 +70,4 @@ RUN_PACKAGES=(nginx-light wrk python3 python3-venv procps iproute2 curl)
 TEST_PACKAGES=("${RUN_PACKAGES[@]}" python3-pytest python3-yaml python3-jsonschema prometheus prometheus-pushgateway prometheus-alertmanager
   iptables podman runc buildah netavark mmdebstrap shellcheck clang-format-19 clang-tidy-19 libclang-rt-19-dev jq util-linux zstd tmux
   dnsmasq-base libcpp-httplib-dev librapidcheck-dev libhttp-parser-dev qemu-system-x86 busybox-static cpio dash xz-utils strace
-  apache2-bin caddy gunicorn haproxy nodejs tomcat10 default-jre-headless tcpdump tshark chromium)
+  apache2-bin caddy gunicorn haproxy nghttp2-client nodejs tomcat10 default-jre-headless tcpdump tshark chromium)

@@ -19,9 +19,9 @@ from stage import WORKLOADS  # noqa: E402
 
 TOP = HERE.parents[1]
 BUILD = Path(os.environ.get("UPSTAT_BUILD_DIR", TOP / "build"))
-KINDS = {"kernel": "programs", "traefik": "proxied", "inside": "inside", "agent": "agent", "growth": "growth", "check": "check", "alert": "alert",
+KINDS = {"kernel": "programs", "traefik": "proxied", "tls": "probed", "inside": "inside", "agent": "agent", "growth": "growth", "check": "check", "alert": "alert",
          "soak": "soak"}
-USUAL = ("kernel", "traefik", "inside", "agent", "growth", "check")
+USUAL = ("kernel", "traefik", "tls", "inside", "agent", "growth", "check")
 
 
 def _words(text):
@@ -35,7 +35,7 @@ def _words(text):
 def _options():
     parser = argparse.ArgumentParser(prog="scripts/bench", description="upstat's cost, measured on this machine")
     parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"of {', '.join(KINDS)}; without one: {', '.join(USUAL)}")
-    parser.add_argument("--rounds", type=int, default=15, help="of kernel, traefik and growth (15)")
+    parser.add_argument("--rounds", type=int, default=15, help="of kernel, traefik, tls and growth (15)")
     parser.add_argument("--seconds", type=int, default=2, help="of load in each slice (2)")
     parser.add_argument("--workloads", type=_words, default=list(WORKLOADS),
                         help=f"of traefik, with commas between: {','.join(WORKLOADS)} (all)")

@@ -2,6 +2,7 @@
 """The little of bpf(2) that measuring needs, through libbpf: programs' figures, attaching for a moment, filling maps."""
 
 import ctypes
+import fcntl
 import mmap
 import os
 import platform
@@ -102,6 +103,49 @@ def attached(programs, cgroup):
         for link in links:
             os.close(link)
         os.close(directory)
+
+
+class PinnedProbe:
+    """What an agent's pinned link of a probe runs, held until it is closed. Asks the kernel where the probe is (Linux 6.6)."""
+
+    def __init__(self, link, counting, probed):
+        pinned = _call("bpf_obj_get", str(link).encode())
+        info, size = ctypes.create_string_buffer(256), ctypes.c_uint32(256)
+        _call("bpf_obj_get_info_by_fd", pinned, info, ctypes.byref(size))
+        os.close(pinned)
+        self._program = _call("bpf_prog_get_fd_by_id", struct.unpack_from("I", info, 8)[0])
+        self._offset = struct.unpack_from("I", info, 36)[0]
+        self._counting, self._probed = (_call("bpf_obj_get", str(pin).encode()) for pin in (counting, probed))
+        self._cpus = _call("libbpf_num_possible_cpus")
+
+    def close(self):
+        for fd in (self._program, self._counting, self._probed):
+            os.close(fd)
+
+    @contextmanager
+    def attached(self, pid):
+        """As the agent attaches it."""
+        source = int(Path("/sys/bus/event_source/devices/uprobe/type").read_text())
+        path = ctypes.create_string_buffer(f"/proc/{pid}/exe".encode())
+        attributes = struct.pack("II48xQQ40x", source, 112, ctypes.addressof(path), self._offset)
+        event = ctypes.CDLL(None, use_errno=True).syscall(298, attributes, pid, -1, -1, 8)  # perf_event_open(2), close on exec
+        if event < 0:
+            raise OSError(ctypes.get_errno(), f"perf_event_open: {os.strerror(ctypes.get_errno())}")
+        try:
+            fcntl.ioctl(event, 0x40042408, self._program)  # PERF_EVENT_IOC_SET_BPF
+            yield
+        finally:
+            os.close(event)
+
+    def responses(self):
+        """All that it has counted."""
+        last, key, counts = None, ctypes.create_string_buffer(272), (ctypes.c_uint64 * self._cpus)()
+        total = 0
+        while _lib.bpf_map_get_next_key(self._probed, last, key) == 0:
+            _call("bpf_map_lookup_elem", self._probed, key, counts)
+            total += sum(counts)
+            last = key
+        return total
 
 
 class Table:

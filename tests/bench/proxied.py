@@ -83,7 +83,7 @@ def measure(directory, options):
                                                    for i, (role, more) in enumerate(OTHERS.items())}
         figures, details = [], {}
         for workload in options.workloads:
-            rounds = [_round(programs, paths, WORKLOADS[workload], options.seconds, number)
+            rounds = [measure_round(programs, paths, WORKLOADS[workload], options.seconds, number)
                       for number in range(options.rounds + 1)][1:]  # the first one warms up
             figures += figures_of(workload, rounds)
             details[workload] = [{"turns": [{role: list(cost) for role, cost in turn.items()} for turn in one.turns],
@@ -91,7 +91,7 @@ def measure(directory, options):
         return figures, details
 
 
-def _round(programs, paths, workload, seconds, number):
+def measure_round(programs, paths, workload, seconds, number):
     """Turns on connections that are new."""
     with ExitStack() as stack:
         loads = {}
@@ -133,39 +133,38 @@ def _latency(microseconds):
     return Latency(cuts[49] / 1000, cuts[98] / 1000)
 
 
-def figures_of(workload, rounds):
+def figures_of(workload, rounds, kind="traefik", others=OTHERS, measures=None):
     def row(name, unit, values, note=""):
-        return of_spread("traefik", f"{workload}: {name}", unit, values, note)
+        return of_spread(kind, f"{workload}: {name}", unit, values, note)
 
     figures = [row("plain Traefik, CPU", "us/request", [[turn[PLAIN[0]].traefik for turn in one.turns] for one in rounds]),
                row("plain Traefik, p50", "ms", [one.latency[PLAIN[0]].p50 for one in rounds]),
                row("plain Traefik, p99", "ms", [one.latency[PLAIN[0]].p99 for one in rounds])]
-    for what, ratio, samples in ((WHOLE, _whole, _turns), ("CPU, Traefik alone", _alone, _turns),
-                                 ("p50", _p50, _latencies), ("p99", _p99, _latencies)):
+    for what, ratio, samples in measures or MEASURES:
         ratios = {role: [[ratio(sample[role], sample[base]) for sample in samples(one) for base in PLAIN if base != role]
-                         for one in rounds] for role in (*EQUAL, *OTHERS)}
+                         for one in rounds] for role in (*EQUAL, *others)}
         noise = max(abs(edge - 1) for role in PLAIN for edge in spread(ratios[role])[1:])
-        figures += [_of_role(workload, role, what, ratios[role], noise) for role in ratios]
+        figures += [_of_role(kind, workload, role, what, ratios[role], noise) for role in ratios]
         if ratio is _whole:
-            figures.append(_against_metrics(workload, spread(ratios["upstat"]), spread(ratios[METRICS]), noise))
+            figures.append(_against_metrics(kind, workload, spread(ratios["upstat"]), spread(ratios[METRICS]), noise))
     return figures
 
 
-def _of_role(workload, role, what, ratios, noise):
+def _of_role(kind, workload, role, what, ratios, noise):
     ratio = spread(ratios)
     apart = abs(ratio.median - 1) > noise and not ratio.one
     note = "" if role in PLAIN else "beyond the noise" if apart else "noise"
-    return Figure("traefik", f"{workload}: {role}, {what}", "ratio to plain", *ratio,
+    return Figure(kind, f"{workload}: {role}, {what}", "ratio to plain", *ratio,
                   f"{note} (A/A: within {noise:.3f})" if note else "")
 
 
-def _against_metrics(workload, upstat, metrics, noise):
+def _against_metrics(kind, workload, upstat, metrics, noise):
     """Of medians: single differences of nearly nothing have no quotient, nor has what is within the noise."""
     name, added = f"{workload}: added CPU, upstat / {METRICS}", metrics.median - 1
     if added <= noise:
-        return Figure("traefik", name, "ratio", float("nan"), note="the metrics' own cost is within the noise")
+        return Figure(kind, name, "ratio", float("nan"), note="the metrics' own cost is within the noise")
     low, high = sorted(((upstat.low - 1) / added, (upstat.high - 1) / added))
-    return Figure("traefik", name, "ratio", (upstat.median - 1) / added, low, high, "medians; the interval is upstat's")
+    return Figure(kind, name, "ratio", (upstat.median - 1) / added, low, high, "medians; the interval is upstat's")
 
 
 def _turns(one):
@@ -191,3 +190,6 @@ def _p50(one, plain):
 
 def _p99(one, plain):
     return one.p99 / plain.p99
+
+
+MEASURES = ((WHOLE, _whole, _turns), ("CPU, Traefik alone", _alone, _turns), ("p50", _p50, _latencies), ("p99", _p99, _latencies))

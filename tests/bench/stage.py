@@ -110,15 +110,23 @@ def cpu_us(cgroup):
 class Servers(Nginx):
     """nginx in a cgroup of its own, with bodies of BODY and DOWNLOAD bytes too."""
 
-    def __init__(self, directory, cgroup, count=1, address="127.0.0.1", workers=1):
+    def __init__(self, directory, cgroup, count=1, address="127.0.0.1", workers=1, scheme="http", listen=""):
+        """listen: what stands behind each `listen ADDRESS`."""
         super().__init__(directory, [address] * count)
         self._process.cgroup = cgroup
         self._workers = workers
+        self._scheme = scheme
+        self._listen = listen
+
+    def url(self, server):
+        return f"{self._scheme}://{server}"
 
     def _configuration(self):
         text = super()._configuration().replace("worker_processes 1;", f"worker_processes {self._workers};")
         text = text.replace("worker_connections 8192", f"worker_connections {CONNECTIONS}")
-        return re.sub(r"(listen 0\.0\.0\.0:\d+);", r"\1 reuseport;", text)  # each worker has its part
+        for server in self.servers:
+            text = text.replace(f"listen {server};", f"listen {server} {self._listen};")
+        return re.sub(r"(listen 0\.0\.0\.0:\d+) *;", r"\1 reuseport;", text)  # each worker has its part
 
     def start(self):
         files = self.directory / "files" / "bytes"
@@ -155,7 +163,7 @@ class OneTraefik(Traefik):
 
     def _static(self):
         return {**super()._static(), **self._more,
-                "serversTransport": {"forwardingTimeouts": {"idleConnTimeout": f"{int(self._idle * 1000)}ms"}}}
+                "serversTransport": {"insecureSkipVerify": True, "forwardingTimeouts": {"idleConnTimeout": f"{int(self._idle * 1000)}ms"}}}
 
     def drain(self):
         time.sleep(self._idle + 0.2)
@@ -228,16 +236,18 @@ class Path(Part):
 
     ways: services, each with a server of its own, and so with connections to it of its own.
     pinned: Traefik has one CPU, all else another one.
+    servers: how nginx serves, as Servers has it.
     """
 
-    def __init__(self, directory, options, name="plain", ways=1, pinned=False, more=None, log=False, mtail=False, idle=0.3):
+    def __init__(self, directory, options, name="plain", ways=1, pinned=False, more=None, log=False, mtail=False, idle=0.3,
+                 servers=None):
         self.directory = FilePath(directory) / name
         self.directory.mkdir()
         self._stack = ExitStack()
         self._tool = options.build / "bench_load"
         sides = {f"upstat-bench-{os.getpid()}-{name}-{side}": which for side, which in (("traefik", min), ("around", max))}
         self.cgroup, self.around = (OnOneCpu(side, which) if pinned else Cgroup(side) for side, which in sides.items())
-        self.nginx = Servers(self.directory, self.around, ways)
+        self.nginx = Servers(self.directory, self.around, ways, **(servers or {}))
         self._echo = Echo(self._tool, self.directory, self.around)
         self.access_log = self.directory / "access.json" if log or mtail else None
         written = {"accessLog": {"filePath": str(self.access_log), "format": "json"}} if self.access_log else {}

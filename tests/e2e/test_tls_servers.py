@@ -5,6 +5,7 @@ UPSTAT_TLS_REQUESTS says how many are sent to each protocol in turn (2,000 in al
 """
 
 import json
+import mmap
 import os
 import random
 import shutil
@@ -12,6 +13,7 @@ import socket
 import threading
 import time
 from collections import Counter
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,12 +21,14 @@ import pytest
 from parts import servers
 from parts.base import free_port, get, wait_for
 from parts.cgroup import Cgroup
-from parts.load import Clients, Request, Wrk
+from parts.exposition import select, total
+from parts.load import Clients, Request, Wrk, streams
+from parts.namespace import PidNamespace
 from parts.talkative import Talkative
 from parts.tls import Authority
 from parts.traefik import Traefik
 from parts.upstat import Upstat, broken_invariants
-from parts.veiled import CaddyH2c, CaddyProxy, CaddyTls, NginxTls, url_of
+from parts.veiled import CaddyH2c, CaddyProxy, CaddyTls, NginxTls, NodeH2, url_of
 
 REQUESTS = int(os.environ.get("UPSTAT_TLS_REQUESTS", "2000"))
 ASKED = ((200, "GET"), (404, "GET"), (503, "POST"), (204, "PUT"), (403, "PURGE"))
@@ -101,7 +105,7 @@ def test_every_protocol(scene, tmp_path):
 def test_what_is_rare(scene, tmp_path):
     """Upgrades, 103 before 200, mirrors, error pages, retries, a server that asks for certificates, one that cuts."""
     talkative, strict, mirror, pages = scene.serve(
-        Talkative(scene.authority), NginxTls(tmp_path, scene.authority, client=True, kind="strict"),
+        Talkative(scene.authority), NginxTls(tmp_path, scene.authority, client=True, kind="strict", name="shop.example"),
         NginxTls(tmp_path, scene.authority, h2=True, kind="mirror"), CaddyTls(tmp_path, scene.authority))
     certificate, key = scene.authority.issue("client", "clientAuth")
 
@@ -123,7 +127,7 @@ def test_what_is_rare(scene, tmp_path):
     scene.route({part.kind: [url_of(part)] for part in parts}, more=more)
     scene.count()
     scene.wait_for_probe()
-    plan = [Request(path, method) for path, method in (
+    plan = [Request(path, method, headers=(("Host", "shop.example"),)) for path, method in (
         ("/talkative/status/404", "HEAD"), ("/talkative/cut", "POST"), ("/strict/status/403", "GET"),
         ("/both/status/410", "GET"), ("/paged/status/503", "GET"), ("/again/status/204", "GET"))] * 40
     seen = Counter((done.request.path, done.status) for done in Clients(scene.traefik.url, plan, clients=4).run())
@@ -156,6 +160,55 @@ def upgraded(port):
         assert b" 101 " in head
         client.sendall(b"HTTP/1.1 500 No\r\n\r\n")
         assert client.recv(1) == b"H"
+
+
+def test_a_thousand_streams_on_one_connection(scene, tmp_path):
+    part, = scene.serve(NodeH2(tmp_path, scene.authority, together=1000))
+    scene.route({part.kind: [url_of(part)]})
+    scene.count()
+    scene.wait_for_probe()
+    get(f"{scene.traefik.url}/{part.kind}/status/200")  # the connection is there: else each of the first ones makes one
+    streams(scene.traefik.url, [f"/{part.kind}/together/{code}" for code in (200, 404, 503)], 3000, connections=4, each=250)
+    assert part.logged() == {(200, "GET"): 1001, (404, "GET"): 1000, (503, "GET"): 1000} and len(part.connections()) == 1
+    scene.assert_exact(part)
+
+
+def test_two_traefiks(scene, tmp_path):
+    """Both ask the same servers, and each is counted by itself. fastProxy leaves to Go's proxy what may be HTTP/2; where
+    it may not be, fastProxy speaks TLS itself, and that is said."""
+    space = scene.stack.enter_context(PidNamespace())
+    parts = scene.serve(NginxTls(tmp_path, scene.authority), CaddyTls(tmp_path, scene.authority), CaddyH2c(tmp_path))
+    alone, = scene.serve(NginxTls(tmp_path, scene.authority, kind="alone"))
+
+    def never_http2(http):
+        http["serversTransports"] = {"h1": {"insecureSkipVerify": True, "disableHTTP2": True}}
+        http["services"]["alone"]["loadBalancer"]["serversTransport"] = "h1"
+
+    traefiks = []
+    for name, more in (("plain", {}), ("fast", {"experimental": {"fastProxy": {}}, "more": never_http2})):
+        asked = parts if name == "plain" else (*parts, alone)
+        traefik = Traefik(scene.traefik_binary, tmp_path, scene.stack.enter_context(Cgroup()),
+                          {part.kind: [url_of(part)] for part in asked}, name=name, **more)
+        traefik.enter(space)
+        traefiks.append(scene.stack.enter_context(traefik))
+    upstat = scene.upstat = Upstat(scene.upstat_binary, tmp_path)
+    upstat.process.command = space.inside(upstat.process.command)
+    scene.stack.enter_context(upstat)
+
+    def states():
+        return sorted(traefik["tls"] for traefik in json.loads(upstat.ask("status", "--output=json"))["traefiks"])
+    wait_for(lambda: states() == ["counted", "counted; fastProxy is on: not where a serversTransport has disableHTTP2"], 20,
+             lambda: f"both counted: {states()}")
+    for traefik, each in zip(traefiks, (20, 30)):
+        Clients(traefik.url, asked_of(parts) * each, clients=2).run()
+    get(f"{traefiks[1].url}/alone/status/200")
+    scene.assert_exact(*parts)
+    counted = Counter()
+    for sample in select(upstat.samples(), "upstat_server_responses_total"):
+        counted[sample.labels["traefik"], sample.labels["server"]] += sample.value
+    assert {key: count for key, count in counted.items() if count} == {
+        (traefik.cgroup.path.name, part.address): each * len(ASKED) for traefik, each in zip(traefiks, (20, 30)) for part in parts}
+    assert total(upstat.samples(), "upstat_server_unread_connections_total", server=alone.address, reason="tls") == 1
 
 
 def test_ten_kills_under_load(scene, tmp_path):
@@ -209,7 +262,7 @@ def test_only_where_there_is_something_to_probe(scene, tmp_path):
 
 
 def test_a_traefik_that_is_upgraded(scene, tmp_path):
-    """Another file takes its place, and its first responses are counted."""
+    """Another file takes its place, or the same one starts again, and its first responses are counted."""
     part, = scene.serve(NginxTls(tmp_path, scene.authority))
     binary = tmp_path / "traefik-of-the-test"
     shutil.copy(scene.traefik_binary, binary)
@@ -217,12 +270,12 @@ def test_a_traefik_that_is_upgraded(scene, tmp_path):
     scene.route({part.kind: [url_of(part)]})
     scene.count(named_by="cgroup")
     scene.wait_for_probe()
-    for _ in range(3):
+    for is_new in (True, False, True):
         Clients(scene.traefik.url, asked_of([part]) * 4, clients=2).run()
         scene.traefik.stop()
-        binary.with_suffix(".new").write_bytes(Path(binary).read_bytes())
-        binary.with_suffix(".new").chmod(0o755)
-        binary.with_suffix(".new").rename(binary)
+        if is_new:
+            shutil.copy(binary, binary.with_suffix(".new"))
+            binary.with_suffix(".new").rename(binary)
         first = threading.Thread(target=ask_until_answered, args=(f"{scene.traefik.url}/{part.kind}/status/200",))
         first.start()
         scene.traefik.start()
@@ -252,6 +305,64 @@ def test_what_is_not_known_is_not_probed(scene, tmp_path):
     scene.wait_for_probe("not counted: responses of TLS and HTTP/2 servers cannot be counted: the program was built by go1.19")
     Clients(proxy.url, asked_of([clear]) * 4, clients=2).run()
     wait_for(lambda: sum(scene.upstat.server_counts().values()) == 20, 10, "what is read of packets is counted")
+
+
+@contextmanager
+def changed(binary, changes):
+    """(offset, bytes) in a file while it does not run, which then has what it had."""
+    with open(binary, "r+b") as file:
+        def write(all_of_it):
+            kept = []
+            for offset, new in all_of_it:
+                file.seek(offset)
+                kept.append((offset, file.read(len(new))))
+                file.seek(offset)
+                file.write(new)
+            file.flush()
+            return kept
+        before = write(changes)
+    yield
+    with open(binary, "r+b") as file:
+        write(before)
+
+
+def damages(binary):
+    """What is changed, as in `changed`, and what is said of it."""
+    with open(binary, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
+        info = text.find(b"\xff Go buildinf:\x08\x02")
+        name = text.find(b"\0net/http/httputil.(*ReverseProxy).modifyResponse\0")
+    assert info > 0 and name > 0
+    packed = "the program has no build information of Go's: it is packed, or no Go program"
+    # e_shoff; e_shentsize, e_shnum and e_shstrndx: UPX leaves none, and what it leaves starts as this does
+    yield [(0x28, bytes(8)), (0x3a, bytes(6))], packed
+    yield [(info, bytes(14))], packed
+    yield [(name + 1, b"X")], "the program has no function net/http/httputil.(*ReverseProxy).modifyResponse"
+
+
+def test_a_traefik_that_cannot_be_probed(scene, tmp_path):
+    """It is refused with a sentence, and nothing else is harmed. The file is known as one that could be."""
+    veiled, clear = scene.serve(NginxTls(tmp_path, scene.authority), servers.Nginx(tmp_path))
+    binary = tmp_path / "bin" / "traefik"
+    binary.parent.mkdir()
+    scene.traefik_binary = shutil.copy(scene.traefik_binary, binary)
+    scene.route({part.kind: [url_of(part)] for part in (veiled, clear)})
+    scene.count(named_by="cgroup")
+    scene.wait_for_probe()
+    scene.traefik.stop()
+    for changes, words in damages(binary):
+        with changed(binary, changes):
+            scene.traefik.start()
+            scene.wait_for_probe(f"not counted: responses of TLS and HTTP/2 servers cannot be counted: {words}")
+            statuses = Clients(scene.traefik.url, asked_of([clear, veiled]) * 4, clients=2).run()
+            assert Counter(done.status for done in statuses) == {code: 8 for code, _ in ASKED}
+            scene.assert_exact(clear)
+            scene.traefik.stop()
+    scene.traefik.start()
+    assert not any(server == veiled.address for server, _, _ in scene.upstat.server_counts())
+    scene.wait_for_probe()
+    Clients(scene.traefik.url, asked_of([veiled]), clients=2).run()
+    wait_for(lambda: sum(count for (server, _, _), count in scene.upstat.server_counts().items() if server == veiled.address)
+             == len(ASKED), 10, "it is counted again as it was built")
 
 
 def test_the_alert_of_a_backend_behind_tls(scene, tmp_path):

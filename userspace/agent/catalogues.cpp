@@ -552,6 +552,11 @@ bool Catalogues::knows_routers(std::uint16_t zone) const {
     return found != configurations_.end() && found->second.address && !found->second.address->flattens;
 }
 
+bool Catalogues::has_fast_proxy(pid_t pid) const {
+    const auto found = configurations_.find(pid);
+    return found != configurations_.end() && found->second.address && found->second.address->is_fast;
+}
+
 /// Whose the names are that a zone's catalogue holds. What one has listed that has ended stays as it was.
 std::set<std::string> Catalogues::processes_of(std::uint16_t zone) const {
     const auto found = running_.find(zone);

@@ -95,6 +95,9 @@ class Catalogues {
     /// Whether each API that is asked has given its catalogue: none of what is known is from before a restart.
     [[nodiscard]] bool all_known() const;
 
+    /// Whether a Traefik's configuration, as far as it is known, has fastProxy.
+    [[nodiscard]] bool has_fast_proxy(pid_t pid) const;
+
     /// What is known of one Traefik's API: its URL and version, and what is wrong with it.
     struct Source {
         std::string url;                      ///< empty: it is not asked, `problem` says why

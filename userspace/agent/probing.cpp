@@ -76,7 +76,8 @@ void Probing::say(const programs::ProbeState& state) {
     }
 }
 
-std::string Probing::state_of(pid_t pid) const {
+/// fastProxy leaves HTTP/2, and whatever may turn out to be that, to Go's proxy.
+std::string Probing::state_of(pid_t pid, bool has_fast_proxy) const {
     if (mode_ == "off") {
         return "not counted: --probe.tls=off";
     }
@@ -90,7 +91,9 @@ std::string Probing::state_of(pid_t pid) const {
     if (state_.searching.contains(pid)) {
         return "not counted yet: its executable is being read";
     }
-    return state_.outlives ? "counted" : "counted while an agent runs (to go on without one takes Linux 5.15)";
+    std::string state =
+        state_.outlives ? "counted" : "counted while an agent runs (to go on without one takes Linux 5.15)";
+    return has_fast_proxy ? state + "; fastProxy is on: not where a serversTransport has disableHTTP2" : state;
 }
 
 }  // namespace upstat::agent

@@ -31,7 +31,7 @@ class Probing {
     [[nodiscard]] int fd() const { return state_.searching.empty() ? -1 : state_.news; }
 
     /// What becomes of the TLS and HTTP/2 servers' responses to a process, in a few words.
-    [[nodiscard]] std::string state_of(pid_t pid) const;
+    [[nodiscard]] std::string state_of(pid_t pid, bool has_fast_proxy) const;
 
   private:
     void say(const programs::ProbeState& state);

@@ -7,7 +7,6 @@
 #include <linux/perf_event.h>
 #include <spdlog/spdlog.h>
 #include <sys/ioctl.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -158,32 +157,55 @@ Result<int> Probes::program_of(std::uint16_t zone, const Generation& generation)
     return bpf_program__fd(skeleton.progs.upstat_probe);
 }
 
-fs::path Probes::link_name(const Probed& process, const FileName& file) {
-    return fmt::format("{}-{}-{}-{}-{}", process.pid, process.start_time, file.first, file.second, process.zone);
+fs::path Probes::link_name(const Probed& process, const FileMark& mark) {
+    const auto [device, inode, seconds, nanoseconds] = mark.file;
+    const auto number = makedev(static_cast<unsigned>(device >> 32U), static_cast<unsigned>(device));
+    return fmt::format("{}-{}-{}-{}-{}", process.pid, process.start_time, number, inode, process.zone);
 }
 
 /// Without a word to a file system that may not respond.
-std::optional<Probes::FileName> Probes::file_of(const Probed& process) {
-    struct statx status{};
-    if (statx(AT_FDCWD, process.executable.c_str(), AT_STATX_DONT_SYNC, STATX_INO, &status) != 0) {
-        return std::nullopt;
-    }
-    return FileName(makedev(status.stx_dev_major, status.stx_dev_minor), status.stx_ino);
+std::optional<FileMark> Probes::mark_of_executable(const Probed& process) {
+    return mark_of(AT_FDCWD, process.executable, 0);
 }
 
-Probes::Found Probes::found_in(const Probed& process, RegularFile file) {
-    auto site = file.fd ? symbols::find_probe_site(file.fd)
-                        : fail(Error::Kind::runtime, fmt::format("{} cannot be opened", process.executable.string()));
+Probes::Found Probes::found_in(const Probed& process, Fd file) {
+    const auto mark = file ? mark_of(file.get(), "", AT_EMPTY_PATH) : std::nullopt;
+    auto site = mark ? symbols::find_probe_site(file)
+                     : fail(Error::Kind::runtime, fmt::format("{} cannot be opened", process.executable.string()));
     return {.process = process,
-            .file = std::move(file.fd),
-            .name = {file.status.st_dev, file.status.st_ino},
+            .file = mark ? std::move(file) : Fd(),
+            .mark = mark.value_or(FileMark{}),
             .site = std::move(site)};
+}
+
+/// Where this very file was read before, nothing of it is read again: a Traefik that starts again is probed at once.
+std::optional<Probes::Found> Probes::known_in(const Probed& process, const FileMark& mark) const {
+    const auto known = sites_.find(mark);
+    Fd file(known == sites_.end() ? -1 : ::open(process.executable.c_str(), O_PATH | O_CLOEXEC));
+    if (!file || mark_of(file.get(), "", AT_EMPTY_PATH) != mark) {
+        return std::nullopt;
+    }
+    return Found{.process = process, .file = std::move(file), .mark = mark, .site = known->second};
+}
+
+void Probes::take_found() {
+    constexpr std::size_t most_sites = 64;  // whoever starts Traefiks decides how many there are
+    for (auto& found : searches_.take()) {
+        searched_.erase(found.process);
+        if (found.site) {
+            if (sites_.size() >= most_sites) {
+                sites_.clear();
+            }
+            sites_.insert_or_assign(found.mark, *found.site);
+        }
+        found_.insert_or_assign(found.process, std::move(found));
+    }
 }
 
 /// One at a time for each process, however long it takes.
 void Probes::search(const Probed& process) {
     if (!searched_.contains(process) && searches_.start([process](const auto& give) {
-            auto file = open_regular(process.executable);
+            auto file = open_regular(process.executable).fd;
             drop_privilege();
             give(found_in(process, std::move(file)));
         })) {
@@ -193,11 +215,11 @@ void Probes::search(const Probed& process) {
 
 /// Where the place in its executable is not known yet, it is looked for, and this is called again.
 Result<void> Probes::attach(const Probed& process, const Generation& generation) {
-    const auto file = file_of(process);
-    if (!file) {
+    const auto mark = mark_of_executable(process);
+    if (!mark) {
         return fail(Error::Kind::runtime, fmt::format("{} cannot be opened", process.executable.string()));
     }
-    const auto pin = directory_ / link_name(process, *file);
+    const auto pin = directory_ / link_name(process, *mark);
     const auto program = program_of(process.zone, generation);
     if (!program) {
         return std::unexpected(program.error());
@@ -207,8 +229,11 @@ Result<void> Probes::attach(const Probed& process, const Generation& generation)
         spdlog::info("adopted the probe in pid {}", process.pid);
         return {};
     }
+    if (auto known = known_in(process, *mark)) {
+        found_.insert_or_assign(process, *std::move(known));
+    }
     const auto found = found_.find(process);
-    if (found == found_.end() || (found->second.file && found->second.name != *file)) {
+    if (found == found_.end() || (found->second.file && found->second.mark.file != mark->file)) {
         search(process);
         return {};
     }
@@ -261,8 +286,8 @@ void Probes::drop_others(const std::vector<Probed>& processes) {
         kept.insert(pin);  // also where its executable cannot be opened just now
     }
     for (const auto& process : processes) {
-        if (const auto file = file_of(process)) {
-            kept.insert(directory_ / link_name(process, *file));
+        if (const auto mark = mark_of_executable(process)) {
+            kept.insert(directory_ / link_name(process, *mark));
         }
     }
     for (const auto& pin : entries_of(directory_)) {
@@ -275,10 +300,7 @@ void Probes::drop_others(const std::vector<Probed>& processes) {
 ProbeState Probes::follow(const std::vector<Probed>& processes, const Generation& generation) {
     ProbeState state;
     state.news = searches_.fd();
-    for (auto& found : searches_.take()) {
-        searched_.erase(found.process);
-        found_.insert_or_assign(found.process, std::move(found));
-    }
+    take_found();
     std::erase_if(pins_, [](const auto& entry) { return !fs::exists(entry.second); });  // somebody took it away
     drop_others(processes);
     for (const auto& process : processes) {
@@ -292,10 +314,11 @@ ProbeState Probes::follow(const std::vector<Probed>& processes, const Generation
         }
     }
     state.outlives = events_.empty();
-    if (processes.empty()) {
-        loaded_.clear();
-    }
     return state;
+}
+
+void Probes::keep_zones(const std::set<std::uint16_t>& zones) {
+    std::erase_if(loaded_, [&zones](const auto& entry) { return !zones.contains(entry.first); });
 }
 
 int Probes::program() const {

@@ -11,12 +11,11 @@
 #include <optional>
 #include <set>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "base/error.hpp"
 #include "base/fd.hpp"
-#include "base/regular_file.hpp"
+#include "base/file_mark.hpp"
 #include "base/side_threads.hpp"
 #include "programs/generations.hpp"
 #include "programs/root.hpp"
@@ -62,8 +61,12 @@ class Probes {
     explicit Probes(const Root& root) : directory_(root.path / probes_name) {}
 
     /// Has probes in these processes, and in no others. The maps that they write are those of `generation`; the one of
-    /// their own is made where it is missing.
+    /// their own is made where it is missing. What is loaded stays, and so does what was found in executables: the
+    /// first response of a Traefik that starts again comes 100 ms later, and the kernel takes half of that for a probe.
     ProbeState follow(const std::vector<Probed>& processes, const Generation& generation);
+
+    /// Unloads the programs of all other zones; probes stay.
+    void keep_zones(const std::set<std::uint16_t>& zones);
 
     /// The map `probed` of the generation; -1 where nothing was ever probed.
     [[nodiscard]] int map() const { return map_.get(); }
@@ -76,19 +79,20 @@ class Probes {
     struct FreeLoaded {
         void operator()(Loaded* loaded) const;
     };
-    using FileName = std::pair<std::uint64_t, std::uint64_t>;  ///< device, inode
     /// What was found in an executable, which may lie where no response comes from: a thread reads it.
     struct Found {
         Probed process;
         Fd file{};
-        FileName name{};
+        FileMark mark{};
         Result<symbols::ProbeSite> site{};
     };
 
-    static std::filesystem::path link_name(const Probed& process, const FileName& file);
-    static std::optional<FileName> file_of(const Probed& process);
-    static Found found_in(const Probed& process, RegularFile file);
+    static std::filesystem::path link_name(const Probed& process, const FileMark& mark);
+    static std::optional<FileMark> mark_of_executable(const Probed& process);
+    static Found found_in(const Probed& process, Fd file);
     void search(const Probed& process);
+    void take_found();
+    [[nodiscard]] std::optional<Found> known_in(const Probed& process, const FileMark& mark) const;
     Result<void> attach(const Probed& process, const Generation& generation);
     Result<void> attach_at(const Found& found, const std::filesystem::path& pin, int program);
     Result<int> program_of(std::uint16_t zone, const Generation& generation);
@@ -101,6 +105,7 @@ class Probes {
     std::map<Probed, Fd> events_;                                          ///< where the kernel has no links to them
     std::map<Probed, std::filesystem::path> pins_;                         ///< where it has
     std::map<Probed, Found> found_;                                        ///< of those that have no probe yet
+    std::map<FileMark, symbols::ProbeSite> sites_;                         ///< of files that were read before
     std::set<Probed> searched_;                                            ///< that are looked into
     SideThreads<Found> searches_{"sites", 64};
 };

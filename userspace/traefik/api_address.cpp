@@ -52,6 +52,8 @@ constexpr std::array<std::string_view, 3> file_path{"providers", "file", "filena
 constexpr std::array<std::string_view, 3> directory_path{"providers", "file", "directory"};
 constexpr std::array<std::string_view, 2> flattening_path{"hostresolver", "cnameflattening"};
 constexpr std::string_view flattening = "hostresolver.cnameflattening";
+constexpr std::array<std::string_view, 2> fast_proxy_path{"experimental", "fastproxy"};
+constexpr std::string_view fast_proxy = "experimental.fastproxy";
 constexpr auto ways_out = "--traefik.api says where it is, or --backends.file which servers there are";
 
 std::string lower(std::string_view text) {
@@ -93,6 +95,14 @@ std::optional<std::string> flag(const std::vector<std::string>& arguments, std::
 /// "api", or "api.insecure" and all else below it. Traefik 1 had "web" before.
 bool is_api(std::string_view name, char separator) {
     return name == "web" || name == "api" || (name.starts_with("api") && name[3] == separator);
+}
+
+/// "experimental.fastProxy", or "experimental.fastProxy.debug".
+bool is_fast_proxy(std::string_view name, char separator) {
+    const auto experimental = name.substr(0, fast_proxy.find('.'));
+    name.remove_prefix(experimental.size());
+    return fast_proxy.starts_with(experimental) && name.starts_with(separator) &&
+           name.substr(1, name.find(separator, 1) - 1) == fast_proxy_path[1];
 }
 
 bool is_false(const std::string& value) {
@@ -196,7 +206,8 @@ Settings settings_of(const std::vector<std::string>& arguments) {
             .file = flag(arguments, "providers.file.filename"),
             .directory = flag(arguments, "providers.file.directory"),
             .asked = asked_by([&](std::string_view name) { return flag(arguments, name); }),
-            .flattens = has_flag(arguments, [](const auto& name) { return name == flattening; })};
+            .flattens = has_flag(arguments, [](const auto& name) { return name == flattening; }),
+            .is_fast = has_flag(arguments, [](const auto& name) { return is_fast_proxy(name, '.'); })};
 }
 
 Settings settings_in(const std::vector<std::string>& environment) {
@@ -208,7 +219,8 @@ Settings settings_in(const std::vector<std::string>& environment) {
             .directory = variable(environment, "TRAEFIK_PROVIDERS_FILE_DIRECTORY"),
             .asked = asked_by([&](std::string_view name) { return variable(environment, variable_for(name)); }),
             .flattens = has_variable(environment,
-                                     [](const auto& name) { return "traefik_" + name == variable_for(flattening); })};
+                                     [](const auto& name) { return "traefik_" + name == variable_for(flattening); }),
+            .is_fast = has_variable(environment, [](const auto& name) { return is_fast_proxy(name, '_'); })};
 }
 
 // --- the configuration file; keys are in any case there too ---
@@ -324,7 +336,8 @@ Settings parsed(const std::string& text, bool toml) {
                 .file = in_toml(document, file_path),
                 .directory = in_toml(document, directory_path),
                 .asked = asked_by([&](std::string_view name) { return in_toml(document, path_to(name)); }),
-                .flattens = has(document, flattening_path)};
+                .flattens = has(document, flattening_path),
+                .is_fast = has(document, fast_proxy_path)};
     }
     const auto document = YAML::Load(text);
     return {.address = in_yaml(document, address_path),
@@ -334,7 +347,8 @@ Settings parsed(const std::string& text, bool toml) {
             .file = in_yaml(document, file_path),
             .directory = in_yaml(document, directory_path),
             .asked = asked_by([&](std::string_view name) { return in_yaml(document, path_to(name)); }),
-            .flattens = has(document, flattening_path)};
+            .flattens = has(document, flattening_path),
+            .is_fast = has(document, fast_proxy_path)};
 }
 
 ConfigurationFile read_file_at(const std::string& path, const RegularFile& file) {
@@ -497,6 +511,7 @@ ApiAddress with_others(ApiAddress address, const OpenedConfiguration& process, c
     address.files = watched_directory(process, settings);
     address.asked = settings.asked;
     address.flattens = settings.flattens;
+    address.is_fast = settings.is_fast;
     address.proxy = proxy_of(process.environment);
     return address;
 }

@@ -24,6 +24,7 @@ struct ApiAddress {
     std::string files{};  ///< the directory of the file provider, absolute as the process sees it; empty: it has none
     std::vector<std::string> asked{};  ///< where the process sends requests of its own: providers, receivers of traces
     bool flattens = false;  ///< hostResolver.cnameFlattening: a rule's host may be the alias of what a request names
+    bool is_fast = false;   ///< experimental.fastProxy
 };
 
 /// A configuration file of a Traefik as it was read. It is parsed again only when it has changed.
@@ -37,6 +38,7 @@ struct ConfigurationFile {
         std::optional<std::string> directory;               ///< providers.file.directory
         std::vector<std::string> asked{};                   ///< as in ApiAddress
         bool flattens = false;                              ///< likewise
+        bool is_fast = false;                               ///< likewise
     };
     std::string path;  ///< as the process sees it; empty: none was read
     struct stat status{};

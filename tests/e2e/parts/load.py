@@ -107,6 +107,14 @@ class Wrk:
         return "threads and" in self.output.read_text() and "\nThreads:\t1\n" in status
 
 
+def streams(url, paths, count, connections, each):
+    """h2load: `count` requests in turn for each of the paths, `each` of them at once on each HTTP/2 connection."""
+    said = subprocess.run(["h2load", "-n", str(count), "-c", str(connections), "-m", str(each), "-T", "30", "-N", "30",
+                           *(f"{url}{path}" for path in paths)],
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=True).stdout
+    assert f" {count} done, " in said and " 0 errored, 0 timeout" in said, said
+
+
 class Clients:
     """Threads with one keep-alive connection each, working through a plan; every answer is recorded.
 

@@ -150,9 +150,10 @@ def broken_invariants(samples, most_outstanding):
     sentences = []
     for sample in select(samples, "upstat_server_requests_total"):
         server = sample.labels["server"]
-        answers = total(samples, "upstat_server_responses_total", server=server)
-        unanswered = total(samples, "upstat_server_unanswered_total", server=server)
-        outstanding = total(samples, "upstat_server_outstanding_requests", server=server)
+        own = {name: value for name, value in sample.labels.items() if name in ("server", "traefik")}
+        answers = total(samples, "upstat_server_responses_total", **own)
+        unanswered = total(samples, "upstat_server_unanswered_total", **own)
+        outstanding = total(samples, "upstat_server_outstanding_requests", **own)
         if sample.value != answers + unanswered + outstanding:
             sentences.append(f"{server}: {sample.value} requests, {answers} answers, {unanswered} unanswered, {outstanding} outstanding")
         if not 0 <= outstanding <= most_outstanding:

@@ -3,18 +3,19 @@
 oracle, as those of servers.py."""
 
 from .cgroup import Cgroup
-from .servers import Caddy, Nginx
+from .servers import DATA, Caddy, Nginx, Server
 
 
 class NginxTls(Nginx):
-    """As a host name it is asked by, its certificate names localhost. h2: it offers HTTP/2. client: it asks for a certificate."""
+    """As a host name it is asked by, its certificate names localhost. h2: it offers HTTP/2. client: it asks for a certificate.
+    name: it shakes hands with those alone who ask for it (SNI), and its requests are to have it as their host."""
 
     kind = "nginx-tls"
     scheme = "https"
 
-    def __init__(self, directory, authority, h2=False, client=False, kind=None):
+    def __init__(self, directory, authority, h2=False, client=False, kind=None, name=None):
         self.kind = kind or ("nginx-h2" if h2 else "nginx-tls")
-        self._authority, self._h2, self._client = authority, h2, client
+        self._authority, self._h2, self._client, self._name = authority, h2, client, name
         super().__init__(directory)
 
     def write_files(self):
@@ -22,9 +23,29 @@ class NginxTls(Nginx):
         super().write_files()
         path = self.directory / "nginx.conf"
         client = f"ssl_client_certificate {self._authority.ca}; ssl_verify_client on;" if self._client else ""
-        path.write_text(path.read_text().replace(
-            f"listen {self.address};",
-            f"listen {self.address} ssl {'http2' if self._h2 else ''}; ssl_certificate {certificate}; ssl_certificate_key {key}; {client}"))
+        listen = f"listen {self.address} ssl {'http2' if self._h2 else ''}"
+        own = f"{listen}; ssl_certificate {certificate}; ssl_certificate_key {key}; {client}"
+        if self._name:
+            own = f"{listen} default_server; ssl_reject_handshake on; }}\n  server {{ {own} server_name {self._name};"
+        path.write_text(path.read_text().replace(f"listen {self.address};", own))
+
+
+class NodeH2(Server):
+    """HTTP/2 over TLS. /together/CODE gets its response when so many streams wait for one."""
+
+    kind = "node-h2"
+    scheme = "https"
+
+    def __init__(self, directory, authority, together):
+        self._authority, self._together = authority, together
+        super().__init__(directory)
+
+    def command(self):
+        return ["node", DATA / "h2_server.js", self.port, self.log, *self._authority.issue(self.kind, "serverAuth"), self._together]
+
+    def connections(self):
+        """Numbers of the connections that its log has."""
+        return {line.split()[2] for line in self.lines()}
 
 
 class CaddyTls(Caddy):

@@ -11,11 +11,14 @@ import re
 import sys
 from pathlib import Path
 
+WITH_TRAEFIK = ("5.10",)  # as in `run`
+OLD = "counted while an agent runs (to go on without one takes Linux 5.15)"
 BEGIN, END = "=== upstat begins", "=== upstat ends"
 README_BEGIN, README_END = "<!-- kernels: begin -->", "<!-- kernels: end -->"
 PROGRAMS = ("egress", "ingress", "sockops")  # each has a column
 # must be taken too
-OTHERS = ("probe", "probed", "sockets", "egress-shared", "ingress-shared", "sockops-shared", "owner", "owner_plain")
+OTHERS = ("probe", "probed", "sockets", "egress-shared", "ingress-shared", "sockops-shared", "owner", "owner_plain",
+          "sample_egress", "sample_ingress")
 
 
 def facts(log):
@@ -34,7 +37,7 @@ def pairs(words):
 def read(name, log):
     """One kernel's row. A fact that is missing stays None: the kernel did not come so far."""
     lines, ended = facts(log)
-    row = {"name": name, "kernel": None, "programs": {}, "traffic": None, "sockets": None, "peer": None, "fallbacks": [], "notes": [],
+    row = {"name": name, "kernel": None, "programs": {}, "traffic": None, "sockets": None, "tls": None, "peer": None, "fallbacks": [], "notes": [],
            "said": [], "ended": ended}
     for line in lines:
         what, _, rest = line.partition(" ")
@@ -46,8 +49,8 @@ def read(name, log):
                 "verified": int(words[2]) if words[1] == "verified" else None, "verdict": " ".join(words[1:])}
         elif what == "traffic":
             row["traffic"] = {"verdict": words[0], **pairs(words[1:])}
-        elif what == "sockets":
-            row["sockets"] = rest
+        elif what in ("sockets", "tls"):
+            row[what] = rest
         elif what == "peer":
             row["peer"] = peer(rest)
         elif what == "fallback":
@@ -83,6 +86,8 @@ def faults(row, what):
         yield f"requests are not answers + unanswered + outstanding: {traffic}"
     if row["sockets"] != "shown":
         yield f"sockets: {row['sockets']}"
+    if row["name"] in WITH_TRAEFIK and not re.match(r"exact logged (\d+) counted \1 said " + re.escape(OLD), row["tls"] or ""):
+        yield f"tls: {row['tls']}"
     said = row["peer"] or {"said": "was not run", "exit": 1, "passed": 0, "failed": 0}
     if said["exit"] or said["failed"] or not said["passed"]:
         yield f"peer: {said['said']}"

@@ -39,7 +39,7 @@ struct ProbingTest : testing::Test {
 TEST_F(ProbingTest, ClearTextPaysNothing) {
     probing.look(listing("http://10.0.0.1"), unread("tls"), now);
     EXPECT_THAT(follow(), IsEmpty());
-    EXPECT_EQ(probing.state_of(7), "no such server is known");
+    EXPECT_EQ(probing.state_of(7, false), "no such server is known");
 }
 
 TEST_F(ProbingTest, AServerThatIsListedWithTlsOrH2cIsEnough) {
@@ -48,7 +48,7 @@ TEST_F(ProbingTest, AServerThatIsListedWithTlsOrH2cIsEnough) {
         fresh.look(listing(url), {}, now);
         fresh.follow(kernel, {traefik}, "auto", now);
         EXPECT_THAT(counts.probed, ElementsAre(traefik));
-        EXPECT_EQ(fresh.state_of(7), "counted");
+        EXPECT_EQ(fresh.state_of(7, false), "counted");
     }
 }
 
@@ -87,7 +87,7 @@ TEST_F(ProbingTest, OnAndOffAskNobody) {
     EXPECT_THAT(follow("on"), ElementsAre(traefik));
     probing.look(listing("https://10.0.0.1"), {}, now);
     EXPECT_THAT(follow("off"), IsEmpty());
-    EXPECT_EQ(probing.state_of(7), "not counted: --probe.tls=off");
+    EXPECT_EQ(probing.state_of(7, false), "not counted: --probe.tls=off");
 }
 
 TEST_F(ProbingTest, WhatDoesNotWorkIsSaidOnceAndTriedAgain) {
@@ -99,11 +99,11 @@ TEST_F(ProbingTest, WhatDoesNotWorkIsSaidOnceAndTriedAgain) {
         follow("on");
     }
     EXPECT_EQ(log.count("it is packed"), 1U);
-    EXPECT_EQ(probing.state_of(7), "not counted: it is packed");
+    EXPECT_EQ(probing.state_of(7, false), "not counted: it is packed");
     counts.probe_state = {};
     probing.try_again();
     follow("on");
-    EXPECT_EQ(probing.state_of(7), "counted");
+    EXPECT_EQ(probing.state_of(7, false), "counted");
 }
 
 TEST_F(ProbingTest, AnOldKernelsProbesEndWithTheAgent) {
@@ -111,7 +111,13 @@ TEST_F(ProbingTest, AnOldKernelsProbesEndWithTheAgent) {
     counts.probe_state.outlives = false;
     follow("on");
     EXPECT_EQ(log.count("not counted while no agent runs"), 1U);
-    EXPECT_EQ(probing.state_of(7), "counted while an agent runs (to go on without one takes Linux 5.15)");
+    EXPECT_EQ(probing.state_of(7, false), "counted while an agent runs (to go on without one takes Linux 5.15)");
+}
+
+TEST_F(ProbingTest, WhatFastProxyDoesByItselfIsSaid) {
+    EXPECT_EQ(probing.state_of(7, true), "no such server is known");
+    follow("on");
+    EXPECT_EQ(probing.state_of(7, true), "counted; fastProxy is on: not where a serversTransport has disableHTTP2");
 }
 
 /// The place in its executable is looked for elsewhere.
@@ -123,14 +129,14 @@ TEST_F(ProbingTest, WhatIsFoundLaterIsFollowed) {
     EXPECT_LT(probing.fd(), 0);
     follow();
     EXPECT_EQ(probing.fd(), news.get());
-    EXPECT_EQ(probing.state_of(7), "not counted yet: its executable is being read");
+    EXPECT_EQ(probing.state_of(7, false), "not counted yet: its executable is being read");
     counts.probe_state = {};
     follow();
     EXPECT_EQ(probing.fd(), news.get()) << "nothing was found yet";
     eventfd_write(news.get(), 1);
     follow();
     EXPECT_LT(probing.fd(), 0);
-    EXPECT_EQ(probing.state_of(7), "counted");
+    EXPECT_EQ(probing.state_of(7, false), "counted");
 }
 
 }  // namespace

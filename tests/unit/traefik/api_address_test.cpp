@@ -137,6 +137,31 @@ TEST(ApiAddress, TellsWhereRulesMeanOtherNamesOfAHost) {
     EXPECT_TRUE(flattens("", "", "{{{\n")) << "nobody knows";
 }
 
+TEST(ApiAddress, TellsWhetherThereIsFastProxy) {
+    const auto is_fast = [](const std::string& flag, const std::string& variable, const std::string& file,
+                            const std::string& name = "traefik.yml") {
+        const FakeHost host;
+        std::vector<std::string> arguments{"traefik"};
+        arguments.insert(arguments.end(), flag.empty() ? 0 : 1, flag);
+        host.process({.pid = 42, .arguments = arguments, .environment = {variable}});
+        if (!file.empty()) {
+            host.write("/proc/42/root/etc/traefik/" + name, file);
+        }
+        return address(host).is_fast;
+    };
+    EXPECT_TRUE(is_fast("--experimental.fastProxy", "", ""));
+    EXPECT_TRUE(is_fast("--experimental.fastProxy.debug=true", "", ""));
+    EXPECT_FALSE(is_fast("--experimental.fastProxy=false", "", ""));
+    EXPECT_FALSE(is_fast("--experimental.fastProxyOfAnother=true", "", ""));
+    EXPECT_FALSE(is_fast("--experimental", "", ""));
+    EXPECT_TRUE(is_fast("", "TRAEFIK_EXPERIMENTAL_FASTPROXY=true", ""));
+    EXPECT_FALSE(is_fast("", "TRAEFIK_EXPERIMENTAL_KUBERNETESGATEWAY=true", ""));
+    EXPECT_TRUE(is_fast("", "", "experimental: {fastProxy: {}}\n"));
+    EXPECT_TRUE(is_fast("", "", "experimental:\n  fastProxy:\n    debug: false\n"));
+    EXPECT_FALSE(is_fast("", "", "experimental: {plugins: {}}\n"));
+    EXPECT_TRUE(is_fast("", "", "[experimental.fastProxy]\ndebug = false\n", "traefik.toml"));
+}
+
 TEST(ApiAddress, IsNeverAnotherEntryPoints) {
     EXPECT_EQ(url({"traefik", "--api", "--entryPoints.Web.address=:8080"}), "");
     EXPECT_EQ(url({"traefik", "--api", "--entrypoints.web.address", "0.0.0.0:8080/tcp"}), "");
