@@ -116,7 +116,8 @@ enum upstat_socket_state { UPSTAT_SOCKET_LIST(UPSTAT_SOCKET_NUMBER) UPSTAT_SOCKE
     X(OTHERS_SOCKET, "others_socket", "skip: a socket of another process in the cgroup that Traefik shares")           \
     X(ROUTE_FULL, "route_full", "a response whose route found no room; counted for its server")                        \
     X(ROUTE_UNREAD, "route_unread",                                                                                    \
-      "skip: a user's request whose host is not plain, or in no table; counted for its server")
+      "skip: a user's request whose host is not plain, or in no table; counted for its server")                        \
+    X(SHARE_FULL, "share_full", "an event whose Traefik has its share of the map; counted in the overflow map")
 #define UPSTAT_PLACE_NUMBER(name, label, meaning) UPSTAT_PLACE_##name,
 enum upstat_place { UPSTAT_PLACE_LIST(UPSTAT_PLACE_NUMBER) UPSTAT_PLACES };
 
@@ -142,11 +143,19 @@ enum upstat_table {
     UPSTAT_TABLES,
 };
 
-/* How many slots a table has given away: the last one's number. */
+/* How many slots a table has given away: the last one's number. Or how many of them a zone has. */
 struct upstat_slots {
     struct bpf_spin_lock lock;
     __u32 given;
 };
+
+/* Zones have a share of each table. Those beyond this number share their shares; so many Traefiks are counted at most.
+ */
+#define UPSTAT_SHARES 1024
+
+/* A zone is given no slot when it has so many times what is left, and fewer where no backend lists the server. */
+#define UPSTAT_SHARE_LISTED 9
+#define UPSTAT_SHARE_UNLISTED 1
 
 /* A server as one Traefik speaks to it. IPv4 stands as an IPv4-mapped IPv6 address, so each server has one key. */
 struct upstat_server_key {
@@ -180,7 +189,8 @@ enum upstat_look {
     UPSTAT_LOOK_ROUTE = 8, /* they come by several routes, which are counted apart */
 };
 
-/* What the agent tells of a server; the value of the records map. Without one, all its requests are users'. */
+/* What the agent tells of a server that a backend lists; the value of the records map. Without one, all its requests
+ * are users', and it is given slots last. */
 struct upstat_record {
     __u16 look;   /* enum upstat_look */
     __u16 checks; /* the methods of its health checks: the bit 1 << enum upstat_method for each */
@@ -252,6 +262,33 @@ struct upstat_socket {
     __u32 age;     /* jiffies >> UPSTAT_AGE_SHIFT */
 };
 
+/* A sample's path has at most one byte less. */
+#define UPSTAT_SAMPLE_BYTES 128
+/* Status codes are below this, a power of two. */
+#define UPSTAT_CODES 1024
+
+/* The key of the map samples: a place in a server's ring. Never pinned, nor are the next two. */
+struct upstat_sample_key {
+    struct upstat_server_key server;
+    __u32 slot;
+};
+
+/* A request whose response had one of the codes that are asked for. */
+struct upstat_sample {
+    __u64 time; /* of the response, in ns of the boot clock */
+    __u16 code;
+    __u8 method; /* enum upstat_method */
+    __u8 cut;    /* the path goes on */
+    __u32 size;  /* bytes of the path */
+    __u8 path[UPSTAT_SAMPLE_BYTES];
+};
+
+/* The value of the map sampling. */
+struct upstat_sampling {
+    __u32 lost;               /* samples that found no room */
+    __u8 codes[UPSTAT_CODES]; /* 1: asked for */
+};
+
 /* The longest host of a URL: a name of 253 bytes, a colon and a port. */
 #define UPSTAT_HOST_BYTES 259
 
@@ -270,6 +307,7 @@ _Static_assert(sizeof(struct upstat_probed_key) == 272, "no hidden padding in a 
 _Static_assert(sizeof(struct upstat_server_key) == 20, "no hidden padding in a map key");
 _Static_assert(sizeof(struct upstat_total_key) == 28, "no hidden padding in a map key");
 _Static_assert(sizeof(struct upstat_request_key) == 24, "no hidden padding in a map key");
+_Static_assert(sizeof(struct upstat_sample_key) == 24, "no hidden padding in a map key");
 _Static_assert(sizeof(struct upstat_route_host_key) == 64, "no hidden padding in a map key");
 _Static_assert(sizeof(struct upstat_route_path_key) == 68, "no hidden padding in a map key");
 

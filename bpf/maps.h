@@ -49,10 +49,10 @@ struct {
     __uint(pinning, LIBBPF_PIN_BY_NAME);
 } request_counts SEC(".maps");
 
-/* How many slots each table has given away. */
+/* How many slots each table has given away; behind that, how many of them each zone has. */
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);
-    __uint(max_entries, UPSTAT_TABLES);
+    __uint(max_entries, UPSTAT_TABLES * (1 + UPSTAT_SHARES));
     __type(key, __u32);
     __type(value, struct upstat_slots);
     __uint(pinning, LIBBPF_PIN_BY_NAME);
@@ -83,8 +83,9 @@ static __always_inline struct upstat_ports *local_ports(void)
     return bpf_map_lookup_elem(&ports, &only);
 }
 
-/* What the agent tells of servers. It writes the records first and then another number into the epoch: a socket that
- * remembers a record looks for it again when the number is not the one that it remembers with it. */
+/* What the agent tells of servers: those that a backend lists each have a record. It writes the records first and then
+ * another number into the epoch: a socket that remembers a record looks for it again when the number is not the one
+ * that it remembers with it. */
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
     __uint(max_entries, 16384);
@@ -101,24 +102,48 @@ struct {
     __uint(pinning, LIBBPF_PIN_BY_NAME);
 } records_epoch SEC(".maps");
 
-/* The slot of a key, a new one where it has none; 0 where the table has no room for it. */
-static __always_inline __u32 slot_of(void *table, enum upstat_table number, const void *key)
+/* Whether a zone that has `mine` of a table's slots may have one more. Each is to leave room for those that come later;
+ * servers that a backend lists, for which there are records, go before others, whose number nobody bounds. */
+static __always_inline int may_have_more(__u32 mine, __u32 given, __u32 size, const struct upstat_server_key *server)
+{
+    __u64 left = given < size ? size - given : 0;
+
+    if (mine < left * UPSTAT_SHARE_UNLISTED)
+        return 1;
+    return mine < left * UPSTAT_SHARE_LISTED && bpf_map_lookup_elem(&records, server);
+}
+
+/* The slot of a server's key, a new one where it has none; 0 where the table, of `size` slots, has no room for it. */
+static __always_inline __u32 slot_of(void *table, enum upstat_table number, __u32 size, const void *key,
+                                     const struct upstat_server_key *server)
 {
     const __u32 none = 0, which = number;
+    const __u32 whose = UPSTAT_TABLES * (1 + zone % UPSTAT_SHARES) + number;
     __u32 *slot = bpf_map_lookup_elem(table, key);
-    struct upstat_slots *given;
+    struct upstat_slots *given, *share;
+    int is_new;
 
     if (slot && *slot)
         return *slot;
+    given = bpf_map_lookup_elem(&slots, &which);
+    share = bpf_map_lookup_elem(&slots, &whose);
+    if (!given || !share)
+        return 0;
+    if (!slot && !may_have_more(share->given, given->given, size, server)) {
+        count_place(UPSTAT_PLACE_SHARE_FULL);
+        return 0;
+    }
     bpf_map_update_elem(table, key, &none, BPF_NOEXIST); /* another CPU may have been faster: as good */
     slot = bpf_map_lookup_elem(table, key);
-    given = bpf_map_lookup_elem(&slots, &which);
-    if (!slot || !given)
+    if (!slot)
         return 0;
     bpf_spin_lock(&given->lock);
-    if (!*slot)
+    is_new = !*slot;
+    if (is_new)
         *slot = ++given->given;
     bpf_spin_unlock(&given->lock);
+    if (is_new)
+        __sync_fetch_and_add(&share->given, 1);
     return *slot;
 }
 
@@ -151,7 +176,7 @@ static __always_inline int count_in(void *counts, __u32 size, __u32 slot)
 /* Counts an event by its key. The slot that it has; 0 where the table was full, and it was counted as overflow. */
 static __always_inline __u32 count_by_key(const struct upstat_total_key *key)
 {
-    __u32 slot = slot_of(&totals, UPSTAT_TOTALS, key);
+    __u32 slot = slot_of(&totals, UPSTAT_TOTALS, total_slots, key, &key->server);
 
     if (count_in(&total_counts, total_slots, slot))
         return slot;
@@ -162,7 +187,7 @@ static __always_inline __u32 count_by_key(const struct upstat_total_key *key)
 /* Counts a request by its key, in the same way. */
 static __always_inline __u32 count_request_by_key(const struct upstat_request_key *key)
 {
-    __u32 slot = slot_of(&requests, UPSTAT_REQUESTS, key);
+    __u32 slot = slot_of(&requests, UPSTAT_REQUESTS, request_slots, key, &key->server);
 
     if (count_in(&request_counts, request_slots, slot))
         return slot;

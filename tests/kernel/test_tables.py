@@ -2,6 +2,7 @@
 """Tables that fill: what finds no room is counted all the same, though not whose it is; what found room stays exact."""
 
 import json
+import socket
 import subprocess
 import sys
 from collections import Counter
@@ -12,7 +13,9 @@ import pytest
 from agents import OWN, check_attached, run_again, run_anew
 from conftest import Bench, Server
 from parts.base import Part, unique_name, wait_for
+from parts.cgroup import Cgroup
 from parts.exposition import select, total
+from peer import Connection, RemoteClient
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
@@ -118,7 +121,7 @@ def test_more_servers_than_the_tables_hold(stage, stack):
     samples = stage.page()
     assert everything(samples) == wanted
 
-    # The servers 5 to 12 have no entry for their requests, and 6 to 12 none at all; the totals' last one is the fifth's.
+    # The servers 5 to 12 have no entry for their requests, and 6 to 12 none at all: the last of 16 is left for others.
     assert total(samples, "upstat_server_requests_total", server=OVERFLOW) == 2 * sum(range(5, 13))
     assert responses(samples, server=OVERFLOW)[404] == sum(range(6, 13)) + 5 - responses(samples, server=servers[4].label)[404]
     assert places(samples)["totals_full"] == 2 * 2 * every + 12 - (
@@ -127,11 +130,11 @@ def test_more_servers_than_the_tables_hold(stage, stack):
     assert "overflow_full" not in places(samples)
     assert total(samples, "traefik_backend_requests_total", backend="all") == sum(
         sum(responses(samples, server=server.label).values()) for server in servers)
-    for setting in ("bpf.totals-size", "bpf.requests-size"):
-        assert stage.agent.log.count(f"Raise {setting} and restart upstat: what was counted stays") == 1
+    assert stage.agent.log.count("Raise bpf.requests-size and restart upstat: what was counted stays") == 1
+    assert stage.agent.log.count("Raise bpf.totals-size and bpf.requests-size and restart upstat") == 1
     status = subprocess.run([OWN, "status", "--web.listen-address", stage.agent.address], capture_output=True, text=True,
                             check=True).stdout
-    assert "totals: 16 of 16 (100 %)" in status and "requests: 4 of 4 (100 %)" in status and "overflow: " in status
+    assert "totals: 15 of 16 (94 %)" in status and "requests: 4 of 4 (100 %)" in status and "overflow: " in status
 
     # What the log line asks for: nothing is lost by it, and from then on every server is told.
     run_again(stage, flags={"--bpf.totals-size": 1000, "--bpf.requests-size": 1000})
@@ -203,7 +206,8 @@ def test_sockets_without_memory(stage, stack):
 
 
 def test_a_port_scan(stage, stack):
-    """Each closed port makes two entries. What was known before stays exact, and the sums stay exact."""
+    """Each closed port makes two entries. No backend lists them, so they take no more than half. What was known before stays
+    exact, so does what comes later and is listed, and the sums stay exact."""
     run_anew(stage, flags={"--bpf.totals-size": 4000})
     namespace = stack.enter_context(NetNamespace())
     known = Server(stage)
@@ -215,14 +219,51 @@ def test_a_port_scan(stage, stack):
     samples = stage.page()
     known.expect({(200, "GET"): 6, (404, "GET"): 6})
     assert everything(samples)["responses"] == {200: 6, 404: 6}
-    spilled = 40000 - (4000 - 3)
-    assert places(samples)["totals_full"] == spilled
+    spilled = 40000 - (2000 - 3)
+    assert places(samples)["totals_full"] == places(samples)["share_full"] == spilled
     assert spilled == total(samples, "upstat_server_connects_total", server=OVERFLOW) + total(
         samples, "upstat_server_connect_failures_total", server=OVERFLOW, reason="refused")
     late = Server(stage)
     stack.callback(late.close)
     visit(late, 1)
+    late.expect({(200, "GET"): 1, (404, "GET"): 1})
     assert everything(stage.page())["responses"] == {200: 7, 404: 7}
+
+
+def test_no_traefik_takes_anothers_room(stage, stack):
+    """Another one asks 30 servers that no backend lists: 60 entries. Then one that is listed answers 60 codes."""
+    run_anew(stage, flags={"--bpf.totals-size": 100})
+    own, listed = Server(stage), Server(stage)
+    for server in (own, listed):
+        stack.callback(server.close)
+    visit(own, 2)
+    other = stack.enter_context(Cgroup())
+    client = stack.enter_context(RemoteClient(other))
+    run_again(stage, flags={"--traefik.cgroup": other.path})
+
+    def entries():
+        return total(stage.page(), "upstat_map_entries", map="totals")
+    assert entries() == 3
+    for port in range(20000, 20030):
+        with pytest.raises(ConnectionRefusedError):
+            client.call("connect", socket.AF_INET, ("127.0.0.2", port))
+    assert entries() == 3 + 49  # it has more than the 48 that are left
+    wait_for(lambda: "bpf.totals-size and bpf.requests-size" in stage.agent.log, 10, "a line in the log")
+    run_again(stage, flags={"--traefik.cgroup": stage.cgroup.path})
+
+    def answer(server, codes):
+        connection = server.connect()
+        for code in codes:
+            connection.ask()
+            connection.answer(b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n" % code)
+        connection.close()
+    answer(own, [429] * 5)
+    own.expect({(200, "GET"): 2, (404, "GET"): 2, (429, "GET"): 5})
+    answer(listed, range(200, 260))
+    assert entries() == 49 + 46  # more than nine times the 5 that are left
+    samples = stage.page()
+    assert responses(samples) == {**{code: 1 for code in range(200, 260)}, 200: 3, 404: 2, 429: 5}
+    assert places(samples)["totals_full"] == places(samples)["share_full"] == (60 - 49) + (1 + 60 - (46 - 4))
 
 
 @pytest.mark.parametrize("workers, each", [(6, 8400)])

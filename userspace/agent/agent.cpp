@@ -187,7 +187,7 @@ void Agent::poll() {
         send(now);  // alerts stay as they were, and receivers are to know that
         return;
     }
-    for (const auto& notice : fills_.look(*snapshot)) {
+    for (const auto& notice : fills_.look(*snapshot, told_names())) {
         spdlog::log(notice.error ? spdlog::level::err : spdlog::level::warn, "{}", notice.text);
     }
     polls_.count({});
@@ -263,7 +263,7 @@ void Agent::absorb(poll::Snapshot snapshot) {
     chronicle_.add(*last_poll_, ledger_.state(), snapshot,
                    {.traefiks = traefiks_->watched(), .alerts = judgement_.alerts(), .rules = settings_.all_rules()});
     judgement_.explain(chronicle_.view(), *chronicle_.owners(), *ledger_.state().catalogue, names, snapshot);
-    save(growth);
+    save(forget(snapshot) ? std::nullopt : growth);
     if (state_error_.empty()) {
         saved_routes_ = ledger_.state().route_names.size();
         tell_looks(catalogue);
@@ -272,15 +272,26 @@ void Agent::absorb(poll::Snapshot snapshot) {
     publish(std::move(snapshot));
 }
 
+/// What nobody lists any more; true if there is something new to save.
+bool Agent::forget(const poll::Snapshot& snapshot) {
+    constexpr auto interval = std::chrono::hours(1);
+    const auto& catalogue = ledger_.state().catalogue;
+    if (settings_.forget_after == Millis(0) || (catalogue == looked_through_ && snapshot.at < next_look_)) {
+        return false;
+    }
+    looked_through_ = catalogue;
+    next_look_ = snapshot.at + interval;
+    return ledger_.forget(snapshot, settings_.forget_after);
+}
+
 /// The programs learn at which servers they must look for Traefik's own requests, and for routes.
 void Agent::tell_looks(const attribute::SharedCatalogue& catalogue) {
     const std::tuple told(catalogue, catalogues_.all_known(), saved_routes_);
     if (told == std::exchange(told_looks_, told)) {
         return;
     }
-    const auto set =
-        parts_.kernel->set_looks(attribute::looks_in(*catalogues_.listed()),
-                                 route_tables(*catalogue, ledger_, saved_routes_), catalogues_.all_known());
+    const auto set = parts_.kernel->set_servers(*catalogues_.listed(), route_tables(*catalogue, ledger_, saved_routes_),
+                                                catalogues_.all_known());
     const auto problem = set ? std::string() : set.error().text();
     if (!set) {
         told_looks_ = {};  // tried again at the next poll
@@ -293,7 +304,7 @@ void Agent::tell_looks(const attribute::SharedCatalogue& catalogue) {
 
 /// From now on nobody sees how Traefik's routers change: what is counted meanwhile is told by no router's name.
 void Agent::forget_routes() {
-    const auto set = parts_.kernel->set_looks(attribute::looks_in(*catalogues_.listed()), {}, catalogues_.all_known());
+    const auto set = parts_.kernel->set_servers(*catalogues_.listed(), {}, catalogues_.all_known());
     if (!set) {
         spdlog::error("{}", set.error().text());
     }
@@ -377,6 +388,7 @@ publish::Report Agent::report(poll::Snapshot snapshot) const {
                            .history = chronicle_.view(),
                            .owners = chronicle_.owners(),
                            .sockets = socket_walk_,
+                           .samples = samples_,
                            .kernel_errors = std::move(snapshot.kernel_errors),
                            .maps = std::move(snapshot.maps),
                            .programs = std::move(snapshot.programs),
@@ -411,9 +423,20 @@ void Agent::renew_walk() {
     }
 }
 
+/// What the kernel keeps of requests, where that is wanted.
+void Agent::take_samples() {
+    if (settings_.samples == 0) {
+        return;
+    }
+    auto samples = parts_.kernel->samples(judgement_.codes());
+    samples_ = std::make_shared<const poll::Samples>(samples ? std::move(*samples)
+                                                             : poll::Samples{.problem = samples.error().text()});
+}
+
 void Agent::publish(poll::Snapshot snapshot) {
     const auto now = timeline_->now().at;
     renew_walk();
+    take_samples();
     auto shown = std::make_shared<const publish::Report>(report(std::move(snapshot)));
     // Neither goes back, whatever a reload says: who has seen a count must not see its 0 again.
     scraped_since_ = std::max(scraped_since_, now - settings_.metrics_zero_for);

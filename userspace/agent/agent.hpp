@@ -91,10 +91,12 @@ class Agent {
     void probe();
     void change_catalogue();
     attribute::SharedCatalogue close_books(const poll::Snapshot& snapshot);
+    bool forget(const poll::Snapshot& snapshot);
     void tell_looks(const attribute::SharedCatalogue& catalogue);
     void forget_routes();
     void save(const std::optional<attribute::Growth>& growth);
     void renew_walk();
+    void take_samples();
     void publish(poll::Snapshot snapshot);
     [[nodiscard]] attribute::TraefikNames told_names() const;
     [[nodiscard]] publish::Report report(poll::Snapshot snapshot) const;
@@ -138,11 +140,14 @@ class Agent {
     attribute::Counts counts_;
     std::shared_ptr<const publish::Page> page_;
     std::shared_ptr<const poll::SocketWalk> socket_walk_;  ///< ready for whoever asks first
+    std::shared_ptr<const poll::Samples> samples_;         ///< where they are wanted
     std::chrono::steady_clock::time_point next_walk_{};
     Results polls_;
     std::optional<Moment> last_poll_;
     std::chrono::microseconds poll_duration_{};
     std::string state_error_;
+    attribute::SharedCatalogue looked_through_;  ///< for what it does not list any more
+    Time next_look_;
     std::size_t saved_routes_ = 0;  ///< how many routes' numbers no crash gives to others
     /// Of which catalogue, whether it was complete, and with how many routes.
     std::tuple<attribute::SharedCatalogue, bool, std::size_t> told_looks_;

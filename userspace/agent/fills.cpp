@@ -27,11 +27,13 @@ constexpr std::array<Sized, 3> sized_maps{
      {"probed", "series (TLS or HTTP/2 server, code, method)", "Run `upstat detach` and restart upstat",
       "it is empty, and the counters of backends go on"}}};
 
+constexpr std::string_view share_full = "share_full";
+
 struct Failure {
-    const char* place;
+    std::string_view place;
     std::string_view what;
 };
-constexpr std::array<Failure, 5> failures{
+constexpr std::array<Failure, 6> failures{
     {{"storage_failed",
       "times a connection found no memory for its state: its requests are not counted at all. Raise the sysctl "
       "net.core.optmem_max (of Traefik's network namespace); it works at once"},
@@ -42,6 +44,10 @@ constexpr std::array<Failure, 5> failures{
      {"route_full",
       "responses are counted for their server and for none of the backends that list it: half of the kernel map totals "
       "is in use. Raise bpf.totals-size and restart upstat. No count is lost"},
+     {share_full,
+      "events of servers that are new are counted in the series server=\"overflow\": their Traefik has its share of a "
+      "kernel map, which is nine times what is left there, and once where no backend lists the server. No count is "
+      "lost. Raise bpf.totals-size and bpf.requests-size and restart upstat"},
      {"overflow_full", "events found no room in the overflow map either, and are lost. Please report this"}}};
 
 bool is_full(const poll::MapFill& fill) {
@@ -60,16 +66,28 @@ std::string warning_text(const Sized& map, const poll::MapFill& fill) {
                        fill.capacity, map.holds, map.way_out, map.then);
 }
 
+/// Which Traefik has the most series, where there are several.
+std::string largest(const poll::Snapshot& snapshot, const attribute::TraefikNames& names) {
+    std::map<std::uint16_t, std::size_t> series;
+    for (const auto& [server, totals] : snapshot.servers) {
+        series[server.zone] += totals.responses.size() + 1;
+    }
+    const auto most = std::ranges::max_element(series, {}, [](const auto& zone) { return zone.second; });
+    const auto name = most == series.end() ? std::string() : attribute::name_of(names, most->first);
+    return name.empty() ? std::string() : fmt::format(". The Traefik that has the most series is {}", name);
+}
+
 }  // namespace
 
-std::vector<Notice> FillWatch::look(const poll::Snapshot& snapshot) {
+std::vector<Notice> FillWatch::look(const poll::Snapshot& snapshot, const attribute::TraefikNames& names) {
     auto notices = look_at_maps(snapshot, grown(snapshot, "totals_full") != 0);
     for (const auto& [place, what] : failures) {
         const auto count = grown(snapshot, place);
-        const auto before = reported_.find(place);
+        const auto before = reported_.find(std::string(place));
         if (count != 0 && (before == reported_.end() || snapshot.at - before->second >= repeat)) {
-            reported_[place] = snapshot.at;
-            notices.push_back({.error = true, .text = fmt::format("{} {}", count, what)});
+            reported_[std::string(place)] = snapshot.at;
+            const auto who = place == share_full ? largest(snapshot, names) : std::string();
+            notices.push_back({.error = true, .text = fmt::format("{} {}{}", count, what, who)});
         }
     }
     places_ = snapshot.kernel_errors;
@@ -96,12 +114,12 @@ std::vector<Notice> FillWatch::look_at_maps(const poll::Snapshot& snapshot, bool
 }
 
 /// By how much a place's count is more than in the last snapshot; the first one may hold what is long known.
-std::uint64_t FillWatch::grown(const poll::Snapshot& snapshot, const std::string& place) const {
-    const auto now = snapshot.kernel_errors.find(place);
+std::uint64_t FillWatch::grown(const poll::Snapshot& snapshot, std::string_view place) const {
+    const auto now = snapshot.kernel_errors.find(std::string(place));
     if (!places_ || now == snapshot.kernel_errors.end()) {
         return 0;
     }
-    const auto before = places_->find(place);
+    const auto before = places_->find(now->first);
     return now->second - (before == places_->end() ? 0 : std::min(now->second, before->second));
 }
 

@@ -6,8 +6,10 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "attribute/backend_name.hpp"
 #include "poll/snapshot.hpp"
 
 namespace upstat::agent {
@@ -22,11 +24,12 @@ struct Notice {
 /// and when a place of failure begins to count; not at each poll.
 class FillWatch {
   public:
-    std::vector<Notice> look(const poll::Snapshot& snapshot);
+    /// `names`: of the Traefiks, where there are several.
+    std::vector<Notice> look(const poll::Snapshot& snapshot, const attribute::TraefikNames& names = {});
 
   private:
     std::vector<Notice> look_at_maps(const poll::Snapshot& snapshot, bool spilled);
-    [[nodiscard]] std::uint64_t grown(const poll::Snapshot& snapshot, const std::string& place) const;
+    [[nodiscard]] std::uint64_t grown(const poll::Snapshot& snapshot, std::string_view place) const;
 
     std::optional<std::map<std::string, std::uint64_t>> places_;  ///< of the last snapshot
     std::set<std::string> warned_;                                ///< maps

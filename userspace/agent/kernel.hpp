@@ -14,6 +14,7 @@
 #include "base/error.hpp"
 #include "base/fd.hpp"
 #include "config/settings.hpp"
+#include "poll/samples.hpp"
 #include "poll/snapshot.hpp"
 #include "programs/owners.hpp"
 #include "programs/probes.hpp"
@@ -57,10 +58,11 @@ class Kernel {
     /// Has probes in these processes, and in no others: so responses are counted that no packet shows.
     virtual programs::ProbeState probe(const std::vector<programs::Probed>& processes) = 0;
 
-    /// Tells the programs to which servers Traefik sends requests of its own, and to which it sends by several routes;
-    /// what they were told before stays beside it where these are not `complete`. Errors: not all find room.
-    virtual Result<void> set_looks(const std::map<poll::Server, attribute::Look>& looks, const RouteTables& routes,
-                                   bool complete) = 0;
+    /// Tells the programs which servers backends list, to which of them Traefik sends requests of its own, and to which
+    /// it sends by several routes; what they were told before stays beside it where this is not `complete`. Errors: not
+    /// all find room.
+    virtual Result<void> set_servers(const attribute::Catalogue& catalogue, const RouteTables& routes,
+                                     bool complete) = 0;
 
     /// Unloads the programs of all other zones; what is attached stays.
     virtual void keep_zones(const std::set<std::uint16_t>& zones) = 0;
@@ -76,6 +78,9 @@ class Kernel {
 
     /// One walk over the connections, for poll::SocketWalk. Errors: host where the kernel does not show them.
     virtual Result<Fd> walk_sockets() = 0;
+
+    /// The samples of requests whose responses have these codes, from now on. Errors: none are taken.
+    virtual Result<poll::Samples> samples(const poll::Codes& codes) = 0;
 
     /// Names these very maps: totals read under another epoch cannot be compared.
     [[nodiscard]] virtual std::string epoch() const = 0;

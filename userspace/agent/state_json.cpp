@@ -274,6 +274,10 @@ poll::Routed routed_from(const json& array, std::size_t most) {
     return routed;
 }
 
+attribute::Unlisted unlisted_from(const json& saved) {
+    return {.since = time_from<Time>(saved.at(0)), .activity = count_from(saved.at(1))};
+}
+
 attribute::LastTotals last_from(const json& saved) {
     return {.requests = count_from(saved.at(0)), .responses = responses_from(saved.at(1))};
 }
@@ -309,6 +313,12 @@ std::string to_text(const attribute::LedgerState& state) {
             ledger.add("routes", names);
             append(ledger.member("last_routed"), state.last_routed);
         }
+        const auto unlisted = [](std::string& to, const attribute::Unlisted& known) {
+            append(to += '[', {static_cast<std::uint64_t>(known.since.time_since_epoch().count()), known.activity});
+            close_list(to);
+        };
+        append_object(ledger.member("unlisted_backends"), state.unlisted_backends, unlisted);
+        append_object(ledger.member("unlisted_servers"), state.unlisted_servers, unlisted);
     }
     return text;
 }
@@ -331,6 +341,12 @@ attribute::LedgerState ledger_from(const json& saved) {
         state.route_names.push_back(backend_from(name.get<std::string>()));
     }
     state.last_routed = routed_from(saved.value("last_routed", json::array()), state.route_names.size());
+    const auto unlisted_backends = saved.value("unlisted_backends", json::object());  // older states have none
+    for (const auto& [name, unlisted] : unlisted_backends.items()) {
+        state.unlisted_backends.emplace(backend_from(name), unlisted_from(unlisted));
+    }
+    state.unlisted_servers =
+        from_servers<decltype(state.unlisted_servers)>(saved.value("unlisted_servers", json::object()), unlisted_from);
     return state;
 }
 

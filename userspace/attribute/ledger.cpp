@@ -66,13 +66,6 @@ void add(poll::ServerTotals& to, const poll::ServerTotals& what) {
     }
 }
 
-/// Without the requests that still wait for a response. They are folded when it comes: were they folded before it, and
-/// the server listed in between, `unmapped` would show them outstanding for ever and the server fewer than none.
-poll::ServerTotals completed(poll::ServerTotals totals) {
-    totals.requests = std::min(totals.requests, totals.response_sum() + totals.unanswered_sum());
-    return totals;
-}
-
 bool went_back(const LastTotals& last, const poll::ServerTotals& now) {
     Ascending before(last.responses);
     return now.requests < last.requests || std::ranges::any_of(
@@ -135,11 +128,17 @@ std::vector<poll::Server> all_listed(const Catalogue& catalogue) {
 
 }  // namespace
 
+poll::ServerTotals completed(poll::ServerTotals totals) {
+    totals.requests = std::min(totals.requests, totals.response_sum() + totals.unanswered_sum());
+    return totals;
+}
+
 bool LedgerState::operator==(const LedgerState& other) const {
     return *catalogue == *other.catalogue && backends == other.backends && owners == other.owners &&
            last == other.last && unclaimed == other.unclaimed && unknown_since == other.unknown_since &&
            folded == other.folded && unmapped == other.unmapped && route_names == other.route_names &&
-           last_routed == other.last_routed;
+           last_routed == other.last_routed && unlisted_backends == other.unlisted_backends &&
+           unlisted_servers == other.unlisted_servers;
 }
 
 Ledger::Ledger(LedgerState state)

@@ -29,6 +29,13 @@ struct LastTotals {
     bool operator==(const LastTotals&) const = default;
 };
 
+/// A backend or a server that no catalogue lists any more.
+struct Unlisted {
+    Time since;                  ///< or since when nothing is asked of the server
+    std::uint64_t activity = 0;  ///< of a server: what was counted by then
+    bool operator==(const Unlisted&) const = default;
+};
+
 /// The backends that list each server, or listed it last.
 using Owners = FlatMap<poll::Server, std::set<std::string>>;
 
@@ -46,6 +53,8 @@ struct LedgerState {
     std::vector<BackendName>
         route_names{};           ///< by a route's number - 1, which is given once; empty: not known any more
     poll::Routed last_routed{};  ///< as `last`, the part of it that came by routes
+    std::map<BackendName, Unlisted> unlisted_backends{};  ///< of `backends`, as forget() saw them last
+    std::map<poll::Server, Unlisted> unlisted_servers{};  ///< of `owners`, likewise
 
     bool operator==(const LedgerState& other) const;
 };
@@ -64,6 +73,10 @@ struct Growth {
     poll::Servers unknown;     ///< of the others: all totals, because they are folded in full
 };
 
+/// Without the requests that still wait for a response. They are folded when it comes: were they folded before it, and
+/// the server listed in between, `unmapped` would show them outstanding for ever and the server fewer than none.
+poll::ServerTotals completed(poll::ServerTotals totals);
+
 /// Attributes per-server totals to backends across catalogue changes.
 ///
 /// The kernel's totals are per server. A backend's counter is the sum of the increments between snapshots, each
@@ -78,7 +91,7 @@ struct Growth {
 /// them is that one's, and not the former's.
 ///
 /// A backend that no catalogue lists any more leaves Counts, as a removed series leaves a target, but its counters are
-/// kept: it goes on from them when it comes back.
+/// kept until it is forgotten: it goes on from them when it comes back.
 class Ledger {
   public:
     Ledger() : Ledger(LedgerState{}) {}
@@ -102,6 +115,11 @@ class Ledger {
     /// backend that the routes of a catalogue name has one from when that catalogue was absorbed.
     [[nodiscard]] std::uint16_t route_of(const BackendName& backend) const;
 
+    /// Forgets backends and servers that no catalogue has listed for so long, and the longest unlisted of very many.
+    /// Give the snapshot that was absorbed last. True if the state is another one now: then the whole of it is to be
+    /// saved.
+    bool forget(const poll::Snapshot& snapshot, Millis after);
+
     /// The kernel's maps were made anew: what comes next counts from 0. The backends' counters go on.
     void maps_made_anew();
 
@@ -124,6 +142,9 @@ class Ledger {
     [[nodiscard]] bool is_unchanged_unknown(const poll::Server& server, const poll::ServerTotals& totals) const;
     void leave_out(const poll::Server& server, const poll::ServerTotals& totals);
     void add_to_unmapped(const poll::Server& server, const poll::ServerTotals& totals, Time at);
+    bool note_unlisted(const poll::Snapshot& snapshot);
+    bool forget_servers(const poll::Snapshot& snapshot, Time latest);
+    bool forget_backends(Time latest);
 
     LedgerState state_;
     std::vector<poll::Server> listed_;   ///< in the catalogue, ascending

@@ -66,6 +66,34 @@ RecordValue without_table(const RecordValue& value) {
     return bytes_of<RecordValue>(record);
 }
 
+bool is_looked_at(const RecordValue& value) {
+    upstat_record record{};
+    std::memcpy(&record, value.data(), sizeof(record));
+    return record.look != 0;
+}
+
+struct Refused {
+    std::size_t servers = 0;
+    int reason = 0;
+};
+
+/// Writes what is not there yet, first those that change what is counted.
+Refused put_changed(int map, const RecordsByKey& wanted, const RecordsByKey& before) {
+    Refused refused;
+    for (const bool looked_at : {true, false}) {
+        for (const auto& [key, value] : wanted) {
+            const auto known = before.find(key);
+            if (is_looked_at(value) != looked_at || (known != before.end() && known->second == value)) {
+                continue;
+            }
+            if (bpf_map_update_elem(map, key.data(), value.data(), BPF_ANY) != 0) {
+                refused = {.servers = refused.servers + 1, .reason = errno};
+            }
+        }
+    }
+    return refused;
+}
+
 }  // namespace
 
 Result<void> begin_epoch(const RecordMaps& maps) {
@@ -95,21 +123,16 @@ Result<void> write_records(const RecordMaps& maps, const std::vector<Record>& re
             bpf_map_delete_elem(maps.records, key.data());
         }
     }
-    std::size_t refused = 0;
-    int reason = 0;
-    for (const auto& [key, value] : wanted) {
-        if (bpf_map_update_elem(maps.records, key.data(), value.data(), BPF_ANY) != 0) {
-            refused++;
-            reason = errno;
-        }
-    }
+    const auto refused = put_changed(maps.records, wanted, before);
     if (auto begun = begin_epoch(maps); !begun) {
         return begun;
     }
-    if (refused != 0) {
-        auto error = bpf_error(reason, fmt::format("{} servers find no room in the map records: what Traefik asks them "
-                                                   "by itself is counted as users'",
-                                                   refused));
+    if (refused.servers != 0) {
+        auto error = bpf_error(refused.reason,
+                               fmt::format("{} servers find no room in the map records: what Traefik asks them by "
+                                           "itself may be counted as users', and servers that no backend lists may "
+                                           "take their room in the map totals",
+                                           refused.servers));
         error.hint = "raise --bpf.requests-size";
         return std::unexpected(std::move(error));
     }

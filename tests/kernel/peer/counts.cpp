@@ -97,10 +97,10 @@ Fd newest_map(std::string_view name) {
     return newest;
 }
 
-/// No slot is given away.
+/// No slot is given away, and zone 0 has none.
 void zero_slots(int map) {
     const upstat_slots none{};
-    for (std::uint32_t table = 0; table < UPSTAT_TABLES; table++) {
+    for (std::uint32_t table = 0; table < 2 * UPSTAT_TABLES; table++) {
         bpf_map_update_elem(map, &table, &none, BPF_ANY);
     }
 }

@@ -192,9 +192,8 @@ class FakeKernel : public Kernel {
         counts_->probed = processes;
         return counts_->probe_state;
     }
-    Result<void> set_looks(const std::map<poll::Server, attribute::Look>& looks, const RouteTables& routes,
-                           bool complete) override {
-        counts_->looks = looks;
+    Result<void> set_servers(const attribute::Catalogue& catalogue, const RouteTables& routes, bool complete) override {
+        counts_->looks = attribute::looks_in(catalogue);
         counts_->routes = routes;
         counts_->looks_complete = complete;
         return {};
@@ -236,6 +235,7 @@ class FakeKernel : public Kernel {
         counts_->walks++;
         return Fd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
     }
+    Result<poll::Samples> samples(const poll::Codes& /*codes*/) override { return poll::Samples(); }
     [[nodiscard]] std::string epoch() const override { return counts_->epoch; }
 
   private:

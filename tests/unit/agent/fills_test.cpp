@@ -7,6 +7,7 @@
 namespace upstat::agent {
 namespace {
 
+using testing::EndsWith;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::SizeIs;
@@ -46,6 +47,32 @@ TEST(FillWatch, WhatHappenedBeforeTheStartIsNoNews) {
     FillWatch watch;
     EXPECT_THAT(watch.look(poll(0, 50, {{"totals_full", 3}, {"storage_failed", 4}})), IsEmpty());
     EXPECT_THAT(watch.look(poll(5, 50, {{"totals_full", 3}, {"storage_failed", 4}})), IsEmpty());
+}
+
+poll::Server server(std::uint16_t port, std::uint16_t zone) {
+    return {.port = port, .zone = zone};
+}
+
+TEST(FillWatch, SaysWhichTraefikTookTheRoom) {
+    FillWatch watch;
+    watch.look(poll(0, 50));
+    auto spilled = poll(5, 50, {{"share_full", 7}, {"totals_full", 7}});
+    spilled.servers[server(80, 0)].requests = 1000;
+    spilled.servers[server(81, 1)].requests = 1;
+    spilled.servers[server(82, 1)].requests = 1;
+    const auto notices = watch.look(spilled, {{0, "traefik.service"}, {1, "hers"}});
+    ASSERT_THAT(notices, SizeIs(1));
+    EXPECT_TRUE(notices[0].error);
+    EXPECT_THAT(notices[0].text, HasSubstr("7 events of servers that are new are counted"));
+    EXPECT_THAT(notices[0].text, EndsWith("The Traefik that has the most series is hers"));
+}
+
+TEST(FillWatch, NamesNoTraefikWhereThereIsOne) {
+    FillWatch watch;
+    watch.look(poll(0, 50));
+    const auto notices = watch.look(poll(5, 50, {{"share_full", 7}, {"totals_full", 7}}));
+    ASSERT_THAT(notices, SizeIs(1));
+    EXPECT_THAT(notices[0].text, EndsWith("restart upstat"));
 }
 
 TEST(FillWatch, NamesTheSysctlForSocketsWithoutMemory) {

@@ -84,6 +84,22 @@ TEST(Saved, RoutesComeBack) {
     EXPECT_THROW(ledger_from(saved), std::exception) << "a number that was never given";
 }
 
+TEST(Saved, SinceWhenNobodyListsThemComesBack) {
+    const auto snapshot = attribute::poll(5, {{attribute::server(1), attribute::answered(9)}});
+    attribute::Ledger ledger;
+    ledger.absorb(snapshot, attribute::listing({{"a", {1}}}));
+    ledger.absorb(snapshot, attribute::listing({}));
+    ASSERT_TRUE(ledger.forget(snapshot, std::chrono::days(7)));
+    const auto text = to_text(ledger.state());
+    const auto back = ledger_from(json::parse(text));
+    EXPECT_EQ(back.unlisted_backends.at("a").since, at(5));
+    EXPECT_EQ(back, ledger.state());
+    auto older = json::parse(text);
+    older.erase("unlisted_backends");
+    older.erase("unlisted_servers");
+    EXPECT_TRUE(ledger_from(older).unlisted_servers.empty());
+}
+
 TEST(Saved, EveryCodeThatTheKernelCountsIsTakenAndNoOther) {
     const auto with = [](int code) {
         return json::parse(R"({"at":1,"grown":["10.0.0.1:1",1,[)" + std::to_string(code) + R"(,1,1]],"strangers":{}})");

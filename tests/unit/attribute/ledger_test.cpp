@@ -16,6 +16,7 @@ using testing::ElementsAre;
 using testing::IsEmpty;
 using testing::Key;
 using testing::Pair;
+using testing::SizeIs;
 using testing::UnorderedElementsAre;
 
 constexpr poll::ResponseKey missing{.code = 404, .method = poll::Method::get};
@@ -134,6 +135,88 @@ TEST(Ledger, ABackendLeavesAndComesBackWithItsCounters) {
     EXPECT_THAT(ledger.absorb(poll(2, {{server(1), answered(6)}}), nobody).backends, IsEmpty());
     EXPECT_THAT(sums(ledger.absorb(poll(3, {{server(1), answered(7)}}), listing({{"a", {1}}}))),
                 ElementsAre(Pair("a", 7)));
+}
+
+constexpr auto week = std::chrono::days(7);
+constexpr int week_seconds = 7 * 24 * 3600;
+
+TEST(Ledger, WhatIsNotListedForLongIsForgotten) {
+    Ledger ledger;
+    const auto rest = listing({{"b", {2}}});
+    ledger.absorb(poll(0, {{server(1), answered(5)}}), listing({{"a", {1}}, {"b", {2}}}));
+    const auto show = [&](int seconds, std::uint64_t count, const SharedCatalogue& catalogue) {
+        const auto snapshot = poll(seconds, {{server(1), answered(count)}});
+        const auto counts = ledger.absorb(snapshot, catalogue);
+        ledger.forget(snapshot, week);
+        return std::pair(sums(counts), ledger.view(snapshot));
+    };
+    show(10, 6, rest);
+    EXPECT_EQ(show(9 + week_seconds, 6, rest).second.servers.at(server(1)), answered(6));
+    EXPECT_TRUE(ledger.state().backends.contains("a"));
+    const auto gone = show(10 + week_seconds, 6, rest).second;
+    EXPECT_FALSE(gone.servers.contains(server(1)));
+    EXPECT_FALSE(ledger.state().backends.contains("a"));
+    EXPECT_THAT(ledger.state().owners, ElementsAre(Key(server(2))));
+    show(20 + week_seconds, 6, rest);
+    EXPECT_EQ(show(100 + week_seconds, 6, rest).second.unmapped, poll::ServerTotals{}) << "what was a backend's";
+    show(110 + week_seconds, 8, rest);
+    EXPECT_EQ(show(200 + week_seconds, 8, rest).second.unmapped, answered(2)) << "what came later";
+    const auto [back, view] = show(210 + week_seconds, 9, listing({{"a", {1}}, {"b", {2}}}));
+    EXPECT_THAT(back, ElementsAre(Pair("a", 3), Pair("b", 0)));
+    EXPECT_EQ(view.servers.at(server(1)), answered(1)) << "the rest is unmapped, or was shown before";
+}
+
+TEST(Ledger, NothingNewToForgetIsNothingToSave) {
+    Ledger ledger;
+    const auto snapshot = poll(0, {{server(1), answered(5)}});
+    ledger.absorb(snapshot, listing({{"a", {1}}}));
+    EXPECT_FALSE(ledger.forget(snapshot, week));
+    ledger.absorb(snapshot, nobody);
+    EXPECT_TRUE(ledger.forget(snapshot, week));
+    EXPECT_FALSE(ledger.forget(snapshot, week));
+    ledger.absorb(snapshot, listing({{"a", {1}}}));
+    EXPECT_TRUE(ledger.forget(snapshot, week));
+    EXPECT_THAT(ledger.state().unlisted_backends, IsEmpty());
+    EXPECT_THAT(ledger.state().unlisted_servers, IsEmpty());
+}
+
+TEST(Ledger, WhatIsStillUsedIsNotForgotten) {
+    Ledger ledger;
+    ledger.absorb(poll(0, {{server(1), answered(5)}}), listing({{"a", {1}}}));
+    const auto pass = [&](int seconds, const poll::ServerTotals& totals) {
+        const auto snapshot = poll(seconds, {{server(1), totals}});
+        ledger.absorb(snapshot, nobody);
+        ledger.forget(snapshot, week);
+        return ledger.state().backends.contains("a");
+    };
+    EXPECT_TRUE(pass(1, answered(5)));
+    EXPECT_TRUE(pass(week_seconds, answered(6))) << "asked lately";
+    EXPECT_TRUE(pass(week_seconds + 1, answered(6)));
+    auto waits = answered(6);
+    waits.requests++;
+    EXPECT_TRUE(pass(week_seconds + 2, waits));
+    EXPECT_TRUE(pass(2 * week_seconds + 2, waits)) << "a request waits";
+    EXPECT_TRUE(pass(2 * week_seconds + 3, answered(7)));
+    EXPECT_FALSE(pass(3 * week_seconds + 3, answered(7)));
+}
+
+TEST(Ledger, OfVeryManyNamesTheLongestUnlistedAreForgotten) {
+    Ledger ledger;
+    for (int round = 0; round < 3; ++round) {
+        Catalogue many;
+        for (int name = 0; name < 9'000; ++name) {
+            many.backends[std::to_string(round) + "-" + std::to_string(name)];
+        }
+        const auto snapshot = poll(round, {});
+        ledger.absorb(snapshot, std::make_shared<const Catalogue>(std::move(many)));
+        ledger.forget(snapshot, week);
+    }
+    const auto snapshot = poll(3, {});
+    ledger.absorb(snapshot, nobody);
+    ledger.forget(snapshot, week);
+    EXPECT_THAT(ledger.state().backends, SizeIs(20'000));
+    EXPECT_TRUE(ledger.state().backends.contains("2-0"));
+    EXPECT_FALSE(ledger.state().backends.contains("0-0"));
 }
 
 TEST(Ledger, TotalsThatWentBackAreWholeIncrements) {
