@@ -262,6 +262,33 @@ struct upstat_socket {
     __u32 age;     /* jiffies >> UPSTAT_AGE_SHIFT */
 };
 
+/* A sample's path has at most one byte less. */
+#define UPSTAT_SAMPLE_BYTES 128
+/* Status codes are below this, a power of two. */
+#define UPSTAT_CODES 1024
+
+/* The key of the map samples: a place in a server's ring. Never pinned, nor are the next two. */
+struct upstat_sample_key {
+    struct upstat_server_key server;
+    __u32 slot;
+};
+
+/* A request whose response had one of the codes that are asked for. */
+struct upstat_sample {
+    __u64 time; /* of the response, in ns of the boot clock */
+    __u16 code;
+    __u8 method; /* enum upstat_method */
+    __u8 cut;    /* the path goes on */
+    __u32 size;  /* bytes of the path */
+    __u8 path[UPSTAT_SAMPLE_BYTES];
+};
+
+/* The value of the map sampling. */
+struct upstat_sampling {
+    __u32 lost;               /* samples that found no room */
+    __u8 codes[UPSTAT_CODES]; /* 1: asked for */
+};
+
 /* The longest host of a URL: a name of 253 bytes, a colon and a port. */
 #define UPSTAT_HOST_BYTES 259
 
@@ -280,6 +307,7 @@ _Static_assert(sizeof(struct upstat_probed_key) == 272, "no hidden padding in a 
 _Static_assert(sizeof(struct upstat_server_key) == 20, "no hidden padding in a map key");
 _Static_assert(sizeof(struct upstat_total_key) == 28, "no hidden padding in a map key");
 _Static_assert(sizeof(struct upstat_request_key) == 24, "no hidden padding in a map key");
+_Static_assert(sizeof(struct upstat_sample_key) == 24, "no hidden padding in a map key");
 _Static_assert(sizeof(struct upstat_route_host_key) == 64, "no hidden padding in a map key");
 _Static_assert(sizeof(struct upstat_route_path_key) == 68, "no hidden padding in a map key");
 

@@ -13,15 +13,8 @@
 #include "maps.h"
 #include "packet.h"
 #include "server.h"
+#include "sockets.h"
 #include "state.h"
-
-struct {
-    __uint(type, BPF_MAP_TYPE_SK_STORAGE);
-    __uint(map_flags, BPF_F_NO_PREALLOC);
-    __type(key, int);
-    __type(value, struct socket_state);
-    __uint(pinning, LIBBPF_PIN_BY_NAME);
-} sockets SEC(".maps");
 
 /* A response's bytes that come early and lie behind the window: long interim heads out of order. Created only for the
  * sockets that need it, and deleted when the next request is sent. */
@@ -41,12 +34,6 @@ struct {
     __type(value, struct scattered);
     __uint(pinning, LIBBPF_PIN_BY_NAME);
 } scattered SEC(".maps");
-
-/* The socket's state; 0 where it has none. Packets come here with full sockets only. */
-static __always_inline struct socket_state *state_of(struct bpf_sock *sk)
-{
-    return sk ? bpf_sk_storage_get(&sockets, sk, 0, 0) : 0;
-}
 
 /* The next request begins at `seq`. */
 static __always_inline void expect_request(struct socket_state *state, __u32 seq)

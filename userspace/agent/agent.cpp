@@ -388,6 +388,7 @@ publish::Report Agent::report(poll::Snapshot snapshot) const {
                            .history = chronicle_.view(),
                            .owners = chronicle_.owners(),
                            .sockets = socket_walk_,
+                           .samples = samples_,
                            .kernel_errors = std::move(snapshot.kernel_errors),
                            .maps = std::move(snapshot.maps),
                            .programs = std::move(snapshot.programs),
@@ -422,9 +423,20 @@ void Agent::renew_walk() {
     }
 }
 
+/// What the kernel keeps of requests, where that is wanted.
+void Agent::take_samples() {
+    if (settings_.samples == 0) {
+        return;
+    }
+    auto samples = parts_.kernel->samples(judgement_.codes());
+    samples_ = std::make_shared<const poll::Samples>(samples ? std::move(*samples)
+                                                             : poll::Samples{.problem = samples.error().text()});
+}
+
 void Agent::publish(poll::Snapshot snapshot) {
     const auto now = timeline_->now().at;
     renew_walk();
+    take_samples();
     auto shown = std::make_shared<const publish::Report>(report(std::move(snapshot)));
     // Neither goes back, whatever a reload says: who has seen a count must not see its 0 again.
     scraped_since_ = std::max(scraped_since_, now - settings_.metrics_zero_for);

@@ -96,6 +96,7 @@ class Agent {
     void forget_routes();
     void save(const std::optional<attribute::Growth>& growth);
     void renew_walk();
+    void take_samples();
     void publish(poll::Snapshot snapshot);
     [[nodiscard]] attribute::TraefikNames told_names() const;
     [[nodiscard]] publish::Report report(poll::Snapshot snapshot) const;
@@ -139,6 +140,7 @@ class Agent {
     attribute::Counts counts_;
     std::shared_ptr<const publish::Page> page_;
     std::shared_ptr<const poll::SocketWalk> socket_walk_;  ///< ready for whoever asks first
+    std::shared_ptr<const poll::Samples> samples_;         ///< where they are wanted
     std::chrono::steady_clock::time_point next_walk_{};
     Results polls_;
     std::optional<Moment> last_poll_;

@@ -152,6 +152,16 @@ void Judgement::explain(const history::View& history, const attribute::Owners& o
     }
 }
 
+poll::Codes Judgement::codes() const {
+    poll::Codes all;
+    for (const auto& rule : rules_) {
+        for (std::uint16_t code = 100; rule.rule.share == judge::Share::codes && code < all.size(); ++code) {
+            all[code] = all[code] || rule.codes.matches(code);
+        }
+    }
+    return all;
+}
+
 bool Judgement::judges_client_errors() const {
     return rules_.front().rule.codes == client_error_rule_.rule.codes;
 }

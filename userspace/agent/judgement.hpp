@@ -43,6 +43,9 @@ class Judgement {
     void explain(const history::View& history, const attribute::Owners& owners, const attribute::Catalogue& catalogue,
                  const attribute::TraefikNames& traefiks, const poll::Snapshot& snapshot);
 
+    /// The codes that any rule counts as errors.
+    [[nodiscard]] poll::Codes codes() const;
+
     /// Of 4xx, over the built-in rule's window, whatever codes that rule is about.
     [[nodiscard]] const measure::Ratios& client_errors() const;
     [[nodiscard]] const judge::Alerts& alerts() const { return alerts_; }

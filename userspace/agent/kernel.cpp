@@ -93,6 +93,19 @@ class PinnedKernel : public Kernel {
     Result<void> adopt_zones(const programs::ZoneNames& names) override { return counter_.adopt_zones(names); }
     [[nodiscard]] const programs::ZoneNames& zones() const override { return counter_.zones(); }
     Result<Fd> walk_sockets() override { return counter_.walk_sockets(); }
+    Result<poll::Samples> samples(const poll::Codes& codes) override {
+        const auto maps = counter_.sample_maps();
+        if (maps.samples < 0) {
+            return fail(Error::Kind::host, "no samples are taken: the log says why");
+        }
+        if (codes != sampled_codes_) {
+            if (auto asked = poll::ask_for_samples(maps, codes); !asked) {
+                return std::unexpected(asked.error());
+            }
+            sampled_codes_ = codes;
+        }
+        return poll::read_samples(maps);
+    }
     void keep_zones(const std::set<std::uint16_t>& zones) override { counter_.keep_zones(zones); }
     void drop_dead() override { counter_.drop_dead(); }
     [[nodiscard]] std::set<std::uint64_t> attached() const override { return counter_.attached(); }
@@ -118,6 +131,7 @@ class PinnedKernel : public Kernel {
     poll::Reader reader_;
     Millis patience_;  ///< with requests in flight of an agent's before an upgrade
     std::optional<Time> first_read_;
+    poll::Codes sampled_codes_;  ///< as the programs were told
     bool begun_ = false;
 };
 
@@ -125,7 +139,8 @@ class PinnedKernel : public Kernel {
 
 Result<std::unique_ptr<Kernel>> open_kernel(const config::Settings& settings) {
     auto counter = programs::Counter::open(
-        settings.bpf_pin_path, {.totals = settings.bpf_totals_size, .requests = settings.bpf_requests_size});
+        settings.bpf_pin_path,
+        {.totals = settings.bpf_totals_size, .requests = settings.bpf_requests_size, .samples = settings.samples});
     if (!counter) {
         return std::unexpected(counter.error());
     }

@@ -14,6 +14,7 @@
 #include "base/error.hpp"
 #include "base/fd.hpp"
 #include "config/settings.hpp"
+#include "poll/samples.hpp"
 #include "poll/snapshot.hpp"
 #include "programs/owners.hpp"
 #include "programs/probes.hpp"
@@ -77,6 +78,9 @@ class Kernel {
 
     /// One walk over the connections, for poll::SocketWalk. Errors: host where the kernel does not show them.
     virtual Result<Fd> walk_sockets() = 0;
+
+    /// The samples of requests whose responses have these codes, from now on. Errors: none are taken.
+    virtual Result<poll::Samples> samples(const poll::Codes& codes) = 0;
 
     /// Names these very maps: totals read under another epoch cannot be compared.
     [[nodiscard]] virtual std::string epoch() const = 0;

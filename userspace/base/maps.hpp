@@ -21,6 +21,12 @@ struct CounterMaps {
     bool operator==(const CounterMaps&) const = default;
 };
 
+/// Descriptors of the maps of samples; -1 where none are taken.
+struct SampleMaps {
+    int samples = -1;
+    int sampling = -1;
+};
+
 /// The maps of a previous generation, which may have any layout.
 struct CarriedMaps {
     CounterMaps maps;

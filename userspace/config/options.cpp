@@ -76,6 +76,18 @@ Result<Number> parse_number(std::string_view text) {
     return value;
 }
 
+Result<std::uint32_t> parse_samples(std::string_view text) {
+    constexpr std::uint32_t most = 100;
+    if (text == "0") {
+        return 0U;
+    }
+    auto count = parse_number<std::uint32_t>(text);
+    if (!count || *count > most) {
+        return fail(Error::Kind::usage, fmt::format("\"{}\" is not a whole number from 0 to {}", text, most));
+    }
+    return count;
+}
+
 Result<Millis> parse_positive_duration(std::string_view text) {
     auto duration = parse_duration(text);
     if (duration && duration->count() == 0) {
@@ -331,6 +343,9 @@ constexpr std::array all_options{
         "bpf.totals-size", "COUNT", "65536", "series (server, code, method) that the kernel has room for")),
     until_restart(option<parse_number<std::uint32_t>, &S::bpf_requests_size>("bpf.requests-size", "COUNT", "16384",
                                                                              "servers that the kernel has room for")),
+    until_restart(option<parse_samples, &S::samples>("samples", "COUNT", "0",
+                                                     "keep the paths of so many requests of each server, whose "
+                                                     "responses a rule counts as errors; 0: none")),
     option<parse_probe_mode, &S::probe_tls>("probe.tls", "MODE", "auto",
                                             "auto, on or off: count the responses of TLS and HTTP/2 servers, by a "
                                             "probe in Traefik; auto while there are any"),

@@ -55,7 +55,8 @@ struct Settings {
     std::string bpf_pin_path;
     std::uint32_t bpf_totals_size = 0;
     std::uint32_t bpf_requests_size = 0;
-    std::string probe_tls;  ///< auto, on or off
+    std::uint32_t samples = 0;  ///< of each server; 0: none are taken
+    std::string probe_tls;      ///< auto, on or off
     std::string log_level;
     std::string log_format;
 

@@ -25,6 +25,7 @@
 #include "programs/pins.hpp"
 #include "programs/ports.hpp"
 #include "programs/root.hpp"
+#include "programs/samples.hpp"
 #include "programs/shape.hpp"
 #include "programs/socket_iterator.hpp"
 #include "programs/zones.hpp"
@@ -255,6 +256,7 @@ class Counter::Impl {
         }
         shared_.erase(place->id);
         cgroup_links_.remove_owners(place->id);
+        take_samples(*place);
         return {};
     }
 
@@ -278,6 +280,9 @@ class Counter::Impl {
         auto attached = attach_programs(cgroup, *place, {.zone = zone, .shared = true});
         if (!previous().empty()) {  // its programs have looked at its own members until now
             Owners::look_again(newest());
+        }
+        if (attached) {
+            take_samples(*place);
         }
         return attached;
     }
@@ -313,6 +318,24 @@ class Counter::Impl {
             const auto zone = entry.first.zone;
             return zone != 0 && zone != next && !zones.contains(zone);
         });
+    }
+
+    /// Loads the programs that take samples. Counting goes on without them.
+    void load_samples(std::uint32_t kept) {
+        auto loaded = Samples::load(newest(), kept);
+        if (!loaded) {
+            spdlog::error("no samples are taken: {}", loaded.error().text());
+            return;
+        }
+        samples_ = std::move(*loaded);
+    }
+    [[nodiscard]] const std::optional<Samples>& samples() const { return samples_; }
+
+    void drop_dead() {
+        cgroup_links_.drop_dead();
+        if (samples_) {
+            samples_->keep(cgroup_links_.attached(shared_));
+        }
     }
 
     Result<Fd> walk_sockets() {
@@ -370,6 +393,15 @@ class Counter::Impl {
         return {};
     }
 
+    void take_samples(const Entered& place) {
+        if (!samples_) {
+            return;
+        }
+        if (auto attached = samples_->attach(place.directory.get(), place.id); !attached) {
+            spdlog::error("{}", attached.error().text());
+        }
+    }
+
     Root root_;
     Zones zones_;
     Probes probes_;
@@ -381,6 +413,7 @@ class Counter::Impl {
     CgroupLinks cgroup_links_;
     std::set<std::uint64_t> shared_;                         ///< cgroups (by inode) in which only some processes count
     std::optional<Result<SocketIterator>> socket_iterator_;  ///< once it was wanted
+    std::optional<Samples> samples_;                         ///< where they are wanted
 };
 
 Counter::Counter(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -422,7 +455,15 @@ Result<Counter> Counter::open(const fs::path& pin_path, const MapSizes& sizes) {
     if (!generations) {
         return std::unexpected(generations.error());
     }
-    return Counter(std::make_unique<Impl>(std::move(*root), std::move(*skeleton), std::move(*generations)));
+    auto impl = std::make_unique<Impl>(std::move(*root), std::move(*skeleton), std::move(*generations));
+    if (sizes.samples > 0) {
+        impl->load_samples(sizes.samples);
+    }
+    return Counter(std::move(impl));
+}
+
+SampleMaps Counter::sample_maps() const {
+    return impl_->samples() ? impl_->samples()->maps() : SampleMaps();
 }
 
 Result<void> Counter::attach(const fs::path& cgroup, const std::set<std::uint16_t>& listening, std::uint16_t zone) {
@@ -500,7 +541,7 @@ Result<Fd> Counter::walk_sockets() {
 }
 
 void Counter::drop_dead() {
-    impl_->cgroup_links().drop_dead();
+    impl_->drop_dead();
 }
 
 std::set<std::uint64_t> Counter::attached() const {

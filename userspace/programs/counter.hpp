@@ -24,6 +24,7 @@ namespace upstat::programs {
 struct MapSizes {
     std::uint32_t totals = 65536;    ///< servers x (codes x methods + reasons) that occur
     std::uint32_t requests = 16384;  ///< servers
+    std::uint32_t samples = 0;       ///< of each server; 0: no program takes any
 };
 
 /// A kernel program of ours, for its statistics.
@@ -101,6 +102,9 @@ class Counter {
 
     /// The maps that the programs write. The descriptors are this Counter's.
     [[nodiscard]] CounterMaps maps() const;
+
+    /// Where samples of requests are, if they are wanted.
+    [[nodiscard]] SampleMaps sample_maps() const;
 
     /// The previous generations' maps, as things stand. Every count is the sum over these and `maps`.
     [[nodiscard]] std::vector<CarriedMaps> carried() const;

@@ -7,6 +7,7 @@
 
 #include "base/json_text.hpp"
 #include "judge/diagnosis.hpp"
+#include "publish/samples_view.hpp"
 #include "publish/told_apart.hpp"
 
 namespace upstat::publish {
@@ -34,6 +35,9 @@ json explanation(const Report& report, const ToldApart& names, const judge::Diag
     }
     for (const auto& fact : diagnosis.facts) {
         out["facts"].push_back({{"topic", fact.topic}, {"text", fact.text}});
+    }
+    if (const auto paths = paths_text(report, diagnosis.backend); !paths.empty()) {
+        out["facts"].push_back({{"topic", "paths"}, {"text", paths}});
     }
     for (const auto& step : diagnosis.next) {
         out["next"].push_back({{"text", step.text}, {"command", step.command}});

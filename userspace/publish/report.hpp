@@ -21,6 +21,7 @@
 #include "judge/outage.hpp"
 #include "judge/worst.hpp"
 #include "measure/ratio.hpp"
+#include "poll/samples.hpp"
 #include "poll/snapshot.hpp"
 #include "poll/sockets.hpp"
 #include "publish/process.hpp"
@@ -68,6 +69,7 @@ struct Report {
     std::shared_ptr<const attribute::Owners> owners = std::make_shared<const attribute::Owners>();
 
     std::shared_ptr<const poll::SocketWalk> sockets{};  ///< goes when it is asked for; null before the first poll
+    std::shared_ptr<const poll::Samples> samples{};     ///< null where none are wanted
 
     std::map<std::string, std::uint64_t> kernel_errors;
     std::vector<poll::MapFill> maps;

@@ -11,6 +11,7 @@
 #include "publish/explain_views.hpp"
 #include "publish/gzip.hpp"
 #include "publish/history_views.hpp"
+#include "publish/samples_view.hpp"
 #include "publish/sockets_view.hpp"
 #include "publish/views.hpp"
 
@@ -55,6 +56,8 @@ constexpr std::array views{
         .path = "/api/v1/explain", .type = "application/json", .write = write_found<explain_json>, .heeds_query = true},
     Route{
         .path = "/api/v1/sockets", .type = "application/json", .write = write_found<sockets_json>, .heeds_query = true},
+    Route{
+        .path = "/api/v1/samples", .type = "application/json", .write = write_found<samples_json>, .heeds_query = true},
     Route{.path = "/api/v1/events", .type = "application/json", .write = write_found<events_json>, .heeds_query = true},
 };
 

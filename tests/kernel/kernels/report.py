@@ -17,7 +17,8 @@ BEGIN, END = "=== upstat begins", "=== upstat ends"
 README_BEGIN, README_END = "<!-- kernels: begin -->", "<!-- kernels: end -->"
 PROGRAMS = ("egress", "ingress", "sockops")  # each has a column
 # must be taken too
-OTHERS = ("probe", "probed", "sockets", "egress-shared", "ingress-shared", "sockops-shared", "owner", "owner_plain")
+OTHERS = ("probe", "probed", "sockets", "egress-shared", "ingress-shared", "sockops-shared", "owner", "owner_plain",
+          "sample_egress", "sample_ingress")
 
 
 def facts(log):

@@ -235,6 +235,7 @@ class FakeKernel : public Kernel {
         counts_->walks++;
         return Fd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
     }
+    Result<poll::Samples> samples(const poll::Codes& /*codes*/) override { return poll::Samples(); }
     [[nodiscard]] std::string epoch() const override { return counts_->epoch; }
 
   private:

@@ -344,7 +344,7 @@ TEST(Settings, AreLoadedFromEverySource) {
 TEST(Settings, SomeChangesWaitForARestart) {
     const std::vector<std::string> waiting{
         "traefik.pid", "traefik.cgroup", "traefik.allow",   "web.listen-address", "metrics.names", "push.instance",
-        "state.path",  "bpf.pin-path",   "bpf.totals-size", "bpf.requests-size",  "log.format"};
+        "state.path",  "bpf.pin-path",   "bpf.totals-size", "bpf.requests-size",  "samples",       "log.format"};
     const auto now = merged({});
     for (const auto& option : options()) {
         auto next = now;

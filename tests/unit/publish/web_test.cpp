@@ -456,7 +456,7 @@ TEST_F(WebTest, ServesThePageAndAllThatItNeeds) {
             }
         }
     }
-    EXPECT_EQ(seen.size(), 9U);
+    EXPECT_EQ(seen.size(), 10U);
 }
 
 void expect_strict(const std::string& said) {
