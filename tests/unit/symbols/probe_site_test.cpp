@@ -81,6 +81,14 @@ TEST(ProbeSite, EachRefusalSaysWhy) {
     EXPECT_THAT(refusal(""), HasSubstr("no ELF file"));
 }
 
+/// No section at all.
+TEST(ProbeSite, WhatUpxLeavesIsRefused) {
+    auto bytes = go_program({});
+    std::memset(bytes.data() + offsetof(Elf64_Ehdr, e_shoff), 0, sizeof(Elf64_Off));
+    std::memset(bytes.data() + offsetof(Elf64_Ehdr, e_shentsize), 0, 3 * sizeof(Elf64_Half));
+    EXPECT_THAT(refusal(bytes), HasSubstr("it is packed, or no Go program"));
+}
+
 TEST(ProbeSite, NoDamagedFileIsFollowedOutOfItself) {
     const auto real = go_program({});
     for (std::size_t length = 0; length < real.size() - headers_at_end; ++length) {
