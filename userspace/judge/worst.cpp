@@ -109,7 +109,7 @@ void Past::add(const poll::Snapshot& snapshot) {
         auto now = std::make_shared<const ResponsesByServer>(responses_of(snapshot));
         since_ = newer_ ? at_ : snapshot.at;
         older_ = newer_ ? newer_ : now;
-        older_routed_ = newer_ ? std::move(newer_routed_) : snapshot.routed;
+        older_routed_ = newer_ ? newer_routed_ : snapshot.routed;
         newer_ = std::move(now);
         newer_routed_ = snapshot.routed;
         at_ = snapshot.at;
