@@ -307,7 +307,8 @@ _Static_assert(sizeof(struct upstat_probed_key) == 272, "no hidden padding in a 
 _Static_assert(sizeof(struct upstat_server_key) == 20, "no hidden padding in a map key");
 _Static_assert(sizeof(struct upstat_total_key) == 28, "no hidden padding in a map key");
 _Static_assert(sizeof(struct upstat_request_key) == 24, "no hidden padding in a map key");
-_Static_assert(sizeof(struct upstat_sample_key) == 24, "no hidden padding in a map key");
+_Static_assert(sizeof(struct upstat_sample_key) == sizeof(struct upstat_server_key) + sizeof(__u32),
+               "no hidden padding in a map key");
 _Static_assert(sizeof(struct upstat_route_host_key) == 64, "no hidden padding in a map key");
 _Static_assert(sizeof(struct upstat_route_path_key) == 68, "no hidden padding in a map key");
 

@@ -23,6 +23,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 CALLS = "bpf,mkdir,mkdirat,symlinkat,unlink,unlinkat,rmdir,rename"
 # What bpf(2) does to the host, as opposed to descriptors, which end with the process.
 CHANGES = re.compile(r"bpf\((BPF_OBJ_PIN|BPF_LINK_CREATE|BPF_LINK_UPDATE|BPF_MAP_UPDATE_ELEM)|(mkdir|symlink|unlink|rmdir|rename)")
+RECORD = re.compile(r"bpf\(BPF_MAP_UPDATE_ELEM")  # one for each server of the map of backends
 MAPS_PIN = re.compile(r"bpf\(BPF_OBJ_PIN(?!.*/links/)|unlink(?!.*/links/)")
 LINK_CHANGES = re.compile(r"bpf\(BPF_LINK_(CREATE|UPDATE)|(bpf\(BPF_OBJ_PIN|rename|unlink).*/links/")
 SMALL = {"--bpf.totals-size": 64, "--bpf.requests-size": 16}  # quick to make
@@ -178,20 +179,24 @@ def stage(tmp_path):
         yield Stage(stack, tmp_path)
 
 
-def with_few_pins(steps):
-    """Of the pins of maps that are made or removed in a row, the first, the last and one by chance: test_a_fresh_attach and
-    test_a_detach_after_a_detach stop at each."""
+def with_few(pattern, steps):
+    """Of steps in a row that the pattern is of, the first, the last and one by chance."""
     kept = []
-    for maps, group in itertools.groupby(steps, lambda step: bool(MAPS_PIN.match(step.text))):
+    for alike, group in itertools.groupby(steps, lambda step: bool(pattern.match(step.text))):
         group = list(group)
-        kept += [group[0], random.choice(group[1:-1]), group[-1]] if maps and len(group) > 3 else group
+        kept += [group[0], random.choice(group[1:-1]), group[-1]] if alike and len(group) > 3 else group
     return kept
+
+
+def with_few_pins(steps):
+    """test_a_fresh_attach and test_a_detach_after_a_detach stop at each pin of a map."""
+    return with_few(MAPS_PIN, steps)
 
 
 def walk(stage, road, check, at_least, choose=list):
     steps = road.steps()
     assert len(steps) >= at_least, steps
-    chosen = choose(steps)
+    chosen = choose(with_few(RECORD, steps))
     for step in chosen:
         try:
             road.cut_before(step)

@@ -286,9 +286,18 @@ bool Agent::forget(const poll::Snapshot& snapshot) {
     if (settings_.forget_after == Millis(0) || (catalogue == looked_through_ && snapshot.at < next_look_)) {
         return false;
     }
+    first_look_ = first_look_.value_or(snapshot.at);
+    if (!catalogues_.all_known() && snapshot.at - *first_look_ < interval) {
+        return false;  // an API that has not spoken yet may list what was listed before a restart
+    }
     looked_through_ = catalogue;
     next_look_ = snapshot.at + interval;
-    return ledger_.forget(snapshot, settings_.forget_after);
+    const bool changed = ledger_.forget(snapshot, settings_.forget_after);
+    if (changed) {
+        births_.keep(ledger_.state().backends);
+        chronicle_.keep(ledger_.state().backends);
+    }
+    return changed;
 }
 
 /// The programs learn at which servers they must look for Traefik's own requests, and for routes.

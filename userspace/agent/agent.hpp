@@ -148,6 +148,7 @@ class Agent {
     std::string state_error_;
     attribute::SharedCatalogue looked_through_;  ///< for what it does not list any more
     Time next_look_;
+    std::optional<Time> first_look_;
     std::size_t saved_routes_ = 0;  ///< how many routes' numbers no crash gives to others
     /// Of which catalogue, whether it was complete, and with how many routes.
     std::tuple<attribute::SharedCatalogue, bool, std::size_t> told_looks_;

@@ -37,6 +37,10 @@ class Chronicle {
     void save(Time now, bool at_once = false);
 
     void add(Moment at, const attribute::LedgerState& ledger, const poll::Snapshot& snapshot, const PollNews& news);
+    /// The ledger has forgotten all backends but these.
+    void keep(const std::map<attribute::BackendName, attribute::SeriesCounts>& remembered) {
+        history_.keep(remembered);
+    }
     /// `problem` is empty where the settings were taken.
     void note_reload(Moment at, const std::string& problem);
 

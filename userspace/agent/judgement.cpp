@@ -60,6 +60,7 @@ Result<void> Judgement::set_rules(const std::vector<judge::Rule>& rules) {
     }
     next->restore(window_.history(), {});  // our own history is sound
     next->restore(ongoing_alerts());
+    next->judge_.continue_from(std::move(judge_));
     next->alerts_ = std::move(alerts_);  // what is sent until the next poll
     next->judged_ = std::move(judged_);
     next->past_.continue_from(std::move(past_));

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <cstdint>
+#include <iterator>
 #include <map>
 #include <ranges>
 #include <set>
@@ -12,8 +14,8 @@ namespace upstat::attribute {
 
 namespace {
 
-/// Of names, and of servers, that nobody lists any more, so many are remembered: the longest unlisted go first. A busy
-/// cluster has a few thousand in a week.
+/// Of names, and of servers, that nobody lists any more, so many are remembered: the longest unlisted go first, of the
+/// Traefik that has the most. A busy cluster has a few thousand in a week.
 constexpr std::size_t most_unlisted = 20'000;
 
 /// Changes with whatever is asked of a server.
@@ -33,21 +35,40 @@ std::set<BackendName> names_in(const Catalogue& catalogue) {
     return names;
 }
 
+/// How many each zone may have: who has few keeps them, whatever the others do.
+std::size_t bound_of(const std::map<std::uint16_t, std::size_t>& by_zone) {
+    std::vector<std::size_t> sizes;
+    std::ranges::copy(by_zone | std::views::values, std::back_inserter(sizes));
+    std::ranges::sort(sizes);
+    auto left = most_unlisted;
+    for (std::size_t at = 0; at < sizes.size(); ++at) {
+        const auto share = left / (sizes.size() - at);
+        if (sizes[at] > share) {
+            return share;
+        }
+        left -= sizes[at];
+    }
+    return most_unlisted;
+}
+
 /// Those that have been unlisted since `latest`, and the longest unlisted of those that are too many.
 template <typename Key>
 std::set<Key> due(const std::map<Key, Unlisted>& unlisted, Time latest) {
     std::vector<std::pair<Time, Key>> oldest_first;
     oldest_first.reserve(unlisted.size());
+    std::map<std::uint16_t, std::size_t> left;
     for (const auto& [key, known] : unlisted) {
         oldest_first.emplace_back(known.since, key);
+        left[key.zone]++;
     }
     std::ranges::sort(oldest_first);
+    const auto bound = bound_of(left);
     std::set<Key> keys;
     for (const auto& [since, key] : oldest_first) {
-        if (since > latest && unlisted.size() - keys.size() <= most_unlisted) {
-            break;
+        if (since <= latest || left[key.zone] > bound) {
+            keys.insert(key);
+            left[key.zone]--;
         }
-        keys.insert(key);
     }
     return keys;
 }

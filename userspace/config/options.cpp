@@ -96,6 +96,16 @@ Result<Millis> parse_positive_duration(std::string_view text) {
     return duration;
 }
 
+/// Longer than a rollout takes, and than windows usually are: what is forgotten begins at 0.
+Result<Millis> parse_forgetting(std::string_view text) {
+    constexpr Millis least = std::chrono::hours(1);
+    auto duration = parse_duration(text);
+    if (duration && duration->count() != 0 && *duration < least) {
+        return fail(Error::Kind::usage, fmt::format("\"{}\" is too short", text), "1h or more, or 0 for never");
+    }
+    return duration;
+}
+
 Result<std::string> parse_codes(std::string_view text) {
     if (auto codes = measure::CodeSet::compile(std::string(text)); !codes) {
         return std::unexpected(codes.error());
@@ -334,9 +344,9 @@ constexpr std::array all_options{
     option<parse_text, &S::alertmanager_files, &F::key_file>("alertmanager.key-file", "FILE", "", "its key, PEM"),
     until_restart(option<parse_text, &S::state_path>("state.path", "DIR", "/var/lib/upstat",
                                                      "what is carried over a restart is kept there")),
-    option<parse_duration, &S::forget_after>("state.forget-after", "DURATION", "7d",
-                                             "a backend or a server that was not listed for so long is forgotten; 0: "
-                                             "never"),
+    option<parse_forgetting, &S::forget_after>("state.forget-after", "DURATION", "7d",
+                                               "a backend or a server that was neither listed nor asked for so long is "
+                                               "forgotten, 1h at least; 0: never"),
     until_restart(option<parse_text, &S::bpf_pin_path>("bpf.pin-path", "DIR", "/sys/fs/bpf/upstat",
                                                        "the kernel's maps and programs are pinned there")),
     until_restart(option<parse_number<std::uint32_t>, &S::bpf_totals_size>(

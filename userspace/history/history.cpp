@@ -136,6 +136,14 @@ void History::fold(Time now) {
     }
 }
 
+void History::keep(const std::map<attribute::BackendName, attribute::SeriesCounts>& remembered) {
+    const auto is_gone = [&remembered](const auto& entry) { return !remembered.contains(entry.first); };
+    std::erase_if(backends_, [&is_gone](const auto& entry) { return is_gone(entry) && !entry.second.number; });
+    for (auto& gone : backends_ | std::views::filter(is_gone)) {
+        gone.second.totals.fill(0);
+    }
+}
+
 void History::maps_made_anew() {
     for (auto& [server, known] : servers_) {
         known.totals.fill(0);

@@ -64,6 +64,9 @@ class History {
     void add(Moment at, const std::map<attribute::BackendName, attribute::SeriesCounts>& backends,
              const poll::Servers& servers);
 
+    /// Only these backends are remembered: any other counts from 0 when it comes back.
+    void keep(const std::map<attribute::BackendName, attribute::SeriesCounts>& remembered);
+
     /// The kernel's maps were made anew: servers count from 0.
     void maps_made_anew();
 

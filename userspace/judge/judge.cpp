@@ -141,6 +141,8 @@ Judge::Former Judge::hand_over(const Rule& rule, const Successors& successors, M
         former.emplace(group, old.state);
         former.emplace(successor, next.state);
         if (is_louder(old, next)) {
+            next.rule = rule.name;  // it may be in no ratios yet: nothing of its servers has failed
+            next.backend = successor;
             next.state = old.state;
             next.active_since = old.active_since;
             next.firing_since = old.firing_since;
@@ -173,9 +175,12 @@ void Judge::evaluate_rule(const Rule& rule, const measure::Ratios& ratios, const
             result.transitions.push_back({.from = from, .now = alert});
         }
     }
-    // A backend that is gone is remembered only as long as its end has to be told.
+    // A backend that is gone is remembered only as long as its end has to be told. What a successor goes on with is not
+    // gone.
     std::erase_if(alerts, [&ratios](const auto& entry) {
-        return !ratios.filling && !ratios.backends.contains(entry.first) && !entry.second.resolved_at;
+        const auto& [backend, alert] = entry;
+        return !ratios.filling && !ratios.backends.contains(backend) && alert.state == State::inactive &&
+               !alert.resolved_at;
     });
 }
 

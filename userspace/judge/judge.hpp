@@ -36,6 +36,10 @@ class Judge {
     Alerts evaluate(const std::map<std::string, measure::Ratios>& by_rule, Moment now,
                     const Successors& successors = {});
 
+    /// Goes on as the judge that had the rules before a reload, with what restore() does not tell: which alerts were
+    /// handed over.
+    void continue_from(Judge previous) { std::swap(inherited_, previous.inherited_); }
+
     /// What another judge has to be told to go on from here, by restore(): all alerts but those that are as they begin.
     [[nodiscard]] std::vector<Alert> ongoing() const;
 

@@ -7,8 +7,10 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <iterator>
 #include <map>
-#include <optional>
+#include <tuple>
+#include <utility>
 
 #include "layout.h"
 #include "programs/pins.hpp"
@@ -66,10 +68,14 @@ RecordValue without_table(const RecordValue& value) {
     return bytes_of<RecordValue>(record);
 }
 
-bool is_looked_at(const RecordValue& value) {
-    upstat_record record{};
-    std::memcpy(&record, value.data(), sizeof(record));
-    return record.look != 0;
+bool is_looked_at(const Record& record) {
+    return record.own || record.auth || record.table != 0;
+}
+
+std::size_t room_of(int map) {
+    bpf_map_info info{};
+    std::uint32_t size = sizeof(info);
+    return bpf_obj_get_info_by_fd(map, &info, &size) == 0 ? info.max_entries : 0;
 }
 
 struct Refused {
@@ -77,24 +83,60 @@ struct Refused {
     int reason = 0;
 };
 
-/// Writes what is not there yet, first those that change what is counted.
+/// Writes what is not there yet.
 Refused put_changed(int map, const RecordsByKey& wanted, const RecordsByKey& before) {
     Refused refused;
-    for (const bool looked_at : {true, false}) {
-        for (const auto& [key, value] : wanted) {
-            const auto known = before.find(key);
-            if (is_looked_at(value) != looked_at || (known != before.end() && known->second == value)) {
-                continue;
-            }
-            if (bpf_map_update_elem(map, key.data(), value.data(), BPF_ANY) != 0) {
-                refused = {.servers = refused.servers + 1, .reason = errno};
-            }
+    for (const auto& [key, value] : wanted) {
+        const auto known = before.find(key);
+        if (known != before.end() && known->second == value) {
+            continue;
+        }
+        if (bpf_map_update_elem(map, key.data(), value.data(), BPF_ANY) != 0) {
+            refused = {.servers = refused.servers + 1, .reason = errno};
         }
     }
     return refused;
 }
 
+/// What is there stays beside what is wanted, as far as there is room; whose it is told of is not known any more.
+void keep_known(RecordsByKey& wanted, const RecordsByKey& before, std::size_t room) {
+    for (const auto& [key, value] : before) {
+        if (wanted.size() < room) {
+            wanted.emplace(key, without_table(value));
+        }
+    }
+}
+
+Result<void> no_room(const Refused& refused) {
+    auto error =
+        bpf_error(refused.reason, fmt::format("{} servers find no room in the map records: what Traefik asks them by "
+                                              "itself may be counted as users', and servers that no backend lists may "
+                                              "take their room in the map totals",
+                                              refused.servers));
+    error.hint = "raise --bpf.requests-size";
+    return std::unexpected(std::move(error));
+}
+
 }  // namespace
+
+std::vector<Record> with_room(std::vector<Record> records, std::size_t room) {
+    if (records.size() <= room) {
+        return records;
+    }
+    std::ranges::sort(records);
+    std::map<std::pair<bool, std::uint16_t>, std::size_t> turns;
+    std::vector<std::tuple<bool, std::size_t, Record>> in_turn;
+    in_turn.reserve(records.size());
+    for (const auto& record : records) {
+        const bool plain = !is_looked_at(record);
+        in_turn.emplace_back(plain, turns[{plain, record.zone}]++, record);
+    }
+    std::ranges::sort(in_turn);
+    in_turn.resize(room);
+    records.clear();
+    std::ranges::transform(in_turn, std::back_inserter(records), [](const auto& one) { return std::get<Record>(one); });
+    return records;
+}
 
 Result<void> begin_epoch(const RecordMaps& maps) {
     const std::uint32_t only = 0;
@@ -108,15 +150,16 @@ Result<void> begin_epoch(const RecordMaps& maps) {
 }
 
 Result<void> write_records(const RecordMaps& maps, const std::vector<Record>& records, bool complete, bool anew) {
-    auto wanted = by_key(records);
+    const auto room = room_of(maps.records);
+    const auto fitting = with_room(records, room);
+    const Refused left_out{.servers = records.size() - fitting.size(), .reason = E2BIG};
+    auto wanted = by_key(fitting);
     const auto before = read_all(maps.records);
     if (!complete) {
-        for (const auto& [key, value] : before) {
-            wanted.emplace(key, without_table(value));
-        }
+        keep_known(wanted, before, room);
     }
     if (wanted == before && !anew) {
-        return {};
+        return left_out.servers == 0 ? Result<void>() : no_room(left_out);
     }
     for (const auto& [key, value] : before) {
         if (!wanted.contains(key)) {
@@ -127,16 +170,11 @@ Result<void> write_records(const RecordMaps& maps, const std::vector<Record>& re
     if (auto begun = begin_epoch(maps); !begun) {
         return begun;
     }
-    if (refused.servers != 0) {
-        auto error = bpf_error(refused.reason,
-                               fmt::format("{} servers find no room in the map records: what Traefik asks them by "
-                                           "itself may be counted as users', and servers that no backend lists may "
-                                           "take their room in the map totals",
-                                           refused.servers));
-        error.hint = "raise --bpf.requests-size";
-        return std::unexpected(std::move(error));
+    if (left_out.servers + refused.servers == 0) {
+        return {};
     }
-    return {};
+    return no_room({.servers = left_out.servers + refused.servers,
+                    .reason = refused.servers != 0 ? refused.reason : left_out.reason});
 }
 
 }  // namespace upstat::programs

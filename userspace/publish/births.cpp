@@ -111,6 +111,10 @@ void Births::restore(const attribute::LedgerState& shown, bool servers) {
     previous_ = std::make_shared<const Report>(std::move(before));
 }
 
+void Births::keep(const std::map<attribute::BackendName, attribute::SeriesCounts>& remembered) {
+    std::erase_if(away_, [&remembered](const auto& entry) { return !remembered.contains(entry.first); });
+}
+
 std::shared_ptr<const Young> Births::take(std::shared_ptr<const Report> report, Time now, Moments hidden) {
     forget(hidden.pushed);
     compare_backends(report->counts, now, hidden.scraped);

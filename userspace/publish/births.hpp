@@ -51,6 +51,9 @@ class Births {
     /// next report has of servers.
     void restore(const attribute::LedgerState& shown, bool servers);
 
+    /// Of backends that have left, only those that are still remembered come back: all others are born again.
+    void keep(const std::map<attribute::BackendName, attribute::SeriesCounts>& remembered);
+
     /// What was born later is shown at 0: to who scrapes, and in what is pushed, which is the earlier moment.
     struct Moments {
         Time scraped;

@@ -109,7 +109,7 @@ class Wrk:
 
 def streams(url, paths, count, connections, each):
     """h2load: `count` requests in turn for each of the paths, `each` of them at once on each HTTP/2 connection."""
-    said = subprocess.run(["h2load", "-n", str(count), "-c", str(connections), "-m", str(each), "-T", "30", "-N", "30",
+    said = subprocess.run(["h2load", "-n", str(count), "-c", str(connections), "-m", str(each), "-T", "110", "-N", "110",
                            *(f"{url}{path}" for path in paths)],
                           stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=True).stdout
     assert f" {count} done, " in said and " 0 errored, 0 timeout" in said, said

@@ -3,9 +3,12 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cstring>
 #include <fstream>
 #include <stdexcept>
@@ -83,18 +86,35 @@ void zero(int map) {
     munmap(memory, bytes);
 }
 
-/// The map of this name that was made last: not all are pinned.
-Fd newest_map(std::string_view name) {
-    Fd newest;
-    for (std::uint32_t id = 0; bpf_map_get_next_id(id, &id) == 0;) {
-        Fd map(bpf_map_get_fd_by_id(id));
-        bpf_map_info info{};
-        std::uint32_t size = sizeof(info);
-        if (map && bpf_obj_get_info_by_fd(map.get(), &info, &size) == 0 && info.name == name) {
-            newest = std::move(map);
+/// Of a program's maps the one of this name; none where it has no such map.
+Fd map_of(std::uint32_t program_id, std::string_view name) {
+    Fd program(bpf_prog_get_fd_by_id(program_id));
+    std::array<std::uint32_t, 64> ids{};
+    bpf_prog_info info{};
+    info.nr_map_ids = ids.size();
+    info.map_ids = reinterpret_cast<std::uintptr_t>(ids.data());
+    std::uint32_t size = sizeof(info);
+    bpf_obj_get_info_by_fd(program.get(), &info, &size);
+    for (std::size_t at = 0; at < std::min<std::size_t>(info.nr_map_ids, ids.size()); at++) {
+        Fd map(bpf_map_get_fd_by_id(ids.at(at)));
+        bpf_map_info map_info{};
+        size = sizeof(map_info);
+        if (map && bpf_obj_get_info_by_fd(map.get(), &map_info, &size) == 0 && map_info.name == name) {
+            return map;
         }
     }
-    return newest;
+    return {};
+}
+
+/// The map of this name that the egress program on a cgroup has: not all maps are pinned.
+Fd map_of_egress(const fs::path& cgroup, std::string_view name) {
+    const Fd directory(::open(cgroup.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    std::uint32_t program = 0;
+    std::uint32_t count = 1;
+    if (bpf_prog_query(directory.get(), BPF_CGROUP_INET_EGRESS, 0, nullptr, &program, &count) != 0) {
+        throw std::runtime_error("cannot ask for the program on the cgroup");
+    }
+    return map_of(program, name);
 }
 
 /// No slot is given away, and zone 0 has none.
@@ -121,7 +141,7 @@ void remove(const Places& places) {
     }
 }
 
-Counts::Counts(const Places& places) {
+Counts::Counts(const Places& places) : cgroup_(places.cgroup) {
     move_to(places.cgroup);
     counter_ = std::make_unique<programs::Counter>(must(programs::Counter::open(places.pins, sizes)));
     if (const auto attached = counter_->attach(places.cgroup, {}, 0); !attached) {
@@ -130,7 +150,7 @@ Counts::Counts(const Places& places) {
 }
 
 void Counts::occupy_head_buffers() {
-    head_buffers_ = newest_map("head_buffers");
+    head_buffers_ = map_of_egress(cgroup_, "head_buffers");
     bpf_map_info info{};
     std::uint32_t size = sizeof(info);
     bpf_obj_get_info_by_fd(head_buffers_.get(), &info, &size);

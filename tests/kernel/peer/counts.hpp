@@ -52,6 +52,7 @@ class Counts {
     Counted take(const poll::Server& server);
 
   private:
+    std::filesystem::path cgroup_;
     std::unique_ptr<programs::Counter> counter_;
     Fd head_buffers_;
     std::vector<std::uint64_t> taken_;

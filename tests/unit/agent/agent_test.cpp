@@ -370,6 +370,24 @@ TEST_F(Loop, AnAlertThatFiresGoesOnOverARestart) {
     EXPECT_GE(counted(), total + 100) << "what was counted while it was away";
 }
 
+TEST_F(Loop, NothingIsForgottenBeforeTheApiHasSpoken) {
+    settings_.forget_after = std::chrono::hours(1);
+    start();
+    run(std::chrono::seconds(11), 10);
+    const auto total = counted();
+    ASSERT_GT(total, 0U);
+    network_.responses[api] = HttpResponse{.status = 200, .body = R"({"services":{}})"};
+    run(std::chrono::seconds(11));
+    agent_.reset();
+    clock_.pass(std::chrono::hours(3));
+    network_.responses[api] = HttpResponse{.status = 503, .body = {}};
+    start(true);
+    run(std::chrono::seconds(11));
+    network_.responses[api] = rawdata("http://10.0.0.1:80");
+    run(std::chrono::minutes(2));
+    EXPECT_GE(counted(), total) << "it was listed again while the agent was away";
+}
+
 TEST_F(Loop, SocketsAreWalkedOverWhenSomebodyAsksAndOnceAPoll) {
     start();
     run(std::chrono::minutes(1));

@@ -219,6 +219,27 @@ TEST(Ledger, OfVeryManyNamesTheLongestUnlistedAreForgotten) {
     EXPECT_FALSE(ledger.state().backends.contains("0-0"));
 }
 
+TEST(Ledger, WhoHasManyNamesHasNoOthersForgotten) {
+    Ledger ledger;
+    const auto pass = [&ledger](int seconds, Catalogue catalogue) {
+        const auto snapshot = poll(seconds, {});
+        ledger.absorb(snapshot, std::make_shared<const Catalogue>(std::move(catalogue)));
+        ledger.forget(snapshot, week);
+    };
+    Catalogue few;
+    few.backends[{"theirs", 1}];
+    pass(0, std::move(few));
+    pass(1, {});
+    Catalogue many;
+    for (int name = 0; name < 21'000; ++name) {
+        many.backends[{std::to_string(name), 2}];
+    }
+    pass(2, std::move(many));
+    pass(3, {});
+    EXPECT_THAT(ledger.state().backends, SizeIs(20'000));
+    EXPECT_TRUE(ledger.state().backends.contains({"theirs", 1})) << "the longest unlisted, but of who has one";
+}
+
 TEST(Ledger, TotalsThatWentBackAreWholeIncrements) {
     Ledger ledger;
     const auto catalogue = listing({{"a", {1}}});

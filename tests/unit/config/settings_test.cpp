@@ -203,6 +203,7 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{"zebra: 1\n", ":1: unknown key zebra"},
         Mistake{"poll.interval: soon\n", ":1: poll.interval: \"soon\" is not a duration"},
         Mistake{"poll.interval: 0s\n", ":1: poll.interval: \"0s\" is too short"},
+        Mistake{"state.forget-after: 59m\n", ":1: state.forget-after: \"59m\" is too short"},
         Mistake{"poll.interval: [1s]\n", ":1: poll.interval needs a value"},
         Mistake{"poll: {interval: 1s}\npoll.interval: 2s\n", ":2: poll.interval is given twice"},
         Mistake{"metrics.names: v2\n", ":1: metrics.names: \"v2\" is not one of backend, service, both"},
@@ -349,7 +350,7 @@ TEST(Settings, SomeChangesWaitForARestart) {
     for (const auto& option : options()) {
         auto next = now;
         const std::string value = option.value == "URL"                               ? "http://other"
-                                  : option.value == "DURATION"                        ? "77s"
+                                  : option.value == "DURATION"                        ? "77h"
                                   : option.value == "HOST:PORT"                       ? ":1"
                                   : option.value == "NAME=VALUE"                      ? "a=b"
                                   : option.name == "log.level"                        ? "trace"

@@ -90,6 +90,18 @@ TEST(History, TotalsThatWentBackBeganAnew) {
     EXPECT_EQ(class_of(sum_over(history.view(), {.is_backend = false, .name = "10.0.0.2:80"}), 2), 4U);
 }
 
+TEST(History, ABackendThatWasForgottenBeganAnewAlsoWhereItHasMoreThanBefore) {
+    History history;
+    Host host;
+    host.respond(1, 200, 4);
+    history.add(at(100), host.backends, host.servers);
+    history.keep({});
+    host.backends.clear();
+    host.respond(1, 200, 9);
+    history.add(at(105), host.backends, host.servers);
+    EXPECT_EQ(class_of(sum_over(history.view(), app), 2), 9U);
+}
+
 TEST(History, AfterNewMapsAllIsGrowthAlsoWhereItIsMoreThanBefore) {
     History history;
     Host host;

@@ -105,6 +105,31 @@ TEST(JudgeOfGroups, ASuccessorFiresWhenBothTogetherHaveHeldForLongEnough) {
     EXPECT_EQ(fires.alerts.size(), 1) << "what was only pending leaves nothing behind";
 }
 
+/// As where requests have failed at no server that the successor lists.
+TEST(JudgeOfGroups, ASuccessorWithoutARatioGoesOnAWindow) {
+    Judge judge({Rule{}});
+    judge.evaluate(percents(0, {{"a|b", 8}}), at(0));
+    judge.evaluate(percents(60, {{"a|b", 8}}), at(60));
+    const auto handed = judge.evaluate(percents(65, {}), at(65), {{"a|b", "a|b|c"}});
+    EXPECT_EQ(alert_of(handed, "a|b|c").state, State::firing);
+    EXPECT_EQ(alert_of(handed, "a|b|c").rule, Rule{}.name);
+    EXPECT_EQ(handed.transitions.at(1).now.backend, attribute::BackendName("a|b|c"));
+    EXPECT_EQ(alert_of(judge.evaluate(percents(70, {}), at(70)), "a|b|c").state, State::firing);
+    const auto late = judge.evaluate(percents(245, {}), at(245));
+    EXPECT_EQ(alert_of(late, "a|b|c").resolved_at, at(245)) << "and its end is told";
+}
+
+TEST(JudgeOfGroups, ASuccessorGoesOnOverAReload) {
+    Judge judge({Rule{}});
+    judge.evaluate(percents(0, {{"a|b", 8}}), at(0));
+    judge.evaluate(percents(60, {{"a|b", 8}}), at(60));
+    hand_over(judge, 65, std::nullopt);
+    Judge next({Rule{}});
+    next.restore(judge.ongoing());
+    next.continue_from(std::move(judge));
+    EXPECT_EQ(alert_of(next.evaluate(percents(70, {{"a|b|c", 2}}), at(70)), "a|b|c").state, State::firing);
+}
+
 TEST(JudgeOfGroups, ASuccessorsOwnLouderAlertStays) {
     Judge judge({Rule{}});
     judge.evaluate(percents(0, {{"a|b|c", 8}}), at(0));

@@ -89,6 +89,37 @@ TEST_F(RoutesTest, WhatNoRecordNamesIsTakenOutWhenTheNextComes) {
     EXPECT_THAT(hosts(), ElementsAre("b0", "b1", "b2", "c0", "c1", "c2"));
 }
 
+TEST_F(RoutesTest, ServersThatAreOnlyListedGiveWay) {
+    std::vector<Record> records;
+    while (records.size() < most_hosts) {
+        records.push_back({.port = static_cast<std::uint16_t>(records.size() + 1), .own = false});
+    }
+    const RecordMaps maps{.records = records_.get(), .epoch = epoch_.get()};
+    ASSERT_TRUE(write_records(maps, records, true, false));
+    records.push_back({.port = 60000, .own = true});
+    const auto written = write_records(maps, records, true, false);
+    ASSERT_FALSE(written);
+    EXPECT_THAT(written.error().text(), testing::StartsWith("1 servers find no room"));
+    EXPECT_NE(record(60000).look, 0);
+}
+
+TEST(Records, NoTraefikTakesAnothersRoom) {
+    std::vector<Record> records;
+    for (std::uint16_t port = 1; port <= 100; ++port) {
+        records.push_back({.port = port, .zone = 1});
+    }
+    for (std::uint16_t port = 1; port <= 3; ++port) {
+        records.push_back({.port = port, .zone = 2});
+        records.push_back({.port = port, .zone = 3, .own = false});
+    }
+    const auto fitting = with_room(records, 10);
+    const auto of = [&fitting](std::uint16_t zone) { return std::ranges::count(fitting, zone, &Record::zone); };
+    EXPECT_EQ(of(1), 7);
+    EXPECT_EQ(of(2), 3);
+    EXPECT_EQ(of(3), 0) << "they change nothing of what is counted";
+    EXPECT_EQ(with_room(records, records.size()), records);
+}
+
 TEST_F(RoutesTest, ATableKeepsItsNumber) {
     const auto before = write({table("a", 1), table("b", 1)}).numbers;
     name(before);

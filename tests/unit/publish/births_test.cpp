@@ -99,6 +99,17 @@ TEST_F(BirthsTest, ABackendThatComesBackGoesOn) {
     EXPECT_EQ(shown(418), 6U);
 }
 
+TEST_F(BirthsTest, ABackendThatWasForgottenIsBornAgain) {
+    take(with(418, 5), 0s);
+    take(with(418, 5), 80s);
+    take(Report(), 85s);
+    births_.keep({{"other", {}}});
+    take(with(418, 2), 90s);
+    EXPECT_EQ(shown(418), 0U) << "its counter began anew, and who reads has not seen it";
+    take(with(418, 2), 165s);
+    EXPECT_EQ(shown(418), 2U);
+}
+
 TEST_F(BirthsTest, WhatWasYoungWhenItsBackendLeftBeginsAgain) {
     take(with(418, 5), 0s);
     take(Report(), 10s);
