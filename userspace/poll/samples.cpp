@@ -30,7 +30,9 @@ std::chrono::nanoseconds boot_clock() {
 
 Sample to_sample(const upstat_sample_key& key, const upstat_sample& value, std::chrono::nanoseconds now) {
     const auto age = now - std::chrono::nanoseconds(value.time);
-    Sample sample{.server = {.address = {}, .port = key.server.port, .zone = key.server.zone},
+    Sample sample{.server = {.address = {},
+                             .port = static_cast<std::uint16_t>(key.server.port),
+                             .zone = static_cast<std::uint16_t>(key.server.zone)},
                   .code = value.code,
                   .method = static_cast<Method>(value.method < UPSTAT_METHODS ? value.method : 0),
                   .path = std::string(value.path, value.path + std::min<std::size_t>(value.size, sizeof(value.path))),
