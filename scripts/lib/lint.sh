@@ -6,6 +6,8 @@ lint() {
   local sources
   mapfile -t sources < <(git -C "$TOP" ls-files -- '*.cpp' '*.hpp' '*.h' '*.c' | sed "s|^|$TOP/|")
   clang-format-19 --dry-run --Werror "${sources[@]}" || return 1
+  git -C "$TOP" ls-files -z -- '*.py' | (cd "$TOP" && xargs -0 /usr/bin/python3 -c \
+    'import sys; [compile(open(name).read(), name, "exec") for name in sys.argv[1:]]') || return 1
   # shellcheck disable=SC2046 # one word a file
   shellcheck -x $(grep -rlE '^#!.*bash|shellcheck shell=bash' "$TOP"/scripts "$TOP"/.ci "$TOP"/deploy "$TOP"/tests) || return 1
   tidy
