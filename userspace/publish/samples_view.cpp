@@ -45,14 +45,15 @@ std::vector<const Sample*> samples_of(const Report& report, const std::optional<
 
 using Frequent = std::vector<std::pair<std::string, std::uint64_t>>;
 
-/// Paths by how many samples have them, the most frequent first.
-Frequent frequent_in(const std::vector<const Sample*>& samples) {
+/// Paths by how many samples have them, the most frequent first, and so many at most.
+Frequent frequent_in(const std::vector<const Sample*>& samples, std::size_t most) {
     std::map<std::string, std::uint64_t> counts;
     for (const auto* const sample : samples) {
         ++counts[path_text(*sample)];
     }
     Frequent order(counts.begin(), counts.end());
     std::ranges::stable_sort(order, std::ranges::greater(), &Frequent::value_type::second);
+    order.resize(std::min(order.size(), most));
     return order;
 }
 
@@ -76,10 +77,8 @@ std::optional<std::string> samples_json(const Report& report, const Query& query
         out["problem"] = report.samples->problem;
         out["lost"] = report.samples->lost;
         out["total"] = samples.size();
-        for (const auto& [path, count] : frequent_in(samples)) {
-            if (out["paths"].size() < most_paths) {
-                out["paths"].push_back({{"path", path}, {"count", count}});
-            }
+        for (const auto& [path, count] : frequent_in(samples, most_paths)) {
+            out["paths"].push_back({{"path", path}, {"count", count}});
         }
         for (std::size_t i = 0; i < std::min(samples.size(), most_samples); ++i) {
             out["samples"].push_back(sample_json(report, names, *samples[i]));
@@ -94,10 +93,8 @@ std::string paths_text(const Report& report, const attribute::BackendName& backe
     }
     const auto samples = samples_of(report, backend);
     std::vector<std::string> parts;
-    for (const auto& [path, count] : frequent_in(samples)) {
-        if (parts.size() < paths_in_text) {
-            parts.push_back(fmt::format("{} of {}", count, path));
-        }
+    for (const auto& [path, count] : frequent_in(samples, paths_in_text)) {
+        parts.push_back(fmt::format("{} of {}", count, path));
     }
     return samples.empty()
                ? std::string()

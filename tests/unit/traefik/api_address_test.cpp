@@ -112,18 +112,21 @@ TEST(ApiAddress, TellsWhereTraefikSendsRequestsOfItsOwn) {
     }
 }
 
+/// Of a Traefik with this flag, this variable and this file.
+auto configured(const std::string& flag, const std::string& variable, const std::string& file,
+                const std::string& name = "traefik.yml") {
+    const FakeHost host;
+    std::vector<std::string> arguments{"traefik"};
+    arguments.insert(arguments.end(), flag.empty() ? 0 : 1, flag);
+    host.process({.pid = 42, .arguments = arguments, .environment = {variable}});
+    if (!file.empty()) {
+        host.write("/proc/42/root/etc/traefik/" + name, file);
+    }
+    return address(host);
+}
+
 TEST(ApiAddress, TellsWhereRulesMeanOtherNamesOfAHost) {
-    const auto flattens = [](const std::string& flag, const std::string& variable, const std::string& file,
-                             const std::string& name = "traefik.yml") {
-        const FakeHost host;
-        std::vector<std::string> arguments{"traefik"};
-        arguments.insert(arguments.end(), flag.empty() ? 0 : 1, flag);
-        host.process({.pid = 42, .arguments = arguments, .environment = {variable}});
-        if (!file.empty()) {
-            host.write("/proc/42/root/etc/traefik/" + name, file);
-        }
-        return address(host).flattens;
-    };
+    const auto flattens = [](auto&&... configuration) { return configured(configuration...).flattens; };
     EXPECT_TRUE(flattens("--hostResolver.cnameFlattening", "", ""));
     EXPECT_TRUE(flattens("--hostresolver.cnameflattening=true", "", ""));
     EXPECT_FALSE(flattens("--hostresolver.cnameflattening=false", "", ""));
@@ -138,17 +141,7 @@ TEST(ApiAddress, TellsWhereRulesMeanOtherNamesOfAHost) {
 }
 
 TEST(ApiAddress, TellsWhetherThereIsFastProxy) {
-    const auto is_fast = [](const std::string& flag, const std::string& variable, const std::string& file,
-                            const std::string& name = "traefik.yml") {
-        const FakeHost host;
-        std::vector<std::string> arguments{"traefik"};
-        arguments.insert(arguments.end(), flag.empty() ? 0 : 1, flag);
-        host.process({.pid = 42, .arguments = arguments, .environment = {variable}});
-        if (!file.empty()) {
-            host.write("/proc/42/root/etc/traefik/" + name, file);
-        }
-        return address(host).is_fast;
-    };
+    const auto is_fast = [](auto&&... configuration) { return configured(configuration...).is_fast; };
     EXPECT_TRUE(is_fast("--experimental.fastProxy", "", ""));
     EXPECT_TRUE(is_fast("--experimental.fastProxy.debug=true", "", ""));
     EXPECT_FALSE(is_fast("--experimental.fastProxy=false", "", ""));
